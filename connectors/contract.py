@@ -1,0 +1,234 @@
+"""What a connector is: the envelope it reads, the events it states, and how it fails.
+
+A connector is a module that translates and does nothing else: no database, no
+clock, no worker. It offers ``name``, ``PROTECTED_FIELDS``, ``receive``,
+``verify`` and ``parse`` (see :class:`Connector`), and joins through one line in
+``connectors.CONNECTORS`` or the entry point ``contactsync.connectors``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+Channel = Literal["whatsapp", "sms", "email", "voice", "push", "telegram", "messenger", "instagram", "line", "viber"]
+ConsentStatus = Literal["opted_in", "opted_out", "pending", "unknown"]
+SuppressionReason = Literal[
+    "hard_bounce",
+    "soft_bounce",
+    "spam_complaint",
+    "unsubscribed",
+    "stop_keyword",
+    "invalid_address",
+    "blocked",
+    "carrier_deactivated",
+    "manual",
+    "erasure_request",
+]
+Scope = Literal["all", "marketing", "transactional"]
+FieldValue = str | int | float | bool | None | Mapping[str, "FieldValue"] | Sequence["FieldValue"]
+
+
+class BadSignatureError(Exception):
+    """The sender could not prove who it is; the request is refused and nothing is stored."""
+
+
+class MalformedPayloadError(Exception):
+    """The body is not what the provider documents; the envelope is parked with this reason.
+
+    ``str(error)`` is shown to a shop owner: it names the field and what was
+    expected, and never quotes a value, because values are personal data.
+    """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """What a connector may know of the connection an envelope came through."""
+
+    source: str  #: name of the source, unique per organization: ``shopify``, ``shopify-eu``
+    region: str | None = None  #: ISO 3166-1 alpha-2; the default for phone numbers in national form
+    approved_fields: frozenset[str] = frozenset()  #: protected fields whose null really means empty
+    options: Mapping[str, str] = field(default_factory=dict)  #: connector's own settings, e.g. ``shop_domain``
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """What the headers of a request say about it, before its body is read."""
+
+    topic: str  #: the provider's name of what happened; empty when it did not say
+    delivery_id: str  #: unique per delivery, the same on every retry; the key against duplicates
+    sent_at: datetime | None  #: aware, UTC, the provider's clock; None if it did not say
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Envelope:
+    """One request or page as received."""
+
+    topic: str
+    delivery_id: str
+    sent_at: datetime | None  #: as in :class:`Receipt`
+    headers: Mapping[str, str]  #: names in lower case
+    body: bytes  #: untouched
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identifier:
+    """An identifier as a source states it; it is normalised later, in one place for all sources."""
+
+    type: Literal["phone", "email", "whatsapp_bsuid", "telegram", "messenger", "instagram", "line", "viber"]
+    value: str
+    verified: bool = False  #: the source has proof that the person controls it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProfileSeen:
+    """A source shows (part of) a customer.
+
+    Absent is not empty: a name missing from ``fields`` or ``identifiers`` says
+    nothing, a ``None`` says that the customer has none.
+    """
+
+    external_id: str | None  #: None for a guest, who is keyed by e-mail, else by number
+    occurred_at: datetime | None  #: aware, UTC, the provider's clock for these values
+    created_at: datetime | None = None  #: when the source created the customer
+    fields: Mapping[str, FieldValue] = field(default_factory=dict)
+    identifiers: Mapping[str, Identifier | None] = field(default_factory=dict)  #: by slot: ``email``, ``phone``
+    region: str | None = None  #: country of the address, for numbers when the connection has no region
+    exists: bool = True  #: False for side facts (a summary, a segment), which revive nobody
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProfileRemoved:
+    """The source deleted the customer."""
+
+    external_id: str
+    occurred_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProfilesMerged:
+    """The source made two of its customers one."""
+
+    kept_external_id: str
+    lost_external_id: str
+    occurred_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagsAdded:
+    """These tags were put on the customer."""
+
+    external_id: str
+    tags: tuple[str, ...]
+    occurred_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagsRemoved:
+    """These tags were taken off the customer."""
+
+    external_id: str
+    tags: tuple[str, ...]
+    occurred_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagsSnapshot:
+    """These, and no others, are the customer's tags."""
+
+    external_id: str
+    tags: tuple[str, ...]
+    occurred_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConsentStated:
+    """Somebody's will about being contacted, as the source recorded it."""
+
+    external_id: str | None  #: the customer the statement came with
+    channel: Channel
+    status: ConsentStatus
+    address: str | None  #: e-mail or number it is about; None: it belongs to the customer's record
+    occurred_at: datetime | None  #: when the person decided; None if the source does not know
+    purpose: Literal["marketing", "transactional", "conversational"] = "marketing"
+    method: str | None = None  #: ``form``, ``checkout``, ``double_opt_in`` …
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    region: str | None = None  #: as in :class:`ProfileSeen`
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuppressionStated:
+    """An address must not be used (or, with ``lifted``, may be used again)."""
+
+    external_id: str | None
+    channel: Channel | Literal["all"]
+    address: str
+    reason: SuppressionReason
+    occurred_at: datetime | None
+    scope: Scope = "all"
+    lifted: bool = False
+    expires_at: datetime | None = None
+    region: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ErasureRequested:
+    """The source passes on a person's, or a whole shop's, request to be forgotten."""
+
+    subject: Literal["customer", "shop"]
+    external_id: str | None
+    identifiers: tuple[Identifier, ...]
+    occurred_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportRequested:
+    """The source passes on a person's request to see what is held about them."""
+
+    external_id: str | None
+    identifiers: tuple[Identifier, ...]
+    occurred_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectionRevoked:
+    """The shop took back our access; webhooks may still come, the token is dead."""
+
+    occurred_at: datetime | None
+
+
+Event = (
+    ProfileSeen
+    | ProfileRemoved
+    | ProfilesMerged
+    | TagsAdded
+    | TagsRemoved
+    | TagsSnapshot
+    | ConsentStated
+    | SuppressionStated
+    | ErasureRequested
+    | ExportRequested
+    | ConnectionRevoked
+)
+
+
+class Connector(Protocol):
+    """The shape of a connector module."""
+
+    name: str
+    #: fields that a provider blanks for apps without approval: null there means "not shown to us"
+    PROTECTED_FIELDS: frozenset[str]
+    #: topics the connector knows and skips, each with the reason
+    SKIPPED_TOPICS: Mapping[str, str]
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Receipt:
+        """Read topic, delivery id and sending time from the headers; never raises for odd values."""
+
+    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
+        """Check the signature against every secret; raise BadSignatureError if none fits."""
+
+    def parse(self, envelope: Envelope, account: Account) -> Iterable[Event]:
+        """Yield what the envelope says; nothing for a topic that is not followed.
+
+        Raises MalformedPayloadError if the body is not what the provider documents.
+        """

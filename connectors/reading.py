@@ -1,0 +1,314 @@
+"""Reading JSON that others wrote: any key may be missing, any value may be of any type.
+
+A reader takes an object, a key, and the path of the object in the body (``at``).
+It returns None for absent, null and empty alike. Where absent is not empty, the
+caller asks ``key in payload`` first; nothing here invents a key.
+
+Readers raise MalformedPayloadError with the path, what was expected and the kind
+of thing that came. They never quote a value: values are personal data, and the
+text is shown and logged.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+
+from connectors.contract import MalformedPayloadError
+
+Payload = dict[str, Any]
+T = TypeVar("T")
+
+MAX_DEPTH = 64  #: levels; the deepest documented body of any provider has about ten
+MAX_TEXT = 1_000  #: characters, where the caller knows no better; providers stop at 255
+MAX_ID_DIGITS = 64  #: far beyond 64-bit ids, and still short enough for an index
+MAX_COUNT_DIGITS = 20  #: digits of an unsigned 64-bit counter
+FIRST_YEAR, LAST_YEAR = 1970, 2100  #: outside of these a clock was unset or a unit was confused
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # Postgres takes neither NUL nor half a surrogate pair
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII | re.IGNORECASE
+)
+_GID = re.compile(r"gid://shopify/([A-Za-z]+)/(\d+)(?:[?#].*)?", re.ASCII)
+_AMOUNT = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
+
+_KINDS: dict[type, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+    type(None): "nothing",
+}
+
+
+def load_json(body: bytes) -> Payload:
+    """Read a body that must be one JSON object; raises MalformedPayloadError for anything else.
+
+    Stricter than ``json.loads``: a key given twice, NaN and Infinity are refused,
+    because two readers of such a body would see two different things.
+    """
+    try:
+        # A byte order mark is dropped: RFC 8259 (8.1) lets a reader ignore it, and nothing is ambiguous about it.
+        payload = _DECODER.decode(body.decode("utf-8").removeprefix("\ufeff"))
+    except UnicodeDecodeError:
+        raise MalformedPayloadError("the body is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise MalformedPayloadError(f"the body is not JSON: see {where}") from None
+    except ValueError:  # Python reads no number above sys.get_int_max_str_digits(), because that takes quadratic time
+        raise MalformedPayloadError("the body has a number of more than 4,300 digits") from None
+    except RecursionError:
+        raise _too_deep() from None
+    if type(payload) is not dict:
+        raise MalformedPayloadError(f"the body: expected an object, got {kind_of(payload)}")
+    # Counting brackets is nearly free and clears nearly every body; only the rest is walked.
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, payload):
+        raise _too_deep()
+    return payload
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Payload:
+    payload = dict(pairs)
+    if len(payload) != len(pairs):
+        seen: set[str] = set()
+        # A key can be data too (a free-form attribute), so only what looks like a field's name is repeated.
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        named = f" {twice}" if _PLAIN_KEY.fullmatch(twice) else ""
+        raise MalformedPayloadError(f"the body has the key{named} twice in one object")
+    return payload
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise MalformedPayloadError("the body has NaN or Infinity, which JSON does not know")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
+
+
+def _is_deeper_than(levels: int, payload: Payload) -> bool:
+    level: list[Any] = [payload]
+    for _ in range(levels):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) is dict or type(child) is list
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _too_deep() -> MalformedPayloadError:
+    return MalformedPayloadError(f"the body is nested more than {MAX_DEPTH} levels deep")
+
+
+def malformed(provider: str) -> AbstractContextManager[None]:
+    """Turn stray errors of a translation into MalformedPayloadError, without what they quote."""
+    return _Malformed(provider)
+
+
+class _Malformed(AbstractContextManager[None]):
+    # A class, because contextlib's generator costs three times as much on the hot path.
+    __slots__ = ("_provider",)
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, LookupError | TypeError | ValueError | AttributeError | ArithmeticError):
+            # "from None": such errors quote the value that they stumbled over.
+            message = f"{self._provider}: the body is not in the documented shape ({type(error).__name__})"
+            raise MalformedPayloadError(message) from None
+
+
+def path_of(key: str, at: str = "") -> str:
+    """Say where a key is, as errors name it: ``customer.email``."""
+    return f"{at}.{key}" if at else key
+
+
+def kind_of(value: object) -> str:
+    """Name the kind of thing a value is, for a shop owner."""
+    return _KINDS.get(type(value), "something else")
+
+
+def unexpected(expected: str, got: object, key: str, at: str = "") -> MalformedPayloadError:
+    """Build the error that names the field, what was expected and the kind of thing that came."""
+    return MalformedPayloadError(f"{path_of(key, at)}: expected {expected}, got {kind_of(got)}")
+
+
+def required(value: T | None, expected: str, key: str, at: str = "") -> T:
+    """Return the value; raises MalformedPayloadError if there is none."""
+    if value is None:
+        raise unexpected(expected, None, key, at)
+    return value
+
+
+def clean(value: str) -> str:
+    """Make text storable and comparable: NFC, stripped, U+FFFD for NUL and lone surrogates."""
+    if not value.isascii():
+        return unicodedata.normalize("NFC", _UNSTORABLE.sub("\ufffd", value)).strip()
+    if "\0" in value:
+        value = value.replace("\0", "\ufffd")
+    return value.strip()
+
+
+def text(payload: Payload, key: str, at: str = "", *, limit: int = MAX_TEXT) -> str | None:
+    """Read text, cleaned; None if nothing is left of it."""
+    value = payload.get(key)
+    if value is None:
+        return None
+    if type(value) is not str:
+        raise unexpected("text", value, key, at)
+    cleaned = value.strip() if value.isascii() and "\0" not in value else clean(value)  # most text needs no more
+    if len(cleaned) > limit:
+        raise MalformedPayloadError(f"{path_of(key, at)}: longer than {limit:,} characters")
+    return cleaned or None
+
+
+def word(payload: Payload, key: str, at: str = "") -> str | None:
+    """Read one of a provider's own words, in lower case."""
+    value = text(payload, key, at)
+    return value and value.lower()
+
+
+def choice(payload: Payload, key: str, words: Collection[str], at: str = "") -> str | None:
+    """Read one of these lower-case words, however it is cased; any other is malformed."""
+    value = word(payload, key, at)
+    if value is not None and value not in words:
+        raise MalformedPayloadError(f"{path_of(key, at)}: expected {', '.join(words)}, got another word")
+    return value
+
+
+def boolean(payload: Payload, key: str, at: str = "") -> bool | None:
+    """Read true or false; numbers and words that mean it are refused."""
+    value = payload.get(key)
+    if value is None or value is True or value is False:
+        return value
+    raise unexpected("true or false", value, key, at)
+
+
+def number_id(payload: Payload, key: str, at: str = "", *, kind: str = "") -> str | None:
+    """Read a provider's numeric id as decimal text, of any size.
+
+    Takes a number, the same as text, and, if ``kind`` is given, Shopify's
+    ``gid://shopify/<kind>/<number>``, query and fragment ignored. A fraction is
+    refused even if it is whole: it was rounded on its way.
+    """
+    value = payload.get(key)
+    if value is None:
+        return None
+    written = str(value) if type(value) is int else value
+    if type(written) is not str:
+        raise unexpected(_id_wanted(kind), value, key, at)
+    written = written.strip()
+    if not written:
+        return None
+    if kind and (gid := _GID.fullmatch(written)):
+        if gid[1] != kind:
+            raise MalformedPayloadError(f"{path_of(key, at)}: expected {_id_wanted(kind)}, got the gid of another kind")
+        written = gid[2]
+    digits = written.lstrip("0") if written.isascii() and written.isdigit() else ""
+    if not digits:
+        raise MalformedPayloadError(
+            f"{path_of(key, at)}: expected {_id_wanted(kind)}, got {kind_of(value)} that is none"
+        )
+    if len(digits) > MAX_ID_DIGITS:
+        raise MalformedPayloadError(f"{path_of(key, at)}: longer than {MAX_ID_DIGITS} digits")
+    return digits
+
+
+def _id_wanted(kind: str) -> str:
+    return f"a whole number above 0 or the gid of a {kind}" if kind else "a whole number above 0"
+
+
+def count(payload: Payload, key: str, at: str = "") -> int | None:
+    """Read how many of something there are: a number, or the same as text."""
+    value = payload.get(key)
+    if type(value) is str:
+        digits = value.strip()
+        if not digits:
+            return None
+        if digits.isascii() and digits.isdigit() and len(digits) <= MAX_COUNT_DIGITS:
+            return int(digits)
+    elif value is None or (type(value) is int and 0 <= value < 10**MAX_COUNT_DIGITS):
+        return value
+    raise MalformedPayloadError(f"{path_of(key, at)}: expected a count, got {kind_of(value)} that is none")
+
+
+def amount(payload: Payload, key: str, at: str = "") -> str | None:
+    """Read an amount of money as decimal text, in the digits that the provider wrote."""
+    value = payload.get(key)
+    if value is None:
+        return None
+    if type(value) is int or type(value) is float:  # once in a while a provider drops the quotes
+        value = repr(value)
+    if type(value) is not str:
+        raise unexpected("an amount such as 12.50", value, key, at)
+    digits = value.strip()
+    if digits and not _AMOUNT.fullmatch(digits):
+        raise MalformedPayloadError(f"{path_of(key, at)}: expected an amount such as 12.50, got something else")
+    return digits or None
+
+
+def moment(payload: Payload, key: str, at: str = "") -> datetime | None:
+    """Read a date and time with an offset as an aware time in UTC."""
+    value = payload.get(key)
+    if value is None:
+        return None
+    if type(value) is not str:
+        raise unexpected("a date and time with an offset", value, key, at)
+    written = value.strip()
+    if not written:
+        return None
+    try:
+        return as_utc(written)
+    except ValueError as error:
+        raise MalformedPayloadError(f"{path_of(key, at)}: expected {error}") from None
+
+
+def as_utc(written: str) -> datetime:
+    """Read ISO 8601 with an offset or Z, up to nine digits of a second (microseconds are kept).
+
+    Raises ValueError, whose text says what was expected and what came instead, without quoting it.
+    """
+    parts = _TIME.fullmatch(written)
+    if parts is None:
+        raise ValueError("a date and time with an offset, got other text")
+    if parts[1] is None:
+        raise ValueError("a date and time with an offset, got one without")
+    try:
+        read = datetime.fromisoformat(written.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("a date and time with an offset, got one that no calendar has") from None
+    if not FIRST_YEAR <= read.year <= LAST_YEAR:
+        raise ValueError(f"a time from {FIRST_YEAR} to {LAST_YEAR}, got one outside")
+    return read
+
+
+def nested(payload: Payload, key: str, at: str = "") -> Payload | None:
+    """Read an object inside the object."""
+    value = payload.get(key)
+    if value is None or type(value) is dict:
+        return value
+    raise unexpected("an object", value, key, at)
+
+
+def texts(payload: Payload, key: str, at: str = "") -> list[str] | None:
+    """Read a list of text, each cleaned; empty ones stay, for the caller to judge."""
+    value = payload.get(key)
+    if value is None:
+        return None
+    if type(value) is not list:
+        raise unexpected("a list of text", value, key, at)
+    for entry in value:
+        if type(entry) is not str:
+            raise MalformedPayloadError(f"{path_of(key, at)}: expected a list of text, got {kind_of(entry)} in it")
+    return [clean(entry) for entry in value]

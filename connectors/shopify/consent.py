@@ -1,0 +1,146 @@
+"""Marketing consent of a Shopify customer by e-mail, SMS and WhatsApp.
+
+Payload reference: https://shopify.dev/docs/api/webhooks/2026-07#customers_email_marketing_consent-update
+
+Quirk: ``customers_marketing_consent/update`` is SMS, and the three topics name
+the customer, the address and the times in three ways.
+Quirk: "never asked" is ``not_subscribed``, for WhatsApp ``never_subscribed``; a
+null state (no number there) says nothing at all, least of all "unsubscribed".
+Quirk: the opt-in level alone is no consent: customers who never agreed carry
+``single_opt_in`` too. It is kept as evidence only.
+Quirk: ``redacted`` and ``invalid`` are set by Shopify itself, never by a person.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from connectors import reading
+from connectors.contract import (
+    Account,
+    Channel,
+    ConsentStated,
+    ConsentStatus,
+    Event,
+    Scope,
+    SuppressionReason,
+    SuppressionStated,
+)
+from connectors.reading import Payload
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """Where one kind of consent object keeps its parts."""
+
+    channel: Channel
+    state: str = "state"
+    opt_in_level: str = "opt_in_level"
+    updated_at: str = "consent_updated_at"
+    collected_from: str = "consent_collected_from"
+
+
+EMAIL = Layout(channel="email")
+SMS = Layout(channel="sms")
+WHATSAPP = Layout(channel="whatsapp", updated_at="updated_at", collected_from="collected_from")
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """What a state says: a will, a reason not to use the address, or both."""
+
+    status: ConsentStatus | None
+    reason: SuppressionReason | None = None
+    scope: Scope = "all"
+
+
+_STATES: Mapping[str, _Meaning] = {
+    "subscribed": _Meaning("opted_in"),
+    "unsubscribed": _Meaning("opted_out", "unsubscribed", "marketing"),
+    "pending": _Meaning("pending"),
+    "not_subscribed": _Meaning("unknown"),
+    "never_subscribed": _Meaning("unknown"),
+    # The address is bad; the person's will is as it was.
+    "invalid": _Meaning(None, "invalid_address"),
+    "redacted": _Meaning("opted_out", "erasure_request"),
+}
+
+
+def email_changed(body: Payload, _account: Account) -> Iterator[Event]:
+    """``customers_email_marketing_consent/update``."""
+    yield from _changed(body, EMAIL, "email_marketing_consent", "customer_id", email(body, "email_address"))
+
+
+def sms_changed(body: Payload, _account: Account) -> Iterator[Event]:
+    """``customers_marketing_consent/update``."""
+    yield from _changed(body, SMS, "sms_marketing_consent", "id", reading.text(body, "phone"))
+
+
+def whatsapp_changed(body: Payload, _account: Account) -> Iterator[Event]:
+    """``customers_whats_app_marketing_consent/update``."""
+    address = reading.text(body, "phone_number")
+    yield from _changed(body, WHATSAPP, "whats_app_marketing_consent", "customer_id", address)
+
+
+def email(payload: Payload, key: str, at: str = "") -> str | None:
+    """Read an e-mail address; Shopify drops white space even inside of it, so do we."""
+    address = reading.text(payload, key, at)
+    return address and "".join(address.split())
+
+
+def stated(
+    consent: Payload,
+    layout: Layout,
+    *,
+    external_id: str,
+    address: str | None,
+    at: str,
+    region: str | None = None,
+) -> Iterator[Event]:
+    """Yield what a consent object says about an address, or without one about the customer.
+
+    A "no" suppresses the address as well, if there is one; a "yes" lifts nothing,
+    because what it may lift is the same for all sources.
+    """
+    state = reading.choice(consent, layout.state, _STATES, at)
+    if state is None:
+        return
+    meaning = _STATES[state]
+    occurred_at = reading.moment(consent, layout.updated_at, at)
+    level = reading.word(consent, layout.opt_in_level, at)
+    collected_from = reading.word(consent, layout.collected_from, at)
+    if meaning.status is not None:
+        evidence = {}
+        if level is not None:
+            evidence["opt_in_level"] = level
+        if collected_from is not None:
+            evidence["collected_from"] = collected_from
+        is_confirmed = meaning.status == "opted_in" and level == "confirmed_opt_in"
+        yield ConsentStated(
+            external_id=external_id,
+            channel=layout.channel,
+            status=meaning.status,
+            address=address,
+            occurred_at=occurred_at,
+            method="double_opt_in" if is_confirmed else None,
+            evidence=evidence,
+            region=region,
+        )
+    if meaning.reason is not None and address is not None:
+        yield SuppressionStated(
+            external_id=external_id,
+            channel=layout.channel,
+            address=address,
+            reason=meaning.reason,
+            occurred_at=occurred_at,
+            scope=meaning.scope,
+            region=region,
+        )
+
+
+def _changed(body: Payload, layout: Layout, key: str, id_key: str, address: str | None) -> Iterator[Event]:
+    external_id = reading.required(reading.number_id(body, id_key, kind="Customer"), "the id of a customer", id_key)
+    if key not in body:
+        raise reading.unexpected("an object", None, key)
+    consent = reading.nested(body, key)
+    if consent is not None:
+        yield from stated(consent, layout, external_id=external_id, address=address, at=key)

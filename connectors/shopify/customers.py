@@ -1,0 +1,206 @@
+"""The customer of Shopify's webhooks: alone, and inside orders and checkouts.
+
+Payload reference: https://shopify.dev/docs/api/webhooks/2026-07#customers-update
+
+Quirk: a field that the app is not approved for comes null or not at all, so its
+null means "not shown" until the connection says otherwise (``approved_fields``).
+Quirk: a body that was too large for its channel shrinks to ``{"id": …}``. It
+says that the customer exists, and wipes nothing.
+Quirk: ids exceed 2^53. Who passed a body through JavaScript rounded ``id``, so
+the gid wins when they disagree.
+Quirk: ``default_address.phone`` is free text ("555-SHOP"), not the customer's number.
+Quirk: ``customers/merge`` has no time of its own and also tells of merges that failed.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Literal
+
+from connectors import reading
+from connectors.contract import (
+    Account,
+    Event,
+    FieldValue,
+    Identifier,
+    MalformedPayloadError,
+    ProfileRemoved,
+    ProfileSeen,
+    ProfilesMerged,
+    TagsSnapshot,
+)
+from connectors.reading import Payload
+from connectors.shopify import consent, tags
+
+PROTECTED_FIELDS = frozenset({"email", "phone", "first_name", "last_name", "address"})
+
+#: Characters. Shopify's own limit is 5,000; older and merged notes are longer, and beyond this it is no note.
+_MAX_NOTE = 20_000
+
+Slot = Literal["email", "phone"]
+FieldTable = tuple[tuple[str, str, Callable[[Payload, str, str], FieldValue]], ...]  #: our name, theirs, its reader
+
+
+def note(payload: Payload, key: str, at: str = "") -> str | None:
+    """Read a merchant's note."""
+    return reading.text(payload, key, at, limit=_MAX_NOTE)
+
+
+_FIELDS: FieldTable = (
+    ("first_name", "first_name", reading.text),
+    ("last_name", "last_name", reading.text),
+    ("state", "state", reading.word),
+    ("note", "note", note),
+    ("currency", "currency", reading.text),
+    ("tax_exempt", "tax_exempt", reading.boolean),
+    ("locale", "locale", reading.text),
+    # Only in bodies of before 2025-01; now customers/purchasing_summary brings them.
+    ("number_of_orders", "orders_count", reading.count),
+    ("amount_spent", "total_spent", reading.amount),
+    ("last_order_id", "last_order_id", reading.number_id),
+)
+
+_ADDRESS = tuple(
+    (name, name)
+    for name in ("company", "address1", "address2", "city", "province_code", "country_code", "zip", "phone")
+)
+
+_CONTACTS: tuple[tuple[Slot, Callable[[Payload, str, str], str | None]], ...] = (
+    ("email", consent.email),
+    ("phone", reading.text),
+)
+
+_CONSENTS: tuple[tuple[Slot, str, consent.Layout], ...] = (
+    ("email", "email_marketing_consent", consent.EMAIL),
+    ("phone", "sms_marketing_consent", consent.SMS),
+)
+
+# requested and in_progress are GraphQL's; a webhook that tells of them would tell of the end as well.
+_MERGE_STATES = ("completed", "failed", "requested", "in_progress")
+
+
+def changed(body: Payload, account: Account) -> Iterator[Event]:
+    """``customers/create``, ``update``, ``enable``, ``disable``."""
+    external_id = reading.required(id_of(body), "the id of a customer", "id")
+    yield from shown(body, external_id, account)
+
+
+def removed(body: Payload, _account: Account) -> Iterator[Event]:
+    """``customers/delete``; without a time, so the sending time counts."""
+    yield ProfileRemoved(external_id=reading.required(id_of(body), "the id of a customer", "id"), occurred_at=None)
+
+
+def merged(body: Payload, _account: Account) -> Iterator[Event]:
+    """``customers/merge``, if it succeeded."""
+    status = reading.choice(body, "status", _MERGE_STATES)
+    if reading.required(status, ", ".join(_MERGE_STATES), "status") != "completed":
+        return
+    kept, lost = (
+        reading.required(reading.number_id(body, key, kind="Customer"), "the gid of a Customer", key)
+        for key in ("admin_graphql_api_customer_kept_id", "admin_graphql_api_customer_deleted_id")
+    )
+    if kept == lost:
+        raise MalformedPayloadError(
+            "admin_graphql_api_customer_deleted_id: expected another customer, got the kept one"
+        )
+    yield ProfilesMerged(kept_external_id=kept, lost_external_id=lost, occurred_at=None)
+
+
+def id_of(customer: Payload, at: str = "") -> str | None:
+    """Return the customer's id as decimal text; the gid's, where the two disagree."""
+    number = reading.number_id(customer, "id", at, kind="Customer")
+    return reading.number_id(customer, "admin_graphql_api_id", at, kind="Customer") or number
+
+
+def shown(
+    customer: Payload, external_id: str, account: Account, *, at: str = "", otherwise: datetime | None = None
+) -> Iterator[Event]:
+    """Yield what a customer object says: the profile, and from old bodies tags and consent.
+
+    ``otherwise`` is when the body around it changed: it stamps a customer that
+    has no time of its own, as in orders since 2025-01.
+    """
+    hidden = PROTECTED_FIELDS - account.approved_fields
+    occurred_at = reading.moment(customer, "updated_at", at) or otherwise
+    fields = fields_of(customer, _FIELDS, hidden, at)
+    region = None
+    if "default_address" in customer:
+        address, region = address_of(customer, "default_address", _ADDRESS, at)
+        if address is not None or "address" not in hidden:
+            fields["address"] = address
+    contacts = {slot: read(customer, slot, at) for slot, read in _CONTACTS if slot in customer}
+    is_verified = reading.boolean(customer, "verified_email", at) is True
+    yield ProfileSeen(
+        external_id=external_id,
+        occurred_at=occurred_at,
+        created_at=reading.moment(customer, "created_at", at),
+        fields=fields,
+        identifiers=identifiers_of(contacts, hidden, is_verified=is_verified),
+        region=region,
+    )
+    names = tags.read(customer, "tags", at)
+    if names is not None:
+        yield TagsSnapshot(external_id=external_id, tags=names, occurred_at=occurred_at)
+    # accepts_marketing, of bodies still older, is not read: its false means both "no longer" and "never asked",
+    # and its true comes without the level and the time that the consent object beside it has.
+    for slot, key, layout in _CONSENTS:
+        if stated := reading.nested(customer, key, at):
+            yield from consent.stated(
+                stated,
+                layout,
+                external_id=external_id,
+                address=contacts.get(slot),
+                region=region,
+                at=reading.path_of(key, at),
+            )
+
+
+def fields_of(payload: Payload, table: FieldTable, hidden: Collection[str], at: str) -> dict[str, FieldValue]:
+    """Read the fields that are there; a hidden one that is empty is left out, any other reads as cleared."""
+    fields: dict[str, FieldValue] = {}
+    for name, key, read in table:
+        if key in payload:
+            value = read(payload, key, at)
+            if value is not None or name not in hidden:
+                fields[name] = value
+    return fields
+
+
+def address_of(
+    payload: Payload, key: str, table: Iterable[tuple[str, str]], at: str
+) -> tuple[dict[str, FieldValue] | None, str | None]:
+    """Read an address, reduced to the parts that have a value, and the country it is in."""
+    address = reading.nested(payload, key, at)
+    if not address:
+        return None, None
+    at = reading.path_of(key, at)
+    parts: dict[str, FieldValue] = {}
+    country = None
+    for name, part_key in table:
+        if part_key in address:
+            value = reading.text(address, part_key, at)
+            if value is not None:
+                parts[name] = value
+                if name == "country_code":
+                    country = country_of(value)
+    # An address whose every part was blanked for us is as little shown as none.
+    return parts or None, country
+
+
+def country_of(value: str | None) -> str | None:
+    """Return the ISO 3166-1 alpha-2 code that ``value`` is, if it is one."""
+    if value is not None and len(value) == 2 and value.isascii() and value.isalpha():
+        return value.upper()
+    return None
+
+
+def identifiers_of(
+    contacts: Mapping[Slot, str | None], hidden: Collection[str], *, is_verified: bool
+) -> dict[str, Identifier | None]:
+    """Make identifiers of the contact points that are there; ``is_verified`` is about the e-mail."""
+    identifiers: dict[str, Identifier | None] = {}
+    for slot, value in contacts.items():
+        if value is not None:
+            identifiers[slot] = Identifier(type=slot, value=value, verified=is_verified and slot == "email")
+        elif slot not in hidden:
+            identifiers[slot] = None
+    return identifiers

@@ -1,0 +1,171 @@
+"""Next Gen Events about customers: GraphQL shape, with what our query asked for.
+
+Payload reference: https://shopify.dev/docs/api/events/latest/customer
+
+Quirk: ``data`` is there only if the subscription has a query; then its keys are
+GraphQL's, and what the app may not see is null. Without it, or when a large body
+shrank to a stub with ``payload_url``, only ``query_variables`` say who it is.
+Quirk: ``fields_changed`` was a list and is an object since 2026-09-16. It is not
+read: ``data`` has the values, and derived fields change without being named.
+Quirk: a tag may change without moving ``updatedAt``, so a set of tags counts
+from the sending time.
+"""
+
+from collections.abc import Iterator
+
+from connectors import reading
+from connectors.contract import Account, Event, ProfileRemoved, ProfileSeen, TagsSnapshot
+from connectors.reading import Payload
+from connectors.shopify import consent, customers, summaries, tags
+
+_AT = "data.customer"
+
+_FIELDS: customers.FieldTable = (
+    ("first_name", "firstName", reading.text),
+    ("last_name", "lastName", reading.text),
+    ("state", "state", reading.word),
+    ("note", "note", customers.note),
+    ("tax_exempt", "taxExempt", reading.boolean),
+    ("locale", "locale", reading.text),
+    ("number_of_orders", "numberOfOrders", reading.count),
+)
+
+_ADDRESS = (
+    ("company", "company"),
+    ("address1", "address1"),
+    ("address2", "address2"),
+    ("city", "city"),
+    ("province_code", "provinceCode"),
+    ("country_code", "countryCodeV2"),
+    ("zip", "zip"),
+    ("phone", "phone"),
+)
+
+_EMAIL = consent.Layout(
+    channel="email", state="marketingState", opt_in_level="marketingOptInLevel", updated_at="marketingUpdatedAt"
+)
+_SMS = consent.Layout(
+    channel="sms",
+    state="marketingState",
+    opt_in_level="marketingOptInLevel",
+    updated_at="marketingUpdatedAt",
+    collected_from="marketingCollectedFrom",
+)
+_OLD_EMAIL = consent.Layout(
+    channel="email", state="marketingState", opt_in_level="marketingOptInLevel", updated_at="consentUpdatedAt"
+)
+_OLD_SMS = consent.Layout(
+    channel="sms",
+    state="marketingState",
+    opt_in_level="marketingOptInLevel",
+    updated_at="consentUpdatedAt",
+    collected_from="consentCollectedFrom",
+)
+_WHATSAPP = consent.Layout(
+    channel="whatsapp", opt_in_level="optInLevel", updated_at="updatedAt", collected_from="collectedFrom"
+)
+
+
+def changed(body: Payload, account: Account) -> Iterator[Event]:
+    """``Customer/create`` and ``Customer/update``."""
+    named = _named(body)
+    data = reading.nested(body, "data") or {}
+    if "customer" not in data:
+        yield ProfileSeen(external_id=_required(named), occurred_at=None)
+        return
+    customer = reading.nested(data, "customer", "data")
+    # Null: gone again before the query ran, or not for our eyes. Neither is a reason to state that they exist.
+    if customer is not None:
+        external_id = reading.number_id(customer, "id", _AT, kind="Customer") or named
+        yield from _shown(customer, _required(external_id), account)
+
+
+def removed(body: Payload, _account: Account) -> Iterator[Event]:
+    """``Customer/delete``; nothing is left to query, so only the variables name the customer."""
+    yield ProfileRemoved(external_id=_required(_named(body)), occurred_at=None)
+
+
+def _named(body: Payload) -> str | None:
+    variables = reading.nested(body, "query_variables") or {}
+    return reading.number_id(variables, "customerId", "query_variables", kind="Customer")
+
+
+def _required(external_id: str | None) -> str:
+    return reading.required(external_id, "the gid of a Customer", "query_variables.customerId")
+
+
+def _shown(customer: Payload, external_id: str, account: Account) -> Iterator[Event]:
+    hidden = customers.PROTECTED_FIELDS - account.approved_fields
+    fields = customers.fields_of(customer, _FIELDS, hidden, _AT)
+    fields.update(summaries.amount_spent(customer, _AT))
+    if "lastOrder" in customer:
+        last_order = reading.nested(customer, "lastOrder", _AT)
+        if last_order is None:
+            fields["last_order_id"] = None
+        elif "id" in last_order:
+            fields["last_order_id"] = reading.number_id(last_order, "id", f"{_AT}.lastOrder", kind="Order")
+    region = None
+    if "defaultAddress" in customer:
+        address, region = customers.address_of(customer, "defaultAddress", _ADDRESS, _AT)
+        if address is not None or "address" not in hidden:
+            fields["address"] = address
+    contacts = _contacts_of(customer)
+    is_verified = reading.boolean(customer, "verifiedEmail", _AT) is True
+    yield ProfileSeen(
+        external_id=external_id,
+        occurred_at=reading.moment(customer, "updatedAt", _AT),
+        created_at=reading.moment(customer, "createdAt", _AT),
+        fields=fields,
+        identifiers=customers.identifiers_of(contacts, hidden, is_verified=is_verified),
+        region=region,
+    )
+    names = tags.read(customer, "tags", _AT)
+    if names is not None:
+        yield TagsSnapshot(external_id=external_id, tags=names, occurred_at=None)
+    for slot, key, found, layout in _consents_of(customer):
+        yield from consent.stated(
+            found,
+            layout,
+            external_id=external_id,
+            address=contacts.get(slot),
+            region=region,
+            at=f"{_AT}.{key}",
+        )
+
+
+def _contacts_of(customer: Payload) -> dict[customers.Slot, str | None]:
+    """Read e-mail and number from the objects that hold them today, else from the deprecated fields."""
+    contacts: dict[customers.Slot, str | None] = {}
+    if "defaultEmailAddress" in customer:
+        email = reading.nested(customer, "defaultEmailAddress", _AT)
+        if email is None:
+            contacts["email"] = None
+        elif "emailAddress" in email:
+            contacts["email"] = consent.email(email, "emailAddress", f"{_AT}.defaultEmailAddress")
+    elif "email" in customer:
+        contacts["email"] = consent.email(customer, "email", _AT)
+    if "defaultPhoneNumber" in customer:
+        phone = reading.nested(customer, "defaultPhoneNumber", _AT)
+        if phone is None:
+            contacts["phone"] = None
+        elif "phoneNumber" in phone:
+            contacts["phone"] = reading.text(phone, "phoneNumber", f"{_AT}.defaultPhoneNumber")
+    elif "phone" in customer:
+        contacts["phone"] = reading.text(customer, "phone", _AT)
+    return contacts
+
+
+def _consents_of(customer: Payload) -> Iterator[tuple[customers.Slot, str, Payload, consent.Layout]]:
+    """Find the consent objects that were asked for: today's, else the deprecated ones that say the same."""
+    email = reading.nested(customer, "defaultEmailAddress", _AT) or {}
+    phone = reading.nested(customer, "defaultPhoneNumber", _AT) or {}
+    if "marketingState" in email:
+        yield "email", "defaultEmailAddress", email, _EMAIL
+    elif old := reading.nested(customer, "emailMarketingConsent", _AT):
+        yield "email", "emailMarketingConsent", old, _OLD_EMAIL
+    if "marketingState" in phone:
+        yield "phone", "defaultPhoneNumber", phone, _SMS
+    elif old := reading.nested(customer, "smsMarketingConsent", _AT):
+        yield "phone", "smsMarketingConsent", old, _OLD_SMS
+    if whatsapp := reading.nested(phone, "whatsAppMarketingConsent", f"{_AT}.defaultPhoneNumber"):
+        yield "phone", "defaultPhoneNumber.whatsAppMarketingConsent", whatsapp, _WHATSAPP

@@ -1,0 +1,104 @@
+"""Who bought, or nearly did: orders and checkouts.
+
+Payload reference: https://shopify.dev/docs/api/webhooks/2026-07#orders-create
+and https://shopify.dev/docs/api/webhooks/2026-07#checkouts-update
+
+Quirk: the customer in an order has no times of its own since 2025-01, so the
+order's ``updated_at`` stamps it.
+Quirk: the order's e-mail can be another than its customer's (a gift, a typo).
+It is not mixed into the customer; it counts only where there is no customer.
+Quirk: there may be no customer at all: the key is missing, null, or an object
+without an id. A later ``orders/updated`` may bring one.
+Quirk: ``buyer_accepts_marketing`` is a tick at one purchase, and false means
+nothing. It is never consent.
+Quirk: since 2026-04 a checkout has no ``id``; nothing here needs one.
+Quirk: ``abandoned_checkout_url`` holds a secret key; it is never read.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from connectors import reading
+from connectors.contract import Account, Event, FieldValue, ProfileSeen
+from connectors.reading import Payload
+from connectors.shopify import consent, customers
+
+_ADDRESSES = ("billing_address", "shipping_address")
+
+
+def order(body: Payload, account: Account) -> Iterator[Event]:
+    """``orders/…``: the customer, else the guest who gave an e-mail or a number.
+
+    Orders of the test gateway are read like any other: a shop that tries us out
+    wants to see its test buyer arrive, and the buyer's details are what was typed.
+    """
+    yield from _buyer(body, account, _order_contacts)
+
+
+def checkout(body: Payload, account: Account) -> Iterator[Event]:
+    """``checkouts/…``: the same, once the buyer has typed an e-mail or a number."""
+    yield from _buyer(body, account, _checkout_contacts)
+
+
+def _buyer(
+    body: Payload, account: Account, contacts_of: Callable[[Payload], Mapping[customers.Slot, str]]
+) -> Iterator[Event]:
+    updated_at = reading.moment(body, "updated_at")
+    customer = reading.nested(body, "customer")
+    if customer and (external_id := customers.id_of(customer, "customer")):
+        yield from customers.shown(customer, external_id, account, at="customer", otherwise=updated_at)
+    elif contacts := contacts_of(body):
+        yield ProfileSeen(
+            external_id=None,
+            occurred_at=updated_at,
+            created_at=reading.moment(body, "created_at"),
+            fields=_name_of(body),
+            identifiers=customers.identifiers_of(contacts, (), is_verified=False),
+            region=_region_of(body),
+        )
+
+
+def _order_contacts(body: Payload) -> dict[customers.Slot, str]:
+    contacts = _present(
+        consent.email(body, "email") or consent.email(body, "contact_email"), reading.text(body, "phone")
+    )
+    if not contacts:
+        # Free text, but the only trace of this buyer, as in a sale over the phone.
+        billing = reading.nested(body, "billing_address") or {}
+        contacts = _present(None, reading.text(billing, "phone", "billing_address"))
+    return contacts
+
+
+def _checkout_contacts(body: Payload) -> dict[customers.Slot, str]:
+    # sms_marketing_phone is not read: it may be another's, and was not given to reach this buyer.
+    return _present(consent.email(body, "email"), reading.text(body, "phone"))
+
+
+def _present(email: str | None, phone: str | None) -> dict[customers.Slot, str]:
+    contacts: dict[customers.Slot, str] = {}
+    if email is not None:
+        contacts["email"] = email
+    if phone is not None:
+        contacts["phone"] = phone
+    return contacts
+
+
+def _name_of(body: Payload) -> dict[str, FieldValue]:
+    """Read the name of the first address that has one; never half of one and half of the other."""
+    for key in _ADDRESSES:
+        address = reading.nested(body, key) or {}
+        name: dict[str, FieldValue] = {}
+        for part in ("first_name", "last_name"):
+            value = reading.text(address, part, key)
+            if value is not None:
+                name[part] = value
+        if name:
+            return name
+    return {}
+
+
+def _region_of(body: Payload) -> str | None:
+    for key in _ADDRESSES:
+        address = reading.nested(body, key) or {}
+        if country := customers.country_of(reading.text(address, "country_code", key)):
+            return country
+    return None

@@ -1,0 +1,62 @@
+"""The law's topics, and the end of our access.
+
+Payload reference: https://shopify.dev/docs/apps/build/compliance/privacy-law-compliance
+and https://shopify.dev/docs/api/webhooks/2026-07#app-uninstalled
+
+Quirk: none of these bodies has a time, so the sending time counts.
+Quirk: ``customer`` may hold nothing but an e-mail, and may name an id that a
+merge has since retired.
+Quirk: ``app/uninstalled`` is a shop object whose domains can be null; which shop
+it is, the connection knows.
+"""
+
+from collections.abc import Iterator
+
+from connectors import reading
+from connectors.contract import (
+    Account,
+    ConnectionRevoked,
+    ErasureRequested,
+    Event,
+    ExportRequested,
+    Identifier,
+    MalformedPayloadError,
+)
+from connectors.reading import Payload
+from connectors.shopify import consent
+
+
+def uninstalled(_body: Payload, _account: Account) -> Iterator[Event]:
+    """``app/uninstalled``."""
+    yield ConnectionRevoked(occurred_at=None)
+
+
+def data_request(body: Payload, _account: Account) -> Iterator[Event]:
+    """``customers/data_request``."""
+    external_id, identifiers = _subject(body)
+    yield ExportRequested(external_id=external_id, identifiers=identifiers, occurred_at=None)
+
+
+def customer_redact(body: Payload, _account: Account) -> Iterator[Event]:
+    """``customers/redact``."""
+    external_id, identifiers = _subject(body)
+    yield ErasureRequested(subject="customer", external_id=external_id, identifiers=identifiers, occurred_at=None)
+
+
+def shop_redact(_body: Payload, _account: Account) -> Iterator[Event]:
+    """``shop/redact``, 48 hours after the app was removed; the worker checks that it still is."""
+    yield ErasureRequested(subject="shop", external_id=None, identifiers=(), occurred_at=None)
+
+
+def _subject(body: Payload) -> tuple[str | None, tuple[Identifier, ...]]:
+    customer = reading.required(reading.nested(body, "customer"), "an object", "customer")
+    external_id = reading.number_id(customer, "id", "customer", kind="Customer")
+    identifiers = []
+    if email := consent.email(customer, "email", "customer"):
+        identifiers.append(Identifier(type="email", value=email))
+    if phone := reading.text(customer, "phone", "customer"):
+        identifiers.append(Identifier(type="phone", value=phone))
+    if external_id is None and not identifiers:
+        # Never nothing: a request that the law sets a term for must be seen by a person.
+        raise MalformedPayloadError("customer: expected an id, an e-mail or a number, got none of them")
+    return external_id, tuple(identifiers)

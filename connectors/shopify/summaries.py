@@ -1,0 +1,67 @@
+"""Side facts of a Shopify customer: what they bought in all, and their segments.
+
+Payload reference: https://shopify.dev/docs/api/webhooks/2026-07#customers-purchasing_summary
+
+Quirk: such a fact can arrive after its customer was deleted, so it revives nobody.
+Quirk: segment events have no time and no name of the segment, only gids.
+"""
+
+from collections.abc import Iterator
+
+from connectors import reading
+from connectors.contract import Account, Event, FieldValue, ProfileSeen
+from connectors.reading import Payload
+
+
+def purchases(body: Payload, _account: Account) -> Iterator[Event]:
+    """``customers/purchasing_summary``."""
+    fields = amount_spent(body)
+    if "numberOfOrders" in body:
+        fields["number_of_orders"] = reading.count(body, "numberOfOrders")
+    if "lastOrderId" in body:
+        fields["last_order_id"] = reading.number_id(body, "lastOrderId", kind="Order")
+    yield ProfileSeen(
+        external_id=_gid(body, "customerId", "Customer"),
+        occurred_at=reading.moment(body, "occurredAt"),
+        fields=fields,
+        exists=False,
+    )
+
+
+def joined_segment(body: Payload, _account: Account) -> Iterator[Event]:
+    """``customer.joined_segment``."""
+    yield _membership(body, is_member=True)
+
+
+def left_segment(body: Payload, _account: Account) -> Iterator[Event]:
+    """``customer.left_segment``."""
+    yield _membership(body, is_member=None)
+
+
+def amount_spent(payload: Payload, at: str = "") -> dict[str, FieldValue]:
+    """Read ``amountSpent`` as two fields; without the key, none."""
+    if "amountSpent" not in payload:
+        return {}
+    spent = reading.nested(payload, "amountSpent", at)
+    if spent is None:
+        return {"amount_spent": None, "amount_spent_currency": None}
+    at = reading.path_of("amountSpent", at)
+    fields: dict[str, FieldValue] = {}
+    if "amount" in spent:
+        fields["amount_spent"] = reading.amount(spent, "amount", at)
+    if "currencyCode" in spent:
+        fields["amount_spent_currency"] = reading.text(spent, "currencyCode", at)
+    return fields
+
+
+def _membership(body: Payload, *, is_member: bool | None) -> ProfileSeen:
+    return ProfileSeen(
+        external_id=_gid(body, "customer_id", "Customer"),
+        occurred_at=None,
+        fields={f"segments.{_gid(body, 'segment_id', 'Segment')}": is_member},
+        exists=False,
+    )
+
+
+def _gid(body: Payload, key: str, kind: str) -> str:
+    return reading.required(reading.number_id(body, key, kind=kind), f"the gid of a {kind}", key)

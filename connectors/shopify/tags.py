@@ -1,0 +1,66 @@
+"""Tags of a Shopify customer, as changes and as the whole set.
+
+Payload reference: https://shopify.dev/docs/api/webhooks/2026-07#customer.tags_added
+
+Quirk: since 2025-01 webhooks bring changes only (``occurredAt`` orders them, tag
+by tag); the whole set comes in bodies of before, as one string, and in GraphQL.
+Quirk: a comma inside an entry splits it; upper and lower case are one tag, and
+the first spelling stays.
+"""
+
+from collections.abc import Iterator
+
+from connectors import reading
+from connectors.contract import Account, Event, MalformedPayloadError, TagsAdded, TagsRemoved
+from connectors.reading import Payload
+
+MAX_TAGS = 250  #: Shopify's own limits, as are the 255 characters
+MAX_TAG = 255
+
+
+def added(body: Payload, _account: Account) -> Iterator[Event]:
+    """``customer.tags_added``."""
+    external_id = _customer_of(body)
+    if tags := _delta(body):
+        yield TagsAdded(external_id=external_id, tags=tags, occurred_at=reading.moment(body, "occurredAt"))
+
+
+def removed(body: Payload, _account: Account) -> Iterator[Event]:
+    """``customer.tags_removed``."""
+    external_id = _customer_of(body)
+    if tags := _delta(body):
+        yield TagsRemoved(external_id=external_id, tags=tags, occurred_at=reading.moment(body, "occurredAt"))
+
+
+def read(payload: Payload, key: str, at: str = "") -> tuple[str, ...] | None:
+    """Read tags from a comma-separated string or a list; None if there is no word about them."""
+    value = payload.get(key)
+    if value is None:
+        return None
+    if type(value) is str:
+        entries = [reading.clean(value)]
+    elif type(value) is list:
+        entries = reading.texts(payload, key, at) or []
+    else:
+        raise reading.unexpected("a list of text", value, key, at)
+    spellings: dict[str, str] = {}
+    for entry in entries:
+        for part in entry.split(","):
+            if tag := part.strip():
+                if len(tag) > MAX_TAG:
+                    raise MalformedPayloadError(
+                        f"{reading.path_of(key, at)}: a tag is longer than {MAX_TAG} characters"
+                    )
+                spellings.setdefault(tag.casefold(), tag)
+    if len(spellings) > MAX_TAGS:
+        raise MalformedPayloadError(f"{reading.path_of(key, at)}: more than {MAX_TAGS} tags")
+    return tuple(spellings.values())
+
+
+def _customer_of(body: Payload) -> str:
+    external_id = reading.number_id(body, "customerId", kind="Customer")
+    return reading.required(external_id, "the gid of a Customer", "customerId")
+
+
+def _delta(body: Payload) -> tuple[str, ...]:
+    return reading.required(read(body, "tags"), "a list of text", "tags")

@@ -1,0 +1,96 @@
+"""Recorded requests and the events they must give, one pair of files for each.
+
+``payloads/<connector>/<name>.json`` is a request: ``topic``, ``body``, and where
+they matter ``headers`` and ``account``. ``<name>.events.json`` is what it says;
+what equals a default is left out. To see what a new request gives, and judge it:
+
+    python -m tests.connectors.recorded shopify/customers_update
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from connectors import CONNECTORS
+from connectors.contract import Account, Connector, Envelope, Event
+
+PAYLOADS = Path(__file__).parent / "payloads"
+VECTOR = "signature_vector.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    connector: Connector
+    path: Path
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        return json.loads(self.path.read_text("utf-8"))
+
+    @property
+    def expected(self) -> list[dict[str, Any]]:
+        return json.loads(self.path.with_suffix(".events.json").read_text("utf-8"))
+
+    @cached_property
+    def envelope(self) -> Envelope:
+        return an_envelope(self.content["topic"], self.content["body"], headers=self.content.get("headers", {}))
+
+    @property
+    def account(self) -> Account:
+        given = self.content.get("account", {})
+        return Account(source=self.connector.name, approved_fields=frozenset(given.get("approved_fields", ())))
+
+
+def an_envelope(topic: str, body: object, *, headers: Mapping[str, str] | None = None) -> Envelope:
+    """Make an envelope around ``body``: bytes as they are, anything else as JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+    return Envelope(topic=topic, delivery_id="delivery", sent_at=None, headers=headers or {}, body=raw)
+
+
+def requests() -> list[Request]:
+    return [
+        Request(connector, path)
+        for name, connector in CONNECTORS.items()
+        for path in sorted((PAYLOADS / name).glob("*.json"))
+        if path.name != VECTOR and not path.name.endswith(".events.json")
+    ]
+
+
+def written(event: Event) -> dict[str, Any]:
+    return {"event": type(event).__name__, **_plain_fields(event)}
+
+
+def _plain_fields(value: Any) -> dict[str, Any]:
+    return {
+        field.name: _plain(getattr(value, field.name))
+        for field in fields(value)
+        if getattr(value, field.name) != _default_of(field)
+    }
+
+
+def _default_of(field: Field[Any]) -> object:
+    return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return _plain_fields(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+if __name__ == "__main__":
+    name, _, stem = sys.argv[1].partition("/")
+    request = Request(CONNECTORS[name], PAYLOADS / name / f"{stem}.json")
+    events = [written(event) for event in request.connector.parse(request.envelope, request.account)]
+    sys.stdout.write(json.dumps(events, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,1 @@
+"""HTTP: webhooks in, the Contacts API out, health."""

@@ -1,0 +1,162 @@
+"""Apply: the one write path. Readings go through fold, resolve, upsert and record in one transaction.
+
+Reading, folding and resolving need no lock: they are done first, on what the database shows. Then the
+identifiers concerned are locked and what was read is checked; if another writer was faster, the
+transaction is given up and done again with the locks taken first (``docs/adr/0003``).
+"""
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from worker import component as components
+from worker import ids
+from worker.component import Component, ident_key
+from worker.errors import TransientError
+from worker.fold import Record, fold, withdraw
+from worker.normalise import Reading
+from worker.record import decide, record
+from worker.record import withdraw as withdraw_statements
+from worker.resolve import Limits, Ref, resolve
+from worker.settings import settings
+from worker.store import claims, connections, decisions, envelopes, locks, records
+from worker.store.records import RecordRow
+from worker.upsert import upsert
+
+#: serialization failure, deadlock; unique and foreign key violations show the same race here
+RACES = frozenset({"40001", "40P01", "23505", "23503"})
+ATTEMPTS = 8
+
+
+class _OutdatedError(Exception):
+    """What was read has changed, or more has to be locked: do it again under these keys."""
+
+    def __init__(self, keys: set[str]) -> None:
+        super().__init__("another writer was faster")
+        self.keys = keys
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a transaction did."""
+
+    records: int  #: records whose state changed
+    changes: int  #: entries added to the change log
+
+
+def apply(
+    engine: Engine,
+    organization_id: UUID,
+    readings: Sequence[Reading],
+    connection_of: Mapping[UUID, UUID],
+    *,
+    replayed: Sequence[UUID] = (),
+    around: Callable[[Connection], None] = lambda _: None,
+) -> Applied:
+    """Let readings take effect, once and whole.
+
+    ``around`` runs first in the same transaction (taking queue rows away, storing an answer); it may run
+    again when the transaction does. ``replayed`` envelopes have what they once stated withdrawn first.
+    Raises TransientError when other writers keep being faster; database errors of other kinds pass.
+    """
+    keys: set[str] = set()
+    for attempt in range(ATTEMPTS):
+        try:
+            with engine.begin() as conn:
+                around(conn)
+                return _apply(conn, organization_id, readings, connection_of, replayed, keys)
+        except _OutdatedError as outdated:
+            keys |= outdated.keys
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in RACES:
+                raise
+            time.sleep(random.uniform(0.005, 0.2) * (attempt + 1))  # noqa: S311 - jitter, not a secret
+    raise TransientError("other writers kept changing the same people")
+
+
+def _apply(
+    conn: Connection,
+    organization_id: UUID,
+    readings: Sequence[Reading],
+    connection_of: Mapping[UUID, UUID],
+    replayed: Sequence[UUID],
+    keys: set[str],
+) -> Applied:
+    limits = Limits(settings().crowd_limit, settings().component_limit)
+    if keys:
+        locks.take(conn, organization_id, keys, settings().lock_buckets)
+    refs = {ref for reading in readings for ref in reading.records}
+    if replayed:
+        refs |= withdraw_statements(conn, organization_id, replayed)
+    decide(conn, organization_id, readings)
+
+    touched = {row.ref: row for row in records.by_refs(conn, organization_id, refs)}
+    if replayed:
+        gone = records.by_ids(conn, organization_id, envelopes.records_of(conn, organization_id, replayed))
+        touched.update({row.ref: row for row in gone if row.ref not in touched})
+    refs |= touched.keys()
+    for reading in readings:
+        for ref in reading.records:
+            if ref not in touched:
+                touched[ref] = RecordRow(ids.new(), Record(*ref, reading.kinds[ref]))
+    before = {ref: row.record.claims() for ref, row in touched.items()}
+    folded = _fold(touched, readings, replayed)
+    decided = {ref for reading in readings for decision in reading.decisions for ref in (decision.a, decision.b)}
+    # A record about which nothing new was said cannot regroup anybody.
+    active = {ref: row for ref, row in touched.items() if ref in folded or ref in decided or row.version == 0}
+    before = {ref: before[ref] for ref in active}
+    component = components.load(conn, organization_id, active, before, limits)
+    resolution = resolve(component.members(), component.decisions, limits, component.crowded)
+
+    needed = component.lock_keys()
+    needed.update(ident_key(ident) for reading in readings for ident in reading.idents)
+    if not keys:
+        locks.take(conn, organization_id, needed, settings().lock_buckets)
+        if not _is_current(conn, organization_id, component, limits, len(active)):
+            raise _OutdatedError(needed)
+    elif not needed <= keys:
+        raise _OutdatedError(needed)
+
+    causes: dict[Ref, set[UUID]] = defaultdict(set)
+    for reading in readings:
+        for ref in reading.records.keys() & component.rows.keys():
+            causes[ref].add(reading.envelope_id)
+    priorities = connections.priorities(conn, organization_id)
+    changes = upsert(conn, organization_id, component, resolution, folded, before, priorities, causes)
+    pairs = {(r.envelope_id, touched[ref].id) for r in readings for ref in r.records}
+    envelopes.link(conn, organization_id, pairs)
+    contact_of = {ref: row.contact_id for ref, row in touched.items()}
+    logged = record(conn, organization_id, readings, contact_of, changes, connection_of)
+    return Applied(len(folded), logged)
+
+
+def _fold(touched: Mapping[Ref, RecordRow], readings: Sequence[Reading], replayed: Sequence[UUID]) -> set[Ref]:
+    """Fold the readings into their records; return those whose state changed."""
+    folded = set()
+    for envelope_id in replayed:
+        for ref, row in touched.items():
+            withdraw(row.record, envelope_id.hex)
+            folded.add(ref)
+    for reading in readings:
+        for ref, statements in reading.records.items():
+            if ref in touched and fold(touched[ref].record, statements):
+                folded.add(ref)
+    return folded
+
+
+def _is_current(conn: Connection, organization_id: UUID, component: Component, limits: Limits, active: int) -> bool:
+    """Whether nothing that was read without a lock has changed since."""
+    stored = {row.id: row.version for row in component.rows.values() if row.version > 0}
+    if records.versions(conn, organization_id, component.rows.keys()) != stored:
+        return False
+    if decisions.touching(conn, organization_id, component.rows.keys()) != component.decisions:
+        return False
+    most = limits.component + 1 + active
+    standing = claims.claimants(conn, organization_id, component.claimed.keys(), most)
+    return all(standing.get(ident, []) == rows for ident, rows in component.claimed.items())

@@ -1,0 +1,303 @@
+"""Drain: take due envelopes from the queue through to contacts, one batch a transaction.
+
+Two commits a batch: the claim (lease, fencing token, crash count), then the work together with the removal
+of the queue rows. A crash anywhere leaves the work due; nothing counts twice. A bad envelope is found by
+bisection and parked alone.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Self
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from connectors.contract import Envelope, MalformedPayloadError
+from worker import metrics
+from worker.apply import apply
+from worker.errors import TransientError
+from worker.normalise import Reading, normalise
+from worker.settings import settings
+from worker.store import connections, envelopes, ready
+from worker.store.connections import ConnectionRow
+from worker.store.envelopes import EnvelopeRow
+from worker.store.ready import Claimed, Parked
+
+log = structlog.get_logger()
+
+#: SQLSTATE classes of values that the database will never take
+_POISON = ("22", "23502", "23514", "54")
+#: a fault of ours is tried again after so long, doubled each time
+_FIRST_DELAY = timedelta(seconds=1)
+#: the system is at fault (lost connection, full disk): nothing is counted against the envelopes
+_SYSTEM_DELAY = timedelta(seconds=1)
+#: kept envelopes that a replay reads again, at most
+_MOST_SIBLINGS = 10_000
+
+
+class LeaseLostError(Exception):
+    """Another drain took the rows over; it will do the work."""
+
+
+@dataclass(slots=True)
+class Drained:
+    """What became of a batch."""
+
+    claimed: int = 0
+    settled: int = 0
+    ignored: int = 0
+    parked: int = 0
+    postponed: int = 0
+
+    def __iadd__(self, other: "Drained") -> Self:
+        for name in ("claimed", "settled", "ignored", "parked", "postponed"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        return self
+
+
+@dataclass(slots=True)
+class _Item:
+    """A claimed envelope on its way."""
+
+    claimed: Claimed
+    envelope: EnvelopeRow
+    reading: Reading | None = None
+    siblings: list[Reading] = field(default_factory=list)
+    parked: Parked | None = None
+
+
+def drain(engine: Engine, lane: int, *, budget_s: float) -> Drained:
+    """Drain a lane until nothing is due or the budget is spent; safe beside any number of others."""
+    began = time.monotonic()
+    total = Drained()
+    while True:
+        batch = drain_batch(engine, lane)
+        suspect = drain_batch(engine, lane, suspects=True)
+        total += batch
+        total += suspect
+        if batch.claimed + suspect.claimed == 0 or time.monotonic() - began > budget_s:
+            return total
+
+
+def drain_batch(engine: Engine, lane: int, *, suspects: bool = False) -> Drained:
+    """Claim one batch and work it off."""
+    token = uuid4()
+    with engine.begin() as conn:
+        most = 1 if suspects else settings().inbox_batch
+        lease = timedelta(seconds=settings().lease_s)
+        claimed = ready.claim(conn, lane, most=most, lease=lease, token=token, suspects=suspects)
+        if not claimed:
+            return Drained()
+        bodies = envelopes.read(conn, [(row.organization_id, row.envelope_id) for row in claimed])
+        accounts = connections.by_ids(conn, {row.connection_id for row in claimed})
+    result = Drained(claimed=len(claimed))
+    by_organization: dict[UUID, list[_Item]] = defaultdict(list)
+    for row in claimed:
+        by_organization[row.organization_id].append(_Item(row, bodies[row.envelope_id]))
+    with metrics.batch_seconds.time():
+        for organization_id, items in by_organization.items():
+            try:
+                result += _drain_organization(engine, organization_id, items, accounts, token)
+            except DBAPIError as error:
+                if not _is_system_fault(error):
+                    raise
+                _give_back(engine, organization_id, items, token)
+                raise TransientError(f"the database failed: {type(error.orig).__name__}") from None
+    metrics.count(result)
+    log.info("inbox_drained", lane=lane, **{name: getattr(result, name) for name in Drained.__slots__})
+    return result
+
+
+def _drain_organization(
+    engine: Engine,
+    organization_id: UUID,
+    items: Sequence[_Item],
+    accounts: Mapping[UUID, ConnectionRow],
+    token: UUID,
+) -> Drained:
+    held = [item for item in items if accounts[item.claimed.connection_id].state == "paused"]
+    if held:
+        _postpone(engine, organization_id, held, token, None, failed=False)
+    result = Drained(postponed=len(held))
+    work = []
+    for item in items:
+        if accounts[item.claimed.connection_id].state == "paused":
+            continue
+        if item.claimed.crashes >= settings().max_crashes:
+            item.parked = _park(item, "crashed", f"its processing ended {item.claimed.crashes} processes")
+        elif not _read(engine, item, accounts):
+            result += _failed(engine, organization_id, item, token)
+            continue
+        work.append(item)
+    alone = [item for item in work if item.claimed.replay]
+    together = [item for item in work if not item.claimed.replay]
+    for batch in ([together] if together else []) + [[item] for item in alone]:
+        result += _work(engine, organization_id, batch, token)
+    return result
+
+
+def _read(engine: Engine, item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> bool:
+    """Normalise an envelope, or park it; False if our own code failed on it."""
+    try:
+        item.reading = _reading(item.envelope, accounts[item.claimed.connection_id])
+        if item.claimed.replay:
+            item.siblings = _siblings(engine, item, accounts)
+    except MalformedPayloadError as error:
+        item.parked = _park(item, "malformed", str(error))
+    except (InterfaceError, OperationalError):
+        raise
+    except Exception:  # noqa: BLE001 - a bug met in one envelope must not stop its batch
+        # The message of an unknown error may quote the payload, which is personal data.
+        log.error("envelope_unreadable", envelope_id=str(item.envelope.id), exc_info=True)
+        return False
+    return True
+
+
+def _reading(row: EnvelopeRow, connection: ConnectionRow) -> Reading:
+    if row.body is None:
+        raise MalformedPayloadError("the body has expired and cannot be read again")
+    headers = {name.lower(): value for name, value in row.headers}
+    envelope = Envelope(
+        topic=row.topic, delivery_id=row.delivery_id, sent_at=row.sent_at, headers=headers, body=bytes(row.body)
+    )
+    return normalise(row.id, envelope, connection.connector, connection.account())
+
+
+def _siblings(engine: Engine, item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> list[Reading]:
+    """Read again what else was kept about the records of a replayed envelope.
+
+    Withdrawing a statement can bring back an older one that it had replaced.
+    """
+    with engine.connect() as conn:
+        organization_id = item.claimed.organization_id
+        touched = envelopes.records_of(conn, organization_id, [item.envelope.id])
+        rows = envelopes.touching(conn, organization_id, touched)[:_MOST_SIBLINGS]
+        known = {**accounts, **connections.by_ids(conn, {row.connection_id for row in rows} - accounts.keys())}
+    readings = []
+    for row in rows:
+        if row.id == item.envelope.id or row.connection_id not in known:
+            continue
+        try:
+            readings.append(_reading(row, known[row.connection_id]))
+        except MalformedPayloadError:
+            log.warning("sibling_unreadable", envelope_id=str(row.id))  # it keeps what it stated before
+    return readings
+
+
+def _work(engine: Engine, organization_id: UUID, items: Sequence[_Item], token: UUID) -> Drained:
+    """Apply a batch; on an error that may be one envelope's fault, halve it until that one stands alone."""
+    try:
+        return _commit(engine, organization_id, items, token)
+    except LeaseLostError:
+        log.warning("lease_lost", envelopes=len(items))
+        return Drained()
+    except TransientError as error:
+        _postpone(engine, organization_id, items, token, error.after or _SYSTEM_DELAY, failed=False)
+        log.warning("batch_postponed", envelopes=len(items), error=str(error))
+        return Drained(postponed=len(items))
+    except Exception as error:
+        if _is_system_fault(error):
+            raise
+        if len(items) > 1:
+            half = len(items) // 2
+            result = _work(engine, organization_id, items[:half], token)
+            result += _work(engine, organization_id, items[half:], token)
+            return result
+        return _fault(engine, organization_id, items[0], token, error)
+
+
+def _commit(engine: Engine, organization_id: UUID, items: Sequence[_Item], token: UUID) -> Drained:
+    """Let a batch take effect: the work and the removal from the queue stand or fall together."""
+    parked = [item.parked for item in items if item.parked is not None]
+    good = [item for item in items if item.parked is None and item.reading is not None]
+    readings = [r for item in good for r in (item.reading, *item.siblings) if r is not None]
+    outcomes = [_outcome(item) for item in good]
+    ids_ = [item.envelope.id for item in items]
+
+    def settle(conn: Connection) -> None:
+        # First of all: the rows stay locked until the end, so nobody can take them over meanwhile.
+        if ready.take(conn, organization_id, ids_, token) != len(ids_):
+            raise LeaseLostError
+        ready.park(conn, organization_id, parked)
+        ready.settle(conn, organization_id, outcomes)
+
+    replayed = [item.envelope.id for item in good if item.claimed.replay]
+    connection_of = {item.envelope.id: item.envelope.connection_id for item in items}
+    for item in good:
+        connection_of.update(dict.fromkeys((s.envelope_id for s in item.siblings), item.envelope.connection_id))
+    apply(engine, organization_id, readings, connection_of, replayed=replayed, around=settle)
+    ignored = sum(1 for outcome in outcomes if outcome[1] == "ignored")
+    return Drained(settled=len(outcomes) - ignored, ignored=ignored, parked=len(parked))
+
+
+def _outcome(item: _Item) -> tuple[UUID, str, str | None]:
+    if item.reading is None or item.reading.is_empty:
+        return (item.envelope.id, "ignored", item.envelope.topic or "(no topic)")
+    return (item.envelope.id, "settled", None)
+
+
+def _fault(engine: Engine, organization_id: UUID, item: _Item, token: UUID, error: Exception) -> Drained:
+    """One envelope alone fails: park what can never work, try the rest again a few times."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    is_poison = isinstance(error, UnicodeEncodeError) or (
+        isinstance(error, DBAPIError) and (state is None or state.startswith(_POISON))
+    )
+    if not is_poison:
+        log.error("envelope_failed", envelope_id=str(item.envelope.id), sqlstate=state, exc_info=True)
+        return _failed(engine, organization_id, item, token)
+    item.parked = _park(item, "refused", f"the database cannot hold one of its values (SQLSTATE {state})")
+    return _commit(engine, organization_id, [item], token)
+
+
+def _failed(engine: Engine, organization_id: UUID, item: _Item, token: UUID) -> Drained:
+    """Our own code failed: later again, and after some attempts it is for a person."""
+    attempts = item.claimed.attempts + 1
+    if attempts >= settings().max_attempts:
+        item.parked = _park(item, "failed", "our code failed on it; see the log for envelope_failed", attempts)
+        return _commit(engine, organization_id, [item], token)
+    _postpone(engine, organization_id, [item], token, _FIRST_DELAY * 2**attempts, failed=True)
+    return Drained(postponed=1)
+
+
+def _park(item: _Item, kind: str, reason: str, attempts: int | None = None) -> Parked:
+    row = item.envelope
+    attempts = item.claimed.attempts + 1 if attempts is None else attempts
+    log.warning("envelope_parked", envelope_id=str(row.id), connection_id=str(row.connection_id), kind=kind)
+    return Parked(row.id, row.connection_id, row.topic, kind, reason, attempts)
+
+
+def _postpone(
+    engine: Engine, organization_id: UUID, items: Sequence[_Item], token: UUID, delay: timedelta | None, *, failed: bool
+) -> None:
+    with engine.begin() as conn:
+        ids_ = [item.envelope.id for item in items]
+        ready.postpone(conn, organization_id, ids_, token, delay=delay, failed=failed)
+
+
+def _give_back(engine: Engine, organization_id: UUID, items: Sequence[_Item], token: UUID) -> None:
+    """Return what we hold once the database is back; a lease that lapses would count against the envelopes."""
+    until = time.monotonic() + settings().lease_s / 2
+    while time.monotonic() < until:
+        try:
+            _postpone(engine, organization_id, items, token, _SYSTEM_DELAY, failed=False)
+        except DBAPIError:
+            time.sleep(0.5)
+        else:
+            return
+
+
+def _is_system_fault(error: Exception) -> bool:
+    """Whether the database is away, full or half deployed: no envelope is to blame, all stay leased."""
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    if error.connection_invalidated or isinstance(error, InterfaceError):
+        return True
+    if state is None:
+        return isinstance(error, OperationalError)
+    return str(state).startswith(("08", "53", "57P", "42", "25", "55P03", "57014", "58"))

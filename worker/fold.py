@@ -1,0 +1,265 @@
+"""Fold: what one source says about one customer, whatever order it said it in.
+
+A record is a set of last-writer-wins registers, each with a stamp. A register takes a value only if
+its stamp is greater, so folding is commutative, associative and idempotent: batches, retries, several
+workers and replays need no ordering. Pure: no database, no clock.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+#: registers beside the profile fields
+CREATED = "#created"  #: the record's creation at its source, microseconds
+IDENTIFIER = "@"  #: prefix of an identifier's slot: ``@email``
+
+Kind = Literal["customer", "guest"]
+
+
+class Stamp(NamedTuple):
+    """When and where something was said; compared as a whole, never by arrival.
+
+    Times are microseconds since 1970, 0 for unknown (a baseline that beats nothing timed).
+    """
+
+    occurred: int
+    sent: int
+    delivery_id: str
+    position: int
+    envelope_id: str  #: hex; one to one with the delivery id, kept to explain the value
+
+
+class Claim(NamedTuple):
+    """An identifier in its normal form, with the proof the source has of it."""
+
+    type: str
+    key: str
+    value: str
+    is_verified: bool
+
+
+@dataclass(slots=True)
+class Stated:
+    """Registers to set: profile fields by name, ``@slot`` for identifiers (a Claim or None)."""
+
+    stamp: Stamp
+    registers: Mapping[str, Any]
+    exists: bool = True
+
+
+@dataclass(slots=True)
+class Removed:
+    """The source deleted the customer."""
+
+    stamp: Stamp
+
+
+@dataclass(slots=True)
+class Tagged:
+    """Tags put on (``present``) or taken off; names by their case-folded key."""
+
+    stamp: Stamp
+    tags: Mapping[str, str]
+    present: bool
+
+
+@dataclass(slots=True)
+class TagsRead:
+    """The customer's tags, all of them."""
+
+    stamp: Stamp
+    tags: Mapping[str, str]
+
+
+Statement = Stated | Removed | Tagged | TagsRead
+
+
+@dataclass(slots=True)
+class Record:
+    """What one source says about one customer."""
+
+    source: str
+    external_id: str
+    kind: Kind
+    registers: dict[str, tuple[Stamp, Any]] = field(default_factory=dict)
+    tags: dict[str, tuple[Stamp, bool, str]] = field(default_factory=dict)
+    snapshot: tuple[Stamp, dict[str, str]] | None = None
+    seen: Stamp | None = None
+    removed: Stamp | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Not removed, or seen again since; a record that was only mentioned counts as live."""
+        return self.removed is None or (self.seen is not None and self.seen > self.removed)
+
+    def effective(self) -> dict[str, tuple[Stamp, Any]]:
+        """Registers as they read now: nothing of a removed record, nothing up to a removal."""
+        if not self.is_live:
+            return {}
+        if self.removed is None:
+            return self.registers
+        return {name: register for name, register in self.registers.items() if register[0] > self.removed}
+
+    def effective_tags(self) -> dict[str, tuple[Stamp, str]]:
+        """Tags as they read now, by key: where each came from and how it is spelt."""
+        if not self.is_live:
+            return {}
+        floor = self.removed
+        present: dict[str, tuple[Stamp, str]] = {}
+        since = None
+        if self.snapshot is not None and (floor is None or self.snapshot[0] > floor):
+            since, names = self.snapshot
+            present = {key: (since, name) for key, name in names.items()}
+        for key, (stamp, is_present, name) in self.tags.items():
+            if (since is not None and stamp <= since) or (floor is not None and stamp <= floor):
+                continue
+            if is_present:
+                present[key] = (stamp, name)
+            else:
+                present.pop(key, None)
+        return present
+
+    def created(self) -> int | None:
+        """Creation at the source in microseconds, if the source said."""
+        register = self.effective().get(CREATED)
+        return None if register is None else register[1]
+
+    def claims(self) -> dict[tuple[str, str], Claim]:
+        """The identifiers this record claims, by (type, key)."""
+        found: dict[tuple[str, str], Claim] = {}
+        for name, (_, value) in self.effective().items():
+            if name.startswith(IDENTIFIER) and value is not None:
+                claim = Claim(*value)
+                known = found.get((claim.type, claim.key))
+                if known is None or claim.is_verified > known.is_verified:
+                    found[claim.type, claim.key] = claim
+        return found
+
+
+def fold(record: Record, statements: Iterable[Statement]) -> bool:
+    """Let a record take in statements about it, in place; whether anything changed.
+
+    A statement it already knows, or one older than what it holds, changes nothing.
+    """
+    changed = False
+    for statement in statements:
+        match statement:
+            case Stated():
+                changed |= _state(record, statement)
+            case Tagged():
+                changed |= _tag(record, statement)
+            case TagsRead():
+                changed |= _read_tags(record, statement)
+            case Removed():
+                if record.removed is None or statement.stamp > record.removed:
+                    record.removed = statement.stamp
+                    changed = True
+    return changed
+
+
+def withdraw(record: Record, envelope_id: str) -> None:
+    """Take back everything an envelope stated, before it is read anew."""
+
+    def of_others(stamp: Stamp | None) -> bool:
+        return stamp is not None and stamp.envelope_id != envelope_id
+
+    record.registers = {name: kept for name, kept in record.registers.items() if of_others(kept[0])}
+    record.tags = {key: kept for key, kept in record.tags.items() if of_others(kept[0])}
+    record.snapshot = record.snapshot if record.snapshot and of_others(record.snapshot[0]) else None
+    record.seen = record.seen if of_others(record.seen) else None
+    record.removed = record.removed if of_others(record.removed) else None
+
+
+def microseconds(at: datetime | None) -> int:
+    """Return a time as microseconds since 1970; 0 for none."""
+    return 0 if at is None else (at - EPOCH) // _MICROSECOND
+
+
+def moment(at: int) -> datetime | None:
+    """Return microseconds since 1970 as a time; None for 0."""
+    return None if at == 0 else EPOCH + timedelta(microseconds=at)
+
+
+def _state(record: Record, statement: Stated) -> bool:
+    changed = False
+    stamp = statement.stamp
+    registers = record.registers
+    for name, value in statement.registers.items():
+        known = registers.get(name)
+        if known is None or stamp > known[0]:
+            registers[name] = (stamp, value)
+            changed = True
+    if statement.exists and (record.seen is None or stamp > record.seen):
+        record.seen = stamp
+        changed = True
+    return changed
+
+
+def _tag(record: Record, statement: Tagged) -> bool:
+    if record.snapshot is not None and statement.stamp <= record.snapshot[0]:
+        return False
+    changed = False
+    for key, name in statement.tags.items():
+        known = record.tags.get(key)
+        if known is None or statement.stamp > known[0]:
+            record.tags[key] = (statement.stamp, statement.present, name)
+            changed = True
+    return changed
+
+
+def _read_tags(record: Record, statement: TagsRead) -> bool:
+    if record.snapshot is not None and statement.stamp <= record.snapshot[0]:
+        return False
+    record.snapshot = (statement.stamp, dict(statement.tags))
+    # Older deltas are overruled for ever. Only taking the snapshot back could revive them, and that
+    # is done by a replay, which reads the kept envelopes again.
+    record.tags = {key: kept for key, kept in record.tags.items() if kept[0] > statement.stamp}
+    return True
+
+
+def dump(record: Record) -> dict[str, Any]:
+    """Write a record's state as JSON values; stamps are stored once and referred to by index."""
+    stamps: dict[Stamp, int] = {}
+
+    def at(stamp: Stamp) -> int:
+        return stamps.setdefault(stamp, len(stamps))
+
+    state: dict[str, Any] = {
+        "r": {name: [at(stamp), value] for name, (stamp, value) in sorted(record.registers.items())},
+    }
+    if record.tags:
+        state["t"] = {key: [at(stamp), present, name] for key, (stamp, present, name) in sorted(record.tags.items())}
+    if record.snapshot is not None:
+        state["n"] = [at(record.snapshot[0]), record.snapshot[1]]
+    if record.seen is not None:
+        state["v"] = at(record.seen)
+    if record.removed is not None:
+        state["x"] = at(record.removed)
+    state["s"] = [tuple(stamp) for stamp in stamps]
+    return state
+
+
+def load(source: str, external_id: str, kind: Kind, state: Mapping[str, Any]) -> Record:
+    """Read a record's state as ``dump`` wrote it."""
+    stamps = [Stamp(*stamp) for stamp in state["s"]]
+    record = Record(source, external_id, kind)
+    record.registers = {name: (stamps[at], value) for name, (at, value) in state["r"].items()}
+    if "t" in state:
+        record.tags = {key: (stamps[at], present, name) for key, (at, present, name) in state["t"].items()}
+    if "n" in state:
+        at, names = state["n"]
+        record.snapshot = (stamps[at], names)
+    if "v" in state:
+        record.seen = stamps[state["v"]]
+    if "x" in state:
+        record.removed = stamps[state["x"]]
+    return record
+
+
+def envelope_of(stamp: Stamp) -> UUID:
+    """Return the envelope that made a statement."""
+    return UUID(hex=stamp.envelope_id)

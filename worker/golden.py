@@ -1,0 +1,118 @@
+"""Golden: what a contact shows, computed from the records of one person. Pure.
+
+For each field the value of the best record that has one: an edit through the API first, then by the
+connection's priority, then the record its source created first, then (source, external_id).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.fold import CREATED, IDENTIFIER, Record, Stamp
+from worker.resolve import Ref
+
+#: the source under which edits through the API are kept; its values go before all others
+API_SOURCE = "api"
+_LAST = 1 << 62
+
+
+@dataclass(slots=True)
+class Origin:
+    """Who said a value, and when."""
+
+    source: str
+    external_id: str
+    stamp: Stamp
+
+
+@dataclass(slots=True)
+class Golden:
+    """What a contact shows, and where each value came from (by ``name``, ``email``, field, ``tag:vip``)."""
+
+    external_source: str
+    external_id: str
+    name: str | None = None
+    email: str | None = None
+    phone_number: str | None = None
+    custom_fields: dict[str, Any] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+    origins: dict[str, Origin] = field(default_factory=dict)
+
+
+def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[str, int]) -> Golden:
+    """Compute what the contact of these records shows.
+
+    ``lost`` are records that their source merged away: they give no values. ``priorities`` of sources
+    without a connection count as 100, the default of a connection.
+    """
+    gone = set(lost)
+    ranked = sorted(
+        (r for r in records if r.is_live and (r.source, r.external_id) not in gone),
+        key=lambda r: _rank(r, priorities),
+    )
+    best = next((r for r in ranked if r.kind == "customer" and r.source != API_SOURCE), ranked[0])
+    contact = Golden(best.source, best.external_id)
+    tags: dict[str, str] = {}
+    for record in ranked:
+        effective = record.effective()
+        _take_name(contact, record, effective)
+        for name, (stamp, value) in effective.items():
+            if value is None or name == CREATED or name in ("first_name", "last_name", "name"):
+                continue
+            origin = Origin(record.source, record.external_id, stamp)
+            if name.startswith(IDENTIFIER):
+                _take_identifier(contact, value, origin)
+            elif name not in contact.origins:
+                contact.origins[name] = origin
+                _put(contact.custom_fields, name, value)
+        for key, (stamp, shown) in record.effective_tags().items():
+            if key not in tags:
+                tags[key] = shown
+                contact.origins[f"tag:{key}"] = Origin(record.source, record.external_id, stamp)
+    contact.tags = [tags[key] for key in sorted(tags)]
+    return contact
+
+
+def _rank(record: Record, priorities: Mapping[str, int]) -> tuple[bool, int, int, str, str]:
+    created = record.created()
+    return (
+        record.source != API_SOURCE,
+        priorities.get(record.source, 100),
+        _LAST if created is None else created,
+        record.source,
+        record.external_id,
+    )
+
+
+def _take_name(contact: Golden, record: Record, effective: Mapping[str, tuple[Stamp, Any]]) -> None:
+    """First and last name are one value: half of one source and half of another is nobody's name."""
+    if contact.name is not None:
+        return
+    parts = [effective[part] for part in ("name",) if part in effective and effective[part][1]]
+    parts = parts or [
+        effective[part] for part in ("first_name", "last_name") if part in effective and effective[part][1]
+    ]
+    if parts:
+        contact.name = " ".join(value for _, value in parts)
+        contact.origins["name"] = Origin(record.source, record.external_id, max(stamp for stamp, _ in parts))
+
+
+def _take_identifier(contact: Golden, claim: Sequence[Any], origin: Origin) -> None:
+    kind, _, value, _ = claim
+    if kind == "email" and contact.email is None:
+        contact.email = value
+        contact.origins["email"] = origin
+    elif kind == "phone" and contact.phone_number is None:
+        contact.phone_number = value
+        contact.origins["phone_number"] = origin
+
+
+def _put(fields: dict[str, Any], name: str, value: Any) -> None:
+    """Set ``segments.3`` as ``{"segments": {"3": …}}``."""
+    head, dot, rest = name.partition(".")
+    if not dot:
+        fields[head] = value
+        return
+    inner = fields.setdefault(head, {})
+    if isinstance(inner, dict):
+        inner[rest] = value

@@ -1,0 +1,114 @@
+"""Identifiers and addresses in their one normal form, for every source and every look-up.
+
+A number is stored as its source wrote it (in E.164) and compared by a *key*: E.164 after the quirks of
+three countries in which one line has two spellings (``docs/adr/0004``). An e-mail is compared in lower case.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+from phonenumbers import PhoneNumber, PhoneNumberFormat
+
+#: longer values are refused: the b-tree holds 2,704 bytes, and no real identifier comes near
+MAX_LENGTH = 255
+#: local parts that answer for a machine, not for a person
+MACHINE_MAILBOXES = frozenset({"noreply", "no-reply", "no_reply", "donotreply", "do-not-reply", "mailer-daemon"})
+
+_SPACES = re.compile(r"\s+")
+_BRAZIL_MOBILE_WITHOUT_NINE = re.compile(r"\+55([1-9][0-9])([6-9][0-9]{7})")
+_MEXICO_WITH_ONE = re.compile(r"\+521([0-9]{10})")
+_ARGENTINA_WITH_NINE = re.compile(r"\+549([0-9]{10})")
+
+
+class Address(NamedTuple):
+    """A value that identifies: ``key`` to compare by, ``value`` to show."""
+
+    key: str
+    value: str
+
+
+@lru_cache(maxsize=65536)
+def phone(value: str, region: str | None) -> Address | None:
+    """Read a number; ``region`` (ISO 3166-1 alpha-2) is for numbers in national form. None if it is none.
+
+    A number in national form must be valid; one in international form only possible, because
+    numbering plans grow faster than the library's tables.
+    """
+    text = value.strip()
+    if not 4 <= len(text) <= MAX_LENGTH:
+        return None
+    if text.startswith("00") and text[2:3] not in ("", "0"):
+        text = "+" + text[2:]  # the library mangles "00 62 …"
+    is_international = text.startswith("+")
+    try:
+        number = phonenumbers.parse(text, None if is_international else region)
+    except phonenumbers.NumberParseException:
+        return None
+    shown = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    key = phone_key(shown)
+    if _is_usable(number, is_international=is_international) or (key != shown and _is_valid(key)):
+        return Address(key, shown)
+    return None
+
+
+def phone_key(e164: str) -> str:
+    """Return the one spelling under which a line is compared.
+
+    Brazil put a nine before mobile numbers (WhatsApp often leaves it out); Mexico's 1 after +52 and
+    Argentina's 9 after +54 mark a mobile line and are dropped or added by habit.
+    """
+    if e164.startswith("+5"):
+        if found := _BRAZIL_MOBILE_WITHOUT_NINE.fullmatch(e164):
+            return f"+55{found[1]}9{found[2]}"
+        if found := _MEXICO_WITH_ONE.fullmatch(e164):
+            return f"+52{found[1]}"
+        if found := _ARGENTINA_WITH_NINE.fullmatch(e164):
+            return f"+54{found[1]}"
+    return e164
+
+
+@lru_cache(maxsize=65536)
+def email(value: str) -> Address | None:
+    """Read an e-mail address; white space is dropped, as shops do. None if it is none."""
+    text = unicodedata.normalize("NFC", _SPACES.sub("", value))
+    if not text or len(text) > MAX_LENGTH:
+        return None
+    try:
+        shown = validate_email(text, check_deliverability=False).normalized
+    except EmailNotValidError:
+        return None
+    return Address(shown.lower(), shown)
+
+
+def read(kind: str, value: str, region: str | None) -> Address | None:
+    """Read an identifier of any type; None if the value cannot be one."""
+    if kind == "email":
+        return email(value)
+    if kind == "phone":
+        return phone(value, region)
+    text = unicodedata.normalize("NFC", value.strip())
+    return Address(text, text) if 0 < len(text) <= MAX_LENGTH else None
+
+
+def identifies_nobody(kind: str, key: str) -> bool:
+    """Whether a value is a placeholder: machine mailboxes, one digit repeated, a counting test number."""
+    if kind == "email":
+        return key.partition("@")[0] in MACHINE_MAILBOXES
+    if kind == "phone":
+        tail = key[-7:]
+        return len(set(tail)) == 1 or tail in ("1234567", "2345678", "3456789")
+    return False
+
+
+def _is_usable(number: PhoneNumber, *, is_international: bool) -> bool:
+    if phonenumbers.is_valid_number(number):
+        return True
+    return is_international and phonenumbers.is_possible_number(number)
+
+
+def _is_valid(e164: str) -> bool:
+    return bool(phonenumbers.is_valid_number(phonenumbers.parse(e164, None)))

@@ -1,0 +1,29 @@
+"""Ids: UUIDv7 inside, an opaque prefixed text outside (``cnt_…``, ``con_…``, ``env_…``)."""
+
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+CONTACT, CONNECTION, ENVELOPE, KEY = "cnt", "con", "env", "key"
+CONSENT, SUPPRESSION, CHANGE, PRIVACY_REQUEST = "cst", "sup", "chg", "prv"
+
+
+def new() -> UUID:
+    """Mint an id; ids of one process sort by time of birth."""
+    return uuid7()
+
+
+def show(prefix: str, value: UUID) -> str:
+    """Write an id for the outside."""
+    return f"{prefix}_{value.hex}"
+
+
+def read(prefix: str, text: str) -> UUID | None:
+    """Read an id from the outside; None for anything that we did not write."""
+    start, _, rest = text.partition("_")
+    if start != prefix or len(rest) != 32 or not rest.isalnum() or not rest.isascii():
+        return None
+    try:
+        return UUID(hex=rest)
+    except ValueError:
+        return None

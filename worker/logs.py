@@ -1,0 +1,42 @@
+"""Logs: one line an event, a constant name and ids; never a name, an address or a body."""
+
+import logging
+import sys
+
+import structlog
+
+from worker.settings import settings
+
+
+def configure() -> None:
+    """Set up structlog for a process; library loggers stay at WARNING, because they quote values."""
+    level = logging.getLevelNamesMapping().get(settings().log_level.upper(), logging.INFO)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    for noisy in ("httpx", "sqlalchemy", "celery.beat"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _exception_without_message,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _exception_without_message(
+    _logger: object, _name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Keep an exception's type and place: its message may quote a row or a payload."""
+    if event.pop("exc_info", None):
+        kind, _, trace = sys.exc_info()
+        last = trace
+        while last is not None and last.tb_next is not None:
+            last = last.tb_next
+        place = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last is not None else None
+        event["exception"] = {"type": None if kind is None else kind.__name__, "place": place}
+    return event

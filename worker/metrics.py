@@ -1,0 +1,26 @@
+"""Metrics for Prometheus; labels are outcomes and lanes, never anything of a person."""
+
+from typing import Protocol
+
+from prometheus_client import Counter, Histogram
+
+envelopes_total = Counter("contactsync_envelopes", "Envelopes by what became of them in this process", ["outcome"])
+ingested_total = Counter("contactsync_ingested", "Requests to the webhook route by answer", ["answer"])
+batch_seconds = Histogram(
+    "contactsync_batch_seconds",
+    "Time to work off one batch",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+
+class _Drained(Protocol):
+    settled: int
+    ignored: int
+    parked: int
+    postponed: int
+
+
+def count(drained: _Drained) -> None:
+    """Add a batch to the counters."""
+    for outcome in ("settled", "ignored", "parked", "postponed"):
+        envelopes_total.labels(outcome).inc(getattr(drained, outcome))

@@ -1,0 +1,314 @@
+"""Normalise: an inbox row becomes statements about records, ledger rows and decisions.
+
+The connector says what the envelope states; here values get their one normal form, the same for every
+source: addresses, stamps, keys of guests. Pure but for the connectors' registry.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from connectors import connector
+from connectors.contract import (
+    Account,
+    ConnectionRevoked,
+    ConsentStated,
+    Envelope,
+    ErasureRequested,
+    Event,
+    ExportRequested,
+    Identifier,
+    ProfileRemoved,
+    ProfileSeen,
+    ProfilesMerged,
+    SuppressionStated,
+    TagsAdded,
+    TagsRemoved,
+    TagsSnapshot,
+)
+from worker import identifiers
+from worker.fold import CREATED, IDENTIFIER, Kind, Removed, Stamp, Stated, Statement, Tagged, TagsRead, microseconds
+from worker.resolve import Decision, Ref
+
+_EMAIL_CHANNELS = frozenset({"email"})
+_PHONE_CHANNELS = frozenset({"sms", "whatsapp", "voice"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """A row of the consent ledger to be."""
+
+    channel: str
+    purpose: str
+    address: str | None  #: normalised; None: it belongs to the record
+    status: str
+    occurred: int  #: microseconds, 0 for a baseline
+    ref: Ref
+    method: str | None
+    evidence: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppression:
+    """A row of the suppression ledger to be."""
+
+    channel: str
+    address: str
+    scope: str
+    reason: str
+    is_lift: bool
+    occurred: int
+    expires_at: datetime | None
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyRequest:
+    """A person's or shop's request that a source passed on."""
+
+    kind: str  #: export, erase_customer, erase_shop
+    external_id: str | None
+    occurred: int
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one envelope says, in normal form."""
+
+    envelope_id: UUID
+    source: str
+    #: statements by record; a record that is only mentioned has an empty list
+    records: dict[Ref, list[Statement]] = field(default_factory=dict)
+    kinds: dict[Ref, Kind] = field(default_factory=dict)
+    #: identifiers the envelope states, wherever they end up; what a writer locks
+    idents: set[tuple[str, str]] = field(default_factory=set)
+    consents: list[Consent] = field(default_factory=list)
+    suppressions: list[Suppression] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    privacy_requests: list[PrivacyRequest] = field(default_factory=list)
+    revoked: int | None = None  #: microseconds
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the envelope says nothing that we follow."""
+        return not (self.records or self.privacy_requests) and self.revoked is None
+
+
+def normalise(envelope_id: UUID, envelope: Envelope, connector_name: str, account: Account) -> Reading:
+    """Read one envelope.
+
+    Raises MalformedPayloadError when the body is not what the provider documents; the same envelope
+    always gives the same reading.
+    """
+    reading = Reading(envelope_id, account.source)
+    sent = microseconds(envelope.sent_at)
+    for position, event in enumerate(connector(connector_name).parse(envelope, account)):
+        stamp = _stamp(event.occurred_at, sent, envelope.delivery_id, position, envelope_id.hex)
+        _READERS[type(event)](reading, account, event, stamp)
+    return reading
+
+
+def of_events(
+    envelope_id: UUID, events: Iterable[Event], account: Account, *, sent_at: datetime, delivery_id: str
+) -> Reading:
+    """Read events that did not come through a connector (a write through the API)."""
+    reading = Reading(envelope_id, account.source)
+    for position, event in enumerate(events):
+        stamp = _stamp(event.occurred_at, microseconds(sent_at), delivery_id, position, envelope_id.hex)
+        _READERS[type(event)](reading, account, event, stamp)
+    return reading
+
+
+def _stamp(occurred_at: datetime | None, sent: int, delivery_id: str, position: int, envelope_id: str) -> Stamp:
+    """Stamp a statement: the provider's clock, never ahead of the sending time, which counts without it."""
+    occurred = microseconds(occurred_at)
+    if sent and (occurred == 0 or occurred > sent):
+        occurred = sent
+    return Stamp(occurred, sent, delivery_id, position, envelope_id)
+
+
+def _add(reading: Reading, ref: Ref, statement: Statement | None, kind: Kind = "customer") -> None:
+    statements = reading.records.setdefault(ref, [])
+    if statement is not None:
+        statements.append(statement)
+    reading.kinds.setdefault(ref, kind)
+
+
+def _profile_seen(reading: Reading, account: Account, event: ProfileSeen, stamp: Stamp) -> None:
+    registers: dict[str, Any] = dict(event.fields)
+    claims: dict[str, tuple[str, str, str, bool] | None] = {}
+    for slot, identifier in event.identifiers.items():
+        claim, as_given = _claim(identifier, account.region or event.region)
+        claims[slot] = claim
+        registers[IDENTIFIER + slot] = claim
+        registers[f"{slot}_as_given"] = as_given
+        if claim is not None:
+            reading.idents.add((claim[0], claim[1]))
+    if event.created_at is not None:
+        registers[CREATED] = microseconds(event.created_at)
+    external_id, kind = event.external_id, "customer"
+    if external_id is None:
+        external_id = _guest_key(claims)
+        if external_id is None:
+            return
+        kind = "guest"
+    _add(
+        reading,
+        (account.source, external_id),
+        Stated(stamp, registers, event.exists),
+        "customer" if kind == "customer" else "guest",
+    )
+
+
+def _claim(identifier: Identifier | None, region: str | None) -> tuple[tuple[str, str, str, bool] | None, str | None]:
+    """Return a claim, and the value as given where it is no identifier."""
+    if identifier is None:
+        return None, None
+    address = identifiers.read(identifier.type, identifier.value, region)
+    if address is None:
+        return None, identifier.value
+    return (identifier.type, address.key, address.value, identifier.verified), None
+
+
+def _guest_key(claims: Mapping[str, tuple[str, str, str, bool] | None]) -> str | None:
+    """A guest is keyed by e-mail, else by number; without either it is nobody."""
+    for slot in ("email", "phone"):
+        claim = claims.get(slot)
+        if claim is not None:
+            return f"guest:{claim[0]}:{claim[1]}"
+    return None
+
+
+def _profile_removed(reading: Reading, account: Account, event: ProfileRemoved, stamp: Stamp) -> None:
+    _add(reading, (account.source, event.external_id), Removed(stamp))
+
+
+def _profiles_merged(reading: Reading, account: Account, event: ProfilesMerged, stamp: Stamp) -> None:
+    kept, lost = (account.source, event.kept_external_id), (account.source, event.lost_external_id)
+    _add(reading, kept, None)
+    _add(reading, lost, None)
+    if kept != lost:
+        tie = f"{stamp.sent}:{stamp.delivery_id}:{stamp.position}"
+        reading.decisions.append(Decision("source_merge", kept, lost, stamp.occurred, tie))
+
+
+def _by_key(tags: Iterable[str]) -> dict[str, str]:
+    """Tags by their case-folded key; the first spelling wins."""
+    found: dict[str, str] = {}
+    for tag in tags:
+        found.setdefault(tag.casefold(), tag)
+    return found
+
+
+def _tags_added(reading: Reading, account: Account, event: TagsAdded, stamp: Stamp) -> None:
+    _add(reading, (account.source, event.external_id), Tagged(stamp, _by_key(event.tags), present=True))
+
+
+def _tags_removed(reading: Reading, account: Account, event: TagsRemoved, stamp: Stamp) -> None:
+    _add(reading, (account.source, event.external_id), Tagged(stamp, _by_key(event.tags), present=False))
+
+
+def _tags_snapshot(reading: Reading, account: Account, event: TagsSnapshot, stamp: Stamp) -> None:
+    _add(reading, (account.source, event.external_id), TagsRead(stamp, _by_key(event.tags)))
+
+
+def _address(channel: str, value: str | None, region: str | None) -> str | None:
+    """Normalise an address for its channel."""
+    if value is None:
+        return None
+    if channel in _EMAIL_CHANNELS:
+        found = identifiers.email(value)
+    elif channel in _PHONE_CHANNELS:
+        found = identifiers.phone(value, region)
+    elif channel == "all":
+        found = identifiers.email(value) if "@" in value else identifiers.phone(value, region)
+    else:
+        found = identifiers.read(channel, value, region)
+    return None if found is None else found.key
+
+
+def ident_of(channel: str, address: str) -> tuple[str, str]:
+    """Return the identifier that an address is: what ties a ledger row to the records that claim it."""
+    if "@" in address:
+        return ("email", address)
+    return ("phone" if address.startswith("+") else channel, address)
+
+
+def _consent_stated(reading: Reading, account: Account, event: ConsentStated, stamp: Stamp) -> None:
+    ref = (account.source, event.external_id or "")
+    address = _address(event.channel, event.address, account.region or event.region)
+    if event.external_id is not None:
+        _add(reading, ref, None)
+    elif address is None:
+        return
+    # A "no" without a time counts from the sending time (so does the stamp); anything else is a baseline.
+    is_timed = event.occurred_at is not None or event.status == "opted_out"
+    if address is not None:
+        reading.idents.add(ident_of(event.channel, address))
+    reading.consents.append(
+        Consent(
+            channel=event.channel,
+            purpose=event.purpose,
+            address=address,
+            status=event.status,
+            occurred=stamp.occurred if is_timed else 0,
+            ref=ref,
+            method=event.method,
+            evidence=event.evidence,
+        )
+    )
+
+
+def _suppression_stated(reading: Reading, account: Account, event: SuppressionStated, stamp: Stamp) -> None:
+    ref = (account.source, event.external_id or "")
+    if event.external_id is not None:
+        _add(reading, ref, None)
+    address = _address(event.channel, event.address, account.region or event.region)
+    if address is None:
+        return
+    reading.idents.add(ident_of(event.channel, address))
+    reading.suppressions.append(
+        Suppression(
+            channel=event.channel,
+            address=address,
+            scope=event.scope,
+            reason=event.reason,
+            is_lift=event.lifted,
+            occurred=stamp.occurred,
+            expires_at=event.expires_at,
+            ref=ref,
+        )
+    )
+
+
+def _erasure_requested(reading: Reading, _account: Account, event: ErasureRequested, stamp: Stamp) -> None:
+    reading.privacy_requests.append(
+        PrivacyRequest(kind=f"erase_{event.subject}", external_id=event.external_id, occurred=stamp.occurred)
+    )
+
+
+def _export_requested(reading: Reading, _account: Account, event: ExportRequested, stamp: Stamp) -> None:
+    reading.privacy_requests.append(
+        PrivacyRequest(kind="export", external_id=event.external_id, occurred=stamp.occurred)
+    )
+
+
+def _connection_revoked(reading: Reading, _account: Account, _event: ConnectionRevoked, stamp: Stamp) -> None:
+    reading.revoked = max(reading.revoked or 0, stamp.occurred)
+
+
+_READERS: dict[type[Any], Callable[[Reading, Account, Any, Stamp], None]] = {
+    ProfileSeen: _profile_seen,
+    ProfileRemoved: _profile_removed,
+    ProfilesMerged: _profiles_merged,
+    TagsAdded: _tags_added,
+    TagsRemoved: _tags_removed,
+    TagsSnapshot: _tags_snapshot,
+    ConsentStated: _consent_stated,
+    SuppressionStated: _suppression_stated,
+    ErasureRequested: _erasure_requested,
+    ExportRequested: _export_requested,
+    ConnectionRevoked: _connection_revoked,
+}

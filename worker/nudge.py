@@ -1,0 +1,54 @@
+"""Nudges: tell the workers, off the request path, that there is work. They may get lost."""
+
+import threading
+import time
+
+import structlog
+
+log = structlog.get_logger()
+
+#: between two publications: everything that arrives meanwhile shares the next nudge
+_PAUSE_S = 0.02
+#: after a failure the broker is left alone for this long; the sweeper drains meanwhile
+_BREAK_S = 1.0
+
+
+class Nudger:
+    """One thread that publishes at most one nudge a lane at a time.
+
+    Publishing blocks for seconds on a frozen broker, so callers only set a flag.
+    """
+
+    def __init__(self) -> None:
+        self._lanes: set[int] = set()
+        self._flag = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def nudge(self, lanes: set[int]) -> None:
+        """Ask for these lanes to be drained; returns at once."""
+        with self._lock:
+            self._lanes |= lanes
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="nudger", daemon=True)
+                self._thread.start()
+        self._flag.set()
+
+    def _run(self) -> None:
+        from worker.tasks import drain  # noqa: PLC0415 - tasks import us
+
+        while True:
+            self._flag.wait()
+            self._flag.clear()
+            with self._lock:
+                lanes, self._lanes = self._lanes, set()
+            try:
+                for lane in lanes:
+                    drain.nudge(lane)
+            except Exception as error:  # noqa: BLE001 - whatever a broker does, nothing is lost by it
+                log.warning("nudge_failed", error=type(error).__name__)
+                time.sleep(_BREAK_S)
+            time.sleep(_PAUSE_S)
+
+
+nudger = Nudger()

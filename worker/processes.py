@@ -1,0 +1,293 @@
+"""Processes of ours, and the users, files and ports that they need.
+
+They start so that they end with us, and end so that nothing of them stays.
+"""
+
+import json
+import os
+import pwd
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from worker.errors import ConfigError
+
+HOST = "127.0.0.1"
+_SHARED = Path("/var/lib/contactsync")
+POLL_S = 0.02  #: how often a condition is looked at while we wait for it
+
+_PORTS = range(20_000, 32_000)  #: below those given to clients: a client of a dead server could take its port
+_LOG_LIMIT = 16 * 1024 * 1024  #: bytes; a larger log is put aside at the next start
+
+# Takes the command's place in its own process: Python code between fork and exec could hang where there are
+# threads. The kernel forgets the death signal when the user changes, so the user changes first.
+_LAUNCHER = """\
+import ctypes, os, sys
+parent, death_signal, uid, gid = map(int, sys.argv[1:5])
+if uid:
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, death_signal)  # PR_SET_PDEATHSIG
+if os.getppid() != parent:
+    sys.exit("our parent ended before we began")
+os.execv(sys.argv[5], sys.argv[5:])
+"""
+
+_REAPER = """\
+import os, signal, sys
+groups = set()
+for line in sys.stdin:
+    (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+for group in groups:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        pass
+"""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of the system other than root."""
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def instead_of_root(cls, names: Sequence[str]) -> "Account | None":
+        """Whom root runs a server as: the first of these users that exists. None if we are not root."""
+        if os.geteuid() == 0:
+            for name in names:
+                with suppress(KeyError):
+                    entry = pwd.getpwnam(name)
+                    return cls(entry.pw_uid, entry.pw_gid)
+        return None
+
+    def can_enter(self, directory: Path) -> bool:
+        """Whether every directory of the path lets this user through (access lists are not looked at)."""
+        return all(self._may(path, 0o1) for path in (directory, *directory.parents))
+
+    def can_run(self, program: Path) -> bool:
+        """Whether this user can reach, read and execute the program."""
+        return self.can_enter(program.parent) and self._may(program, 0o5)
+
+    def _may(self, path: Path, bits: int) -> bool:
+        status = path.stat()
+        shift = 6 if status.st_uid == self.uid else 3 if status.st_gid == self.gid else 0
+        return status.st_mode >> shift & bits == bits
+
+
+def shared_directory() -> Path:
+    """Return a place of ours that other users can reach, for root's servers, which are not root."""
+    try:
+        if not _SHARED.exists():
+            _SHARED.mkdir(parents=True)
+            _SHARED.chmod(0o755)
+    except OSError as error:
+        raise ConfigError(f"servers do not run as root, and we cannot make a place for them: {error}") from error
+    return _SHARED
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str],
+    cwd: Path = Path("/"),
+    death_signal: signal.Signals = signal.SIGKILL,
+    account: Account | None = None,
+    stdin: str = "",
+) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own, so that Ctrl-C in the terminal reaches only us.
+
+    On Linux it gets ``death_signal`` when the *thread* that called this ends, in whatever way: call it from one
+    that lives as long as the command should. Elsewhere it outlives a parent that is killed.
+    """
+    who = (account.uid, account.gid) if account else (0, 0)
+    launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *map(str, (os.getpid(), int(death_signal), *who))]
+    with open_log(log) as output:
+        process = subprocess.Popen(  # noqa: S603  # the commands are ours
+            [*launcher, *command],
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+        )
+    if process.stdin:
+        with suppress(BrokenPipeError), process.stdin as pipe:
+            pipe.write(stdin.encode())
+    return process
+
+
+def bare_environment() -> dict[str, str]:
+    """Return an environment for servers: nothing of ours, which holds secrets and what may change their ways."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return kept | {"LC_ALL": "C", "TZ": "UTC"}
+
+
+def end(
+    process: subprocess.Popen[bytes],
+    *steps: tuple[signal.Signals, float],
+    hurry: Callable[[], bool] = lambda: False,
+) -> None:
+    """Send each signal and give it its seconds, until the process is gone; then kill what is left of its group.
+
+    ``hurry`` is asked again and again, and cuts the seconds of the first signal short.
+    """
+    for number, (signum, patience_s) in enumerate(steps):
+        if process.poll() is None:
+            process.send_signal(signum)
+            _await_end(process, patience_s, hurry if number == 0 else lambda: False)
+    kill_group(process)
+
+
+def _await_end(process: subprocess.Popen[bytes], patience_s: float, hurry: Callable[[], bool]) -> None:
+    until(lambda: process.poll() is not None or hurry(), timeout_s=patience_s)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of the group that the process leads, and return when nothing is."""
+
+    def is_gone() -> bool:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):  # macOS: not permitted, for a group of zombies
+            return process.poll() is not None
+        if process.poll() is not None:
+            with suppress(ChildProcessError):  # as the first process of a container we inherit the orphans
+                os.waitpid(-process.pid, os.WNOHANG)
+        return False
+
+    until(is_gone, timeout_s=5)
+
+
+class Reaper:
+    """A small process that notices when we are gone, in whatever way, and then kills the groups it was told of.
+
+    The kernel's death signal reaches only the process that we started. Celery's pool would stay: its processes wait
+    on pipes whose other ends they hold for each other.
+    """
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-I", "-S", "-c", _REAPER]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, env=bare_environment(), start_new_session=True)  # noqa: S603  # ours
+
+    def watch(self, group: int) -> None:
+        """Kill this group when we are gone."""
+        self._tell(f"+{group}")
+
+    def forget(self, group: int) -> None:
+        """Leave a group alone: it has ended, and its number may become somebody else's."""
+        self._tell(f"-{group}")
+
+    def close(self) -> None:
+        """End it, and with it whatever it still watches."""
+        self._process.communicate()
+
+    def _tell(self, line: str) -> None:
+        if self._process.stdin:
+            with suppress(BrokenPipeError):  # somebody killed it, which is one thing more than it is for
+                self._process.stdin.write(f"{line}\n".encode())
+                self._process.stdin.flush()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process with this id, whoever it belongs to."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def until(condition: Callable[[], object], *, timeout_s: float) -> bool:
+    """Wait until the condition holds; False if it still does not after so many seconds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """Open a log to append to; a large one is put aside first."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > _LOG_LIMIT:
+        path.replace(path.with_suffix(path.suffix + ".1"))
+    return open_private(path)
+
+
+def open_private(path: Path) -> IO[bytes]:
+    """Open a file to append to that only its owner may read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
+
+def log_tail(path: Path, lines: int = 5) -> str:
+    """Return the last lines of a log, for a message."""
+    with suppress(OSError), path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - 4096))
+        return "\n".join(log.read().decode(errors="replace").strip().splitlines()[-lines:])
+    return ""
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read: all of it or, after a crash, what was there before."""
+    new = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return what ``write_private`` wrote as JSON; None if there is nothing."""
+    try:
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def port_is_free(port: int, host: str = HOST) -> bool:
+    """Whether a server could listen on the port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended lately do not count
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """Return a port that a server can listen on and that stays ours over its restarts."""
+    for port in random.sample(_PORTS, 100):
+        if port_is_free(port):
+            return port
+    raise ConfigError(f"found no free port from {_PORTS.start} to {_PORTS.stop}")

@@ -1,0 +1,115 @@
+"""Record: consent and suppression statements into their ledgers, changes into the log."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker import standing
+from worker.fold import moment
+from worker.normalise import Consent, Reading
+from worker.resolve import Ref
+from worker.standing import Statement
+from worker.store import changes, connections, consents, contacts, decisions, privacy_requests, suppressions
+from worker.store.changes import Change
+
+
+def record(
+    conn: Connection,
+    organization_id: UUID,
+    readings: Iterable[Reading],
+    contact_of: Mapping[Ref, UUID | None],
+    made: Mapping[UUID, Change],
+    connection_of: Mapping[UUID, UUID],
+) -> int:
+    """Write what a batch stated beside profiles; return the number of entries in the change log.
+
+    ``made`` are the changes to contacts, ``connection_of`` names the connection each envelope came
+    through. Said twice, a statement is one row, and the log says nothing.
+    """
+    readings = list(readings)
+    log = dict(made)
+    entries = [consents.entry(consent, r.envelope_id) for r in readings for consent in r.consents]
+    if entries:
+        said = _addresses(entry.consent for entry in entries)
+        earlier = consents.of(conn, organization_id, *said)
+        fresh = consents.append(conn, organization_id, entries)
+        _log_consents(log, earlier, [entry for entry in entries if entry.key in fresh], contact_of)
+    suppressed = [(s, r.envelope_id) for r in readings for s in r.suppressions]
+    if suppressed:
+        suppressions.append(conn, organization_id, suppressed)
+    privacy_requests.insert(
+        conn,
+        organization_id,
+        [
+            (p.kind, connection_of[r.envelope_id], r.envelope_id, r.source, p.external_id, moment(p.occurred))
+            for r in readings
+            for p in r.privacy_requests
+        ],
+    )
+    for reading in readings:
+        if reading.revoked is not None:
+            connections.revoke(conn, organization_id, connection_of[reading.envelope_id], reading.revoked)
+    contacts.touch(conn, organization_id, log.keys() - made.keys())
+    changes.append(conn, organization_id, log.values())
+    return len(log)
+
+
+def decide(conn: Connection, organization_id: UUID, readings: Iterable[Reading]) -> None:
+    """Write the decisions that sources made, before records are resolved under them."""
+    decisions.insert(
+        conn,
+        organization_id,
+        [(decision, r.source, r.envelope_id) for r in readings for decision in r.decisions],
+    )
+
+
+def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> set[Ref]:
+    """Take back what envelopes stated beside profiles; return records whose decisions fell."""
+    consents.withdraw(conn, organization_id, envelope_ids)
+    suppressions.withdraw(conn, organization_id, envelope_ids)
+    privacy_requests.withdraw(conn, organization_id, envelope_ids)
+    return decisions.withdraw(conn, organization_id, envelope_ids)
+
+
+def _addresses(said: Iterable[Consent]) -> tuple[set[str], set[Ref]]:
+    addresses: set[str] = set()
+    refs: set[Ref] = set()
+    for consent in said:
+        if consent.address is None:
+            refs.add(consent.ref)
+        else:
+            addresses.add(consent.address)
+    return addresses, refs
+
+
+def _log_consents(
+    log: dict[UUID, Change],
+    earlier: Collection[Statement],
+    fresh: Collection[consents.Entry],
+    contact_of: Mapping[Ref, UUID | None],
+) -> None:
+    """Log the statements that changed what counts for their address."""
+    held = standing.by_address(earlier)
+    by_subject: dict[tuple[str, str, str | Ref], list[consents.Entry]] = defaultdict(list)
+    for entry in fresh:
+        said = entry.consent
+        by_subject[said.channel, said.purpose, said.address or said.ref].append(entry)
+    for subject, entries in by_subject.items():
+        before = held.get(subject)
+        best = max(entries, key=lambda e: _rank(e.consent))
+        if before is not None and before.strength[:3] >= _rank(best.consent):
+            continue
+        contact_id = contact_of.get(best.consent.ref)
+        status = None if before is None else before.status
+        if contact_id is None or status == best.consent.status:
+            continue
+        detail = {"before": status, "after": best.consent.status, "cause": best.envelope_id.hex}
+        entry_ = log.get(contact_id) or Change(contact_id, "changed", {}, (best.envelope_id,))
+        name = f"consent:{subject[0]}:{subject[1]}"
+        log[contact_id] = entry_._replace(details={**entry_.details, name: detail})
+
+
+def _rank(said: Consent) -> tuple[bool, int, int]:
+    return (said.status != "unknown", said.occurred, standing.RESTRICTIVENESS[said.status])

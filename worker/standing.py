@@ -1,0 +1,154 @@
+"""Standing: what the ledgers add up to. Pure functions of the set of statements.
+
+Per address the newest statement wins, on equal times the more restrictive; a contact shows, per
+(channel, purpose), the most restrictive over its addresses and its own records. ``unknown`` replaces
+nothing, and a record that its source merged away can still say no, but not yes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from worker.resolve import Ref
+
+#: the higher, the more restrictive
+RESTRICTIVENESS = {"unknown": 0, "opted_in": 1, "pending": 2, "opted_out": 3}
+#: reasons that a newer opt-in of the address lifts; a bounce or complaint is not a matter of will
+LIFTED_BY_OPT_IN = frozenset({"unsubscribed", "stop_keyword"})
+
+Key = tuple[str, str]  #: (channel, purpose)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """A row of the consent ledger."""
+
+    id: UUID
+    channel: str
+    purpose: str
+    address: str | None
+    status: str
+    occurred: int  #: microseconds, 0 for a baseline
+    ref: Ref
+    method: str | None
+    evidence: Mapping[str, str]
+    envelope_id: UUID | None
+    created_at: datetime
+    is_lost: bool  #: its record was merged away by its source
+
+    @property
+    def strength(self) -> tuple[bool, int, int, Ref, str, list[tuple[str, str]]]:
+        """How it ranks among the statements about one address."""
+        occurred = 0 if self.is_lost and self.status != "opted_out" else self.occurred
+        return (
+            self.status != "unknown",
+            occurred,
+            RESTRICTIVENESS[self.status],
+            self.ref,
+            self.method or "",
+            sorted(self.evidence.items()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionStatement:
+    """A row of the suppression ledger."""
+
+    id: UUID
+    channel: str
+    address: str
+    scope: str
+    reason: str
+    is_lift: bool
+    occurred: int
+    expires_at: datetime | None
+    ref: Ref
+    envelope_id: UUID | None
+    created_at: datetime
+
+
+@dataclass(slots=True)
+class Suppression:
+    """An address that must not be used, or had not to be."""
+
+    id: UUID
+    channel: str
+    address: str
+    scope: str
+    reason: str
+    source: str
+    first_seen: int
+    last_seen: int
+    lifted: int | None  #: None while it stands
+    expires_at: datetime | None
+    count: int
+    created_at: datetime
+    updated_at: datetime
+    envelope_ids: list[UUID] = field(default_factory=list)
+
+
+def by_address(statements: Iterable[Statement]) -> dict[tuple[str, str, str | Ref], Statement]:
+    """The statement that counts per (channel, purpose, address), or record for those without one."""
+    winners: dict[tuple[str, str, str | Ref], Statement] = {}
+    for statement in statements:
+        key = (statement.channel, statement.purpose, statement.address or statement.ref)
+        known = winners.get(key)
+        if known is None or statement.strength > known.strength:
+            winners[key] = statement
+    return winners
+
+
+def of_contact(statements: Iterable[Statement]) -> dict[Key, Statement]:
+    """What a contact shows per (channel, purpose), from all statements about its addresses and records."""
+    shown: dict[Key, Statement] = {}
+    for (channel, purpose, _), statement in by_address(statements).items():
+        known = shown.get((channel, purpose))
+        if known is None or _restriction(statement) > _restriction(known):
+            shown[channel, purpose] = statement
+    return shown
+
+
+def suppressions(statements: Iterable[SuppressionStatement], consents: Iterable[Statement] = ()) -> list[Suppression]:
+    """Add up the suppressions of some addresses; ``consents`` are the statements about the same ones."""
+    opted_in: dict[Key, int] = defaultdict(int)  # by (channel, address)
+    for consent in consents:
+        if consent.status == "opted_in" and consent.address and not consent.is_lost:
+            key = (consent.channel, consent.address)
+            opted_in[key] = max(opted_in[key], consent.occurred)
+    grouped: dict[tuple[str, str, str, str], list[SuppressionStatement]] = defaultdict(list)
+    for statement in statements:
+        grouped[statement.channel, statement.address, statement.scope, statement.reason].append(statement)
+    found = []
+    for (channel, address, scope, reason), group in sorted(grouped.items()):
+        made = sorted((s for s in group if not s.is_lift), key=lambda s: (s.occurred, s.ref))
+        if not made:
+            continue
+        lift = max((s.occurred for s in group if s.is_lift), default=0)
+        if reason in LIFTED_BY_OPT_IN:
+            lift = max(lift, opted_in[channel, address])
+        first, last = made[0], made[-1]
+        found.append(
+            Suppression(
+                id=first.id,
+                channel=channel,
+                address=address,
+                scope=scope,
+                reason=reason,
+                source=last.ref[0],
+                first_seen=first.occurred,
+                last_seen=last.occurred,
+                lifted=lift if lift > last.occurred else None,
+                expires_at=last.expires_at,
+                count=len(made),
+                created_at=min(s.created_at for s in made),
+                updated_at=max(s.created_at for s in group),
+                envelope_ids=[s.envelope_id for s in made if s.envelope_id is not None],
+            )
+        )
+    return found
+
+
+def _restriction(statement: Statement) -> tuple[int, tuple[bool, int, int, Ref, str, list[tuple[str, str]]], str]:
+    return (RESTRICTIVENESS[statement.status], statement.strength, statement.address or "")

@@ -1,0 +1,111 @@
+"""Claims: which records claim an identifier, and whose it is (the view ``identities``)."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, TextClause
+
+from worker.resolve import Ident
+from worker.store.db import columns_of, rows_of, run, sql
+
+
+class ClaimRow(NamedTuple):
+    """A claim as stored."""
+
+    type: str
+    key: str
+    record_id: UUID
+    source: str
+    is_customer: bool
+    value: str
+    is_verified: bool
+    is_owner: bool
+    is_contested: bool
+
+    @property
+    def ident(self) -> Ident:
+        """What is claimed."""
+        return (self.type, self.key)
+
+
+_CLAIMANTS = sql(f"""
+    SELECT c.* FROM {rows_of(type="text", key="text")}
+     CROSS JOIN LATERAL (
+        SELECT type, key, record_id, source, is_customer, value, is_verified, is_owner, is_contested
+          FROM claims WHERE organization_id = :organization_id AND type = new.type AND key = new.key
+         ORDER BY record_id LIMIT :most) AS c
+""")
+
+_DELETE = sql(f"""
+    DELETE FROM claims c USING {rows_of(type="text", key="text", record_id="uuid")}
+     WHERE c.organization_id = :organization_id AND c.type = new.type AND c.key = new.key
+       AND c.record_id = new.record_id
+""")
+
+_DISOWN = sql(f"""
+    UPDATE claims c SET is_owner = false FROM {rows_of(type="text", key="text", record_id="uuid")}
+     WHERE c.organization_id = :organization_id AND c.type = new.type AND c.key = new.key
+       AND c.record_id = new.record_id
+""")
+
+_NAMES = ClaimRow._fields
+_WRITE = sql(f"""
+    INSERT INTO claims (organization_id, {", ".join(_NAMES)})
+    SELECT :organization_id, {", ".join(_NAMES)}
+      FROM {
+    rows_of(
+        type="text",
+        key="text",
+        record_id="uuid",
+        source="text",
+        is_customer="boolean",
+        value="text",
+        is_verified="boolean",
+        is_owner="boolean",
+        is_contested="boolean",
+    )
+}
+        ON CONFLICT (organization_id, type, key, record_id) DO UPDATE
+       SET value = excluded.value, is_verified = excluded.is_verified, is_owner = excluded.is_owner,
+           is_contested = excluded.is_contested
+""")
+
+
+def claimants(
+    conn: Connection, organization_id: UUID, idents: Collection[Ident], most: int
+) -> dict[Ident, list[ClaimRow]]:
+    """Read who claims these identifiers, at most ``most`` of each."""
+    found: dict[Ident, list[ClaimRow]] = defaultdict(list)
+    if idents:
+        parameters = {"organization_id": organization_id, "most": most, **columns_of(list(idents), "type", "key")}
+        for values in run(conn, _CLAIMANTS, parameters):
+            row = ClaimRow(*values)
+            found[row.ident].append(row)
+        for rows in found.values():
+            rows.sort()
+    return found
+
+
+def delete(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:
+    """Remove claims that their records no longer make."""
+    _by_key(conn, organization_id, rows, _DELETE)
+
+
+def disown(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:
+    """Take identifiers from their owners, before others get them: each has one owner at any moment."""
+    _by_key(conn, organization_id, rows, _DISOWN)
+
+
+def write(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:
+    """Write claims, new or changed."""
+    values = sorted(rows, key=lambda row: row[:3])
+    if values:
+        run(conn, _WRITE, {"organization_id": organization_id, **columns_of(values, *_NAMES)})
+
+
+def _by_key(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow], statement: TextClause) -> None:
+    values = sorted(row[:3] for row in rows)
+    if values:
+        run(conn, statement, {"organization_id": organization_id, **columns_of(values, "type", "key", "record_id")})

@@ -1,0 +1,185 @@
+"""Connections: one account at one provider each, with its secrets encrypted."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from connectors.contract import Account
+from worker import ids, vault
+from worker.fold import moment
+from worker.store.db import columns_of, json, rows_of, run, sql
+
+
+@dataclass(slots=True)
+class ConnectionRow:
+    """A connection as stored; secrets stay encrypted until asked for."""
+
+    organization_id: UUID
+    id: UUID
+    connector: str
+    source: str
+    options: dict[str, str]
+    region: str | None
+    priority: int
+    approved_fields: list[str]
+    webhook_secrets: list[bytes]
+    state: str  #: active, paused (kept, not drained), removed (refused)
+    revoked_at: datetime | None
+    refused_signatures: int
+    last_delivery_at: datetime | None
+    created_at: datetime
+
+    def account(self) -> Account:
+        """What the connector may know of it."""
+        return Account(
+            source=self.source,
+            region=self.region,
+            approved_fields=frozenset(self.approved_fields),
+            options=self.options,
+        )
+
+    def secrets(self) -> list[str]:
+        """The webhook secrets in the clear."""
+        return [vault.unseal(bytes(sealed)) for sealed in self.webhook_secrets]
+
+
+_COLUMNS = ", ".join(ConnectionRow.__dataclass_fields__)
+
+_BY_ID = sql(f"SELECT {_COLUMNS} FROM connections WHERE id = :id")
+_BY_IDS = sql(f"SELECT {_COLUMNS} FROM connections WHERE id = ANY(:ids)")
+_OF_ORGANIZATION = sql(f"""
+    SELECT {_COLUMNS} FROM connections WHERE organization_id = :organization_id ORDER BY created_at, id
+""")
+_INSERT = sql("""
+    INSERT INTO connections (organization_id, id, connector, source, options, region, priority, webhook_secrets,
+                             access_token)
+    VALUES (:organization_id, :id, :connector, :source, CAST(:options AS jsonb), :region, :priority, :webhook_secrets,
+            :access_token)
+""")
+_SET_STATE = sql("""
+    UPDATE connections SET state = :state WHERE organization_id = :organization_id AND id = :id
+""")
+_REMOVE = sql("""
+    UPDATE connections SET state = 'removed', webhook_secrets = '{}', access_token = NULL
+     WHERE organization_id = :organization_id AND id = :id
+""")
+_SET_SECRETS = sql("""
+    UPDATE connections SET webhook_secrets = :secrets WHERE organization_id = :organization_id AND id = :id
+""")
+_SET_FIELDS = sql("""
+    UPDATE connections SET approved_fields = :fields WHERE organization_id = :organization_id AND id = :id
+""")
+_PRIORITIES = sql("""
+    SELECT source, priority FROM connections WHERE organization_id = :organization_id AND state <> 'removed'
+""")
+_NOTE = sql(f"""
+    UPDATE connections c
+       SET last_delivery_at = greatest(c.last_delivery_at, new.delivered_at),
+           refused_signatures = c.refused_signatures + new.refused
+      FROM {rows_of(id="uuid", delivered_at="timestamptz", refused="bigint")}
+     WHERE c.id = new.id
+""")
+_REVOKE = sql("""
+    UPDATE connections SET revoked_at = greatest(revoked_at, coalesce(:at, now()))
+     WHERE organization_id = :organization_id AND id = :id
+""")
+
+
+def by_id(conn: Connection, id_: UUID) -> ConnectionRow | None:
+    """Read a connection by the id in its webhook URL; the organization comes from the row."""
+    row = run(conn, _BY_ID, {"id": id_}).first()
+    return None if row is None else ConnectionRow(*row)
+
+
+def by_ids(conn: Connection, ids_: Collection[UUID]) -> dict[UUID, ConnectionRow]:
+    """Read several connections."""
+    return {row.id: ConnectionRow(*row) for row in run(conn, _BY_IDS, {"ids": list(ids_)})}
+
+
+def of_organization(conn: Connection, organization_id: UUID) -> list[ConnectionRow]:
+    """Read all connections of an organization, removed ones included, oldest first."""
+    return [ConnectionRow(*row) for row in run(conn, _OF_ORGANIZATION, {"organization_id": organization_id})]
+
+
+def insert(
+    conn: Connection,
+    organization_id: UUID,
+    *,
+    connector: str,
+    source: str,
+    options: Mapping[str, str],
+    region: str | None,
+    priority: int,
+    webhook_secrets: Sequence[str],
+    access_token: str | None,
+) -> UUID:
+    """Add a connection and return its id, which nobody can guess from another."""
+    id_ = ids.new()
+    parameters = {
+        "organization_id": organization_id,
+        "id": id_,
+        "connector": connector,
+        "source": source,
+        "options": json(dict(options)),
+        "region": region,
+        "priority": priority,
+        "webhook_secrets": [vault.seal(secret) for secret in webhook_secrets],
+        "access_token": None if access_token is None else vault.seal(access_token),
+    }
+    run(conn, _INSERT, parameters)
+    return id_
+
+
+def set_state(conn: Connection, organization_id: UUID, id_: UUID, state: str) -> None:
+    """Pause or resume a connection, or remove it and forget its secrets."""
+    statement = _REMOVE if state == "removed" else _SET_STATE
+    run(conn, statement, {"organization_id": organization_id, "id": id_, "state": state})
+
+
+def set_secrets(conn: Connection, organization_id: UUID, id_: UUID, secrets: Sequence[str]) -> None:
+    """Replace the webhook secrets."""
+    sealed = [vault.seal(secret) for secret in secrets]
+    run(conn, _SET_SECRETS, {"organization_id": organization_id, "id": id_, "secrets": sealed})
+
+
+def set_approved_fields(conn: Connection, organization_id: UUID, id_: UUID, fields: Sequence[str]) -> None:
+    """Name the protected fields whose null really means empty."""
+    run(conn, _SET_FIELDS, {"organization_id": organization_id, "id": id_, "fields": sorted(set(fields))})
+
+
+def priorities(conn: Connection, organization_id: UUID) -> dict[str, int]:
+    """Read the priority of each source; the lower, the better."""
+    return {row[0]: row[1] for row in run(conn, _PRIORITIES, {"organization_id": organization_id})}
+
+
+def note_deliveries(conn: Connection, notes: Sequence[tuple[UUID, datetime | None, int]]) -> None:
+    """Add up what arrived: (connection, time of the last delivery, signatures refused)."""
+    run(conn, _NOTE, columns_of(sorted(notes, key=lambda n: n[0]), "id", "delivered_at", "refused"))
+
+
+def revoke(conn: Connection, organization_id: UUID, id_: UUID, at: int) -> None:
+    """Note that the shop took back our access."""
+    run(conn, _REVOKE, {"organization_id": organization_id, "id": id_, "at": moment(at)})
+
+
+def describe(row: ConnectionRow) -> dict[str, Any]:
+    """Return what an operator may see of a connection; never its secrets."""
+    return {
+        "connection_id": ids.show(ids.CONNECTION, row.id),
+        "connector": row.connector,
+        "source": row.source,
+        "state": row.state,
+        "options": row.options,
+        "region": row.region,
+        "priority": row.priority,
+        "approved_fields": row.approved_fields,
+        "webhook_secrets": len(row.webhook_secrets),
+        "revoked_at": row.revoked_at,
+        "last_delivery_at": row.last_delivery_at,
+        "refused_signatures": row.refused_signatures,
+        "created_at": row.created_at,
+    }

@@ -1,0 +1,135 @@
+"""The consent ledger: every statement about being contacted, append-only, kept by address."""
+
+from collections.abc import Collection, Iterable
+from hashlib import blake2b
+from typing import NamedTuple
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection
+
+from worker import ids
+from worker.fold import microseconds, moment
+from worker.normalise import Consent
+from worker.resolve import Ref
+from worker.standing import Statement
+from worker.store.db import columns_of, json, rows_of, run, sql
+
+_INSERT = sql(f"""
+    INSERT INTO consents (organization_id, id, statement_key, channel, purpose, address, status, occurred_at, source,
+                          external_id, method, evidence, envelope_id)
+    SELECT :organization_id, id, statement_key, channel, purpose, address, status, occurred_at, source, external_id,
+           method, evidence::jsonb, envelope_id
+      FROM {
+    rows_of(
+        id="uuid",
+        statement_key="bytea",
+        channel="text",
+        purpose="text",
+        address="text",
+        status="text",
+        occurred_at="timestamptz",
+        source="text",
+        external_id="text",
+        method="text",
+        evidence="json",
+        envelope_id="uuid",
+    )
+}
+        ON CONFLICT (organization_id, statement_key) DO NOTHING
+    RETURNING statement_key
+""")
+
+_COLUMNS = """s.id, s.channel, s.purpose, s.address, s.status, s.occurred_at, s.source, s.external_id, s.method,
+              s.evidence, s.envelope_id, s.created_at, coalesce(r.is_lost, false)"""
+_OF_RECORD = """LEFT JOIN records r ON r.organization_id = s.organization_id AND r.source = s.source
+                                   AND r.external_id = s.external_id"""
+
+_OF = sql(f"""
+    SELECT {_COLUMNS} FROM unnest(CAST(:addresses AS text[])) AS wanted
+      JOIN consents s ON s.organization_id = :organization_id AND s.address = wanted {_OF_RECORD}
+    UNION ALL
+    SELECT {_COLUMNS} FROM {rows_of(source="text", external_id="text")}
+      JOIN consents s ON s.organization_id = :organization_id AND s.address IS NULL
+                     AND s.source = new.source AND s.external_id = new.external_id {_OF_RECORD}
+""")
+
+_WITHDRAW = sql("DELETE FROM consents WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)")
+
+
+class Entry(NamedTuple):
+    """A statement on its way into the ledger."""
+
+    key: bytes  #: the same statement twice has the same key
+    consent: Consent
+    envelope_id: UUID
+
+
+def entry(consent: Consent, envelope_id: UUID) -> Entry:
+    """Key a statement by everything it says."""
+    said = (
+        consent.channel,
+        consent.purpose,
+        consent.address,
+        consent.status,
+        consent.occurred,
+        consent.ref,
+        consent.method,
+        sorted(consent.evidence.items()),
+    )
+    return Entry(blake2b(orjson.dumps(said), digest_size=16).digest(), consent, envelope_id)
+
+
+def append(conn: Connection, organization_id: UUID, entries: Iterable[Entry]) -> set[bytes]:
+    """Add statements; return the keys of those that were not there yet."""
+    values = [
+        (
+            ids.new(),
+            key,
+            c.channel,
+            c.purpose,
+            c.address,
+            c.status,
+            moment(c.occurred),
+            *c.ref,
+            c.method,
+            json(dict(c.evidence)),
+            envelope_id,
+        )
+        for key, c, envelope_id in sorted({e.key: e for e in entries}.values(), key=lambda e: e.key)
+    ]
+    names = ("id", "statement_key", "channel", "purpose", "address", "status", "occurred_at", "source", "external_id")
+    if not values:
+        return set()
+    parameters = columns_of(values, *names, "method", "evidence", "envelope_id")
+    return {row[0] for row in run(conn, _INSERT, {"organization_id": organization_id, **parameters})}
+
+
+def of(
+    conn: Connection, organization_id: UUID, addresses: Collection[str], refs: Collection[Ref] = ()
+) -> list[Statement]:
+    """Read every statement about these addresses, and those without an address of these records."""
+    parameters = columns_of(list(refs), "source", "external_id")
+    found = run(conn, _OF, {"organization_id": organization_id, "addresses": list(addresses), **parameters})
+    return [
+        Statement(
+            id=row[0],
+            channel=row[1],
+            purpose=row[2],
+            address=row[3],
+            status=row[4],
+            occurred=microseconds(row[5]),
+            ref=(row[6], row[7]),
+            method=row[8],
+            evidence=row[9],
+            envelope_id=row[10],
+            created_at=row[11],
+            is_lost=row[12],
+        )
+        for row in found
+    ]
+
+
+def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:
+    """Remove what these envelopes stated, before they are read anew."""
+    run(conn, _WITHDRAW, {"organization_id": organization_id, "envelope_ids": list(envelope_ids)})

@@ -1,0 +1,180 @@
+"""Contacts: the golden record of each person."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker.store.db import columns_of, json, rows_of, run, sql
+
+
+@dataclass(slots=True)
+class ContactRow:
+    """A contact as stored; times are None until it is."""
+
+    id: UUID
+    name: str | None
+    email: str | None
+    phone_number: str | None
+    external_source: str
+    external_id: str
+    custom_fields: dict[str, Any]
+    tags: list[str]
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+_COLUMNS = (
+    "c.id, c.name, c.email, c.phone_number, c.external_source, c.external_id, c.custom_fields, c.tags, "
+    "c.created_at, c.updated_at"
+)
+_VALUES = ("id", "name", "email", "phone_number", "external_source", "external_id", "custom_fields", "tags")
+_NEW = rows_of(
+    id="uuid",
+    name="text",
+    email="text",
+    phone_number="text",
+    external_source="text",
+    external_id="text",
+    custom_fields="json",
+    tags="json",
+)
+_TAGS = "ARRAY(SELECT json_array_elements_text(new.tags::json))"
+
+_BY_IDS = sql(f"""
+    SELECT {_COLUMNS} FROM unnest(CAST(:ids AS uuid[])) AS wanted
+      JOIN contacts c ON c.organization_id = :organization_id AND c.id = wanted
+""")
+
+_INSERT = sql(f"""
+    INSERT INTO contacts (organization_id, {", ".join(_VALUES)})
+    SELECT :organization_id, id, name, email, phone_number, external_source, external_id, custom_fields::jsonb, {_TAGS}
+      FROM {_NEW}
+""")
+
+_UPDATE = sql(f"""
+    UPDATE contacts c
+       SET name = new.name, email = new.email, phone_number = new.phone_number,
+           external_source = new.external_source, external_id = new.external_id,
+           custom_fields = new.custom_fields::jsonb, tags = {_TAGS}, updated_at = now()
+      FROM {_NEW}
+     WHERE c.organization_id = :organization_id AND c.id = new.id
+""")
+
+_TOUCH = sql("""
+    UPDATE contacts SET updated_at = now() WHERE organization_id = :organization_id AND id = ANY(:ids)
+""")
+
+_DELETE = sql("DELETE FROM contacts WHERE organization_id = :organization_id AND id = ANY(:ids)")
+
+_COUNT = sql("SELECT count(*) FROM contacts WHERE organization_id = :organization_id")
+
+# Ids are minted in order of time, so the newest contact has the greatest id and one key serves both.
+_PAGE = sql(f"""
+    SELECT {_COLUMNS} FROM contacts c
+     WHERE c.organization_id = :organization_id AND (CAST(:before AS uuid) IS NULL OR c.id < :before)
+     ORDER BY c.id DESC LIMIT :limit
+""")
+
+_EXPORT = sql(f"""
+    SELECT {_COLUMNS} FROM contacts c
+     WHERE c.organization_id = :organization_id AND (c.external_source, c.external_id) > (:source, :external_id)
+     ORDER BY c.external_source, c.external_id LIMIT :limit
+""")
+
+_BY_BIRTH_ID = sql(f"""
+    SELECT {_COLUMNS} FROM records r
+      JOIN contacts c ON c.organization_id = r.organization_id AND c.id = r.contact_id
+     WHERE r.organization_id = :organization_id AND r.id = :id
+""")
+
+_RESOLVE = sql(f"""
+    SELECT DISTINCT {_COLUMNS}
+      FROM {rows_of(type="text", source="text", key="text")}
+      JOIN identities i ON i.organization_id = :organization_id AND i.type = new.type AND i.source = new.source
+                       AND i.key = new.key
+      JOIN contacts c ON c.organization_id = :organization_id AND c.id = i.contact_id
+     LIMIT 20
+""")
+
+
+def by_ids(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
+    """Read contacts by their present ids."""
+    found = run(conn, _BY_IDS, {"organization_id": organization_id, "ids": list(ids)})
+    return {values[0]: ContactRow(*values) for values in found}
+
+
+def by_any_id(conn: Connection, organization_id: UUID, id_: UUID) -> ContactRow | None:
+    """Read a contact by its id or by one that was merged into it."""
+    values = run(conn, _BY_BIRTH_ID, {"organization_id": organization_id, "id": id_}).first()
+    return None if values is None else ContactRow(*values)
+
+
+def resolve(conn: Connection, organization_id: UUID, keys: Sequence[tuple[str, str, str]]) -> list[ContactRow]:
+    """Find the contacts that these (type, source, key) belong to; unknown ones are left out."""
+    parameters = {"organization_id": organization_id, **columns_of(keys, "type", "source", "key")}
+    return [ContactRow(*values) for values in run(conn, _RESOLVE, parameters)]
+
+
+def page(conn: Connection, organization_id: UUID, before: UUID | None, limit: int) -> list[ContactRow]:
+    """Read contacts, newest first, from below ``before``."""
+    parameters = {"organization_id": organization_id, "before": before, "limit": limit}
+    return [ContactRow(*values) for values in run(conn, _PAGE, parameters)]
+
+
+def page_by_external_id(
+    conn: Connection, organization_id: UUID, after: tuple[str, str], limit: int
+) -> list[ContactRow]:
+    """Read contacts in the order of their leading customer, which does not depend on us."""
+    parameters = {"organization_id": organization_id, "source": after[0], "external_id": after[1], "limit": limit}
+    return [ContactRow(*values) for values in run(conn, _EXPORT, parameters)]
+
+
+def count(conn: Connection, organization_id: UUID) -> int:
+    """Count the contacts."""
+    return int(run(conn, _COUNT, {"organization_id": organization_id}).scalar_one())
+
+
+def insert(conn: Connection, organization_id: UUID, rows: Iterable[ContactRow]) -> None:
+    """Write new contacts."""
+    _write(conn, organization_id, rows, insert_new=True)
+
+
+def update(conn: Connection, organization_id: UUID, rows: Iterable[ContactRow]) -> int:
+    """Write changed contacts; return how many there were."""
+    return _write(conn, organization_id, rows, insert_new=False)
+
+
+def touch(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> None:
+    """Note that something about these contacts changed beside their fields."""
+    if ids:
+        run(conn, _TOUCH, {"organization_id": organization_id, "ids": sorted(ids)})
+
+
+def delete(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> None:
+    """Remove contacts that nobody stands for any more."""
+    if ids:
+        run(conn, _DELETE, {"organization_id": organization_id, "ids": sorted(ids)})
+
+
+def _write(conn: Connection, organization_id: UUID, rows: Iterable[ContactRow], *, insert_new: bool) -> int:
+    values = [
+        (
+            row.id,
+            row.name,
+            row.email,
+            row.phone_number,
+            row.external_source,
+            row.external_id,
+            json(row.custom_fields),
+            json(row.tags),
+        )
+        for row in sorted(rows, key=lambda row: row.id)
+    ]
+    if not values:
+        return 0
+    statement = _INSERT if insert_new else _UPDATE
+    return run(conn, statement, {"organization_id": organization_id, **columns_of(values, *_VALUES)}).rowcount

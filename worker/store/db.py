@@ -1,0 +1,95 @@
+"""Connections to Postgres: one engine a process, and the few words every statement shares."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.sql.elements import TextClause
+
+_engines: dict[int, Engine] = {}
+
+
+def engine(url: str | None = None) -> Engine:
+    """Return this process's engine, made on first use.
+
+    Keyed by process: a connection opened before ``fork()`` would give parent and child the same
+    server session, and each would read the other's answers.
+    """
+    pid = os.getpid()
+    if pid not in _engines:
+        from worker.settings import settings  # noqa: PLC0415 - read when the environment is complete
+
+        _engines.clear()
+        _engines[pid] = make_engine(url or settings().database_url)
+    return _engines[pid]
+
+
+def make_engine(url: str, *, pool_size: int = 5) -> Engine:
+    """Make an engine with our session settings."""
+    return create_engine(
+        sqlalchemy_url(url),
+        pool_size=pool_size,
+        max_overflow=5,
+        pool_timeout=3,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        json_deserializer=orjson.loads,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        # Exceptions are printed and logged: they must not carry contact data.
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": 3,
+            "application_name": "contactsync",
+            "options": "-c timezone=UTC -c synchronous_commit=on -c idle_in_transaction_session_timeout=30s",
+        },
+    )
+
+
+def sqlalchemy_url(url: str) -> str:
+    """Accept the plain ``postgres://`` URLs that platforms hand out."""
+    for plain in ("postgres://", "postgresql://"):
+        if url.startswith(plain):
+            return "postgresql+psycopg://" + url.removeprefix(plain)
+    return url
+
+
+def forget_engine() -> None:
+    """Drop what a fork inherited, without closing the parent's sockets."""
+    for inherited in _engines.values():
+        inherited.dispose(close=False)
+    _engines.clear()
+
+
+def rows_of(**columns: str) -> str:
+    """Write ``unnest`` over array parameters as a table ``new`` with these columns and types.
+
+    ``rows_of(id="uuid", name="text")`` reads the parameters ``:id`` and ``:name``. JSON travels as text
+    (``"json"``), because escaping it twice inside an array costs more than the cast.
+    """
+    arrays = ", ".join(f"CAST(:{name} AS {'text' if kind == 'json' else kind}[])" for name, kind in columns.items())
+    return f"unnest({arrays}) AS new({', '.join(columns)})"
+
+
+def columns_of(rows: Sequence[Sequence[Any]], *names: str) -> dict[str, list[Any]]:
+    """Turn rows into the array parameters of ``rows_of``."""
+    if not rows:
+        return {name: [] for name in names}
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def run(conn: Connection, statement: TextClause, parameters: Mapping[str, Any]) -> CursorResult[*tuple[Any, ...]]:
+    """Execute one statement."""
+    return conn.execute(statement, dict(parameters))
+
+
+def sql(statement: str) -> TextClause:
+    """Write a statement; parsed once, where it is defined."""
+    return text(statement)
+
+
+def json(value: Any) -> str:
+    """Write JSON for a ``json`` column of ``rows_of``."""
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -1,0 +1,78 @@
+"""Decisions: records that are one person, or are not, because somebody said so."""
+
+from collections.abc import Collection, Iterable
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker import ids
+from worker.fold import microseconds, moment
+from worker.resolve import Decision, Ref
+from worker.store.db import columns_of, rows_of, run, sql
+
+_TOUCHING = sql(f"""
+    WITH new AS MATERIALIZED (SELECT * FROM {rows_of(source="text", external_id="text")})
+    SELECT d.kind, d.source_a, d.external_id_a, d.source_b, d.external_id_b, d.occurred_at, d.tie
+      FROM new JOIN decisions d ON d.organization_id = :organization_id
+       AND d.source_b = new.source AND d.external_id_b = new.external_id
+     UNION
+    SELECT d.kind, d.source_a, d.external_id_a, d.source_b, d.external_id_b, d.occurred_at, d.tie
+      FROM new JOIN decisions d ON d.organization_id = :organization_id
+       AND d.source_a = new.source AND d.external_id_a = new.external_id
+""")
+
+_INSERT = sql(f"""
+    INSERT INTO decisions (organization_id, id, kind, source_a, external_id_a, source_b, external_id_b, occurred_at,
+                           tie, actor, envelope_id)
+    SELECT :organization_id, id, kind, source_a, external_id_a, source_b, external_id_b, occurred_at, tie, actor,
+           envelope_id
+      FROM {
+    rows_of(
+        id="uuid",
+        kind="text",
+        source_a="text",
+        external_id_a="text",
+        source_b="text",
+        external_id_b="text",
+        occurred_at="timestamptz",
+        tie="text",
+        actor="text",
+        envelope_id="uuid",
+    )
+}
+        ON CONFLICT DO NOTHING
+""")
+
+_WITHDRAW = sql("""
+    DELETE FROM decisions WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
+    RETURNING source_a, external_id_a, source_b, external_id_b
+""")
+
+
+def touching(conn: Connection, organization_id: UUID, refs: Collection[Ref]) -> set[Decision]:
+    """Read the decisions about these records, newest or not."""
+    parameters = {"organization_id": organization_id, **columns_of(list(refs), "source", "external_id")}
+    return {
+        Decision(kind, (source_a, id_a), (source_b, id_b), microseconds(occurred_at), tie)
+        for kind, source_a, id_a, source_b, id_b, occurred_at, tie in run(conn, _TOUCHING, parameters)
+    }
+
+
+def insert(conn: Connection, organization_id: UUID, made: Iterable[tuple[Decision, str, UUID | None]]) -> None:
+    """Write decisions with who made them and the envelope that said so; a known one changes nothing."""
+    values = [
+        (ids.new(), d.kind, *d.a, *d.b, moment(d.occurred), d.tie, actor, envelope_id) for d, actor, envelope_id in made
+    ]
+    names = ("id", "kind", "source_a", "external_id_a", "source_b", "external_id_b", "occurred_at", "tie", "actor")
+    if values:
+        run(conn, _INSERT, {"organization_id": organization_id, **columns_of(values, *names, "envelope_id")})
+
+
+def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> set[Ref]:
+    """Remove what these envelopes decided; return the records concerned."""
+    refs: set[Ref] = set()
+    for source_a, id_a, source_b, id_b in run(
+        conn, _WITHDRAW, {"organization_id": organization_id, "envelope_ids": list(envelope_ids)}
+    ):
+        refs |= {(source_a, id_a), (source_b, id_b)}
+    return refs

@@ -1,0 +1,169 @@
+"""Envelopes: every request as received, kept before it is acknowledged."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection
+
+from worker.store.db import columns_of, rows_of, run, sql
+
+#: lanes spread connections over the queue, so that one shop's flood does not hold up the others
+LANES = 8
+
+
+class Incoming(NamedTuple):
+    """A verified request about to be kept."""
+
+    organization_id: UUID
+    id: UUID
+    connection_id: UUID
+    topic: str
+    delivery_id: str
+    sent_at: datetime | None
+    headers: str  #: JSON list of [name, value]
+    body: bytes
+    body_sha256: bytes
+
+    @property
+    def lane(self) -> int:
+        """The lane of its connection."""
+        return self.connection_id.int % LANES
+
+
+class Kept(NamedTuple):
+    """What became of it: the envelope that holds this delivery, and whether it was there before."""
+
+    envelope_id: UUID
+    is_duplicate: bool
+    is_mismatch: bool  #: the same delivery id came with another body; the first one counts
+
+
+class EnvelopeRow(NamedTuple):
+    """An envelope as stored; ``body`` is None once it has expired."""
+
+    organization_id: UUID
+    id: UUID
+    connection_id: UUID
+    topic: str
+    delivery_id: str
+    sent_at: datetime | None
+    headers: list[list[str]]
+    body: bytes | None
+
+
+_FIELDS = EnvelopeRow._fields
+
+# One statement: a delivery, its dedupe key and its place in the queue stand or fall together.
+_KEEP = sql(f"""
+    WITH kept AS (
+        INSERT INTO envelopes (organization_id, id, connection_id, topic, delivery_id, sent_at, headers, body,
+                               body_sha256)
+        SELECT organization_id, id, connection_id, topic, delivery_id, sent_at, headers::json, body, body_sha256
+          FROM {
+    rows_of(
+        organization_id="uuid",
+        id="uuid",
+        connection_id="uuid",
+        topic="text",
+        delivery_id="text",
+        sent_at="timestamptz",
+        headers="json",
+        body="bytea",
+        body_sha256="bytea",
+    )
+}
+            ON CONFLICT (organization_id, connection_id, delivery_id) DO NOTHING
+        RETURNING organization_id, id, connection_id
+    ), queued AS (
+        INSERT INTO ready (organization_id, envelope_id, connection_id, lane)
+        SELECT kept.organization_id, kept.id, kept.connection_id, lanes.lane
+          FROM kept JOIN unnest(CAST(:lane_ids AS uuid[]), CAST(:lanes AS smallint[])) AS lanes(id, lane)
+               ON lanes.id = kept.id
+    )
+    SELECT id FROM kept
+""")
+
+_BY_DELIVERY = sql(f"""
+    SELECT e.connection_id, e.delivery_id, e.id, e.body_sha256
+      FROM {rows_of(organization_id="uuid", connection_id="uuid", delivery_id="text")}
+      JOIN envelopes e ON e.organization_id = new.organization_id AND e.connection_id = new.connection_id
+                      AND e.delivery_id = new.delivery_id
+""")
+
+_READ = sql(f"""
+    SELECT {", ".join("e." + name for name in _FIELDS)}
+      FROM {rows_of(organization_id="uuid", id="uuid")}
+      JOIN envelopes e ON e.organization_id = new.organization_id AND e.id = new.id
+""")
+
+_TOUCHING = sql(f"""
+    SELECT DISTINCT {", ".join("e." + name for name in _FIELDS if name not in ("headers", "body"))},
+           e.headers::text, e.body
+      FROM envelope_records er
+      JOIN envelopes e ON e.organization_id = er.organization_id AND e.id = er.envelope_id
+     WHERE er.organization_id = :organization_id AND er.record_id = ANY(:record_ids) AND e.body IS NOT NULL
+     ORDER BY e.id
+""")
+
+_RECORDS_OF = sql("""
+    SELECT DISTINCT record_id FROM envelope_records
+     WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
+""")
+
+_LINK = sql(f"""
+    INSERT INTO envelope_records (organization_id, envelope_id, record_id)
+    SELECT :organization_id, envelope_id, record_id FROM {rows_of(envelope_id="uuid", record_id="uuid")}
+        ON CONFLICT DO NOTHING
+""")
+
+
+def keep(conn: Connection, incoming: Sequence[Incoming]) -> list[Kept]:
+    """Keep deliveries and queue them, each once; answers stand in the order of ``incoming``."""
+    parameters = columns_of(incoming, *Incoming._fields)
+    parameters["lane_ids"] = parameters["id"]
+    parameters["lanes"] = [request.lane for request in incoming]
+    new = {row[0] for row in run(conn, _KEEP, parameters)}
+    known: dict[tuple[UUID, str], tuple[UUID, bytes]] = {}
+    repeated = [request for request in incoming if request.id not in new]
+    if repeated:
+        wanted = [(r.organization_id, r.connection_id, r.delivery_id) for r in repeated]
+        found = run(conn, _BY_DELIVERY, columns_of(wanted, "organization_id", "connection_id", "delivery_id"))
+        known = {(row[0], row[1]): (row[2], row[3]) for row in found}
+    answers = []
+    for request in incoming:
+        if request.id in new:
+            answers.append(Kept(request.id, is_duplicate=False, is_mismatch=False))
+        else:
+            envelope_id, digest = known[request.connection_id, request.delivery_id]
+            answers.append(Kept(envelope_id, is_duplicate=True, is_mismatch=bytes(digest) != request.body_sha256))
+    return answers
+
+
+def read(conn: Connection, keys: Collection[tuple[UUID, UUID]]) -> dict[UUID, EnvelopeRow]:
+    """Read envelopes by (organization, id)."""
+    found = run(conn, _READ, columns_of(list(keys), "organization_id", "id"))
+    return {row.id: EnvelopeRow(*row) for row in found}
+
+
+def touching(conn: Connection, organization_id: UUID, record_ids: Collection[UUID]) -> list[EnvelopeRow]:
+    """Read the envelopes, still kept, that spoke of these records."""
+    found = run(conn, _TOUCHING, {"organization_id": organization_id, "record_ids": list(record_ids)})
+    return [
+        EnvelopeRow(row[0], row[1], row[2], row[3], row[4], row[5], orjson.loads(row[6]), row[7]) for row in found
+    ]
+
+
+def records_of(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> list[UUID]:
+    """Read which records these envelopes spoke of."""
+    parameters = {"organization_id": organization_id, "envelope_ids": list(envelope_ids)}
+    return [row[0] for row in run(conn, _RECORDS_OF, parameters)]
+
+
+def link(conn: Connection, organization_id: UUID, pairs: Collection[tuple[UUID, UUID]]) -> None:
+    """Note which records each envelope spoke of."""
+    if pairs:
+        parameters = columns_of(sorted(pairs), "envelope_id", "record_id")
+        run(conn, _LINK, {"organization_id": organization_id, **parameters})

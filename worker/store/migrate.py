@@ -1,0 +1,20 @@
+"""Bring a database to the newest schema."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import NullPool, create_engine
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def upgrade(database_url: str) -> None:
+    """Apply every missing revision; the second call, or one beside another, changes nothing."""
+    engine = create_engine(database_url, poolclass=NullPool)
+    with engine.connect() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()

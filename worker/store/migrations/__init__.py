@@ -1,0 +1,1 @@
+"""Alembic migrations; each runs beside the previous release."""

@@ -1,0 +1,63 @@
+"""Requests to see or erase data that a source passed on, with the day they are due."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker import ids
+from worker.store.db import columns_of, rows_of, run, sql
+
+#: Shopify gives thirty days for each of its three compliance topics; so does the GDPR (a month)
+DUE_DAYS = 30
+
+_INSERT = sql(f"""
+    INSERT INTO privacy_requests (organization_id, id, kind, connection_id, envelope_id, source, external_id,
+                                  requested_at, due_at)
+    SELECT :organization_id, id, kind, connection_id, envelope_id, source, external_id,
+           coalesce(requested_at, now()), coalesce(requested_at, now()) + interval '{DUE_DAYS} days'
+      FROM {
+    rows_of(
+        id="uuid",
+        kind="text",
+        connection_id="uuid",
+        envelope_id="uuid",
+        source="text",
+        external_id="text",
+        requested_at="timestamptz",
+    )
+}
+        ON CONFLICT (organization_id, envelope_id, kind) DO NOTHING
+""")
+
+_OPEN = sql("""
+    SELECT id, kind, source, requested_at, due_at, state, envelope_id FROM privacy_requests
+     WHERE organization_id = :organization_id AND state = 'open' ORDER BY due_at, id
+""")
+
+_WITHDRAW = sql("""
+    DELETE FROM privacy_requests
+     WHERE organization_id = :organization_id AND state = 'open' AND envelope_id = ANY(:envelope_ids)
+""")
+
+Row = tuple[str, UUID, UUID, str, str | None, datetime | None]
+
+
+def insert(conn: Connection, organization_id: UUID, rows: Iterable[Row]) -> None:
+    """Write requests as (kind, connection, envelope, source, external_id, requested at)."""
+    values = [(ids.new(), *row) for row in rows]
+    if values:
+        names = ("id", "kind", "connection_id", "envelope_id", "source", "external_id", "requested_at")
+        run(conn, _INSERT, {"organization_id": organization_id, **columns_of(values, *names)})
+
+
+def open_ones(conn: Connection, organization_id: UUID) -> list[dict[str, Any]]:
+    """Read the requests still to be carried out, the most urgent first."""
+    return [dict(row._mapping) for row in run(conn, _OPEN, {"organization_id": organization_id})]  # noqa: SLF001 - its documented name
+
+
+def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:
+    """Remove open requests of these envelopes, before they are read anew."""
+    run(conn, _WITHDRAW, {"organization_id": organization_id, "envelope_ids": list(envelope_ids)})

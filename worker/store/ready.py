@@ -1,0 +1,258 @@
+"""The queue: a narrow row per envelope that is still to be drained, and where the others went."""
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker.store.db import columns_of, rows_of, run, sql
+from worker.store.envelopes import LANES
+
+#: rows at the head of a lane that the sweeper looks at: more than all workers together hold
+_HEAD = 5000
+
+
+class Waiting(NamedTuple):
+    """A lane in which something is due that nobody holds."""
+
+    lane: int
+    age_s: float  #: of its oldest such row
+    is_held: bool  #: somebody is at work on other rows of the lane
+
+
+class Claimed(NamedTuple):
+    """An envelope that we hold under a lease."""
+
+    organization_id: UUID
+    envelope_id: UUID
+    connection_id: UUID
+    attempts: int
+    crashes: int
+    replay: bool
+
+
+class Parked(NamedTuple):
+    """An envelope set aside for a person."""
+
+    envelope_id: UUID
+    connection_id: UUID
+    topic: str
+    kind: str  #: malformed, refused, failed, crashed
+    reason: str
+    attempts: int
+
+
+# Whoever held a row before and let the lease lapse died with it (or stalled): that is counted before the
+# work, because a process that is killed cannot count. A suspect is taken alone.
+_CLAIM = sql("""
+    WITH picked AS (
+        SELECT organization_id, envelope_id FROM ready
+         WHERE lane = :lane AND next_run_at <= clock_timestamp()
+           AND (lease_until IS NULL OR lease_until < clock_timestamp())
+           AND (crashes >= 2) = :suspects
+         ORDER BY next_run_at, envelope_id LIMIT :most FOR UPDATE SKIP LOCKED
+    )
+    UPDATE ready r
+       SET crashes = crashes + (lease_until IS NOT NULL)::integer,
+           lease_until = clock_timestamp() + :lease, lease_token = :token
+      FROM picked
+     WHERE r.organization_id = picked.organization_id AND r.envelope_id = picked.envelope_id
+    RETURNING r.organization_id, r.envelope_id, r.connection_id, r.attempts, r.crashes, r.replay
+""")
+
+_TAKE = sql("""
+    DELETE FROM ready
+     WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids) AND lease_token = :token
+""")
+
+_POSTPONE = sql("""
+    UPDATE ready
+       SET attempts = attempts + :failed, lease_until = NULL, lease_token = NULL,
+           next_run_at = coalesce(clock_timestamp() + CAST(:delay AS interval), 'infinity')
+     WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids) AND lease_token = :token
+""")
+
+_HOLD = sql("""
+    UPDATE ready SET next_run_at = 'infinity', lease_until = NULL, lease_token = NULL
+     WHERE organization_id = :organization_id AND connection_id = :connection_id
+""")
+
+_UNHOLD = sql("""
+    UPDATE ready SET next_run_at = now()
+     WHERE organization_id = :organization_id AND connection_id = :connection_id AND next_run_at = 'infinity'
+""")
+
+_PARK = sql(f"""
+    INSERT INTO parked (organization_id, {", ".join(Parked._fields)})
+    SELECT :organization_id, {", ".join(Parked._fields)}
+      FROM {
+    rows_of(envelope_id="uuid", connection_id="uuid", topic="text", kind="text", reason="text", attempts="smallint")
+}
+        ON CONFLICT (organization_id, envelope_id) DO UPDATE
+       SET kind = excluded.kind, reason = excluded.reason, attempts = excluded.attempts, parked_at = now()
+""")
+
+_SETTLE = sql(f"""
+    INSERT INTO outcomes (organization_id, envelope_id, outcome, detail)
+    SELECT :organization_id, envelope_id, outcome, detail
+      FROM {rows_of(envelope_id="uuid", outcome="text", detail="text")}
+        ON CONFLICT (organization_id, envelope_id) DO UPDATE
+       SET outcome = excluded.outcome, detail = excluded.detail, settled_at = now()
+""")
+
+# The head of a lane tells enough: held rows stand there as long as anybody works on the lane.
+_WAITING = sql(f"""
+    SELECT lanes.lane, extract(epoch FROM clock_timestamp() - head.oldest)::float AS age, head.is_held
+      FROM generate_series(0, {LANES - 1}) AS lanes(lane)
+     CROSS JOIN LATERAL (
+        SELECT min(next_run_at) FILTER (WHERE lease_until IS NULL OR lease_until < clock_timestamp()) AS oldest,
+               coalesce(bool_or(lease_until > clock_timestamp()), false) AS is_held
+          FROM (SELECT next_run_at, lease_until FROM ready
+                 WHERE lane = lanes.lane AND next_run_at <= clock_timestamp()
+                 ORDER BY next_run_at, envelope_id LIMIT {_HEAD}) AS rows) AS head
+     WHERE head.oldest IS NOT NULL
+""")
+
+_DEPTH = sql("""
+    SELECT count(*) FILTER (WHERE next_run_at <= now()) AS due,
+           count(*) FILTER (WHERE next_run_at > now()) AS postponed,
+           coalesce(extract(epoch FROM now() - min(next_run_at) FILTER (WHERE next_run_at <= now())), 0)::float
+               AS oldest_due_s,
+           (SELECT count(*) FROM parked p
+             WHERE CAST(:organization_id AS uuid) IS NULL OR p.organization_id = :organization_id) AS parked
+      FROM ready r WHERE CAST(:organization_id AS uuid) IS NULL OR r.organization_id = :organization_id
+""")
+
+_OUTCOMES = sql("""
+    SELECT outcome, count(*) FROM outcomes WHERE organization_id = :organization_id GROUP BY outcome
+""")
+
+_IGNORED = sql("""
+    SELECT detail, count(*) FROM outcomes
+     WHERE organization_id = :organization_id AND outcome = 'ignored' GROUP BY detail ORDER BY 2 DESC, 1 LIMIT 50
+""")
+
+_LIST_PARKED = sql("""
+    SELECT envelope_id, connection_id, topic, kind, reason, attempts, parked_at FROM parked
+     WHERE organization_id = :organization_id ORDER BY parked_at DESC, envelope_id LIMIT :limit
+""")
+
+# A replay puts an envelope back in the queue; what it had stated is withdrawn when it is drained.
+_REPLAY = sql("""
+    WITH wanted AS (
+        SELECT e.organization_id, e.id, e.connection_id FROM envelopes e
+         WHERE e.organization_id = :organization_id AND e.id = ANY(:envelope_ids) AND e.body IS NOT NULL
+    ), unparked AS (
+        DELETE FROM parked p USING wanted w WHERE p.organization_id = w.organization_id AND p.envelope_id = w.id
+    ), unsettled AS (
+        DELETE FROM outcomes o USING wanted w WHERE o.organization_id = w.organization_id AND o.envelope_id = w.id
+    )
+    INSERT INTO ready (organization_id, envelope_id, connection_id, lane, replay)
+    SELECT w.organization_id, w.id, w.connection_id, lanes.lane, true
+      FROM wanted w JOIN unnest(CAST(:lane_ids AS uuid[]), CAST(:lanes AS smallint[])) AS lanes(id, lane)
+           ON lanes.id = w.connection_id
+        ON CONFLICT (organization_id, envelope_id) DO UPDATE
+       SET replay = true, next_run_at = now(), attempts = 0, crashes = 0
+    RETURNING envelope_id
+""")
+
+
+def claim(
+    conn: Connection, lane: int, *, most: int, lease: timedelta, token: UUID, suspects: bool = False
+) -> list[Claimed]:
+    """Take due envelopes of a lane under a lease; ``suspects`` takes those that outlived two holders."""
+    parameters = {"lane": lane, "most": most, "lease": lease, "token": token, "suspects": suspects}
+    return [Claimed(*row) for row in run(conn, _CLAIM, parameters)]
+
+
+def take(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID], token: UUID) -> int:
+    """Remove our rows from the queue; fewer than asked for means that the lease was lost."""
+    parameters = {"organization_id": organization_id, "envelope_ids": list(envelope_ids), "token": token}
+    return run(conn, _TAKE, parameters).rowcount
+
+
+def postpone(
+    conn: Connection,
+    organization_id: UUID,
+    envelope_ids: Collection[UUID],
+    token: UUID,
+    *,
+    delay: timedelta | None,
+    failed: bool,
+) -> None:
+    """Give rows back to be taken after ``delay`` (None: when their connection resumes).
+
+    ``failed`` counts it as an attempt.
+    """
+    parameters = {
+        "organization_id": organization_id,
+        "envelope_ids": list(envelope_ids),
+        "token": token,
+        "delay": delay,
+        "failed": int(failed),
+    }
+    run(conn, _POSTPONE, parameters)
+
+
+def hold(conn: Connection, organization_id: UUID, connection_id: UUID) -> None:
+    """Set a paused connection's envelopes aside until it resumes."""
+    run(conn, _HOLD, {"organization_id": organization_id, "connection_id": connection_id})
+
+
+def unhold(conn: Connection, organization_id: UUID, connection_id: UUID) -> None:
+    """Make a resumed connection's envelopes due."""
+    run(conn, _UNHOLD, {"organization_id": organization_id, "connection_id": connection_id})
+
+
+def park(conn: Connection, organization_id: UUID, rows: Collection[Parked]) -> None:
+    """Set envelopes aside with the reason."""
+    if rows:
+        run(conn, _PARK, {"organization_id": organization_id, **columns_of(sorted(rows), *Parked._fields)})
+
+
+def settle(conn: Connection, organization_id: UUID, rows: Sequence[tuple[UUID, str, str | None]]) -> None:
+    """Note what became of envelopes: (envelope, settled or ignored, detail)."""
+    if rows:
+        parameters = columns_of(sorted(rows, key=lambda r: r[0]), "envelope_id", "outcome", "detail")
+        run(conn, _SETTLE, {"organization_id": organization_id, **parameters})
+
+
+def waiting(conn: Connection) -> list[Waiting]:
+    """Read the lanes in which something waits."""
+    return [Waiting(*row) for row in run(conn, _WAITING, {})]
+
+
+def depth(conn: Connection, organization_id: UUID | None = None) -> dict[str, Any]:
+    """Count what waits: due, postponed, parked, and the age of the oldest due row in seconds."""
+    return dict(run(conn, _DEPTH, {"organization_id": organization_id}).one()._mapping)  # noqa: SLF001 - its documented name
+
+
+def outcomes(conn: Connection, organization_id: UUID) -> dict[str, int]:
+    """Count settled and ignored envelopes."""
+    return {row[0]: row[1] for row in run(conn, _OUTCOMES, {"organization_id": organization_id})}
+
+
+def ignored_topics(conn: Connection, organization_id: UUID) -> dict[str, int]:
+    """Count ignored envelopes by topic."""
+    return {row[0]: row[1] for row in run(conn, _IGNORED, {"organization_id": organization_id})}
+
+
+def list_parked(conn: Connection, organization_id: UUID, limit: int) -> list[dict[str, Any]]:
+    """Read the newest parked envelopes."""
+    found = run(conn, _LIST_PARKED, {"organization_id": organization_id, "limit": limit})
+    return [dict(row._mapping) for row in found]  # noqa: SLF001 - its documented name
+
+
+def replay(
+    conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID], connection_ids: Collection[UUID]
+) -> list[UUID]:
+    """Queue envelopes again; return those whose bodies are still kept."""
+    parameters = {
+        "organization_id": organization_id,
+        "envelope_ids": list(envelope_ids),
+        "lane_ids": list(connection_ids),
+        "lanes": [id_.int % LANES for id_ in connection_ids],
+    }
+    return [row[0] for row in run(conn, _REPLAY, parameters)]

@@ -1,0 +1,150 @@
+"""Source records: what one source says about one customer, and the contact it belongs to."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker.fold import Record, dump, load
+from worker.resolve import Ref
+from worker.store.db import columns_of, json, rows_of, run, sql
+
+
+@dataclass(slots=True)
+class RecordRow:
+    """A record as stored; ``version`` is 0 for one that is not stored yet."""
+
+    id: UUID
+    record: Record
+    version: int = 0
+    contact_id: UUID | None = None
+    is_lost: bool = False
+    is_oversize: bool = False
+
+    @property
+    def ref(self) -> Ref:
+        """The customer at its source."""
+        return (self.record.source, self.record.external_id)
+
+
+_COLUMNS = "r.id, r.source, r.external_id, r.kind, r.state, r.version, r.contact_id, r.is_lost, r.is_oversize"
+
+_BY_REFS = sql(f"""
+    SELECT {_COLUMNS} FROM {rows_of(source="text", external_id="text")}
+      JOIN records r ON r.organization_id = :organization_id
+                    AND r.source = new.source AND r.external_id = new.external_id
+""")
+
+_BY_IDS = sql(f"""
+    SELECT {_COLUMNS} FROM unnest(CAST(:ids AS uuid[])) AS wanted
+      JOIN records r ON r.organization_id = :organization_id AND r.id = wanted
+""")
+
+_OF_CONTACTS = sql(f"""
+    SELECT {_COLUMNS} FROM unnest(CAST(:ids AS uuid[])) AS wanted
+      JOIN records r ON r.organization_id = :organization_id AND r.contact_id = wanted
+""")
+
+_VERSIONS = sql(f"""
+    SELECT r.id, r.version FROM {rows_of(source="text", external_id="text")}
+      JOIN records r ON r.organization_id = :organization_id
+                    AND r.source = new.source AND r.external_id = new.external_id
+""")
+
+_INSERT = sql(f"""
+    INSERT INTO records (organization_id, id, source, external_id, kind, state, is_live, is_lost, is_oversize,
+                         contact_id)
+    SELECT :organization_id, id, source, external_id, kind, state::jsonb, is_live, is_lost, is_oversize, contact_id
+      FROM {
+    rows_of(
+        id="uuid",
+        source="text",
+        external_id="text",
+        kind="text",
+        state="json",
+        is_live="boolean",
+        is_lost="boolean",
+        is_oversize="boolean",
+        contact_id="uuid",
+    )
+}
+""")
+
+_UPDATE = sql(f"""
+    UPDATE records r
+       SET state = new.state::jsonb, is_live = new.is_live, is_lost = new.is_lost, is_oversize = new.is_oversize,
+           contact_id = new.contact_id, version = r.version + 1, updated_at = now()
+      FROM {
+    rows_of(
+        id="uuid",
+        version="integer",
+        state="json",
+        is_live="boolean",
+        is_lost="boolean",
+        is_oversize="boolean",
+        contact_id="uuid",
+    )
+}
+     WHERE r.organization_id = :organization_id AND r.id = new.id AND r.version = new.version
+""")
+
+
+def by_refs(conn: Connection, organization_id: UUID, refs: Collection[Ref]) -> list[RecordRow]:
+    """Read the records of these customers; unknown ones are left out."""
+    found = run(conn, _BY_REFS, _of_refs(organization_id, refs))
+    return [_row(values) for values in found]
+
+
+def by_ids(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> list[RecordRow]:
+    """Read records by their birth ids."""
+    found = run(conn, _BY_IDS, {"organization_id": organization_id, "ids": list(ids)})
+    return [_row(values) for values in found]
+
+
+def of_contacts(conn: Connection, organization_id: UUID, contact_ids: Collection[UUID]) -> list[RecordRow]:
+    """Read all records of these contacts."""
+    found = run(conn, _OF_CONTACTS, {"organization_id": organization_id, "ids": list(contact_ids)})
+    return [_row(values) for values in found]
+
+
+def versions(conn: Connection, organization_id: UUID, refs: Collection[Ref]) -> dict[UUID, int]:
+    """Read how often each of these records has been written."""
+    return {row.id: row.version for row in run(conn, _VERSIONS, _of_refs(organization_id, refs))}
+
+
+def insert(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow]) -> None:
+    """Write new records. A conflict means that the locks are broken, and surfaces."""
+    values = [
+        (row.id, *row.ref, row.record.kind, json(dump(row.record)), *_standing(row)) for row in sorted(rows, key=_id)
+    ]
+    names = ("id", "source", "external_id", "kind", "state", "is_live", "is_lost", "is_oversize", "contact_id")
+    if values:
+        run(conn, _INSERT, {"organization_id": organization_id, **columns_of(values, *names)})
+
+
+def update(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow]) -> int:
+    """Write changed records; return how many were still at the version that was read."""
+    values = [(row.id, row.version, json(dump(row.record)), *_standing(row)) for row in sorted(rows, key=_id)]
+    names = ("id", "version", "state", "is_live", "is_lost", "is_oversize", "contact_id")
+    if not values:
+        return 0
+    return run(conn, _UPDATE, {"organization_id": organization_id, **columns_of(values, *names)}).rowcount
+
+
+def _id(row: RecordRow) -> UUID:
+    return row.id
+
+
+def _standing(row: RecordRow) -> tuple[bool, bool, bool, UUID | None]:
+    return (row.record.is_live, row.is_lost, row.is_oversize, row.contact_id)
+
+
+def _of_refs(organization_id: UUID, refs: Collection[Ref]) -> dict[str, Any]:
+    return {"organization_id": organization_id, **columns_of(list(refs), "source", "external_id")}
+
+
+def _row(values: Sequence[Any]) -> RecordRow:
+    id_, source, external_id, kind, state, version, contact_id, is_lost, is_oversize = values
+    return RecordRow(id_, load(source, external_id, kind, state), version, contact_id, is_lost, is_oversize)

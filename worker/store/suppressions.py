@@ -1,0 +1,115 @@
+"""The suppression ledger: statements that an address must not be used, or may be again."""
+
+from collections.abc import Collection, Iterable
+from hashlib import blake2b
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection
+
+from worker import ids
+from worker.fold import microseconds, moment
+from worker.normalise import Suppression
+from worker.standing import SuppressionStatement
+from worker.store.db import columns_of, rows_of, run, sql
+
+_INSERT = sql(f"""
+    INSERT INTO suppressions (organization_id, id, statement_key, channel, address, scope, reason, is_lift, occurred_at,
+                              expires_at, source, external_id, envelope_id)
+    SELECT :organization_id, id, statement_key, channel, address, scope, reason, is_lift, occurred_at, expires_at,
+           source, external_id, envelope_id
+      FROM {
+    rows_of(
+        id="uuid",
+        statement_key="bytea",
+        channel="text",
+        address="text",
+        scope="text",
+        reason="text",
+        is_lift="boolean",
+        occurred_at="timestamptz",
+        expires_at="timestamptz",
+        source="text",
+        external_id="text",
+        envelope_id="uuid",
+    )
+}
+        ON CONFLICT (organization_id, statement_key) DO NOTHING
+    RETURNING statement_key
+""")
+
+_OF = sql("""
+    SELECT s.id, s.channel, s.address, s.scope, s.reason, s.is_lift, s.occurred_at, s.expires_at, s.source,
+           s.external_id, s.envelope_id, s.created_at
+      FROM unnest(CAST(:addresses AS text[])) AS wanted
+      JOIN suppressions s ON s.organization_id = :organization_id AND s.address = wanted
+""")
+
+_WITHDRAW = sql("""
+    DELETE FROM suppressions WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
+""")
+
+
+def key_of(said: Suppression) -> bytes:
+    """Key a statement by everything it says: said twice, it is one row."""
+    parts = (
+        said.channel,
+        said.address,
+        said.scope,
+        said.reason,
+        said.is_lift,
+        said.occurred,
+        said.expires_at,
+        said.ref,
+    )
+    return blake2b(orjson.dumps(parts), digest_size=16).digest()
+
+
+def append(conn: Connection, organization_id: UUID, stated: Iterable[tuple[Suppression, UUID]]) -> set[bytes]:
+    """Add statements; return the keys of those that were not there yet."""
+    values = [
+        (
+            ids.new(),
+            key,
+            s.channel,
+            s.address,
+            s.scope,
+            s.reason,
+            s.is_lift,
+            moment(s.occurred),
+            s.expires_at,
+            *s.ref,
+            envelope_id,
+        )
+        for key, (s, envelope_id) in sorted({key_of(s): (s, e) for s, e in stated}.items())
+    ]
+    names = ("id", "statement_key", "channel", "address", "scope", "reason", "is_lift", "occurred_at", "expires_at")
+    if not values:
+        return set()
+    parameters = columns_of(values, *names, "source", "external_id", "envelope_id")
+    return {row[0] for row in run(conn, _INSERT, {"organization_id": organization_id, **parameters})}
+
+
+def of(conn: Connection, organization_id: UUID, addresses: Collection[str]) -> list[SuppressionStatement]:
+    """Read every statement about these addresses."""
+    return [
+        SuppressionStatement(
+            id=row[0],
+            channel=row[1],
+            address=row[2],
+            scope=row[3],
+            reason=row[4],
+            is_lift=row[5],
+            occurred=microseconds(row[6]),
+            expires_at=row[7],
+            ref=(row[8], row[9]),
+            envelope_id=row[10],
+            created_at=row[11],
+        )
+        for row in run(conn, _OF, {"organization_id": organization_id, "addresses": list(addresses)})
+    ]
+
+
+def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:
+    """Remove what these envelopes stated, before they are read anew."""
+    run(conn, _WITHDRAW, {"organization_id": organization_id, "envelope_ids": list(envelope_ids)})

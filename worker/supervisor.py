@@ -1,0 +1,387 @@
+"""`contactsync up`: everything in one process tree, brought back when it dies, gone when we are.
+
+The order: lock, Postgres, broker, key, migrations, then web, worker and beat; at the end the other way round.
+"""
+
+import fcntl
+import http.client
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import Popen
+from typing import Protocol, TypedDict, cast
+
+import structlog
+from cryptography.fernet import Fernet
+
+from worker.embedded import EmbeddedBroker, EmbeddedPostgres, NoBrokerError
+from worker.errors import ConfigError
+from worker.processes import (
+    HOST,
+    Reaper,
+    free_port,
+    is_alive,
+    kill_group,
+    log_tail,
+    open_private,
+    port_is_free,
+    read_json,
+    spawn,
+    until,
+    write_private,
+)
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0  #: what a drain may take; what it had not committed is due again
+_TICK_S = 0.1
+_FIRST_PAUSE_S = 0.2  #: before a restart; doubles with each
+_LONGEST_PAUSE_S = 5.0
+_HEALTHY_S = 10.0  #: up for so long: the next restart is a first one again
+
+_STATE = "stack.json"
+_LOCK = "stack.lock"
+
+
+class StackError(ConfigError):
+    """The stack cannot run; the message says why and what to do."""
+
+
+class Stack(TypedDict):
+    """What others on this machine need to know of a running stack."""
+
+    pid: int
+    database_url: str
+    redis_url: str  #: empty without a broker
+    url: str
+    port: int
+    started_at: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """A process of ours, and what it needs."""
+
+    name: str
+    command: tuple[str, ...]
+    needs_broker: bool = False
+
+
+def our_programs(data_dir: Path, port: int, workers: int) -> list[Program]:
+    """Return web, worker and beat."""
+    web = f"uvicorn worker.api.app:app --host {HOST} --port {port} --loop uvloop --http httptools"
+    worker = f"celery -A worker.app worker --pool prefork --concurrency {workers} --queues wake,ingest"
+    beat = "celery -A worker.app beat --scheduler worker.beat:SweepScheduler --pidfile= --loglevel WARNING"
+    return [
+        _module("web", f"{web} --no-access-log --no-server-header"),
+        _module(
+            "worker",
+            f"{worker} --without-gossip --without-mingle --hostname sync@%h --loglevel WARNING",
+            needs_broker=True,
+        ),
+        _module("beat", beat, "--schedule", str(data_dir / "beat.schedule")),
+    ]
+
+
+def _module(name: str, command: str, *more: str, needs_broker: bool = False) -> Program:
+    return Program(name, (sys.executable, "-m", *command.split(), *more), needs_broker)
+
+
+class _Child:
+    """A program while it runs."""
+
+    def __init__(self, program: Program, data_dir: Path, env: Mapping[str, str], reaper: Reaper) -> None:
+        self.name = program.name
+        self.log = data_dir / "logs" / f"{program.name}.log"
+        self._command = program.command
+        self._env = env
+        self._reaper = reaper
+        self._process: Popen[bytes] | None = None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the last process ended."""
+        return self._process.poll() if self._process else None
+
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def launch(self) -> None:
+        """Start the process, after what its last one left behind is gone."""
+        self.stop()
+        # Where our packages are, because celery and `python -m` look for them in the working directory first.
+        package = Path(__file__).resolve().parents[1]
+        self._process = spawn(self._command, log=self.log, env=self._env, cwd=package)
+        self._reaper.watch(self._process.pid)
+
+    def ask_to_end(self) -> None:
+        """Begin a clean end: only the main process is told, Celery's knows how to end its own children."""
+        if self._process and self.is_running():
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """End it now, with all its children."""
+        if self._process:
+            kill_group(self._process)
+            self._reaper.forget(self._process.pid)
+            self._process = None
+
+
+class _Runnable(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def exit_code(self) -> int | None: ...
+    def is_running(self) -> bool: ...
+    def launch(self) -> None: ...
+
+
+@dataclass
+class _Watched:
+    """One process under watch, and when it may start again."""
+
+    process: _Runnable
+    launched_at: float
+    pause_s: float = 0.0
+    due_at: float | None = None  #: set while it is down
+
+    def look(self, now: float, log: structlog.typing.WrappedLogger) -> None:
+        """Bring the process back if it is down and has paused long enough."""
+        if self.process.is_running():
+            if now - self.launched_at > _HEALTHY_S:
+                self.pause_s = 0.0
+        elif self.due_at is None:
+            self.pause_s = min(self.pause_s * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+            self.due_at = now + self.pause_s
+            log.warning(
+                "process_ended", process=self.process.name, code=self.process.exit_code, restart_in_s=self.pause_s
+            )
+        elif now >= self.due_at:
+            self.due_at, self.launched_at = None, now
+            self.process.launch()
+            log.info("process_restarted", process=self.process.name)
+
+
+class Supervisor:
+    """Starts the stack of one data directory, keeps it running, and leaves nothing behind."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int = 8000,
+        workers: int = 2,
+        *,
+        programs: Callable[[Path, int, int], Sequence[Program]] = our_programs,
+        migrate: Callable[[str], None] | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.data_dir = data_dir.resolve()
+        self.port = port or free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self._programs = programs(self.data_dir, self.port, workers)
+        self._migrate = migrate or _upgrade
+        self._env = dict(environ)
+        self._postgres = None if self._env.get("DATABASE_URL") else EmbeddedPostgres(self.data_dir)
+        self._broker = None if self._env.get("REDIS_URL") else EmbeddedBroker(self.data_dir)
+        self._children: list[_Child] = []
+        self._reaper: Reaper | None = None
+        self._stop = threading.Event()
+        self._signals = 0
+        self._log = _stderr_log()
+
+    def run(self, *, on_ready: Callable[[Stack], object] | None = None, stop: threading.Event | None = None) -> int:
+        """Run until ``stop`` is set, or a signal asks for it, and return the exit code.
+
+        Blocks; the processes end with the calling thread. ``on_ready`` is called once the web process answers.
+        """
+        self._stop = stop or self._stop
+        try:
+            with _lock(self.data_dir), self._counted_signals():
+                try:
+                    self._start()
+                    running = self._publish()
+                    if on_ready:
+                        on_ready(running)
+                    self._watch()
+                finally:
+                    self._end()
+        except ConfigError as error:
+            if not self._is_stopping():
+                self._log.error("stack_failed", reason=str(error))
+                return 1
+        return 0
+
+    def _start(self) -> None:
+        """Start everything in order, or raise."""
+        if not port_is_free(self.port):
+            raise StackError(f"port {self.port} is taken; choose another with --port")
+        if self._postgres:
+            self._env["DATABASE_URL"] = self._postgres.start(give_up=self._is_stopping)
+        if self._broker:
+            try:
+                self._env["REDIS_URL"] = self._broker.start(give_up=self._is_stopping)
+            except NoBrokerError as error:
+                self._broker = None
+                self._log.warning("broker_missing", reason=str(error), effect="the sweeper drains")
+        self._env.setdefault("PUBLIC_URL", self.url)
+        if not self._env.get("CONTACTSYNC_SECRET_KEYS"):
+            self._env["CONTACTSYNC_SECRET_KEYS"] = secret_key(self.data_dir)
+        self._migrate(self._env["DATABASE_URL"])
+        self._reaper = Reaper()
+        for program in self._programs:
+            if self._env.get("REDIS_URL") or not program.needs_broker:
+                child = _Child(program, self.data_dir, self._env, self._reaper)
+                self._children.append(child)
+                child.launch()
+        if not until(self._is_ready, timeout_s=READY_TIMEOUT_S):
+            raise StackError(f"the web process did not answer in {READY_TIMEOUT_S:.0f} s; see {self.data_dir / 'logs'}")
+
+    def _is_ready(self) -> bool:
+        """Whether the web process answers; raises if it cannot come to that."""
+        for child in self._children:
+            if not child.is_running():
+                tail = log_tail(child.log)
+                raise StackError(f"{child.name} ended while it started ({child.exit_code}); {child.log} says:\n{tail}")
+        if self._is_stopping():
+            raise StackError("asked to stop before everything was up")
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)  # urllib would ask the proxy
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _publish(self) -> Stack:
+        running = Stack(
+            pid=os.getpid(),
+            database_url=self._env["DATABASE_URL"],
+            redis_url=self._env.get("REDIS_URL", ""),
+            url=self.url,
+            port=self.port,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        write_private(self.data_dir / _STATE, json.dumps(running))
+        return running
+
+    def _watch(self) -> None:
+        processes: list[_Runnable] = [*self._children]
+        processes += [server for server in (self._postgres, self._broker) if server]
+        watched = [_Watched(process, time.monotonic()) for process in processes]
+        # The handler of a signal only counts: an Event set there could wait for itself being waited for.
+        while not self._is_stopping():
+            for one in watched:
+                one.look(time.monotonic(), self._log)
+            self._stop.wait(_TICK_S)
+
+    def _end(self) -> None:
+        """End everything: what uses the servers first."""
+        (self.data_dir / _STATE).unlink(missing_ok=True)
+        for child in self._children:
+            child.ask_to_end()
+        until(lambda: self._is_hurried() or not any(c.is_running() for c in self._children), timeout_s=STOP_TIMEOUT_S)
+        for child in self._children:
+            child.stop()
+        if self._reaper:
+            self._reaper.close()
+        for server in (self._broker, self._postgres):
+            if server:
+                server.stop(hurry=self._is_hurried)
+
+    def _is_stopping(self) -> bool:
+        return self._signals > 0 or self._stop.is_set()
+
+    def _is_hurried(self) -> bool:
+        return self._signals > 1
+
+    @contextmanager
+    def _counted_signals(self) -> Iterator[None]:
+        """Count what asks us to end; only the main thread may, elsewhere ``stop`` has to do."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def count(*_: object) -> None:
+            self._signals += 1
+
+        before = {signum: signal.signal(signum, count) for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+
+def stack(data_dir: Path) -> Stack | None:
+    """Return how to reach the stack that runs on this directory; None if none does."""
+    content = read_json(data_dir / _STATE)
+    if not content or not is_alive(content["pid"]):
+        return None
+    # Another process may have got the id since; only a stack holds the lock.
+    with (data_dir / _LOCK).open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return cast("Stack", content)
+    return None
+
+
+def secret_key(data_dir: Path) -> str:
+    """Return the key that encrypts the secrets of connections, made the first time.
+
+    Raises StackError if the file is empty: a new key could not read what the old one wrote.
+    """
+    path = data_dir / "secret.key"
+    if not path.exists():
+        write_private(path, Fernet.generate_key().decode() + "\n")
+    if key := path.read_text().strip():
+        return key
+    raise StackError(f"{path} is empty; restore it, or set CONTACTSYNC_SECRET_KEYS")
+
+
+@contextmanager
+def _lock(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory for one stack."""
+
+    def taken() -> bool:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
+
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open_private(data_dir / _LOCK) as lock:
+        if not until(taken, timeout_s=0.3):  # ``stack`` holds it for a moment
+            raise StackError(f"another contactsync runs on {data_dir}; stop it, or choose another with --data-dir")
+        yield
+
+
+def _upgrade(database_url: str) -> None:
+    # Slow to load, and ``stack`` is asked often.
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415
+
+    from worker.store.migrate import upgrade  # noqa: PLC0415
+
+    try:
+        upgrade(database_url)
+    except OperationalError as error:
+        raise StackError(f"cannot migrate the database: {error.orig}") from error
+
+
+def _stderr_log() -> structlog.typing.WrappedLogger:
+    """Return a logger of our own: what is printed to stdout belongs to the command line."""
+    processors: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+    ]
+    return structlog.wrap_logger(structlog.WriteLogger(sys.stderr), processors=processors)

@@ -1,0 +1,100 @@
+"""The spine: the Celery tasks in order of flow. Read this first.
+
+    webhook ─> ingest ─> INBOX ─> drain: claim ─> normalise ─> fold ─> resolve ─> upsert ─> record ─> settle
+
+The inbox in Postgres is the queue. A message says "there is work" and never what; it may be lost, doubled
+or late, and Redis may be wiped at any moment: ``tick`` finds what is due without it.
+"""
+
+import base64
+import binascii
+import time
+
+import structlog
+from celery import Task
+from celery.exceptions import Reject
+from sqlalchemy.exc import DBAPIError
+
+from connectors.contract import BadSignatureError
+from worker import drain as draining
+from worker import ids
+from worker.app import NUDGE_EXPIRES_S, app
+from worker.errors import TransientError
+from worker.ingest import accept, source_of
+from worker.nudge import nudger
+from worker.settings import settings
+from worker.store import connections, db, envelopes, ready
+from worker.store.envelopes import LANES
+
+log = structlog.get_logger()
+
+
+class _Nudged(Task):
+    def nudge(self, lane: int) -> None:
+        """Publish one hint; raises whatever the broker raises."""
+        self.apply_async(args=[lane], expires=NUDGE_EXPIRES_S, retry=False)
+
+
+@app.task(name="worker.tasks.ingest", acks_late=True, acks_on_failure_or_timeout=False)
+def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> None:
+    """Do what the webhook route does, for producers that feed the queue directly.
+
+    ``connection_id`` as ``con_…``, the request's headers, its raw body in base64. A message that cannot
+    be accepted (unknown connection, bad signature) is dropped and counted; while Postgres is away the
+    message goes back to the queue.
+    """
+    try:
+        body = base64.b64decode(body_base64, validate=True)
+        id_ = ids.read(ids.CONNECTION, connection_id)
+        with db.engine().begin() as conn:
+            row = None if id_ is None else connections.by_id(conn, id_)
+            source = None if row is None else source_of(row)
+            if source is None:
+                log.warning("ingest_refused", reason="unknown or removed connection")
+                return
+            try:
+                incoming = accept(source, list(headers.items()), body)
+            except BadSignatureError:
+                connections.note_deliveries(conn, [(source.id, None, 1)])
+                log.warning("ingest_refused", reason="bad signature", connection_id=connection_id)
+                return
+            envelopes.keep(conn, [incoming])
+    except (binascii.Error, TypeError, AttributeError):
+        log.warning("ingest_refused", reason="expected headers as an object and the body in base64")
+        return
+    except DBAPIError as error:
+        log.warning("ingest_waits", error=type(error.orig).__name__)
+        time.sleep(1)
+        raise Reject(requeue=True) from None
+    nudger.nudge({incoming.lane})
+
+
+@app.task(name="worker.tasks.drain", base=_Nudged)
+def drain(lane: int) -> None:
+    """Drain one lane of the inbox; pass the rest on after a while, so that every lane gets its turn."""
+    if not (isinstance(lane, int) and 0 <= lane < LANES):
+        return  # whoever can write to the broker can send anything; nothing but a lane is taken
+    budget = settings().drain_budget_s
+    began = time.monotonic()
+    try:
+        draining.drain(db.engine(), lane, budget_s=budget)
+    except (TransientError, DBAPIError) as error:
+        log.warning("drain_stopped", lane=lane, error=type(error).__name__)
+        return
+    if time.monotonic() - began > budget:
+        nudger.nudge({lane})
+
+
+@app.task(name="worker.tasks.tick")
+def tick() -> None:
+    """Do what is due: nudge for lanes that wait, drain those for which nudges do not help.
+
+    Needs no Redis. Any number may run at once: claims skip what others hold.
+    """
+    with db.engine().connect() as conn:
+        waiting = ready.waiting(conn)
+    for lane in waiting:
+        if lane.age_s > settings().sweep_after_s and not lane.is_held:
+            draining.drain(db.engine(), lane.lane, budget_s=settings().drain_budget_s / 2)
+        elif lane.age_s > settings().nudge_after_s:
+            nudger.nudge({lane.lane})

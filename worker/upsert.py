@@ -1,0 +1,211 @@
+"""Upsert: groups of records become contacts and identities, set-wise, only where something changed."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker.component import Component
+from worker.errors import TransientError
+from worker.fold import Claim
+from worker.golden import Golden, golden
+from worker.resolve import Ident, Ref, Resolution
+from worker.store import claims, contacts, records
+from worker.store.changes import Change
+from worker.store.claims import ClaimRow
+from worker.store.contacts import ContactRow
+from worker.store.records import RecordRow
+
+#: what the change log speaks of, beside custom fields
+_SHOWN = ("name", "email", "phone_number", "external_source", "external_id")
+
+
+def upsert(
+    conn: Connection,
+    organization_id: UUID,
+    component: Component,
+    resolution: Resolution,
+    folded: Collection[Ref],
+    before: Mapping[Ref, Mapping[Ident, Claim]],
+    priorities: Mapping[str, int],
+    causes: Mapping[Ref, Collection[UUID]],
+) -> dict[UUID, Change]:
+    """Write records, claims and contacts of resolved components; return what changed, by contact.
+
+    ``folded`` are the records whose state changed, ``causes`` the envelopes that spoke of each record.
+    A batch that says nothing new writes nothing.
+    """
+    rows = component.rows
+    was = {ref: row.contact_id for ref, row in rows.items()}
+    moved = _assign(rows, resolution)
+    changed = [rows[ref] for ref in rows if ref in folded or ref in moved or rows[ref].version == 0]
+
+    affected = {row.contact_id for row in changed} | {was[row.ref] for row in changed}
+    affected.discard(None)
+    goldens = {
+        cid: golden([rows[ref].record for ref in group], resolution.lost, priorities)
+        for group in resolution.groups
+        if (cid := rows[group[0]].id) in affected
+    }
+    known = contacts.by_ids(conn, organization_id, [cid for cid in affected if cid is not None])
+    touching = _causes_by_contact(rows, was, causes)
+    changes = _write_contacts(conn, organization_id, goldens, known, touching, _successors(rows, was))
+
+    records.insert(conn, organization_id, [row for row in changed if row.version == 0])
+    stored = [row for row in changed if row.version > 0]
+    if records.update(conn, organization_id, stored) != len(stored):
+        raise TransientError("a record changed under its lock")
+    _write_claims(conn, organization_id, component, resolution, before)
+    return changes
+
+
+def _assign(rows: Mapping[Ref, RecordRow], resolution: Resolution) -> set[Ref]:
+    """Give each record its contact: a group answers to the id of its oldest record."""
+    contact_of = {ref: rows[group[0]].id for group in resolution.groups for ref in group}
+    moved = set()
+    for ref, row in rows.items():
+        standing = (contact_of.get(ref), ref in resolution.lost, ref in resolution.oversize)
+        if standing != (row.contact_id, row.is_lost, row.is_oversize):
+            row.contact_id, row.is_lost, row.is_oversize = standing
+            moved.add(ref)
+    return moved
+
+
+def _successors(rows: Mapping[Ref, RecordRow], was: Mapping[Ref, UUID | None]) -> dict[UUID, UUID]:
+    """Where the records of a contact that is no more went: the contact of its own birth record, if any."""
+    found: dict[UUID, UUID] = {}
+    for ref, row in sorted(rows.items()):
+        old = was[ref]
+        new = row.contact_id
+        if old is not None and new is not None and new != old and (row.id == old or old not in found):
+            found[old] = new
+    return found
+
+
+def _causes_by_contact(
+    rows: Mapping[Ref, RecordRow], was: Mapping[Ref, UUID | None], causes: Mapping[Ref, Collection[UUID]]
+) -> dict[UUID, set[UUID]]:
+    touching: dict[UUID, set[UUID]] = defaultdict(set)
+    for ref, envelope_ids in causes.items():
+        for contact_id in (rows[ref].contact_id, was[ref]):
+            if contact_id is not None:
+                touching[contact_id].update(envelope_ids)
+    return touching
+
+
+def _write_contacts(
+    conn: Connection,
+    organization_id: UUID,
+    goldens: Mapping[UUID, Golden],
+    known: Mapping[UUID, ContactRow],
+    touching: Mapping[UUID, set[UUID]],
+    successors: Mapping[UUID, UUID],
+) -> dict[UUID, Change]:
+    """Write what contacts show now; return an entry of the change log for each that changed."""
+    changes: dict[UUID, Change] = {}
+    created: list[ContactRow] = []
+    updated: list[ContactRow] = []
+    for cid, shown in goldens.items():
+        old = known.get(cid)
+        details = _difference(old, shown)
+        if old is not None and not details:
+            continue
+        row = ContactRow(
+            cid,
+            shown.name,
+            shown.email,
+            shown.phone_number,
+            shown.external_source,
+            shown.external_id,
+            shown.custom_fields,
+            shown.tags,
+        )
+        (created if old is None else updated).append(row)
+        kind = "created" if old is None else "changed"
+        changes[cid] = Change(cid, kind, details, tuple(sorted(touching.get(cid, ()))))
+    gone = [cid for cid in known if cid not in goldens]
+    for cid in gone:
+        into = successors.get(cid)
+        kind = "removed" if into is None else "merged"
+        details = {} if into is None else {"merged_into": {"before": None, "after": into.hex, "cause": None}}
+        changes[cid] = Change(cid, kind, details, tuple(sorted(touching.get(cid, ()))))
+    contacts.delete(conn, organization_id, gone)
+    contacts.update(conn, organization_id, updated)
+    contacts.insert(conn, organization_id, created)
+    return changes
+
+
+def _difference(old: ContactRow | None, shown: Golden) -> dict[str, Any]:
+    """Each field that changed: before, after, and the envelope that said the new value."""
+    details: dict[str, Any] = {}
+
+    def note(field_: str, before: Any, after: Any) -> None:
+        if before != after:
+            origin = shown.origins.get(field_)
+            cause = None if origin is None else origin.stamp.envelope_id
+            details[field_] = {"before": before, "after": after, "cause": cause}
+
+    for name in _SHOWN:
+        note(name, getattr(old, name, None), getattr(shown, name))
+    old_fields: dict[str, Any] = {} if old is None else old.custom_fields
+    for name in sorted(old_fields.keys() | shown.custom_fields.keys()):
+        note(name, old_fields.get(name), shown.custom_fields.get(name))
+    old_tags = [] if old is None else old.tags
+    if old_tags != shown.tags:
+        details["tags"] = {"before": old_tags, "after": shown.tags, "cause": None}
+    return details
+
+
+def _write_claims(
+    conn: Connection,
+    organization_id: UUID,
+    component: Component,
+    resolution: Resolution,
+    before: Mapping[Ref, Mapping[Ident, Claim]],
+) -> None:
+    """Bring claims in line: what records say now, and whose each identifier is."""
+    by_id = {row.id: row for row in component.rows.values()}
+    stored = {(row.ident, row.record_id): row for rows in component.claimed.values() for row in rows}
+    wanted: dict[tuple[Ident, UUID], ClaimRow] = {}
+    for ref in before:
+        row = component.rows[ref]
+        for ident, claim in row.record.claims().items():
+            wanted[ident, row.id] = _claim_row(row, claim)
+    for key, standing in stored.items():
+        if key not in wanted and standing.record_id in by_id and by_id[standing.record_id].ref not in before:
+            wanted[key] = standing
+    removed, disowned, written = [], [], []
+    for ref, claims_before in before.items():
+        row = component.rows[ref]
+        for ident, claim in claims_before.items():
+            if (ident, row.id) not in wanted:
+                removed.append(_claim_row(row, claim))
+    for (ident, record_id), claim_row in wanted.items():
+        ref = by_id[record_id].ref
+        standing_now = claim_row._replace(
+            is_owner=resolution.owners.get(ident) == ref, is_contested=ident in resolution.contested
+        )
+        known = stored.get((ident, record_id))
+        if known is not None and known.is_owner and not standing_now.is_owner:
+            disowned.append(known)
+        if known != standing_now:
+            written.append(standing_now)
+    claims.delete(conn, organization_id, removed)
+    claims.disown(conn, organization_id, disowned)
+    claims.write(conn, organization_id, written)
+
+
+def _claim_row(row: RecordRow, claim: Claim) -> ClaimRow:
+    return ClaimRow(
+        claim.type,
+        claim.key,
+        row.id,
+        row.record.source,
+        row.record.kind == "customer",
+        claim.value,
+        claim.is_verified,
+        is_owner=False,
+        is_contested=False,
+    )
