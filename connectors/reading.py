@@ -12,10 +12,9 @@ text is shown and logged.
 import json
 import re
 import unicodedata
-from collections.abc import Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
 from connectors.contract import MalformedPayloadError
@@ -23,8 +22,8 @@ from connectors.contract import MalformedPayloadError
 Payload = dict[str, Any]
 T = TypeVar("T")
 
-MAX_DEPTH = 64  #: levels; the deepest documented body of any provider has about ten
-MAX_TEXT = 1_000  #: characters, where the caller knows no better; providers stop at 255
+MAX_DEPTH = 64  #: levels; orders, the deepest bodies we read, have fewer than ten
+MAX_TEXT = 1_000  #: characters, where the caller knows no better; generous for a name or a line of an address
 MAX_ID_DIGITS = 64  #: far beyond 64-bit ids, and still short enough for an index
 MAX_COUNT_DIGITS = 20  #: digits of an unsigned 64-bit counter
 FIRST_YEAR, LAST_YEAR = 1970, 2100  #: outside of these a clock was unset or a unit was confused
@@ -110,23 +109,15 @@ def _too_deep() -> MalformedPayloadError:
     return MalformedPayloadError(f"the body is nested more than {MAX_DEPTH} levels deep")
 
 
-def malformed(provider: str) -> AbstractContextManager[None]:
+@contextmanager
+def malformed(provider: str) -> Iterator[None]:
     """Turn stray errors of a translation into MalformedPayloadError, without what they quote."""
-    return _Malformed(provider)
-
-
-class _Malformed(AbstractContextManager[None]):
-    # A class, because contextlib's generator costs three times as much on the hot path.
-    __slots__ = ("_provider",)
-
-    def __init__(self, provider: str) -> None:
-        self._provider = provider
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if isinstance(error, LookupError | TypeError | ValueError | AttributeError | ArithmeticError):
-            # "from None": such errors quote the value that they stumbled over.
-            message = f"{self._provider}: the body is not in the documented shape ({type(error).__name__})"
-            raise MalformedPayloadError(message) from None
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        # "from None": such errors quote the value that they stumbled over.
+        message = f"{provider}: the body is not in the documented shape ({type(error).__name__})"
+        raise MalformedPayloadError(message) from None
 
 
 def path_of(key: str, at: str = "") -> str:
@@ -248,7 +239,7 @@ def amount(payload: Payload, key: str, at: str = "") -> str | None:
     value = payload.get(key)
     if value is None:
         return None
-    if type(value) is int or type(value) is float:  # once in a while a provider drops the quotes
+    if type(value) is int or type(value) is float:  # some bodies have 398.0 where others have "398.00"
         value = repr(value)
     if type(value) is not str:
         raise unexpected("an amount such as 12.50", value, key, at)

@@ -52,3 +52,16 @@ class Nudger:
 
 
 nudger = Nudger()
+
+
+def publish_once(lane: int) -> bool:
+    """Publish one nudge now, from a command; False if the broker does not take it."""
+    from kombu.exceptions import OperationalError  # noqa: PLC0415 - only commands need it
+
+    from worker.tasks import drain  # noqa: PLC0415 - tasks import us
+
+    try:
+        drain.nudge(lane)
+    except (OperationalError, OSError):
+        return False
+    return True

@@ -38,9 +38,9 @@ SKIPPED_TOPICS: Mapping[str, str] = {
     "customer_groups/create": "a saved search, not its members",
     "customer_groups/delete": "a saved search, not its members",
     "customer_groups/update": "a saved search, not its members",
-    "draft_orders/create": "written by the merchant, not by the buyer, and may never become an order",
-    "draft_orders/delete": "written by the merchant, not by the buyer, and may never become an order",
-    "draft_orders/update": "written by the merchant, not by the buyer, and may never become an order",
+    "draft_orders/create": "a draft is mostly the merchant's, and may never become an order",
+    "draft_orders/delete": "a draft is mostly the merchant's, and may never become an order",
+    "draft_orders/update": "a draft is mostly the merchant's, and may never become an order",
     "orders/delete": "that an order is gone changes nobody who bought",
     "products/update": "is about goods",
     "segments/create": "a segment's definition; who joins and leaves has topics of its own",
@@ -127,7 +127,7 @@ _TRANSLATIONS: Mapping[str, Callable[[Payload, Account], Iterator[Event]]] = {
     "customers_email_marketing_consent/update": consent.email_changed,
     "customers_marketing_consent/update": consent.sms_changed,
     "customers_whats_app_marketing_consent/update": consent.whatsapp_changed,
-    # The changelog of 2025-01 spells two of them so; no delivery was seen, and following them costs nothing.
+    # The changelog of 2025-01 spells two of them so, the reference does not; following both costs nothing.
     "customers/email_marketing_consent_update": consent.email_changed,
     "customers/marketing_consent_update": consent.sms_changed,
     "orders/create": orders.order,

@@ -33,7 +33,7 @@ from connectors.shopify import consent, tags
 
 PROTECTED_FIELDS = frozenset({"email", "phone", "first_name", "last_name", "address"})
 
-#: Characters. Shopify's own limit is 5,000; older and merged notes are longer, and beyond this it is no note.
+#: Characters, four times Shopify's own limit: room for a raised limit, and no room for a flood.
 _MAX_NOTE = 20_000
 
 Slot = Literal["email", "phone"]
@@ -74,7 +74,7 @@ _CONSENTS: tuple[tuple[Slot, str, consent.Layout], ...] = (
     ("phone", "sms_marketing_consent", consent.SMS),
 )
 
-# requested and in_progress are GraphQL's; a webhook that tells of them would tell of the end as well.
+# requested and in_progress are known from GraphQL; in a webhook they would say that the end is still to come.
 _MERGE_STATES = ("completed", "failed", "requested", "in_progress")
 
 

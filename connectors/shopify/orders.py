@@ -69,7 +69,7 @@ def _order_contacts(body: Payload) -> dict[customers.Slot, str]:
 
 
 def _checkout_contacts(body: Payload) -> dict[customers.Slot, str]:
-    # sms_marketing_phone is not read: it may be another's, and was not given to reach this buyer.
+    # sms_marketing_phone is not read: it was typed into the marketing box, and may be another's.
     return _present(consent.email(body, "email"), reading.text(body, "phone"))
 
 

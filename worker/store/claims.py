@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause
 
-from worker.resolve import Ident
+from worker.resolve import Ident, Ref
 from worker.store.db import columns_of, rows_of, run, sql
 
 
@@ -30,12 +30,27 @@ class ClaimRow(NamedTuple):
         return (self.type, self.key)
 
 
+class HeldRow(NamedTuple):
+    """A claim, and the record that the identifier belongs to (None: it identifies nobody)."""
+
+    claim: ClaimRow
+    owner: Ref | None
+
+
 _CLAIMANTS = sql(f"""
     SELECT c.* FROM {rows_of(type="text", key="text")}
      CROSS JOIN LATERAL (
         SELECT type, key, record_id, source, is_customer, value, is_verified, is_owner, is_contested
           FROM claims WHERE organization_id = :organization_id AND type = new.type AND key = new.key
          ORDER BY record_id LIMIT :most) AS c
+""")
+
+_OF_RECORDS = sql(f"""
+    SELECT {", ".join("c." + name for name in ClaimRow._fields)}, r.source, r.external_id
+      FROM unnest(CAST(:record_ids AS uuid[])) AS wanted
+      JOIN claims c ON c.organization_id = :organization_id AND c.record_id = wanted
+      LEFT JOIN claims o ON o.organization_id = :organization_id AND o.type = c.type AND o.key = c.key AND o.is_owner
+      LEFT JOIN records r ON r.organization_id = :organization_id AND r.id = o.record_id
 """)
 
 _DELETE = sql(f"""
@@ -86,6 +101,13 @@ def claimants(
         for rows in found.values():
             rows.sort()
     return found
+
+
+def of_records(conn: Connection, organization_id: UUID, record_ids: Collection[UUID]) -> list[HeldRow]:
+    """Read everything that these records claim, with whose it is."""
+    found = run(conn, _OF_RECORDS, {"organization_id": organization_id, "record_ids": list(record_ids)})
+    size = len(ClaimRow._fields)
+    return [HeldRow(ClaimRow(*row[:size]), None if row[size] is None else (row[size], row[size + 1])) for row in found]
 
 
 def delete(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:

@@ -100,6 +100,40 @@ _RESOLVE = sql(f"""
      LIMIT 20
 """)
 
+_PRESENT_IDS = sql("""
+    SELECT r.id, r.contact_id FROM unnest(CAST(:ids AS uuid[])) AS wanted
+      JOIN records r ON r.organization_id = :organization_id AND r.id = wanted
+     WHERE r.contact_id IS NOT NULL
+""")
+
+_OWNERS = sql(f"""
+    SELECT i.type, i.source, i.key, i.contact_id
+      FROM {rows_of(type="text", source="text", key="text")}
+      JOIN identities i ON i.organization_id = :organization_id AND i.type = new.type AND i.source = new.source
+                       AND i.key = new.key
+""")
+
+# Who claims a value holds it, contested or not: a filter shows every candidate, where resolving names one.
+_HOLDING = sql(f"""
+    WITH new AS MATERIALIZED (SELECT * FROM {rows_of(type="text", source="text", key="text")}),
+    held AS (
+        SELECT r.contact_id, new.type
+          FROM new
+          JOIN claims k ON k.organization_id = :organization_id AND k.type = new.type AND k.key = new.key
+          JOIN records r ON r.organization_id = :organization_id AND r.id = k.record_id
+         UNION
+        SELECT r.contact_id, new.type
+          FROM new
+          JOIN records r ON r.organization_id = :organization_id AND r.source = new.source
+                        AND r.external_id = new.key
+         WHERE new.type = 'external_id'
+    )
+    SELECT {_COLUMNS} FROM contacts c
+     WHERE c.organization_id = :organization_id AND (CAST(:before AS uuid) IS NULL OR c.id < :before)
+       AND c.id IN (SELECT contact_id FROM held GROUP BY contact_id HAVING count(*) = (SELECT count(*) FROM new))
+     ORDER BY c.id DESC LIMIT :limit
+""")
+
 
 def by_ids(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
     """Read contacts by their present ids."""
@@ -117,6 +151,32 @@ def resolve(conn: Connection, organization_id: UUID, keys: Sequence[tuple[str, s
     """Find the contacts that these (type, source, key) belong to; unknown ones are left out."""
     parameters = {"organization_id": organization_id, **columns_of(keys, "type", "source", "key")}
     return [ContactRow(*values) for values in run(conn, _RESOLVE, parameters)]
+
+
+def present_ids(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Find the contacts that answer to these ids, merged away or not; unknown ones are left out."""
+    found = run(conn, _PRESENT_IDS, {"organization_id": organization_id, "ids": list(ids)})
+    return {row[0]: row[1] for row in found}
+
+
+def owners(
+    conn: Connection, organization_id: UUID, keys: Collection[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], UUID]:
+    """Find the contact that each (type, source, key) belongs to; unknown ones are left out."""
+    parameters = {"organization_id": organization_id, **columns_of(list(keys), "type", "source", "key")}
+    return {(row[0], row[1], row[2]): row[3] for row in run(conn, _OWNERS, parameters)}
+
+
+def page_holding(
+    conn: Connection, organization_id: UUID, keys: Collection[tuple[str, str, str]], before: UUID | None, limit: int
+) -> list[ContactRow]:
+    """Read the contacts whose records claim every one of these (type, source, key), newest first.
+
+    Each type may be asked for once.
+    """
+    parameters = {"organization_id": organization_id, "before": before, "limit": limit}
+    parameters |= columns_of(list(keys), "type", "source", "key")
+    return [ContactRow(*values) for values in run(conn, _HOLDING, parameters)]
 
 
 def page(conn: Connection, organization_id: UUID, before: UUID | None, limit: int) -> list[ContactRow]:

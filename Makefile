@@ -1,0 +1,55 @@
+# Everything runs in .venv, made once and again when the lock or pyproject.toml changes.
+# make PYTHON=/path/to/python3.12 chooses the Python; make demo ARGS=--exit passes arguments on.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+# What a Python must be able to do; a name on the PATH may be a shim of a version that is not installed.
+SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+
+.PHONY: help demo test lint bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    run everything on this machine and show it at work (ARGS=--exit to stop at the end)"
+	@echo "make test    run the tests on a real Postgres and Valkey"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   measure it beside its baselines"
+	@echo "make clean   remove .venv and caches; data stays"
+
+demo: $(INSTALLED)
+	$(VENV)/bin/contactsync demo $(ARGS)
+
+test: $(INSTALLED)
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+bench: $(INSTALLED)
+	$(VENV)/bin/python -m bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@for python in "$(PYTHON)" python3.13 python3.12 python3.11; do \
+		if "$$python" -c "$(SUITABLE)" >/dev/null 2>&1; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "contactsync needs Python 3.11 or newer with its venv module; $(PYTHON) is not." >&2; \
+		echo "Install one, or name it: make PYTHON=/path/to/python3.12" >&2; \
+		exit 1; \
+	fi; \
+	$(VENV)/bin/python -c "$(SUITABLE); import pip" >/dev/null 2>&1 || { \
+		echo "Making $(VENV) with $$found, once ..."; \
+		"$$found" -m venv --clear $(VENV); \
+	}
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,224 @@
+"""Apply: resolving batch by batch gives what resolving everything at once gives."""
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from connectors.contract import (
+    Account,
+    ConsentStated,
+    Identifier,
+    ProfileRemoved,
+    ProfileSeen,
+    ProfilesMerged,
+    TagsAdded,
+)
+from tests.conftest import empty
+from worker import ids
+from worker import settings as worker_settings
+from worker.apply import apply
+from worker.component import member
+from worker.normalise import of_events
+from worker.resolve import Decision, Limits, resolve
+from worker.store import decisions, envelopes, organizations, records
+
+T0 = datetime(2026, 10, 1, tzinfo=UTC)
+PHONES = [f"+62812735091{n}0" for n in range(4)]
+EMAILS = [f"{name}@example.com" for name in ("ayu", "budi", "citra")]
+
+
+def a_reading(source, *events, minute=0, number=0):
+    return of_events(
+        ids.new(),
+        events,
+        Account(source=source),
+        sent_at=T0 + timedelta(minutes=minute),
+        delivery_id=f"d{number}",
+    )
+
+
+def a_profile(external_id="1", *, phone=None, email=None, at=0, created=0, verified=False, **fields):
+    identifiers = {}
+    if phone:
+        identifiers["phone"] = Identifier(type="phone", value=phone)
+    if email:
+        identifiers["email"] = Identifier(type="email", value=email, verified=verified)
+    return ProfileSeen(
+        external_id=external_id,
+        occurred_at=T0 + timedelta(minutes=at),
+        created_at=None if created is None else T0 + timedelta(days=created - 9),
+        identifiers=identifiers,
+        fields=fields,
+    )
+
+
+@st.composite
+def events(draw):
+    number = draw(st.integers(0, 10**9))
+    source = draw(st.sampled_from(["a", "b", "c"]))
+    minute = draw(st.integers(0, 3))
+    external_id = draw(st.sampled_from(["1", "2", "3", None]))
+    kind = draw(st.integers(0, 9))
+    if kind == 0 and external_id:
+        event = ProfileRemoved(external_id=external_id, occurred_at=T0 + timedelta(minutes=minute))
+    elif kind == 1 and external_id:
+        event = ProfilesMerged(kept_external_id=external_id, lost_external_id="2", occurred_at=T0)
+    elif kind == 2 and external_id:
+        event = TagsAdded(external_id=external_id, tags=("vip",), occurred_at=T0)
+    else:
+        event = a_profile(
+            external_id,
+            phone=draw(st.sampled_from([*PHONES, None])),
+            email=draw(st.sampled_from([*EMAILS, None])),
+            at=minute,
+            created=draw(st.sampled_from([None, 0, 1])),
+            verified=draw(st.booleans()),
+        )
+    return a_reading(source, event, minute=5, number=number)
+
+
+@st.composite
+def operators_words(draw):
+    refs = [(source, id_) for source in "abc" for id_ in "123"]
+    found = []
+    for n in range(draw(st.integers(0, 3))):
+        a, b = draw(st.lists(st.sampled_from(refs), unique=True, min_size=2, max_size=2))
+        found.append(Decision(draw(st.sampled_from(["link", "apart"])), a, b, n + 1, str(n)))
+    return found
+
+
+def run(engine, readings):
+    """Apply readings as one batch; each comes from an envelope that is kept."""
+    with engine.begin() as conn:
+        organization_id = organizations.ensure(conn, "default")
+    return apply(engine, organization_id, readings, {r.envelope_id: uuid4() for r in readings})
+
+
+def stored(engine):
+    """Who is who, as stored."""
+    with engine.connect() as conn:
+        organization_id = organizations.find(conn, "default")
+        ids_ = [row[0] for row in conn.execute(text("SELECT id FROM records"))]
+        rows = records.by_ids(conn, organization_id, ids_)
+        claims = conn.execute(text("SELECT type, key, record_id, is_owner, is_contested FROM claims")).all()
+        shown = {row[0] for row in conn.execute(text("SELECT id FROM contacts"))}
+        made = decisions.touching(conn, organization_id, [row.ref for row in rows])
+    ref_of = {row.id: row.ref for row in rows}
+    groups = defaultdict(list)
+    for row in rows:
+        if row.contact_id is not None:
+            groups[row.contact_id].append(row.ref)
+    assert set(groups) == shown
+    return {
+        "groups": {frozenset(group) for group in groups.values()},
+        "ids": {ref_of[id_] for id_ in groups},
+        "owners": {(t, k): ref_of[r] for t, k, r, owner, _ in claims if owner},
+        "contested": {(t, k) for t, k, _, _, contested in claims if contested},
+        "claims": {(t, k, ref_of[r]) for t, k, r, _, _ in claims},
+        "lost": {row.ref for row in rows if row.is_lost},
+        "oversize": {row.ref for row in rows if row.is_oversize},
+    }, (rows, made)
+
+
+def at_once(rows, made, limits):
+    members = [member(row) for row in rows]
+    found = resolve(members, made, limits)
+    return {
+        "groups": {frozenset(group) for group in found.groups},
+        "ids": {group[0] for group in found.groups},
+        "owners": found.owners,
+        "contested": found.contested,
+        "claims": {(*ident, m.ref) for m in members for ident, _ in m.claims},
+        "lost": found.lost,
+        "oversize": found.oversize,
+    }
+
+
+@pytest.mark.parametrize(("crowd", "component"), [(10, 200), (1, 200), (10, 4), (1, 3)])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=st.lists(events(), min_size=1, max_size=14), said=operators_words(), data=st.data())
+def test_batch_by_batch_is_all_at_once(engine, monkeypatch, crowd, component, history, said, data):
+    empty(engine)
+    monkeypatch.setattr(worker_settings.settings(), "crowd_limit", crowd)
+    monkeypatch.setattr(worker_settings.settings(), "component_limit", component)
+    with engine.begin() as conn:
+        organization_id = organizations.ensure(conn, "default")
+        decisions.insert(conn, organization_id, [(decision, "operator", None) for decision in said])
+    left = list(history)
+    while left:
+        size = data.draw(st.integers(1, len(left)))
+        run(engine, left[:size])
+        left = left[size:]
+
+    found, (rows, made) = stored(engine)
+
+    assert found == at_once(rows, made, Limits(crowd, component))
+
+
+def test_replayed_readings_write_nothing(engine):
+    readings = [
+        a_reading("a", a_profile("1", phone=PHONES[0], email=EMAILS[0], note="x"), number=1),
+        a_reading("b", a_profile("9", email=EMAILS[0].upper()), number=2),
+        a_reading(
+            "a",
+            ConsentStated(
+                external_id="1", channel="email", status="opted_in", address=EMAILS[0], occurred_at=T0
+            ),
+            number=3,
+        ),
+    ]
+    run(engine, readings)
+    with engine.connect() as conn:
+        before = {t: conn.execute(text(f"SELECT * FROM {t} ORDER BY 1, 2, 3")).all() for t in TOUCHED}
+
+    again = run(engine, readings)
+
+    with engine.connect() as conn:
+        assert before == {t: conn.execute(text(f"SELECT * FROM {t} ORDER BY 1, 2, 3")).all() for t in TOUCHED}
+    assert again.changes == 0
+
+
+TOUCHED = ("records", "contacts", "claims", "consents", "suppressions", "changes", "envelope_records")
+
+
+def test_a_split_gives_former_ids_back(engine, organization_id):
+    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0], created=0), number=1)])
+    run(engine, [a_reading("b", a_profile("2", email=EMAILS[1], created=1), number=2)])
+    before, _ = stored(engine)
+    run(engine, [a_reading("b", a_profile("2", email=EMAILS[0], at=1, created=1), number=3)])
+    joined, _ = stored(engine)
+    run(engine, [a_reading("b", a_profile("2", email=EMAILS[1], at=2, created=1), number=4)])
+    after, _ = stored(engine)
+
+    assert before["ids"] == {("a", "1"), ("b", "2")}
+    assert joined["ids"] == {("a", "1")}
+    assert after == before
+
+
+def test_the_change_log_names_the_envelope_and_what_it_replaced(engine):
+    first = a_reading("a", a_profile("1", email=EMAILS[0], first_name="Ayu"), number=1)
+    second = a_reading("a", a_profile("1", email=EMAILS[0], first_name="Ayu Lestari", at=2), number=2)
+    run(engine, [first])
+    run(engine, [second])
+
+    with engine.connect() as conn:
+        kinds = conn.execute(text("SELECT kind, details, causes FROM changes ORDER BY id")).all()
+
+    assert [row.kind for row in kinds] == ["created", "changed"]
+    assert kinds[1].details == {
+        "name": {"before": "Ayu", "after": "Ayu Lestari", "cause": second.envelope_id.hex}
+    }
+    assert kinds[1].causes == [second.envelope_id]
+
+
+def test_an_envelope_is_linked_to_the_records_it_spoke_of(engine, organization_id):
+    reading = a_reading("a", a_profile("1"), a_profile("2"), number=1)
+    run(engine, [reading])
+
+    with engine.connect() as conn:
+        assert len(envelopes.records_of(conn, organization_id, [reading.envelope_id])) == 2

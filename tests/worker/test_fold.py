@@ -1,0 +1,135 @@
+"""Fold: one state, whatever the order."""
+
+from datetime import UTC, datetime
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.fold import Record, Removed, Stamp, Stated, Tagged, TagsRead, dump, fold, load, microseconds, withdraw
+
+STAMPS = st.builds(
+    Stamp,
+    st.integers(0, 4),
+    st.integers(0, 2),
+    st.sampled_from(["a", "b", "c"]),
+    st.integers(0, 1),
+    st.just("00"),
+)
+NAMES = st.sampled_from(["first_name", "note", "#created"])
+TAGS = st.dictionaries(st.sampled_from(["vip", "new", "old"]), st.sampled_from(["x", "X"]), max_size=2)
+
+
+def _statement(stamp: Stamp, draw_kind: int, names: set[str], tags: dict[str, str], flag: bool):
+    # The same stamp always says the same: a delivery has one body.
+    value = repr(stamp)
+    match draw_kind:
+        case 0:
+            return Stated(stamp, {name: f"{name}{value}" for name in names}, exists=flag)
+        case 1:
+            return Removed(stamp)
+        case 2:
+            return Tagged(stamp, {key: key for key in tags}, present=flag)
+        case _:
+            return TagsRead(stamp, {key: key for key in tags})
+
+
+@st.composite
+def histories(draw):
+    stamps = draw(st.lists(STAMPS, unique=True, max_size=8))
+    return [
+        _statement(s, draw(st.integers(0, 3)), draw(st.sets(NAMES)), draw(TAGS), draw(st.booleans())) for s in stamps
+    ]
+
+
+def folded(statements) -> Record:
+    record = Record("shop", "1", "customer")
+    fold(record, statements)
+    return record
+
+
+@given(histories(), st.randoms())
+def test_order_and_repetition_change_nothing(history, random):
+    shuffled = history * 3
+    random.shuffle(shuffled)
+
+    assert dump(folded(shuffled)) == dump(folded(history))
+
+
+@given(histories(), st.integers(0, 8))
+def test_folding_in_parts_is_folding_at_once(history, cut):
+    record = folded(history[:cut])
+    record = load("shop", "1", "customer", orjson.loads(orjson.dumps(dump(record))))
+    fold(record, history[cut:])
+
+    assert dump(record) == dump(folded(history))
+
+
+@given(histories())
+def test_a_statement_already_known_is_no_change(history):
+    record = folded(history)
+    before = dump(record)
+
+    assert not fold(record, history)
+    assert dump(record) == before
+
+
+@given(histories())
+def test_what_an_envelope_stated_can_be_withdrawn(history):
+    ours = [
+        type(s)(**{**{f: getattr(s, f) for f in s.__dataclass_fields__}, "stamp": s.stamp._replace(envelope_id="ff")})
+        for s in history[:3]
+    ]
+    record = folded([*history[3:], *ours])
+
+    withdraw(record, "ff")
+    fold(record, history[3:])  # what else was kept is read again
+
+    assert dump(record) == dump(folded(history[3:]))
+
+
+def at(occurred: int) -> Stamp:
+    return Stamp(occurred, occurred, f"d{occurred}", 0, "00")
+
+
+def test_only_a_newer_profile_revives_a_removed_record():
+    record = folded([Stated(at(1), {"note": "a"}), Removed(at(3))])
+
+    fold(record, [Stated(at(2), {"note": "late"}), Tagged(at(5), {"vip": "vip"}, present=True)])
+    assert not record.is_live
+    assert record.effective() == {}
+    assert record.effective_tags() == {}
+
+    fold(record, [Stated(at(4), {"first_name": "Ayu"})])
+    assert record.is_live
+    assert set(record.effective()) == {"first_name"}  # the note stands before the removal
+    assert set(record.effective_tags()) == {"vip"}
+
+
+def test_a_delta_older_than_the_snapshot_changes_nothing():
+    record = folded([TagsRead(at(5), {"vip": "VIP"})])
+
+    assert not fold(record, [Tagged(at(4), {"vip": "vip"}, present=False)])
+    assert fold(record, [Tagged(at(6), {"new": "New"}, present=True)])
+    assert {key: name for key, (_, name) in record.effective_tags().items()} == {"vip": "VIP", "new": "New"}
+
+
+def test_side_facts_revive_nobody():
+    record = folded([Stated(at(1), {}), Removed(at(2)), Stated(at(3), {"segments.1": True}, exists=False)])
+
+    assert not record.is_live
+
+
+def test_an_unverified_new_email_does_not_inherit_the_proof():
+    record = folded(
+        [
+            Stated(at(1), {"@email": ("email", "a@example.com", "a@example.com", True)}),
+            Stated(at(2), {"@email": ("email", "b@example.com", "b@example.com", False)}),
+        ]
+    )
+
+    assert [claim.is_verified for claim in record.claims().values()] == [False]
+
+
+def test_microseconds_are_exact():
+    assert microseconds(datetime(2026, 11, 1, 9, 30, 0, 123457, tzinfo=UTC)) % 1_000_000 == 123457

@@ -1,0 +1,2 @@
+def test_x(organization_id):
+    pass

@@ -1,0 +1,116 @@
+"""Export: the canonical dump, one line of JSON a contact.
+
+A function of the set of accepted envelopes: nothing in it tells when they came, how often, or in which
+order. So no ids of ours, no times of arrival, no delivery ids; every list is sorted by what it says.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection
+
+from worker import view
+from worker.fold import moment
+from worker.golden import Origin
+from worker.standing import Statement, Suppression
+from worker.store import contacts
+from worker.view import Identity, View
+
+_PAGE = 500
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+
+
+def canonical(conn: Connection, organization_id: UUID) -> Iterator[bytes]:
+    """Yield the contacts as lines of JSON, sorted by the customer that leads each.
+
+    Stores that were fed the same envelopes yield the same bytes. ``conn`` should see one snapshot
+    (``db.snapshot``), or a dump of a store at work mixes two states of it.
+    """
+    after = ("", "")
+    while page := contacts.page_by_external_id(conn, organization_id, after, _PAGE):
+        for one in view.load(conn, organization_id, page):
+            yield orjson.dumps(_line(one), option=_OPTIONS)
+        after = (page[-1].external_source, page[-1].external_id)
+
+
+def _line(one: View) -> dict[str, Any]:
+    contact = one.contact
+    return {
+        "external_source": contact.external_source,
+        "external_id": contact.external_id,
+        "name": contact.name,
+        "email": contact.email,
+        "phone_number": contact.phone_number,
+        "custom_fields": contact.custom_fields,
+        "tags": contact.tags,
+        "origins": {name: _origin(origin) for name, origin in one.origins.items()},
+        "identities": sorted((_identity(identity) for identity in one.identities), key=_order),
+        "unowned": sorted((_identity(identity) for identity in one.unowned), key=_order),
+        "records": [
+            {
+                "source": row.record.source,
+                "external_id": row.record.external_id,
+                "kind": row.record.kind,
+                "lost": row.is_lost,
+            }
+            for row in one.records
+        ],
+        "consents": [_consent(consent.statement) for consent in one.consents],
+        "suppressions": [_suppression(suppression) for suppression in one.suppressions],
+    }
+
+
+def _origin(origin: Origin) -> dict[str, Any]:
+    return {
+        "source": origin.source,
+        "external_id": origin.external_id,
+        "occurred_at": moment(origin.stamp.occurred),
+    }
+
+
+def _identity(identity: Identity) -> dict[str, Any]:
+    return {
+        "type": identity.type,
+        "source": identity.source,
+        "key": identity.key,
+        "value": identity.value,
+        "verified": identity.is_verified,
+        "contested": identity.is_contested,
+        "claimant": identity.claimant,
+        "owner": identity.owner,
+    }
+
+
+def _order(shown: dict[str, Any]) -> tuple[Any, ...]:
+    return (shown["type"], shown["source"], shown["key"], shown["claimant"])
+
+
+def _consent(statement: Statement) -> dict[str, Any]:
+    return {
+        "channel": statement.channel,
+        "purpose": statement.purpose,
+        "status": statement.status,
+        "address": statement.address,
+        "occurred_at": moment(statement.occurred),
+        "source": statement.ref[0],
+        "external_id": statement.ref[1],
+        "method": statement.method,
+        "evidence": statement.evidence,
+    }
+
+
+def _suppression(suppression: Suppression) -> dict[str, Any]:
+    return {
+        "channel": suppression.channel,
+        "address": suppression.address,
+        "scope": suppression.scope,
+        "reason": suppression.reason,
+        "source": suppression.source,
+        "first_seen_at": moment(suppression.first_seen),
+        "last_seen_at": moment(suppression.last_seen),
+        "lifted_at": moment(suppression.lifted or 0),
+        "expires_at": suppression.expires_at,
+        "count": suppression.count,
+    }

@@ -1,0 +1,119 @@
+"""Status: what an operator asks at three in the morning, and the button to press then."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Connection
+
+from worker import ids
+from worker.errors import ConfigError
+from worker.nudge import publish_once
+from worker.store import connections, contacts, envelopes, privacy_requests, ready
+
+#: parked envelopes in one list; a replay of all takes them in these steps
+_MOST_PARKED = 1000
+
+
+def status(conn: Connection, organization_id: UUID) -> dict[str, Any]:
+    """Gather the queue, the connections and what is due, for one organization."""
+    depth = ready.depth(conn, organization_id)
+    outcomes = ready.outcomes(conn, organization_id)
+    return {
+        "inbox": {
+            "due": depth["due"],
+            "postponed": depth["postponed"],
+            "parked": depth["parked"],
+            "settled": outcomes.get("settled", 0),
+            "ignored": outcomes.get("ignored", 0),
+            "oldest_due_s": round(depth["oldest_due_s"], 3),
+            "ignored_topics": ready.ignored_topics(conn, organization_id),
+        },
+        "contacts": contacts.count(conn, organization_id),
+        "privacy_requests": [
+            {
+                "privacy_request_id": ids.show(ids.PRIVACY_REQUEST, row["id"]),
+                "kind": row["kind"],
+                "source": row["source"],
+                "requested_at": row["requested_at"],
+                "due_at": row["due_at"],
+                "state": row["state"],
+                "envelope_id": ids.show(ids.ENVELOPE, row["envelope_id"]),
+            }
+            for row in privacy_requests.open_ones(conn, organization_id)
+        ],
+        "connections": [
+            {
+                "connection_id": described["connection_id"],
+                "connector": described["connector"],
+                "source": described["source"],
+                "state": described["state"],
+                "last_delivery_at": described["last_delivery_at"],
+                "refused_signatures": described["refused_signatures"],
+                "revoked_at": described["revoked_at"],
+            }
+            for described in map(connections.describe, connections.of_organization(conn, organization_id))
+        ],
+    }
+
+
+def parked(conn: Connection, organization_id: UUID) -> list[dict[str, Any]]:
+    """List the newest parked envelopes."""
+    return [
+        {
+            "envelope_id": ids.show(ids.ENVELOPE, row["envelope_id"]),
+            "connection_id": ids.show(ids.CONNECTION, row["connection_id"]),
+            "topic": row["topic"],
+            "kind": row["kind"],
+            "reason": row["reason"],
+            "attempts": row["attempts"],
+            "parked_at": row["parked_at"],
+        }
+        for row in ready.list_parked(conn, organization_id, _MOST_PARKED)
+    ]
+
+
+def replay(conn: Connection, organization_id: UUID, shown_id: str | None) -> list[UUID]:
+    """Queue one envelope, or all parked ones, to be read again; return those that were.
+
+    Raises ConfigError for an envelope that we do not have, or whose body has expired.
+    """
+    if shown_id is None:
+        rows = ready.list_parked(conn, organization_id, _MOST_PARKED)
+        wanted = {row["envelope_id"]: row["connection_id"] for row in rows}
+    else:
+        id_ = ids.read(ids.ENVELOPE, shown_id)
+        found = {} if id_ is None else envelopes.read(conn, [(organization_id, id_)])
+        wanted = {row.id: row.connection_id for row in found.values() if row.body is not None}
+        if not wanted:
+            raise ConfigError(f"no envelope {shown_id} with a body that is still kept")
+    return ready.replay(conn, organization_id, wanted, set(wanted.values()))
+
+
+def nudge_all() -> None:
+    """Tell the workers that there is work; without a broker the sweeper finds it."""
+    for lane in range(envelopes.LANES):
+        if not publish_once(lane):
+            return
+
+
+def show(console: Console, found: Mapping[str, Any]) -> None:
+    """Print a status for a person."""
+    inbox = found["inbox"]
+    counts = Table(title="Inbox", title_justify="left", box=None)
+    for name in ("due", "postponed", "parked", "settled", "ignored", "oldest_due_s"):
+        counts.add_column(name.replace("_", " "), justify="right")
+    counts.add_row(*(str(inbox[name]) for name in ("due", "postponed", "parked", "settled", "ignored", "oldest_due_s")))
+    console.print(counts)
+    if inbox["ignored_topics"]:
+        console.print("Not followed: " + ", ".join(f"{topic} ({n})" for topic, n in inbox["ignored_topics"].items()))
+    console.print(f"Contacts: {found['contacts']}")
+    for title in ("connections", "privacy_requests"):
+        rows = found[title]
+        if rows:
+            table = Table(*rows[0], title=title.replace("_", " ").capitalize(), title_justify="left", box=None)
+            for row in rows:
+                table.add_row(*("" if value is None else str(value) for value in row.values()))
+            console.print(table)
