@@ -157,8 +157,11 @@ def _await_end(process: subprocess.Popen[bytes], patience_s: float, hurry: Calla
     until(lambda: process.poll() is not None or hurry(), timeout_s=patience_s)
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of the group that the process leads, and return when nothing is."""
+def kill_group(process: subprocess.Popen[bytes], *, timeout_s: float = 5) -> None:
+    """Kill what is left of the group that the process leads; return when nothing is, or the time is up.
+
+    They are dead at once, but each counts until its parent, or whoever inherited it, has taken notice.
+    """
 
     def is_gone() -> bool:
         try:
@@ -170,7 +173,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
                 os.waitpid(-process.pid, os.WNOHANG)
         return False
 
-    until(is_gone, timeout_s=5)
+    until(is_gone, timeout_s=timeout_s)
 
 
 class Reaper:

@@ -115,8 +115,8 @@ class _Child:
         return self._process is not None and self._process.poll() is None
 
     def launch(self) -> None:
-        """Start the process, after what its last one left behind is gone."""
-        self.stop()
+        """Start the process, and kill what its last one left behind."""
+        self.stop(timeout_s=0)  # others are under watch too
         # Where our packages are, because celery and `python -m` look for them in the working directory first.
         package = Path(__file__).resolve().parents[1]
         self._process = spawn(self._command, log=self.log, env=self._env, cwd=package)
@@ -127,10 +127,10 @@ class _Child:
         if self._process and self.is_running():
             self._process.terminate()
 
-    def stop(self) -> None:
+    def stop(self, *, timeout_s: float = 5) -> None:
         """End it now, with all its children."""
         if self._process:
-            kill_group(self._process)
+            kill_group(self._process, timeout_s=timeout_s)
             self._reaper.forget(self._process.pid)
             self._process = None
 
@@ -166,8 +166,12 @@ class _Watched:
             )
         elif now >= self.due_at:
             self.due_at, self.launched_at = None, now
-            self.process.launch()
-            log.info("process_restarted", process=self.process.name)
+            try:
+                self.process.launch()
+            except (ConfigError, OSError) as error:
+                log.warning("restart_failed", process=self.process.name, reason=str(error))
+            else:
+                log.info("process_restarted", process=self.process.name)
 
 
 class Supervisor:
@@ -215,7 +219,7 @@ class Supervisor:
                     self._end()
         except ConfigError as error:
             if not self._is_stopping():
-                self._log.error("stack_failed", reason=str(error))
+                sys.stderr.write(f"contactsync: {error}\n")  # for a person: it has lines
                 return 1
         return 0
 

@@ -153,15 +153,15 @@ def _consents(stated: Sequence[Statement]) -> list[Consent]:
     for statement in stated:
         key = (statement.channel, statement.purpose)
         since[key] = min(statement.created_at, since.get(key, statement.created_at))
-    return [
-        Consent(statement, since[key]) for key, statement in sorted(standing.of_contact(stated).items(), key=_first)
-    ]
+    counting = standing.of_contact(stated)
+    return [Consent(counting[key], since[key]) for key in sorted(counting)]
 
 
 def _identities(contact: ContactRow, rows: Sequence[RecordRow], held: Sequence[HeldRow]) -> list[Identity]:
     """Every claim of the records, and their customer numbers; the primary of each type first."""
     by_id = {row.id: row for row in rows}
     seen = _seen(rows)
+    primaries = _primaries(contact)
     found = []
     for claim, owner in held:
         row = by_id[claim.record_id]
@@ -176,7 +176,7 @@ def _identities(contact: ContactRow, rows: Sequence[RecordRow], held: Sequence[H
                 owner=owner,
                 is_verified=claim.is_verified,
                 is_contested=claim.is_contested,
-                is_primary=claim.ident in _primaries(contact),
+                is_primary=claim.ident in primaries,
                 first_seen_at=moment(first),
                 last_seen_at=moment(last),
                 created_at=_born(row.id),
@@ -243,10 +243,6 @@ def _born(id_: UUID) -> datetime:
 
 def _ref(row: RecordRow) -> Ref:
     return row.ref
-
-
-def _first(item: tuple[tuple[str, str], Statement]) -> tuple[str, str]:
-    return item[0]
 
 
 def _said(s: Statement) -> tuple[object, ...]:

@@ -140,7 +140,7 @@ def at_once(rows, made, limits):
 
 
 @pytest.mark.parametrize(("crowd", "component"), [(10, 200), (1, 200), (10, 4), (1, 3)])
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(events(), min_size=1, max_size=14), said=operators_words(), data=st.data())
 def test_batch_by_batch_is_all_at_once(engine, monkeypatch, crowd, component, history, said, data):
     empty(engine)

@@ -174,8 +174,8 @@ def page_holding(
 
     Each type may be asked for once.
     """
-    parameters = {"organization_id": organization_id, "before": before, "limit": limit}
-    parameters |= columns_of(list(keys), "type", "source", "key")
+    wanted = columns_of(list(keys), "type", "source", "key")
+    parameters = {"organization_id": organization_id, "before": before, "limit": limit, **wanted}
     return [ContactRow(*values) for values in run(conn, _HOLDING, parameters)]
 
 

@@ -1,0 +1,43 @@
+"""Who calls: an API key in ``X-Api-Key``, or as a bearer token, as Wazapin's own plugin sends it."""
+
+import time
+from collections.abc import Callable
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from worker.api.errors import ApiError
+from worker.store import api_keys, db
+from worker.store.api_keys import Key
+
+_api_key = APIKeyHeader(name="X-Api-Key", auto_error=False)
+_bearer = HTTPBearer(auto_error=False)
+#: the use of a key is noted once in this long; the column is for people
+_NOTE_EVERY_S = 60.0
+_noted: dict[UUID, float] = {}
+
+
+def _allowed(scope: str) -> Callable[..., Key]:
+    def check(
+        api_key: Annotated[str | None, Security(_api_key)],
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    ) -> Key:
+        given = api_key or (bearer.credentials if bearer else "")
+        with db.engine().begin() as conn:
+            key = api_keys.check(conn, given) if given else None
+            if key is None:
+                raise ApiError(401, "invalid or missing API key", headers={"WWW-Authenticate": "Bearer"})
+            if _noted.get(key.id, 0.0) < time.monotonic():
+                _noted[key.id] = time.monotonic() + _NOTE_EVERY_S
+                api_keys.note_use(conn, key)
+        if scope not in key.scopes:
+            raise ApiError(403, f"the API key lacks the scope {scope}")
+        return key
+
+    return check
+
+
+#: the caller's key; everything it may see is scoped to its organization
+Reader = Annotated[Key, Depends(_allowed("contacts:read"))]

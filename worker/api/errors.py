@@ -1,0 +1,204 @@
+"""Errors of the HTTP API: one body for every failure, and a request id on every answer.
+
+The body satisfies both shapes that Wazapin documents: ``error`` and ``code``, and a problem object of
+RFC 9457 (``title``, ``status``, ``detail``).
+"""
+
+import re
+import secrets
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy import exc as database
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.errors import TransientError
+from worker.settings import settings
+
+log = structlog.get_logger()
+
+#: status -> (title, code)
+KINDS = {
+    400: ("Bad Request", "bad_request"),
+    401: ("Unauthorized", "unauthorized"),
+    403: ("Forbidden", "forbidden"),
+    404: ("Not Found", "not_found"),
+    405: ("Method Not Allowed", "method_not_allowed"),
+    409: ("Conflict", "conflict"),
+    413: ("Content Too Large", "too_large"),
+    422: ("Unprocessable Content", "validation_error"),
+    429: ("Too Many Requests", "rate_limited"),
+    500: ("Internal Server Error", "internal"),
+    503: ("Service Unavailable", "unavailable"),
+}
+_RETRY_AFTER_S = "5"
+#: ids from outside end up in logs, so they are plain or replaced
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+#: pydantic's messages that quote the value, or speak of code
+_REASONS = {
+    "extra_forbidden": "unknown parameter",
+    "missing": "required",
+    "model_attributes_type": "should be a JSON object, sent as application/json",
+    "dict_type": "should be a JSON object, sent as application/json",
+    "union_tag_invalid": "unknown value",
+}
+_MAX_FIELD = 200
+
+Detail = Mapping[str, str]
+
+
+class ApiError(HTTPException):
+    """A request that we answer with an error; ``text`` is shown to the caller and quotes no value."""
+
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        *,
+        details: Sequence[Detail] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, text, headers)
+        self.details = details
+
+
+def contact_not_found(details: Sequence[Detail] | None = None) -> ApiError:
+    """No contact of this organization; one of another is not known here either."""
+    return ApiError(404, "contact not found", details=details)
+
+
+def install(app: FastAPI) -> None:
+    """Give an app our errors, request ids and the limit on bodies."""
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    # The pool's TimeoutError means that nobody gave a connection back in time.
+    for unavailable in (database.OperationalError, database.InterfaceError, database.TimeoutError, TransientError):
+        app.add_exception_handler(unavailable, _unavailable)
+    app.add_middleware(Requests)
+
+
+class Requests:
+    """Names each request, bounds its body, and answers for what nobody caught.
+
+    Webhooks pass untouched: they have their own limits, and come by the thousand.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, as ASGI has it."""
+        if scope["type"] != "http" or scope["path"].startswith("/webhooks/"):
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def answer(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, _limited(receive, settings().max_body_bytes), answer)
+            except Exception as error:
+                if started:  # too late for another answer: the server cuts the connection
+                    raise
+                # Not raised further: the server would log the message, which may quote a row.
+                log.exception("request_failed", error=type(error).__name__)
+                await _answer(request_id, 500, "internal error")(scope, receive, answer)
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    size = 0
+
+    async def limited() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise ApiError(413, f"body larger than {limit} bytes")
+        return message
+
+    return limited
+
+
+def _request_id(scope: Scope) -> str:
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+    return given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - the handler's contract
+    text = error.detail
+    details = None
+    if isinstance(error, ApiError):
+        details = error.details
+    elif error.status_code == 404:
+        text = "no such route"
+    return _answer(_id_of(request), error.status_code, text, details, error.headers)
+
+
+async def _not_valid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - the handler's contract
+    problems = error.errors()
+    if any(problem["type"] == "json_invalid" for problem in problems):
+        return _answer(_id_of(request), 400, "the body is not JSON")
+    details = [{"field": _field(problem["loc"]), "reason": _reason(problem)} for problem in problems]
+    return _answer(_id_of(request), 422, "the request is not valid", details)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    log.warning("request_unavailable", error=type(error).__name__)
+    headers = {"Retry-After": _RETRY_AFTER_S}
+    return _answer(_id_of(request), 503, "unavailable, try again", headers=headers)
+
+
+def _id_of(request: Request) -> str:
+    return str(request.state.request_id)
+
+
+def _answer(
+    request_id: str,
+    status: int,
+    text: str,
+    details: Sequence[Detail] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    title, code = KINDS.get(status, (text, "error"))
+    body: MutableMapping[str, Any] = {
+        "title": title,
+        "status": status,
+        "detail": text,
+        "error": text,
+        "code": code,
+        "request_id": request_id,
+    }
+    if details:
+        body["details"] = details
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")
+
+
+def _field(path: Sequence[str | int]) -> str:
+    """Write ``("body", "identifiers", 0, "type")`` as ``identifiers[0].type``."""
+    field = ""
+    for step in path[1:]:
+        field += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return field.removeprefix(".")[:_MAX_FIELD] or str(path[0])
+
+
+def _reason(problem: Mapping[str, Any]) -> str:
+    """What is wrong, without the value: it may be a person's."""
+    known = _REASONS.get(problem["type"])
+    return known or str(problem["msg"]).removeprefix("Value error, ")
