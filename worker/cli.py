@@ -406,3 +406,7 @@ def _print(as_json: bool, found: Any) -> None:
 def _fail(message: str) -> NoReturn:
     print(f"contactsync: {message}", file=sys.stderr)
     sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -104,7 +104,6 @@ class _Server(ABC):
         self._data_dir = data_dir.resolve()
         self.log = self._data_dir / "logs" / f"{self.name}.log"
         self._state = self._data_dir / f"{self.name}.json"
-        self._is_new = True
         self._lock: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._account = Account.instead_of_root(self._users)

@@ -131,7 +131,7 @@ class Record:
     def claims(self) -> dict[tuple[str, str], Claim]:
         """The identifiers this record claims, by (type, key)."""
         found: dict[tuple[str, str], Claim] = {}
-        for name, (_, value) in self.effective().items():
+        for name, (_, value) in sorted(self.effective().items()):
             if name.startswith(IDENTIFIER) and value is not None:
                 claim = Claim(*value)
                 known = found.get((claim.type, claim.key))

@@ -56,7 +56,7 @@ def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[s
     for record in ranked:
         effective = record.effective()
         _take_name(contact, record, effective)
-        for name, (stamp, value) in effective.items():
+        for name, (stamp, value) in sorted(effective.items()):
             if value is None or name == CREATED or name in ("first_name", "last_name", "name"):
                 continue
             origin = Origin(record.source, record.external_id, stamp)

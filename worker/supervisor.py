@@ -235,7 +235,7 @@ class Supervisor:
             except NoBrokerError as error:
                 self._broker = None
                 self._log.warning("broker_missing", reason=str(error), effect="the sweeper drains")
-        self._env.setdefault("PUBLIC_URL", self.url)
+        self._env["PUBLIC_URL"] = self._env.get("PUBLIC_URL") or self.url
         if not self._env.get("CONTACTSYNC_SECRET_KEYS"):
             self._env["CONTACTSYNC_SECRET_KEYS"] = secret_key(self.data_dir)
         self._migrate(self._env["DATABASE_URL"])

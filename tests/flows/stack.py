@@ -1,0 +1,161 @@
+"""A real stack for a test: `contactsync up` in a process of its own, driven from outside as a user would."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import redis
+
+from connectors.shopify.simulator import Delivery
+
+#: a sender has this many requests under way
+CONCURRENCY = 16
+
+
+class RunningStack:
+    """One stack on a directory of its own."""
+
+    def __init__(self, directory: Path, workers: int = 2) -> None:
+        self.data_dir = directory / "data"
+        self._env = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}
+        self._workers = workers
+        self._log = directory / "up.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def start(self) -> float:
+        """Start it and wait until it answers; return the seconds that took."""
+        began = time.monotonic()
+        with self._log.open("ab") as log:
+            command = ["up", "--data-dir", str(self.data_dir), "--port", "0", "--workers", str(self._workers)]
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "worker.cli", *command], env=self._env, stdout=log, stderr=log
+            )
+        wait_until(lambda: (self.data_dir / "stack.json").exists() or self._process.poll() is not None, 60)
+        assert self._process.poll() is None, self._log.read_text()
+        self.url = self.state()["url"]
+        return time.monotonic() - began
+
+    def stop(self) -> int:
+        """Ask it to end as an operator would; return its exit code."""
+        if self._process is None:
+            return 0
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(40)
+        self._process = None
+        return code
+
+    def state(self) -> dict[str, Any]:
+        return json.loads((self.data_dir / "stack.json").read_text())
+
+    def cli(self, *arguments: str) -> Any:
+        """Run a command with --json; return what it printed."""
+        return json.loads(self.run(*arguments, "--json"))
+
+    def run(self, *arguments: str) -> bytes:
+        command = [sys.executable, "-m", "worker.cli", *arguments, "--data-dir", str(self.data_dir)]
+        done = subprocess.run(command, env=self._env, capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def connect(self, domain: str, *, secret: str, source: str, organization: str = "default") -> str:
+        """Connect a shop; return its webhook URL."""
+        arguments = ["--source", source, "--shop-domain", domain, "--webhook-secret", secret]
+        return self.cli("connections", "add", "shopify", *arguments, "--organization", organization)["webhook_url"]
+
+    def export(self, organization: str = "default") -> bytes:
+        return self.run("export", "--canonical", "--organization", organization)
+
+    def status(self, organization: str = "default") -> dict[str, Any]:
+        return self.cli("status", "--organization", organization)
+
+    def settled(self, organization: str = "default", timeout: float = 60) -> dict[str, Any]:
+        """Wait until nothing is due or postponed."""
+
+        def idle() -> bool:
+            inbox = self.status(organization)["inbox"]
+            return inbox["due"] + inbox["postponed"] == 0
+
+        wait_until(idle, timeout)
+        return self.status(organization)
+
+    def workers(self) -> list[int]:
+        """Processes of the Celery worker, its pool included."""
+        return [pid for pid, line in _processes() if "worker.app worker" in line and self._is_ours(pid)]
+
+    def kill_workers(self) -> int:
+        pids = self.workers()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        return len(pids)
+
+    def flush_broker(self) -> None:
+        redis.Redis.from_url(self.state()["redis_url"]).flushall()
+
+    def _is_ours(self, pid: int) -> bool:
+        try:
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return False
+        return self.state()["database_url"].encode() in environment
+
+
+def _processes() -> Iterable[tuple[int, str]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                yield int(entry.name), (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+
+
+def send(urls: dict[str, str], deliveries: Iterable[Delivery], *, during: Callable[[int], None] = lambda _: None) -> Counter[int]:
+    """Post deliveries to the URL of their shop, retrying as Shopify would; count the first answers.
+
+    ``during`` is called after each answer with the number of answers so far.
+    """
+    answers: Counter[int] = Counter()
+
+    async def post(client: httpx.AsyncClient, queue: "asyncio.Queue[Delivery]") -> None:
+        while not queue.empty():
+            delivery = queue.get_nowait()
+            url = urls[delivery.headers["X-Shopify-Shop-Domain"]]
+            for attempt in range(20):
+                try:
+                    answer = await client.post(url, content=delivery.body, headers=delivery.headers)
+                except httpx.TransportError:
+                    await asyncio.sleep(0.5)
+                    continue
+                if attempt == 0:
+                    answers[answer.status_code] += 1
+                    during(answers.total())
+                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    break
+                await asyncio.sleep(0.5)
+
+    async def main() -> None:
+        queue: asyncio.Queue[Delivery] = asyncio.Queue()
+        for delivery in deliveries:
+            queue.put_nowait(delivery)
+        async with httpx.AsyncClient(timeout=10) as client:
+            await asyncio.gather(*(post(client, queue) for _ in range(CONCURRENCY)))
+
+    asyncio.run(main())
+    return answers
+
+
+def wait_until(condition: Callable[[], bool], timeout: float) -> None:
+    """Wait for a condition; fail if it does not come."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, "what was awaited did not come"
+        time.sleep(0.05)
