@@ -38,6 +38,8 @@ log = structlog.get_logger()
 def run(port: int, *, stay: bool) -> int:
     """Run the demo; return the exit code. With ``stay`` the stack runs on until a signal."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)  # nobody's window: room for whole values
     with tempfile.TemporaryDirectory(prefix="contactsync-demo-", ignore_cleanup_errors=True) as directory:
         data_dir = Path(directory)
         metrics = data_dir / "metrics"

@@ -108,7 +108,7 @@ def show(console: Console, found: Mapping[str, Any]) -> None:
     counts.add_row(*(str(inbox[name]) for name in ("due", "postponed", "parked", "settled", "ignored", "oldest_due_s")))
     console.print(counts)
     if inbox["ignored_topics"]:
-        console.print("Not followed: " + ", ".join(f"{topic} ({n})" for topic, n in inbox["ignored_topics"].items()))
+        console.print("Ignored: " + ", ".join(f"{topic} ({n})" for topic, n in inbox["ignored_topics"].items()))
     console.print(f"Contacts: {found['contacts']}")
     for title in ("connections", "privacy_requests"):
         rows = found[title]

@@ -28,15 +28,15 @@ _LAST = ("Santoso", "Wijaya", "O'Neill", "Miller", "Strauß", "Köhler", "Gonça
 _TAGS = ("VIP", "wholesale", "newsletter", "Léon", "Noël", "returns", "B2B", "spring 2026", "gift")
 _NOTES = (None, "Call after six.", "Prefers WhatsApp.", "Pays 1/2 in cash.")
 #: country, calling code, first digits of a mobile number, how many more, what the number begins with at home
-_NUMBERS = (("ID", "+62", "812", 8, "0"), ("US", "+1", "613555", 4, ""), ("DE", "+49", "151", 8, "0"))
-_NUMBERS += (("BR", "+55", "119", 8, "0"),)
+_NUMBERS = ("ID +62 812 8 0", "US +1 613555 4 ", "DE +49 151 8 0", "BR +55 119 8 0")
 _NOBODY = "noreply@example.com"  # typed in at the till for whoever does not give an address
-#: each channel's topic, and what it calls the customer, the address and the consent
+#: what each channel's topic, consent, customer and address are called
 _CONSENTS = {
-    "email": ("email_", "customer_id", "email_address", "email_marketing_consent"),
-    "sms": ("", "id", "phone", "sms_marketing_consent"),
-    "whatsapp": ("whats_app_", "customer_id", "phone_number", "whats_app_marketing_consent"),
+    "email": ("email_", "email_", "customer_id", "email_address"),
+    "sms": ("", "sms_", "id", "phone"),
+    "whatsapp": ("whats_app_", "whats_app_", "customer_id", "phone_number"),
 }
+_UNTIMED = {"created_at": None, "updated_at": None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,14 +94,14 @@ def signed(
     return Delivery(topic=topic, headers=headers, body=raw)
 
 
+@dataclass(frozen=True, slots=True)
 class Shop:
     """One shop and the people around it."""
 
-    def __init__(self, seed: int, domain: str, secret: str, people: Sequence[Person]) -> None:
-        self.seed = seed
-        self.domain = domain
-        self.secret = secret
-        self.people = tuple(people)
+    seed: int
+    domain: str
+    secret: str
+    people: Sequence[Person]
 
     def history(self, n: int) -> list[Delivery]:
         """Return the shop's first ``n`` deliveries in true order; a longer history begins with a shorter one.
@@ -148,14 +148,10 @@ def _rng(seed: int, name: str) -> random.Random:
 
 def _person(rng: random.Random, number: int) -> Person:
     first, last, host = rng.choice(_FIRST), rng.choice(_LAST), rng.choice(("example.com", "example.org"))
-    country, code, start, digits, trunk = rng.choice(_NUMBERS)
-    rest = f"{rng.randrange(10**digits):0{digits}}"
+    country, code, start, digits, trunk = rng.choice(_NUMBERS).split(" ")
+    rest = "".join(rng.choices("0123456789", k=int(digits)))
     mailbox = "".join(c for c in f"{first}.{last}".lower() if c == "." or (c.isascii() and c.isalpha()))
     return Person(first, last, f"{mailbox}{number}@{host}", f"{code}{start}{rest}", f"{trunk}{start} {rest}", country)
-
-
-def _gid(kind: str, number: int) -> str:
-    return f"gid://shopify/{kind}/{number}"
 
 
 @dataclass(slots=True)
@@ -163,13 +159,9 @@ class _Customer:
     """A customer as the shop knows them now."""
 
     id: int
-    created_at: datetime
-    updated_at: datetime
+    gid: str
     person: Person
-    email: str | None
-    phone: str | None
-    state: str = "disabled"
-    note: str | None = None
+    shown: Body  #: what every body says
     tags: set[str] = field(default_factory=set)
     segments: set[int] = field(default_factory=set)
     consents: dict[str, Consent] = field(default_factory=dict)
@@ -193,54 +185,48 @@ class _Life:
 
     def told(self) -> Iterator[Delivery]:
         """Tell the story; it has no end."""
-        actions = [self._join] * 20 + [self._change] * 16 + [self._order] * 10 + [self._guest] * 12 + [self._tag] * 10
-        actions += [self._consent] * 14 + [self._segment] * 4 + [self._merge] * 3 + [self._delete] * 2
+        actions = [self._join] * 20 + [self._change] * 16 + [self._order] * 10 + [self._guest] * 12 + [self._tag] * 14
+        actions += [self._consent] * 14 + [self._merge] * 3 + [self._delete] * 2
         actions += [self._readdress] * 5 + [self._event] * 3 + [self._something_else] * 3
         while True:
             # Times in bodies have a resolution of a second: what follows at once has equal times.
-            self._pass(self._rng.choice((0, 0, 0.2, 1, 5, 40, 300, 4000)))
+            self._now += timedelta(seconds=self._rng.choice((0, 0, 0.2, 1, 5, 40, 300, 4000)))
             self._event_id = self._uuid()
             yield from self._rng.choice(actions)() if len(self._customers) > 3 else self._join()
 
     def _join(self) -> Iterator[Delivery]:
         if not self._strangers:
-            yield self._deliver("products/update", {"id": self._next_id(), "title": "Lamp oil"})
+            yield from self._change()
             return
         person = self._strangers.pop()
         customer = self._new_customer(person, person.email, person.phone if self._rng.random() < 0.8 else None)
         yield self._seen(customer, "customers/create")
         if self._rng.random() < 0.5:  # ticked the box while signing up
-            yield self._decided(customer, "email", "subscribed")
+            yield self._stated(customer, "email", "subscribed")
         if self._rng.random() < 0.1:  # and came back, with another address
             double = self._new_customer(person, person.email.replace("@", ".home@"), None)
             self._doubles.append((customer, double))
             yield self._seen(double, "customers/create")
 
     def _change(self) -> Iterator[Delivery]:
-        customer = self._anyone()
-        if self._rng.random() < 0.1:
-            verb, customer.state = ("disable", "disabled") if customer.state == "enabled" else ("enable", "enabled")
-            yield self._seen(customer, f"customers/{verb}")
-            return
-        customer.note = self._rng.choice(_NOTES)
-        yield self._seen(customer)
+        customer, verb = self._rng.choice(self._customers), self._rng.choice(("update",) * 8 + ("enable", "disable"))
+        customer.shown |= {"note": self._rng.choice(_NOTES)} if verb == "update" else {"state": f"{verb}d"}
+        yield self._seen(customer, f"customers/{verb}")
         if self._rng.random() < 0.3:  # saved twice within a second
-            customer.note = f"{customer.note or ''} (checked)".strip()
-            yield self._seen(customer, at=customer.updated_at)
+            customer.shown["note"] = "Checked."
+            yield self._deliver("customers/update", self._body(customer))
 
     def _order(self) -> Iterator[Delivery]:
-        customer = self._anyone()
+        customer = self._rng.choice(self._customers)
         customer.orders += 1
         customer.cents += self._rng.randrange(500, 30_000)
-        order = self._purchase(customer.email, customer.phone, customer.person)
-        order["customer"] = self._embedded(customer, is_old=self._rng.random() < 0.2)
+        order = self._purchase(customer.shown["email"], customer.shown["phone"], customer.person)
+        order["customer"] = self._body(customer, is_old=self._rng.random() < 0.2) | _UNTIMED
         yield self._deliver("orders/create", order)
         if self._rng.random() < 0.5:
-            self._pass(self._rng.randint(1, 60))
-            yield self._deliver("orders/updated", order | {"updated_at": self._local(self._now)})
-        summary = {"customerId": _gid("Customer", customer.id), "numberOfOrders": customer.orders}
-        summary["amountSpent"] = {"amount": f"{customer.cents / 100:.2f}", "currencyCode": "USD"}
-        summary |= {"lastOrderId": _gid("Order", order["id"]), "occurredAt": self._zulu()}
+            yield self._deliver("orders/updated", order | self._later())
+        summary = {"customerId": customer.gid, "numberOfOrders": customer.orders, "occurredAt": _utc(self._now)}
+        summary |= {"amountSpent": {"amount": customer.cents / 100}, "lastOrderId": _gid("Order", order["id"])}
         yield self._deliver("customers/purchasing_summary", summary)
 
     def _guest(self) -> Iterator[Delivery]:
@@ -251,190 +237,164 @@ class _Life:
         if self._rng.random() < 0.4:
             cart = {name: order[name] for name in order if "id" not in name} | {"token": self._uuid()}
             yield self._deliver("checkouts/create", cart | {"email": None, "phone": None, "shipping_address": None})
-            self._pass(self._rng.randint(1, 120))
-            yield self._deliver("checkouts/update", cart | {"updated_at": self._local(self._now)})
+            yield self._deliver("checkouts/update", cart | self._later())
             return
         yield self._deliver("orders/create", order | self._rng.choice(({}, {"customer": None}, {"customer": {}})))
-        known = next((c for c in self._customers if email and c.email == email), None)
+        known = next((c for c in self._customers if email and c.shown["email"] == email), None)
         if known and self._rng.random() < 0.3:  # a background job finds the customer
-            self._pass(self._rng.randint(1, 60))
-            order |= {"customer": self._embedded(known), "updated_at": self._local(self._now)}
-            yield self._deliver("orders/updated", order)
+            yield self._deliver("orders/updated", order | self._later() | {"customer": self._body(known) | _UNTIMED})
 
     def _tag(self) -> Iterator[Delivery]:
-        customer, tag = self._anyone(), self._rng.choice(_TAGS)
-        body = {"customerId": _gid("Customer", customer.id), "tags": [tag], "occurredAt": self._zulu()}
-        # Now and then put on and taken off in the same instant.
+        """A tag or a segment more or less; a tag now and then put on and taken off in the same instant."""
+        customer, tag, segment = self._rng.choice(self._customers), self._rng.choice(_TAGS), self._rng.randint(1, 5)
+        if self._rng.random() < 0.3:
+            customer.segments ^= {segment}
+            body = {"shop_id": _gid("Shop", 70417), "customer_id": customer.gid, "segment_id": _gid("Segment", segment)}
+            yield self._deliver(f"customer.{'joined' if segment in customer.segments else 'left'}_segment", body)
+            return
+        change = {"customerId": customer.gid, "tags": [tag], "occurredAt": _utc(self._now)}
         for _ in range(2 if self._rng.random() < 0.15 else 1):
             customer.tags ^= {tag}
-            yield self._deliver(f"customer.tags_{'added' if tag in customer.tags else 'removed'}", body)
+            yield self._deliver(f"customer.tags_{'added' if tag in customer.tags else 'removed'}", change)
 
     def _consent(self) -> Iterator[Delivery]:
-        customer, channel = self._anyone(), self._rng.choice(tuple(_CONSENTS))
-        before = customer.consents.get(channel)
-        if before is None or (before[0] != "subscribed" and self._rng.random() < 0.8):
-            states = (
-                "subscribed",
-                "subscribed",
-                "subscribed",
-                "pending",
-                "invalid" if channel == "email" else "pending",
-            )
-            yield self._decided(customer, channel, self._rng.choice(states))
+        customer, channel = self._rng.choice(self._customers), self._rng.choice(tuple(_CONSENTS))
+        if customer.consents.get(channel, _NEVER)[0] != "subscribed" and self._rng.random() < 0.8:
+            rare = "invalid" if channel == "email" else "pending"
+            yield self._stated(customer, channel, self._rng.choice(("subscribed", "subscribed", "pending", rare)))
             return
-        yield self._decided(customer, channel, "unsubscribed")
-        decided_at = customer.consents[channel][1]
+        yield self._stated(customer, channel, "unsubscribed")
+        decided = customer.consents[channel]
         if self._rng.random() < 0.4:  # an older yes that was held up
-            earlier = self._now - timedelta(minutes=self._rng.randrange(1, 3000))
-            yield self._stated(customer, channel, ("subscribed", earlier))
+            yield self._stated(customer, channel, "subscribed", self._now - timedelta(hours=self._rng.randint(1, 90)))
         elif self._rng.random() < 0.2:  # yes and no in one second
-            yield self._stated(customer, channel, ("subscribed", decided_at))
-
-    def _segment(self) -> Iterator[Delivery]:
-        customer, segment = self._anyone(), self._rng.randrange(1, 6)
-        customer.segments ^= {segment}
-        body = {"shop_id": _gid("Shop", 70417), "customer_id": _gid("Customer", customer.id)}
-        verb = "joined" if segment in customer.segments else "left"
-        yield self._deliver(f"customer.{verb}_segment", body | {"segment_id": _gid("Segment", segment)})
+            yield self._stated(customer, channel, "subscribed", decided[1])
+        customer.consents[channel] = decided
 
     def _merge(self) -> Iterator[Delivery]:
         """Two accounts of one person become one; or of two people, by mistake, and Shopify refuses."""
-        doubles = [pair for pair in self._doubles if pair[0] in self._customers and pair[1] in self._customers]
+        doubles = [(a, b) for a, b in self._doubles if a in self._customers and b in self._customers]
         kept, lost = doubles[0] if doubles else self._rng.sample(self._customers, 2)
-        body: Body = {"admin_graphql_api_customer_kept_id": _gid("Customer", kept.id), "admin_graphql_api_job_id": None}
-        body |= {
-            "admin_graphql_api_customer_deleted_id": _gid("Customer", lost.id),
+        prefix = "admin_graphql_api_customer"
+        body: Body = {
+            f"{prefix}_kept_id": kept.gid,
+            f"{prefix}_deleted_id": lost.gid,
             "status": "completed",
             "errors": [],
         }
         if not doubles or self._rng.random() < 0.3:
-            error = {"customer_ids": [lost.id], "field": "gift_cards", "message": "There are gift cards."}
-            yield self._deliver("customers/merge", body | {"status": "failed", "errors": [error]})
+            body |= {"status": "failed", "errors": [{"customer_ids": [lost.id], "field": "gift_cards"}]}
+            yield self._deliver("customers/merge", body)
             return
         late = self._body(lost)
         self._customers.remove(lost)
-        yield self._deliver("customers/merge", body)
         kept.tags |= lost.tags
+        yield self._deliver("customers/merge", body)
         yield self._seen(kept)
         yield self._deliver("customers/update", late)
 
     def _delete(self) -> Iterator[Delivery]:
         """Somebody who never ordered is deleted; an update of before comes later, perhaps even the person."""
         customer = next((c for c in self._customers if not c.orders), None)
-        if customer is None:
-            return
-        late = self._body(customer, is_old=self._rng.random() < 0.5)
-        self._customers.remove(customer)
-        self._pass(self._rng.randint(1, 10))
-        body = {"id": customer.id, "tax_exemptions": [], "admin_graphql_api_id": _gid("Customer", customer.id)}
-        yield self._deliver("customers/delete", body)
-        yield self._deliver("customers/update", late)
-        if self._rng.random() < 0.5:
-            self._strangers.insert(0, customer.person)
+        if customer is not None:
+            late = self._body(customer, is_old=self._rng.random() < 0.5)
+            self._later()
+            self._customers.remove(customer)
+            body = {"id": customer.id, "tax_exemptions": [], "admin_graphql_api_id": customer.gid}
+            yield self._deliver("customers/delete", body)
+            yield self._deliver("customers/update", late)
+            if self._rng.random() < 0.5:
+                self._strangers.insert(0, customer.person)
 
     def _readdress(self) -> Iterator[Delivery]:
         """A new e-mail or number; or the e-mail of another customer, who gives it up."""
         customer, other = self._rng.sample(self._customers, 2)
-        choice = self._rng.random()
-        if choice < 0.4:
-            customer.email = f"new{self._next_id()}@example.org"
-        elif choice < 0.7:
-            customer.phone = f"{customer.person.phone[:-3]}{self._rng.randrange(1000):03}"
+        what = self._rng.choice(("email", "phone", "move"))
+        if what == "email":
+            customer.shown["email"] = f"new{self._next_id()}@example.org"
+        elif what == "phone":
+            customer.shown["phone"] = f"{customer.person.phone[:-3]}{self._rng.randrange(1000):03}"
         else:
-            customer.email, other.email = other.email, None
+            customer.shown["email"], other.shown["email"] = other.shown["email"], None
             yield self._seen(other)
         yield self._seen(customer)
 
     def _event(self) -> Iterator[Delivery]:
         """The same kind of change through Next Gen Events: GraphQL's shape, headers without X."""
-        customer = self._anyone()
-        customer.updated_at = self._now
-        gid, (state, at) = _gid("Customer", customer.id), customer.consents.get("email", _NEVER)
-        email = {"emailAddress": customer.email, "marketingState": state.upper(), "marketingUpdatedAt": at and _utc(at)}
-        data: Body = {"id": gid, "firstName": customer.person.first_name, "lastName": customer.person.last_name}
-        data |= {"updatedAt": _utc(self._now), "tags": sorted(customer.tags)}
-        data |= {"defaultEmailAddress": email if customer.email else None}
+        customer = self._rng.choice(self._customers)
+        state, _ = customer.consents.get("email", _NEVER)
+        email = {"emailAddress": customer.shown["email"], "marketingState": state.upper()}
+        data: Body = {"id": customer.gid, "firstName": customer.person.first_name, "tags": sorted(customer.tags)}
+        data |= {"updatedAt": _utc(self._now), "defaultEmailAddress": email if customer.shown["email"] else None}
         body: Body = {"topic": "Customer", "action": "update", "handle": "contact_sync", "data": {"customer": data}}
-        body["fields_changed"] = {"added": [], "updated": [f"customer[id: '{gid}'].firstName"], "removed": []}
-        classic = self._deliver("Customer", body | {"query_variables": {"customerId": gid}})
+        body["fields_changed"] = {"added": [], "updated": [f"customer[id: '{customer.gid}'].tags"], "removed": []}
+        classic = self._deliver("Customer", body | {"query_variables": {"customerId": customer.gid}})
         headers = {name.lower().removeprefix("x-"): value for name, value in classic.headers.items()}
         headers |= {"shopify-action": "update", "shopify-handle": "contact_sync"}
         del headers["shopify-event-id"]
-        if self._rng.random() < 0.5:  # some senders repeat the classic names
-            headers |= classic.headers
+        headers |= classic.headers if self._rng.random() < 0.5 else {}  # some senders repeat the classic names
         yield replace(classic, topic="Customer/update", headers=headers)
 
     def _something_else(self) -> Iterator[Delivery]:
         """A topic that nobody follows, and a customer too large to be sent."""
         yield self._deliver("products/update", {"id": self._next_id(), "title": "Lamp oil"})
-        yield self._deliver("customers/update", {"id": self._anyone().id})
+        yield self._deliver("customers/update", {"id": self._rng.choice(self._customers).id})
 
-    def _decided(self, customer: _Customer, channel: str, state: str) -> Delivery:
-        customer.consents[channel] = (state, self._now)
-        return self._stated(customer, channel, customer.consents[channel])
+    def _seen(self, customer: _Customer, topic: str = "customers/update") -> Delivery:
+        customer.shown["updated_at"] = self._local(self._now)
+        is_old = self._rng.random() < 0.35
+        return self._deliver(topic, self._body(customer, is_old=is_old), "2024-10" if is_old else "2026-10")
 
-    def _stated(self, customer: _Customer, channel: str, consent: Consent) -> Delivery:
-        topic, id_key, address_key, key = _CONSENTS[channel]
-        address = customer.email if channel == "email" else customer.phone
-        said = self._consent_body(channel, consent if address else (None, None))
-        body = {id_key: customer.id, address_key: address, key: said}
+    def _stated(self, customer: _Customer, channel: str, state: str, at: datetime | None = None) -> Delivery:
+        customer.consents[channel] = (state, at or self._now)
+        topic, key, id_key, address_key = _CONSENTS[channel]
+        address = customer.shown["email" if channel == "email" else "phone"]
+        said = self._consent_body(channel, customer.consents[channel] if address else (None, None))
+        body = {id_key: customer.id, address_key: address, f"{key}marketing_consent": said}
         return self._deliver(f"customers_{topic}marketing_consent/update", body)
 
     def _consent_body(self, channel: str, consent: Consent | tuple[None, None]) -> Body:
         state, at = consent
-        body: Body = {"state": state, "opt_in_level": state and "single_opt_in"}
         prefix = "" if channel == "whatsapp" else "consent_"
+        body: Body = {"state": state, "opt_in_level": state and "single_opt_in"}
         body[f"{prefix}updated_at"] = at and self._local(at)
         return body if channel == "email" else body | {f"{prefix}collected_from": "OTHER"}
 
-    def _seen(self, customer: _Customer, topic: str = "customers/update", *, at: datetime | None = None) -> Delivery:
-        customer.updated_at = at or self._now
-        is_old = self._rng.random() < 0.35
-        return self._deliver(topic, self._body(customer, is_old=is_old), "2024-10" if is_old else "2026-10")
-
     def _body(self, customer: _Customer, *, is_old: bool = False) -> Body:
-        address = self._address(customer.person)
-        body = self._embedded(customer, is_old=is_old) | {"addresses": [address], "default_address": address}
-        return body | {"created_at": self._local(customer.created_at), "updated_at": self._local(customer.updated_at)}
-
-    def _embedded(self, customer: _Customer, *, is_old: bool = False) -> Body:
-        """Write a customer as orders hold them; bodies of before 2025 have tags, consent and totals."""
-        body: Body = {"id": customer.id, "created_at": None, "updated_at": None, "note": customer.note}
-        body |= {"first_name": customer.person.first_name, "last_name": customer.person.last_name}
-        body |= {"email": customer.email, "phone": customer.phone, "verified_email": True, "state": customer.state}
-        body |= {"currency": "USD", "tax_exempt": False, "admin_graphql_api_id": _gid("Customer", customer.id)}
+        """Write a customer; bodies of before 2025 have tags, consent and totals."""
+        body = customer.shown | {"default_address": _address(customer.person)}
         if is_old:
-            body |= {"tags": ", ".join(sorted(customer.tags)), "orders_count": customer.orders}
-            body |= {"total_spent": f"{customer.cents / 100:.2f}"}
-            for channel, address in (("email", customer.email), ("sms", customer.phone)):
+            body |= {"tags": ", ".join(sorted(customer.tags)), "total_spent": f"{customer.cents / 100:.2f}"}
+            for channel, slot in (("email", "email"), ("sms", "phone")):
                 said = self._consent_body(channel, customer.consents.get(channel, _NEVER))
-                body[f"{channel}_marketing_consent"] = address and said
+                body[f"{channel}_marketing_consent"] = body[slot] and said
         return body
 
     def _purchase(self, email: str | None, phone: str | None, person: Person) -> Body:
         number, at = self._next_id(), self._local(self._now)
         body: Body = {"id": number, "admin_graphql_api_id": _gid("Order", number), "created_at": at, "updated_at": at}
         body |= {"email": email, "phone": phone, "buyer_accepts_marketing": False, "currency": "USD", "tags": ""}
-        body |= {"billing_address": self._address(person), "shipping_address": self._address(person)}
+        body |= {"billing_address": _address(person), "shipping_address": _address(person)}
         return body | {"line_items": [{"id": 1, "title": "Lamp oil", "quantity": 2, "price": "8.00"}]}
 
-    def _address(self, person: Person) -> Body:
-        place = {"address1": "14 Lantern Row", "city": "Harbour", "zip": "40202", "country_code": person.country}
-        return place | {"first_name": person.first_name, "last_name": person.last_name, "phone": "555-555-SHIP"}
+    def _later(self) -> Body:
+        self._now += timedelta(seconds=self._rng.randint(1, 60))
+        return {"updated_at": self._local(self._now)}
 
     def _deliver(self, topic: str, body: Body, version: str = "2026-10") -> Delivery:
-        self._pass(self._rng.randrange(1, 40) / 1000)
+        self._now += timedelta(milliseconds=self._rng.randrange(1, 40))
         sent_at = f"{self._now:%Y-%m-%dT%H:%M:%S.%f}{self._rng.randrange(1000):03}Z"  # nine digits, as seen
         ids = {"webhook_id": self._uuid(), "event_id": self._event_id, "sent_at": sent_at}
         return signed(body, self._shop.secret, topic=topic, domain=self._shop.domain, version=version, **ids)
 
     def _new_customer(self, person: Person, email: str, phone: str | None) -> _Customer:
-        customer = _Customer(self._next_id(), self._now, self._now, person, email, phone)
-        self._customers.append(customer)
-        return customer
-
-    def _anyone(self) -> _Customer:
-        return self._rng.choice(self._customers)
+        number, at = self._next_id(), self._local(self._now)
+        gid = _gid("Customer", number)
+        shown: Body = {"id": number, "admin_graphql_api_id": gid, "email": email, "phone": phone, "created_at": at}
+        shown |= {"first_name": person.first_name, "last_name": person.last_name, "verified_email": True}
+        shown |= {"state": "disabled", "note": None, "currency": "USD", "tax_exempt": False}
+        self._customers.append(_Customer(number, gid, person, shown))
+        return self._customers[-1]
 
     def _next_id(self) -> int:
         self._last_id += self._rng.randrange(1, 5000)
@@ -443,16 +403,18 @@ class _Life:
     def _uuid(self) -> str:
         return str(UUID(int=self._rng.getrandbits(128), version=4))
 
-    def _pass(self, seconds: float) -> None:
-        self._now += timedelta(seconds=seconds)
-
     def _local(self, at: datetime) -> str:
-        """Write a time as REST-shaped bodies do: the shop's offset, whole seconds."""
         return at.astimezone(self._zone).isoformat(timespec="seconds")
 
-    def _zulu(self) -> str:
-        return self._now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+def _gid(kind: str, number: int) -> str:
+    return f"gid://shopify/{kind}/{number}"
 
 
 def _utc(at: datetime) -> str:
-    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _address(person: Person) -> Body:
+    place = {"address1": "14 Lantern Row", "city": "Harbour", "zip": "40202", "country_code": person.country}
+    return place | {"first_name": person.first_name, "last_name": person.last_name, "phone": "555-555-SHIP"}

@@ -98,6 +98,16 @@ class RunningStack:
             os.kill(pid, signal.SIGKILL)
         return len(pids)
 
+    def stop_workers(self) -> list[int]:
+        pids = self.workers()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        return pids
+
+    def continue_workers(self, pids: list[int]) -> None:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
     def flush_broker(self) -> None:
         redis.Redis.from_url(self.state()["redis_url"]).flushall()
 
@@ -118,17 +128,18 @@ def _processes() -> Iterable[tuple[int, str]]:
                 continue
 
 
-def send(urls: dict[str, str], deliveries: Iterable[Delivery], *, during: Callable[[int], None] = lambda _: None) -> Counter[int]:
-    """Post deliveries to the URL of their shop, retrying as Shopify would; count the first answers.
+def send(
+    deliveries: Iterable[tuple[str, Delivery]], *, during: Callable[[int], None] = lambda _: None
+) -> Counter[int]:
+    """Post each delivery to its URL, retrying as Shopify would; count the first answers.
 
     ``during`` is called after each answer with the number of answers so far.
     """
     answers: Counter[int] = Counter()
 
-    async def post(client: httpx.AsyncClient, queue: "asyncio.Queue[Delivery]") -> None:
+    async def post(client: httpx.AsyncClient, queue: "asyncio.Queue[tuple[str, Delivery]]") -> None:
         while not queue.empty():
-            delivery = queue.get_nowait()
-            url = urls[delivery.headers["X-Shopify-Shop-Domain"]]
+            url, delivery = queue.get_nowait()
             for attempt in range(20):
                 try:
                     answer = await client.post(url, content=delivery.body, headers=delivery.headers)
@@ -143,9 +154,9 @@ def send(urls: dict[str, str], deliveries: Iterable[Delivery], *, during: Callab
                 await asyncio.sleep(0.5)
 
     async def main() -> None:
-        queue: asyncio.Queue[Delivery] = asyncio.Queue()
-        for delivery in deliveries:
-            queue.put_nowait(delivery)
+        queue: asyncio.Queue[tuple[str, Delivery]] = asyncio.Queue()
+        for pair in deliveries:
+            queue.put_nowait(pair)
         async with httpx.AsyncClient(timeout=10) as client:
             await asyncio.gather(*(post(client, queue) for _ in range(CONCURRENCY)))
 

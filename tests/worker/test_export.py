@@ -117,7 +117,7 @@ def dump(engine, organization_id):
         return b"".join(export.canonical(conn, organization_id))
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sent=st.lists(deliveries, min_size=1, max_size=10), data=st.data())
 def test_shuffled_and_repeated_deliveries_print_the_same_bytes(engine, sent, data):
     numbered = list(enumerate(sent))

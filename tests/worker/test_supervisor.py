@@ -76,7 +76,8 @@ def main(data_dir, port, programs):
 
 def up(data_dir, programs="stubs", port=0):
     code = f"from tests.worker.test_supervisor import main; main({str(data_dir)!r}, {port}, {programs!r})"
-    environ = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+    ours = {"DATABASE_URL", "REDIS_URL", "CONTACTSYNC_SECRET_KEYS", "PUBLIC_URL"}  # other tests set them in here
+    environ = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=ROOT,

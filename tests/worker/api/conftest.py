@@ -1,0 +1,110 @@
+"""The app on the test's database, a key to it, and ways to fill the store."""
+
+import asyncio
+import os
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from connectors.contract import Account, Identifier, ProfileSeen
+from worker import ids
+from worker.api.app import make_app
+from worker.apply import apply
+from worker.normalise import of_events
+from worker.store import api_keys, db, organizations
+
+T0 = datetime(2026, 10, 1, tzinfo=UTC)
+PHONE, EMAIL = "+6281234567890", "ujang@example.com"
+
+
+def a_profile(external_id="cust_123", *, phone=None, email=None, created=0, other=(), **fields):
+    identifiers = {kind: Identifier(type=kind, value=value) for kind, value in other}
+    if phone:
+        identifiers["phone"] = Identifier(type="phone", value=phone)
+    if email:
+        identifiers["email"] = Identifier(type="email", value=email)
+    return ProfileSeen(
+        external_id=external_id,
+        occurred_at=T0,
+        created_at=T0 + timedelta(minutes=created),
+        fields=fields,
+        identifiers=identifiers,
+    )
+
+
+class Client:
+    """Calls the app as a server would; what it raises is answered, not raised."""
+
+    def __init__(self, app, headers=None):
+        self.app, self.headers = app, headers or {}
+
+    def get(self, path, **request):
+        return self.request("GET", path, **request)
+
+    def post(self, path, **request):
+        return self.request("POST", path, **request)
+
+    def request(self, method, path, **request):
+        async def call():
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://contacts", headers=self.headers
+            ) as client:
+                return await client.request(method, path, **request)
+
+        return asyncio.run(call())
+
+
+@pytest.fixture
+def app(engine, monkeypatch):
+    monkeypatch.setitem(db._engines, os.getpid(), engine)
+    return make_app()
+
+
+@pytest.fixture
+def a_key(engine):
+    """Make keys: by default one that reads the contacts of the default organization."""
+
+    def a_key(*scopes, organization="default"):
+        with engine.begin() as conn:
+            organization_id = organizations.ensure(conn, organization)
+            return api_keys.create(conn, organization_id, scopes or ("contacts:read",))[1]
+
+    return a_key
+
+
+@pytest.fixture
+def client(app, a_key):
+    """A caller with a key."""
+    return Client(app, {"X-Api-Key": a_key()})
+
+
+@pytest.fixture
+def stranger(app):
+    """A caller without a key."""
+    return Client(app)
+
+
+@pytest.fixture
+def say(engine):
+    """Let a source state events."""
+
+    def say(source, *events, organization="default", minute=60):
+        with engine.begin() as conn:
+            organization_id = organizations.ensure(conn, organization)
+        sent_at = T0 + timedelta(minutes=minute)
+        reading = of_events(ids.new(), events, Account(source=source), sent_at=sent_at, delivery_id=uuid4().hex)
+        apply(engine, organization_id, [reading], {reading.envelope_id: uuid4()})
+        return ids.show(ids.ENVELOPE, reading.envelope_id)
+
+    return say
+
+
+@pytest.fixture
+def ujang(client, say):
+    """The contact of the published examples, as stored."""
+    say("shopify", a_profile(phone=PHONE, email=EMAIL, name="Ujang", tier="premium"))
+    (contact,) = client.get("/v1/contacts").json()["data"]
+    return contact
