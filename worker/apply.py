@@ -91,20 +91,7 @@ def _apply(
     limits = Limits(settings().crowd_limit, settings().component_limit)
     if keys:
         locks.take(conn, organization_id, keys, settings().lock_buckets)
-    refs = {ref for reading in readings for ref in reading.records}
-    if replayed:
-        refs |= withdraw_statements(conn, organization_id, replayed)
-    decide(conn, organization_id, readings)
-
-    touched = {row.ref: row for row in records.by_refs(conn, organization_id, refs)}
-    if replayed:
-        gone = records.by_ids(conn, organization_id, envelopes.records_of(conn, organization_id, replayed))
-        touched.update({row.ref: row for row in gone if row.ref not in touched})
-    refs |= touched.keys()
-    for reading in readings:
-        for ref in reading.records:
-            if ref not in touched:
-                touched[ref] = RecordRow(ids.new(), Record(*ref, reading.kinds[ref]))
+    touched = _touched(conn, organization_id, readings, replayed)
     before = {ref: row.record.claims() for ref, row in touched.items()}
     folded = _fold(touched, readings, replayed)
     decided = {ref for reading in readings for decision in reading.decisions for ref in (decision.a, decision.b)}
@@ -123,10 +110,7 @@ def _apply(
     elif not needed <= keys:
         raise _OutdatedError(needed)
 
-    causes: dict[Ref, set[UUID]] = defaultdict(set)
-    for reading in readings:
-        for ref in reading.records.keys() & component.rows.keys():
-            causes[ref].add(reading.envelope_id)
+    causes = _causes(readings, component)
     priorities = connections.priorities(conn, organization_id)
     changes = upsert(conn, organization_id, component, resolution, folded, before, priorities, causes)
     pairs = {(r.envelope_id, touched[ref].id) for r in readings for ref in r.records}
@@ -134,6 +118,25 @@ def _apply(
     contact_of = {ref: row.contact_id for ref, row in touched.items()}
     logged = record(conn, organization_id, readings, contact_of, changes, connection_of)
     return Applied(len(folded), logged)
+
+
+def _touched(
+    conn: Connection, organization_id: UUID, readings: Sequence[Reading], replayed: Sequence[UUID]
+) -> dict[Ref, RecordRow]:
+    """Read the records that are spoken of, new ones made up; decisions are written (or withdrawn) on the way."""
+    refs = {ref for reading in readings for ref in reading.records}
+    if replayed:
+        refs |= withdraw_statements(conn, organization_id, replayed)
+    decide(conn, organization_id, readings)
+    touched = {row.ref: row for row in records.by_refs(conn, organization_id, refs)}
+    if replayed:
+        gone = records.by_ids(conn, organization_id, envelopes.records_of(conn, organization_id, replayed))
+        touched.update({row.ref: row for row in gone if row.ref not in touched})
+    for reading in readings:
+        for ref in reading.records:
+            if ref not in touched:
+                touched[ref] = RecordRow(ids.new(), Record(*ref, reading.kinds[ref]))
+    return touched
 
 
 def _fold(touched: Mapping[Ref, RecordRow], readings: Sequence[Reading], replayed: Sequence[UUID]) -> set[Ref]:
@@ -148,6 +151,15 @@ def _fold(touched: Mapping[Ref, RecordRow], readings: Sequence[Reading], replaye
             if ref in touched and fold(touched[ref].record, statements):
                 folded.add(ref)
     return folded
+
+
+def _causes(readings: Sequence[Reading], component: Component) -> dict[Ref, set[UUID]]:
+    """Map each record to the envelopes that spoke of it."""
+    causes: dict[Ref, set[UUID]] = defaultdict(set)
+    for reading in readings:
+        for ref in reading.records.keys() & component.rows.keys():
+            causes[ref].add(reading.envelope_id)
+    return causes
 
 
 def _is_current(conn: Connection, organization_id: UUID, component: Component, limits: Limits, active: int) -> bool:

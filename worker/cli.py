@@ -24,6 +24,7 @@ from worker import demo as demonstration
 from worker import export as exporting
 from worker import ids, settings, status
 from worker.errors import ConfigError, SyncError
+from worker.golden import API_SOURCE
 from worker.store import api_keys, connections, db, migrate, organizations, ready
 from worker.store.connections import ConnectionRow
 from worker.supervisor import Stack, Supervisor, secret_key, stack
@@ -168,7 +169,7 @@ def add_shopify(
         raise ConfigError("--region: expected two letters (ISO 3166-1), e.g. ID")
     if not source or not all(secret.strip() for secret in webhook_secret):
         raise ConfigError("--source and --webhook-secret must not be empty")
-    if source in ("api",):
+    if source == API_SOURCE:
         raise ConfigError("--source: 'api' is the name under which edits through the API are kept")
     with _database(data_dir) as conn:
         try:

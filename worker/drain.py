@@ -151,9 +151,9 @@ def _read(engine: Engine, item: _Item, accounts: Mapping[UUID, ConnectionRow]) -
         item.parked = _park(item, "malformed", str(error))
     except (InterfaceError, OperationalError):
         raise
-    except Exception:  # noqa: BLE001 - a bug met in one envelope must not stop its batch
+    except Exception as error:
         # The message of an unknown error may quote the payload, which is personal data.
-        log.error("envelope_unreadable", envelope_id=str(item.envelope.id), exc_info=True)
+        log.error("envelope_unreadable", envelope_id=str(item.envelope.id), exc_info=error)
         return False
     return True
 
@@ -248,7 +248,7 @@ def _fault(engine: Engine, organization_id: UUID, item: _Item, token: UUID, erro
         isinstance(error, DBAPIError) and (state is None or state.startswith(_POISON))
     )
     if not is_poison:
-        log.error("envelope_failed", envelope_id=str(item.envelope.id), sqlstate=state, exc_info=True)
+        log.error("envelope_failed", envelope_id=str(item.envelope.id), sqlstate=state, exc_info=error)
         return _failed(engine, organization_id, item, token)
     item.parked = _park(item, "refused", f"the database cannot hold one of its values (SQLSTATE {state})")
     return _commit(engine, organization_id, [item], token)

@@ -32,11 +32,11 @@ def _exception_without_message(
     _logger: object, _name: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     """Keep an exception's type and place: its message may quote a row or a payload."""
-    if event.pop("exc_info", None):
-        kind, _, trace = sys.exc_info()
-        last = trace
+    error = event.pop("exc_info", None)
+    if isinstance(error, BaseException):
+        last = error.__traceback__
         while last is not None and last.tb_next is not None:
             last = last.tb_next
         place = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last is not None else None
-        event["exception"] = {"type": None if kind is None else kind.__name__, "place": place}
+        event["exception"] = {"type": type(error).__name__, "place": place}
     return event

@@ -168,33 +168,45 @@ def _write_claims(
     """Bring claims in line: what records say now, and whose each identifier is."""
     by_id = {row.id: row for row in component.rows.values()}
     stored = {(row.ident, row.record_id): row for rows in component.claimed.values() for row in rows}
+    wanted = _wanted_claims(component, before, stored, by_id)
+    removed = [
+        _claim_row(component.rows[ref], claim)
+        for ref, claims_before in before.items()
+        for ident, claim in claims_before.items()
+        if (ident, component.rows[ref].id) not in wanted
+    ]
+    disowned, written = [], []
+    for (ident, record_id), claim_row in wanted.items():
+        standing = claim_row._replace(
+            is_owner=resolution.owners.get(ident) == by_id[record_id].ref, is_contested=ident in resolution.contested
+        )
+        known = stored.get((ident, record_id))
+        if known is not None and known.is_owner and not standing.is_owner:
+            disowned.append(known)
+        if known != standing:
+            written.append(standing)
+    claims.delete(conn, organization_id, removed)
+    claims.disown(conn, organization_id, disowned)
+    claims.write(conn, organization_id, written)
+
+
+def _wanted_claims(
+    component: Component,
+    before: Mapping[Ref, Mapping[Ident, Claim]],
+    stored: Mapping[tuple[Ident, UUID], ClaimRow],
+    by_id: Mapping[UUID, RecordRow],
+) -> dict[tuple[Ident, UUID], ClaimRow]:
+    """Claims that are to stand: those that touched records make now, and those of their neighbours."""
     wanted: dict[tuple[Ident, UUID], ClaimRow] = {}
     for ref in before:
         row = component.rows[ref]
         for ident, claim in row.record.claims().items():
             wanted[ident, row.id] = _claim_row(row, claim)
     for key, standing in stored.items():
-        if key not in wanted and standing.record_id in by_id and by_id[standing.record_id].ref not in before:
+        neighbour = by_id.get(standing.record_id)
+        if neighbour is not None and neighbour.ref not in before:
             wanted[key] = standing
-    removed, disowned, written = [], [], []
-    for ref, claims_before in before.items():
-        row = component.rows[ref]
-        for ident, claim in claims_before.items():
-            if (ident, row.id) not in wanted:
-                removed.append(_claim_row(row, claim))
-    for (ident, record_id), claim_row in wanted.items():
-        ref = by_id[record_id].ref
-        standing_now = claim_row._replace(
-            is_owner=resolution.owners.get(ident) == ref, is_contested=ident in resolution.contested
-        )
-        known = stored.get((ident, record_id))
-        if known is not None and known.is_owner and not standing_now.is_owner:
-            disowned.append(known)
-        if known != standing_now:
-            written.append(standing_now)
-    claims.delete(conn, organization_id, removed)
-    claims.disown(conn, organization_id, disowned)
-    claims.write(conn, organization_id, written)
+    return wanted
 
 
 def _claim_row(row: RecordRow, claim: Claim) -> ClaimRow:

@@ -128,9 +128,7 @@ def _processes() -> Iterable[tuple[int, str]]:
                 continue
 
 
-def send(
-    deliveries: Iterable[tuple[str, Delivery]], *, during: Callable[[int], None] = lambda _: None
-) -> Counter[int]:
+def send(deliveries: Iterable[tuple[str, Delivery]], *, during: Callable[[int], None] = lambda _: None) -> Counter[int]:
     """Post each delivery to its URL, retrying as Shopify would; count the first answers.
 
     ``during`` is called after each answer with the number of answers so far.

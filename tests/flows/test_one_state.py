@@ -30,9 +30,7 @@ def test_order_and_repetition_give_the_same_bytes(stack):
 
     first = send((in_order[shop.domain], delivery) for shop, delivery in history)
     stack.settled("in-order")
-    second = send(
-        (shuffled[shop.domain], delivery) for shop, delivery in disturbed(history, random.Random(SEED))
-    )
+    second = send((shuffled[shop.domain], delivery) for shop, delivery in disturbed(history, random.Random(SEED)))
     after = stack.settled("shuffled")
 
     assert set(first) == set(second) == {200}

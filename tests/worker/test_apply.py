@@ -166,9 +166,7 @@ def test_replayed_readings_write_nothing(engine):
         a_reading("b", a_profile("9", email=EMAILS[0].upper()), number=2),
         a_reading(
             "a",
-            ConsentStated(
-                external_id="1", channel="email", status="opted_in", address=EMAILS[0], occurred_at=T0
-            ),
+            ConsentStated(external_id="1", channel="email", status="opted_in", address=EMAILS[0], occurred_at=T0),
             number=3,
         ),
     ]
@@ -210,9 +208,7 @@ def test_the_change_log_names_the_envelope_and_what_it_replaced(engine):
         kinds = conn.execute(text("SELECT kind, details, causes FROM changes ORDER BY id")).all()
 
     assert [row.kind for row in kinds] == ["created", "changed"]
-    assert kinds[1].details == {
-        "name": {"before": "Ayu", "after": "Ayu Lestari", "cause": second.envelope_id.hex}
-    }
+    assert kinds[1].details == {"name": {"before": "Ayu", "after": "Ayu Lestari", "cause": second.envelope_id.hex}}
     assert kinds[1].causes == [second.envelope_id]
 
 

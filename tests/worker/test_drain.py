@@ -70,9 +70,7 @@ def source(engine, organization_id, plain):
 
 def keep(engine, source, *bodies, topic="seen"):
     """Queue bodies; the n-th is delivery n of all that this source has sent."""
-    incoming = [
-        accept(source, [("id", uuid4().hex), ("topic", topic)], orjson.dumps(body)) for body in bodies
-    ]
+    incoming = [accept(source, [("id", uuid4().hex), ("topic", topic)], orjson.dumps(body)) for body in bodies]
     with engine.begin() as conn:
         return [kept.envelope_id for kept in envelopes.keep(conn, incoming)]
 
@@ -89,7 +87,9 @@ def rows(engine, statement):
 def run_now(engine):
     """Let time pass for everything that waits."""
     with engine.begin() as conn:
-        conn.execute(text("UPDATE ready SET next_run_at = now() - interval '1 s', lease_until = NULL, lease_token = NULL"))
+        conn.execute(
+            text("UPDATE ready SET next_run_at = now() - interval '1 s', lease_until = NULL, lease_token = NULL")
+        )
 
 
 def test_a_batch_settles_ignores_and_parks(engine, source):
@@ -226,7 +226,11 @@ def test_a_replay_withdraws_what_the_envelope_had_stated(engine, organization_id
     parse = plain.parse
 
     def corrected(envelope, account):
-        return [] if orjson.loads(envelope.body).get("fields", {}).get("note") == wrong["note"] else parse(envelope, account)
+        return (
+            []
+            if orjson.loads(envelope.body).get("fields", {}).get("note") == wrong["note"]
+            else parse(envelope, account)
+        )
 
     monkeypatch.setattr(plain, "parse", corrected, raising=False)
     newest = second if wrong["note"] == "wrong" else first
@@ -239,7 +243,9 @@ def test_a_replay_withdraws_what_the_envelope_had_stated(engine, organization_id
 
 
 def test_a_replay_of_everything_changes_no_contact(engine, organization_id, source):
-    kept = keep(engine, source, *({"id": str(n % 3), "fields": {"note": str(n)}} for n in range(9)), {"id": "1", "tag": "vip"})
+    kept = keep(
+        engine, source, *({"id": str(n % 3), "fields": {"note": str(n)}} for n in range(9)), {"id": "1", "tag": "vip"}
+    )
     drain(engine, lane(source), budget_s=5)
     shown = "SELECT id, custom_fields, tags, updated_at FROM contacts ORDER BY id"
     before = rows(engine, shown)

@@ -14,7 +14,10 @@ EMAILS = [("email", f"{name}@example.com") for name in ("ayu", "budi", "citra", 
 def members(draw, most=12):
     refs = draw(
         st.lists(
-            st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 6).map(str)), unique=True, min_size=1, max_size=most
+            st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 6).map(str)),
+            unique=True,
+            min_size=1,
+            max_size=most,
         )
     )
     found = []
@@ -204,9 +207,7 @@ def test_an_operators_word_beats_a_later_merge_by_the_source():
 @given(st.integers(2, 30))
 def test_a_circle_of_merges_leaves_one_survivor(size):
     people = [a_customer("a", str(n)) for n in range(size)]
-    merges = [
-        Decision("source_merge", ("a", str(n)), ("a", str((n + 1) % size)), n, "") for n in range(size)
-    ]
+    merges = [Decision("source_merge", ("a", str(n)), ("a", str((n + 1) % size)), n, "") for n in range(size)]
 
     found = resolve(people, merges, Limits(crowd=99, component=99))
 

@@ -70,12 +70,18 @@ def test_a_contact_shows_the_most_restrictive_of_its_addresses():
 
 
 def test_a_merged_away_record_can_say_no_but_not_yes():
-    assert status_of(a_consent("opted_out", 1), a_consent("opted_in", 5, is_lost=True, ref=("shop", "2"))) == "opted_out"
-    assert status_of(a_consent("opted_in", 1), a_consent("opted_out", 5, is_lost=True, ref=("shop", "2"))) == "opted_out"
+    assert (
+        status_of(a_consent("opted_out", 1), a_consent("opted_in", 5, is_lost=True, ref=("shop", "2"))) == "opted_out"
+    )
+    assert (
+        status_of(a_consent("opted_in", 1), a_consent("opted_out", 5, is_lost=True, ref=("shop", "2"))) == "opted_out"
+    )
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["opted_in", "opted_out", "pending", "unknown"]), st.integers(0, 3)), min_size=1),
+    st.lists(
+        st.tuples(st.sampled_from(["opted_in", "opted_out", "pending", "unknown"]), st.integers(0, 3)), min_size=1
+    ),
     st.randoms(),
 )
 def test_order_and_repetition_change_nothing(said, random):

@@ -24,9 +24,7 @@ def broken_client(app, client):
 
 
 def resolve(client, content, **headers):
-    return client.post(
-        "/v1/contacts/resolve", content=content, headers={"Content-Type": "application/json", **headers}
-    )
+    return client.post("/v1/contacts/resolve", content=content, headers={"Content-Type": "application/json", **headers})
 
 
 def test_an_unknown_route_answers_like_everything_else(client):
