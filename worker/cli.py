@@ -20,18 +20,17 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from connectors import connector
-from worker import demo as demonstration
-from worker import export as exporting
 from worker import ids, settings, status
 from worker.errors import ConfigError, SyncError
 from worker.golden import API_SOURCE
-from worker.store import api_keys, connections, db, migrate, organizations, ready
+from worker.store import api_keys, connections, db, organizations, ready
 from worker.store.connections import ConnectionRow
 from worker.supervisor import Stack, Supervisor, secret_key, stack
 
 DEFAULT_DATA_DIR = Path(".contactsync")
 _SHOP_DOMAIN = ".myshopify.com"
 
+# What only one command needs is imported there: an operator's `status` should not wait for Alembic to load.
 # Locals and payloads must not be printed with a traceback.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
@@ -95,12 +94,16 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
 ) -> None:
     """Play a simulated shop against a real stack and show what becomes of it."""
+    from worker import demo as demonstration  # noqa: PLC0415 - see above
+
     sys.exit(demonstration.run(port, stay=not exit_))
 
 
 @app.command(name="migrate")
 def migrate_(data_dir: DataDir = None) -> None:
     """Bring the database to the newest schema."""
+    from worker.store import migrate  # noqa: PLC0415 - see above
+
     _find_stack(data_dir)
     migrate.upgrade(settings.settings().database_url)
 
@@ -314,11 +317,15 @@ def export(
     data_dir: DataDir = None,
 ) -> None:
     """Print one JSON line a contact."""
+    from worker import export as exporting  # noqa: PLC0415 - see above
+
     if not canonical:
         raise ConfigError("give --canonical: it is the one form of export so far")
     with _database(data_dir) as conn:
-        for line in exporting.canonical(conn, _organization(conn, organization)):
-            sys.stdout.buffer.write(line + b"\n")
+        organization_id = _organization(conn, organization)
+    with db.snapshot(db.engine()) as conn:
+        for line in exporting.canonical(conn, organization_id):
+            sys.stdout.buffer.write(line)
 
 
 # --- helpers -----------------------------------------------------------------------------------------------------

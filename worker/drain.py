@@ -14,6 +14,7 @@ from typing import Self
 from uuid import UUID, uuid4
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
@@ -100,14 +101,18 @@ def drain_batch(engine: Engine, lane: int, *, suspects: bool = False) -> Drained
     for row in claimed:
         by_organization[row.organization_id].append(_Item(row, bodies[row.envelope_id]))
     with metrics.batch_seconds.time():
-        for organization_id, items in by_organization.items():
+        while by_organization:
+            organization_id = next(iter(by_organization))
             try:
-                result += _drain_organization(engine, organization_id, items, accounts, token)
-            except DBAPIError as error:
+                result += _drain_organization(
+                    engine, organization_id, by_organization[organization_id], accounts, token
+                )
+            except Exception as error:
                 if not _is_system_fault(error):
                     raise
-                _give_back(engine, organization_id, items, token)
-                raise TransientError(f"the database failed: {type(error.orig).__name__}") from None
+                _give_back(engine, by_organization, token)
+                raise TransientError(f"the system failed: {type(error).__name__}") from None
+            del by_organization[organization_id]
     metrics.count(result)
     log.info("inbox_drained", lane=lane, **{name: getattr(result, name) for name in Drained.__slots__})
     return result
@@ -279,12 +284,13 @@ def _postpone(
         ready.postpone(conn, organization_id, ids_, token, delay=delay, failed=failed)
 
 
-def _give_back(engine: Engine, organization_id: UUID, items: Sequence[_Item], token: UUID) -> None:
+def _give_back(engine: Engine, held: Mapping[UUID, Sequence[_Item]], token: UUID) -> None:
     """Return what we hold once the database is back; a lease that lapses would count against the envelopes."""
     until = time.monotonic() + settings().lease_s / 2
     while time.monotonic() < until:
         try:
-            _postpone(engine, organization_id, items, token, _SYSTEM_DELAY, failed=False)
+            for organization_id, items in held.items():
+                _postpone(engine, organization_id, items, token, _SYSTEM_DELAY, failed=False)
         except DBAPIError:
             time.sleep(0.5)
         else:
@@ -292,7 +298,9 @@ def _give_back(engine: Engine, organization_id: UUID, items: Sequence[_Item], to
 
 
 def _is_system_fault(error: Exception) -> bool:
-    """Whether the database is away, full or half deployed: no envelope is to blame, all stay leased."""
+    """Whether the database is away, full or half deployed, or our time is up: no envelope is to blame."""
+    if isinstance(error, SoftTimeLimitExceeded):
+        return True
     if not isinstance(error, DBAPIError):
         return False
     state = getattr(error.orig, "sqlstate", None)

@@ -369,7 +369,7 @@ def _servers(cluster: Path) -> Iterator[int]:
     if Path("/proc/self").exists():
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it ended, or belongs to somebody else
-                if (process / "comm").read_text() == "postgres\n" and (process / "cwd").readlink() == cluster:
+                if (process / "comm").read_text() == "postgres\n" and (process / "cwd").samefile(cluster):
                     yield int(process.name)
         return
     with suppress(FileNotFoundError):

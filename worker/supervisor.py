@@ -145,7 +145,7 @@ class _Runnable(Protocol):
 
 
 @dataclass
-class _Watched:
+class Watched:
     """One process under watch, and when it may start again."""
 
     process: _Runnable
@@ -280,7 +280,7 @@ class Supervisor:
     def _watch(self) -> None:
         processes: list[_Runnable] = [*self._children]
         processes += [server for server in (self._postgres, self._broker) if server]
-        watched = [_Watched(process, time.monotonic()) for process in processes]
+        watched = [Watched(process, time.monotonic()) for process in processes]
         # The handler of a signal only counts: an Event set there could wait for itself being waited for.
         while not self._is_stopping():
             for one in watched:

@@ -1,7 +1,7 @@
 """A simulated shop: the lives of invented customers, as the webhooks that Shopify would send about them.
 
-For tests, the demo and the benchmarks. Pure and seeded: the same arguments tell the same story, byte for
-byte. Nobody in it exists: e-mails are of example.com and example.org, numbers are drawn.
+Pure and seeded: the same arguments tell the same story, byte for byte. Nobody in it exists: e-mails are of
+example.com and example.org, numbers are drawn.
 """
 
 import base64
@@ -26,10 +26,8 @@ BEGIN = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)  #: when every story starts
 _FIRST = ("Budi", "Siti", "Dewi", "Agus", "Emma", "Noah", "Zoë", "Lukas", "Jürgen", "Anneliese", "João", "Beatriz")
 _LAST = ("Santoso", "Wijaya", "O'Neill", "Miller", "Strauß", "Köhler", "Gonçalves", "da Silva", "Halim", "Baker")
 _TAGS = ("VIP", "wholesale", "newsletter", "Léon", "Noël", "returns", "B2B", "spring 2026", "gift")
-_NOTES = (None, "Call after six.", "Prefers WhatsApp.", "Pays 1/2 in cash.")
 #: country, calling code, first digits of a mobile number, how many more, what the number begins with at home
 _NUMBERS = ("ID +62 812 8 0", "US +1 613555 4 ", "DE +49 151 8 0", "BR +55 119 8 0")
-_NOBODY = "noreply@example.com"  # typed in at the till for whoever does not give an address
 #: what each channel's topic, consent, customer and address are called
 _CONSENTS = {
     "email": ("email_", "email_", "customer_id", "email_address"),
@@ -77,9 +75,8 @@ def signed(
     sent_at: str = "2026-11-01T00:00:00.000000000Z",
 ) -> Delivery:
     """Sign a body, and wrap it in the headers of a classic webhook; ids that are not given are digests."""
-    # As Shopify writes it: compact, not only ASCII, slashes escaped.
     text = "" if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    raw = body if isinstance(body, bytes) else text.replace("/", "\\/").encode()
+    raw = body if isinstance(body, bytes) else text.replace("/", "\\/").encode()  # as Shopify does
     digest = hashlib.sha256(topic.encode() + b"\0" + raw).digest()
     headers = {
         "Content-Type": "application/json",
@@ -106,8 +103,7 @@ class Shop:
     def history(self, n: int) -> list[Delivery]:
         """Return the shop's first ``n`` deliveries in true order; a longer history begins with a shorter one.
 
-        A few come late in it, as real ones do: an opt-in older than the opt-out before it, an update of a
-        customer who has been deleted since. Every delivery has a webhook id of its own.
+        A few come late in it, as real ones do: an opt-in older than the opt-out before it, an update after a delete.
         """
         return list(islice(_Life(self).told(), n))
 
@@ -115,22 +111,20 @@ class Shop:
 def two_shops(seed: int, n: int, share: float = 1 / 3) -> list[tuple[Shop, Delivery]]:
     """Return ``n`` deliveries of two shops, interleaved, each with the shop that sends it.
 
-    ``share`` of the second shop's people are known to the first: a third of these by number and e-mail,
-    a third by the number alone, a third by the e-mail alone.
+    They share ``share`` of their numbers and of their e-mails, half of these as pairs.
     """
     rng = _rng(seed, "two shops")
-    size = max(3, n // 16)
+    known = round((size := max(4, n // 16)) * share)
     first, second = people(seed, size), people(seed, size, start=size)
-    for i, known in enumerate(first[: round(size * share)]):
-        if i % 3 != 2:
-            second[i] = replace(second[i], phone=known.phone, national=known.national, country=known.country)
-        if i % 3 != 1:
-            second[i] = replace(second[i], email=known.email, first_name=known.first_name, last_name=known.last_name)
+    for i, person in enumerate(first[:known]):
+        second[i] = replace(second[i], phone=person.phone, national=person.national, country=person.country)
+    for i, person in enumerate(first[known // 2 : known // 2 + known], start=known // 2):
+        second[i] = replace(person, phone=second[i].phone, national=second[i].national, country=second[i].country)
     rng.shuffle(second)
-    shops = (
-        Shop(seed, "lantern-row.myshopify.com", f"the secret of lantern row {seed}", first),
-        Shop(seed, "harbour-lane.myshopify.com", f"the secret of harbour lane {seed}", second),
-    )
+    names = ("lantern-row.myshopify.com", "harbour-lane.myshopify.com")
+    shops = [
+        Shop(seed, name, f"secret of {name} {seed}", pool) for name, pool in zip(names, (first, second), strict=True)
+    ]
     told = {shop.domain: _Life(shop).told() for shop in shops}
     return [(shop, next(told[shop.domain])) for shop in rng.choices(shops, k=n)]
 
@@ -167,7 +161,7 @@ class _Customer:
 
 
 class _Life:
-    """A shop's story, told action by action; what one action causes shares an event id."""
+    """A shop's story, which has no end, told action by action; what one causes shares an event id."""
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
@@ -181,7 +175,6 @@ class _Life:
         self._doubles: list[tuple[_Customer, _Customer]] = []  # two accounts of one person
 
     def told(self) -> Iterator[Delivery]:
-        """Tell the story; it has no end."""
         actions = [self._join] * 20 + [self._change] * 16 + [self._order] * 10 + [self._guest] * 12 + [self._tag] * 14
         actions += [self._consent] * 14 + [self._merge] * 3 + [self._delete] * 2 + [self._readdress] * 5
         actions += [self._event] * 3 + [self._something_else] * 3
@@ -207,7 +200,8 @@ class _Life:
 
     def _change(self) -> Iterator[Delivery]:
         customer, verb = self._rng.choice(self._customers), self._rng.choice(("update",) * 8 + ("enable", "disable"))
-        customer.shown |= {"note": self._rng.choice(_NOTES)} if verb == "update" else {"state": f"{verb}d"}
+        note = self._rng.choice((None, "Pays 1/2 in cash."))
+        customer.shown |= {"note": note} if verb == "update" else {"state": f"{verb}d"}
         yield self._seen(customer, f"customers/{verb}")
         if self._rng.random() < 0.3:  # saved twice within a second
             customer.shown["note"] = "Checked."
@@ -229,7 +223,7 @@ class _Life:
     def _guest(self) -> Iterator[Delivery]:
         """Somebody buys, or nearly, without signing in; they may be a customer all the same."""
         person = self._rng.choice(self._shop.people)
-        email = self._rng.choice((person.email, person.email, person.email.title(), None, _NOBODY))
+        email = self._rng.choice((person.email, person.email, person.email.title(), None, "noreply@example.com"))
         order = self._purchase(email, self._rng.choice((None, person.phone, person.national)), person)
         if self._rng.random() < 0.4:
             cart = {name: order[name] for name in order if "id" not in name} | {"token": self._uuid()}
@@ -243,16 +237,17 @@ class _Life:
 
     def _tag(self) -> Iterator[Delivery]:
         """A tag or a segment more or less; a tag may be put on and taken off in the same instant."""
-        customer, tag = self._rng.choice(self._customers), self._rng.choice(_TAGS)
+        customer = self._rng.choice(self._customers)
         if self._rng.random() < 0.3:
-            body = {"shop_id": _gid("Shop", 70417), "customer_id": customer.gid}
-            body["segment_id"] = _gid("Segment", self._rng.randint(1, 5))
+            body = {"shop_id": _gid("Shop", 70417), "segment_id": _gid("Segment", self._rng.randint(1, 5))}
+            body["customer_id"] = customer.gid
             yield self._deliver(f"customer.{self._rng.choice(('joined', 'left'))}_segment", body)
-            return
-        change = {"customerId": customer.gid, "tags": [tag], "occurredAt": _utc(self._now)}
-        for _ in range(2 if self._rng.random() < 0.15 else 1):
-            customer.tags ^= {tag}
-            yield self._deliver(f"customer.tags_{'added' if tag in customer.tags else 'removed'}", change)
+        else:
+            tag = self._rng.choice((*_TAGS, *sorted(customer.tags) * 4))
+            change = {"customerId": customer.gid, "tags": [tag], "occurredAt": _utc(self._now)}
+            for _ in range(2 if self._rng.random() < 0.15 else 1):
+                customer.tags ^= {tag}
+                yield self._deliver(f"customer.tags_{'added' if tag in customer.tags else 'removed'}", change)
 
     def _consent(self) -> Iterator[Delivery]:
         customer, channel = self._rng.choice(self._customers), self._rng.choice(tuple(_CONSENTS))
@@ -314,8 +309,8 @@ class _Life:
     def _event(self) -> Iterator[Delivery]:
         """The same kind of change through Next Gen Events: GraphQL's shape, headers without X."""
         customer = self._rng.choice(self._customers)
-        state = customer.consents.get("email", _NEVER)[0].upper()
-        email = {"emailAddress": customer.shown["email"], "marketingState": state}
+        state, _ = customer.consents.get("email", _NEVER)
+        email = {"emailAddress": customer.shown["email"], "marketingState": state.upper()}
         data: Body = {"id": customer.gid, "firstName": customer.person.first_name, "tags": sorted(customer.tags)}
         data |= {"updatedAt": _utc(self._now), "defaultEmailAddress": email if customer.shown["email"] else None}
         body: Body = {"topic": "Customer", "action": "update", "handle": "contact_sync", "data": {"customer": data}}
@@ -364,12 +359,7 @@ class _Life:
     def _purchase(self, email: str | None, phone: str | None, person: Person) -> Body:
         number, at = next(self._ids), self._local(self._now)
         body: Body = {"id": number, "admin_graphql_api_id": _gid("Order", number), "created_at": at, "updated_at": at}
-        body |= {
-            "email": email,
-            "phone": phone,
-            "buyer_accepts_marketing": False,
-            "line_items": [{"title": "Lamp oil"}],
-        }
+        body |= {"email": email, "phone": phone, "line_items": [{"title": "Lamp oil", "quantity": 2, "price": "8.00"}]}
         return body | {"billing_address": _address(person), "shipping_address": _address(person)}
 
     def _later(self) -> Body:

@@ -149,7 +149,7 @@ def test_killed_server_comes_back_with_what_it_acknowledged(postgres):
         # Its backend sits in a statement when the main process dies, and would keep the new one from starting.
         sleeper.pgconn.send_query(b"SELECT pg_sleep(60)")
         os.kill(postgres.pid, signal.SIGKILL)
-        assert until(lambda: not postgres.is_running(), timeout_s=5)
+        assert until(lambda: not postgres.is_running(), timeout_s=20)
 
         postgres.launch()
 
@@ -204,7 +204,7 @@ def test_killed_parent_leaves_no_server(data_dir):
         parent.kill()
 
     assert len(pids) == 2
-    assert until(lambda: not any(map(is_alive, pids)) and not postgres_processes(data_dir), timeout_s=10)
+    assert until(lambda: not any(map(is_alive, pids)) and not postgres_processes(data_dir), timeout_s=20)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's Postgres is another user")
@@ -260,7 +260,7 @@ def test_broker_wants_its_password_and_keeps_nothing(broker, data_dir):
 
 def test_killed_broker_comes_back_on_its_port(broker):
     os.kill(broker.pid, signal.SIGKILL)
-    assert until(lambda: not broker.is_running(), timeout_s=5)
+    assert until(lambda: not broker.is_running(), timeout_s=20)
 
     broker.launch()
 

@@ -1,6 +1,7 @@
 """`contactsync up`, with real servers and stand-ins for our own programs."""
 
 import http.client
+import io
 import json
 import os
 import re
@@ -17,10 +18,11 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+import structlog
 from cryptography.fernet import Fernet
 
 from worker.processes import free_port, is_alive, until
-from worker.supervisor import Program, StackError, Supervisor, our_programs, secret_key, stack
+from worker.supervisor import Program, StackError, Supervisor, Watched, our_programs, secret_key, stack
 
 ROOT = Path(__file__).parents[2]
 MARK = "CONTACTSYNC_TEST_STACK"  #: in the environment of all that a stack of these tests starts, servers excepted
@@ -150,7 +152,7 @@ def running():
     directory = Path(tempfile.mkdtemp(prefix="contactsync-test-"))
     with a_running_stack(directory):
         yield directory
-    assert until(lambda: not processes_of(directory), timeout_s=10)
+    assert until(lambda: not processes_of(directory), timeout_s=20)
     shutil.rmtree(directory)
 
 
@@ -196,9 +198,9 @@ def test_killed_program_is_restarted(running, word):
 
     os.kill(pid, signal.SIGKILL)
 
-    assert until(lambda: not is_alive(pid), timeout_s=5)
-    assert until(lambda: any(word in command for command in processes_of(running).values()), timeout_s=5)
-    assert until(lambda: status(stack(running)["url"]) == 200, timeout_s=5)
+    assert until(lambda: not is_alive(pid), timeout_s=20)
+    assert until(lambda: any(word in command for command in processes_of(running).values()), timeout_s=20)
+    assert until(lambda: status(stack(running)["url"]) == 200, timeout_s=20)
 
 
 def test_killed_postgres_comes_back_under_its_url(running):
@@ -206,7 +208,7 @@ def test_killed_postgres_comes_back_under_its_url(running):
 
     os.kill(pid, signal.SIGKILL)
 
-    assert until(lambda: not is_alive(pid), timeout_s=5)
+    assert until(lambda: not is_alive(pid), timeout_s=20)
     assert until(lambda: database_answers(url), timeout_s=20)
 
 
@@ -215,8 +217,8 @@ def test_killed_broker_comes_back_under_its_url(running):
 
     os.kill(pid, signal.SIGKILL)
 
-    assert until(lambda: not is_alive(pid), timeout_s=5)
-    assert until(lambda: broker_answers(url), timeout_s=10)
+    assert until(lambda: not is_alive(pid), timeout_s=20)
+    assert until(lambda: broker_answers(url), timeout_s=20)
 
 
 def test_clean_stop_leaves_nothing_and_the_directory_can_be_used_again(data_dir):
@@ -238,24 +240,24 @@ def test_clean_stop_leaves_nothing_and_the_directory_can_be_used_again(data_dir)
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's death signal is Linux's")
 def test_killed_supervisor_leaves_no_process(data_dir):
     with a_running_stack(data_dir, "stubs_with_celery") as process:
-        assert until(lambda: str(processes_of(data_dir)).count("celery_stub") == 3, timeout_s=10)  # main and pool
+        assert until(lambda: str(processes_of(data_dir)).count("celery_stub") == 3, timeout_s=20)  # main and pool
 
         process.kill()
         process.wait()
 
-        assert until(lambda: not processes_of(data_dir), timeout_s=10)
+        assert until(lambda: not processes_of(data_dir), timeout_s=20)
         assert stack(data_dir) is None
 
 
 def test_second_signal_hurries(data_dir):
     with a_running_stack(data_dir, "stubs_with_a_stubborn_one") as process:
-        assert until(lambda: (data_dir / "logs" / "worker.log").read_text() == "deaf\n", timeout_s=5)
+        assert until(lambda: (data_dir / "logs" / "worker.log").read_text() == "deaf\n", timeout_s=20)
         process.send_signal(signal.SIGTERM)
-        assert until(lambda: status_is_gone(data_dir), timeout_s=5)
+        assert until(lambda: status_is_gone(data_dir), timeout_s=20)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(5) == 0  # it waits twice as long for the stubborn one, unless hurried
+        assert process.wait(8) == 0  # unhurried, it gives the stubborn one 10 s
         assert not processes_of(data_dir)
 
 
@@ -280,10 +282,10 @@ def test_servers_of_the_environment_are_used_instead(data_dir):
     supervisor = Supervisor(data_dir, 0, programs=stubs, migrate=migrated.append, environ=elsewhere(data_dir))
 
     stop, thread, codes = run_in_thread(supervisor, on_ready=lambda _: ready.set())
-    assert ready.wait(10)
+    assert ready.wait(20)
     found = stack(data_dir)
     stop.set()
-    thread.join(10)
+    thread.join(20)
 
     assert codes == [0]
     assert migrated == ["postgresql://db.example/x"]
@@ -300,10 +302,10 @@ def test_without_a_broker_it_runs_and_says_so(data_dir, monkeypatch, capsys):
     supervisor = Supervisor(data_dir, 0, programs=stubs_with_celery, migrate=lambda _: None, environ=environ)
 
     stop, thread, codes = run_in_thread(supervisor, on_ready=lambda _: ready.set())
-    assert ready.wait(10)
+    assert ready.wait(20)
     found = stack(data_dir)
     stop.set()
-    thread.join(10)
+    thread.join(20)
 
     assert codes == [0]
     assert found["redis_url"] == ""
@@ -316,7 +318,7 @@ def test_taken_port_is_said_at_once(data_dir, capsys):
     taken = a_program("web", WEB, str(port))
     with subprocess.Popen(taken.command) as other:
         try:
-            assert until(lambda: status(f"http://127.0.0.1:{port}") == 200, timeout_s=10)
+            assert until(lambda: status(f"http://127.0.0.1:{port}") == 200, timeout_s=20)
             assert Supervisor(data_dir, port, programs=stubs, environ=elsewhere(data_dir)).run() == 1
         finally:
             other.kill()
@@ -346,6 +348,34 @@ def test_unreachable_database_is_an_error_with_a_reason(data_dir, capsys):
     errors = capsys.readouterr().err
     assert "cannot migrate the database" in errors
     assert "hidden" not in errors
+
+
+class Dead:
+    """A process that ends as soon as it is started."""
+
+    name, exit_code, launches = "dead", 1, 0
+
+    def is_running(self):
+        return self.launches > 6
+
+    def launch(self):
+        self.launches += 1
+        if self.launches == 1:
+            raise StackError("not even that")
+
+
+def test_pause_between_restarts_grows_and_health_ends_it():
+    process, pauses = Dead(), []
+    watched = Watched(process, launched_at=0)
+    logger = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
+
+    for now in range(0, 1000, 6):
+        watched.look(now, logger)
+        if watched.due_at is not None:
+            pauses.append(watched.due_at - now)
+
+    assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 5, 5])
+    assert watched.pause_s == 0
 
 
 def test_stack_of_a_dead_or_another_process_is_none(data_dir):

@@ -116,7 +116,7 @@ class Requests:
                 if started:  # too late for another answer: the server cuts the connection
                     raise
                 # Not raised further: the server would log the message, which may quote a row.
-                log.exception("request_failed", error=type(error).__name__)
+                log.exception("request_failed", exc_info=error)
                 await _answer(request_id, 500, "internal error")(scope, receive, answer)
 
 

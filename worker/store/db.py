@@ -46,7 +46,7 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
         connect_args={
             "connect_timeout": 3,
             "application_name": "contactsync",
-            "options": "-c timezone=UTC -c synchronous_commit=on -c idle_in_transaction_session_timeout=30s",
+            "options": "-c timezone=UTC -c synchronous_commit=on -c statement_timeout=30s -c lock_timeout=15s -c idle_in_transaction_session_timeout=30s",
         },
     )
     event.listen(engine_, "connect", _send_arrays_in_binary)

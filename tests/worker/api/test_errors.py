@@ -7,6 +7,7 @@ import pytest
 from fastapi import APIRouter
 from sqlalchemy import exc
 
+from worker import logs
 from worker.store import db
 
 router = APIRouter()
@@ -128,6 +129,8 @@ def test_a_body_that_is_not_sent_as_json_is_told_so(client):
 
 
 def test_a_bug_is_answered_without_details(broken_client, capsys):
+    logs.configure()  # again, because the stream of the test itself is another one
+
     answer = broken_client.get("/v1/broken")
 
     assert answer.status_code == 500
@@ -141,6 +144,7 @@ def test_a_bug_is_answered_without_details(broken_client, capsys):
     }
     log = capsys.readouterr().err
     assert '"request_failed"' in log
+    assert '"KeyError"' in log
     assert answer.headers["x-request-id"] in log
     assert "ujang" not in log
 

@@ -1,0 +1,158 @@
+"""``make bench``: one table of ratios from one run on this machine.
+
+    python -m bench [--quick] [--json]
+
+Absolute figures wander with the machine and whatever else it does; the ratios are what counts. Both sides run
+in turns (A B A B), on the same Postgres and the same broker, and the median of each is shown.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import ingest, sync
+from bench.ingest import Servers
+from bench.stack import Stack, stack
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much to do; the seconds are bounds, and whatever is done by then counts."""
+
+    rounds: int
+    synced: int
+    synced_alone: int
+    baseline: int
+    requests: int
+    empty_requests: int
+    seconds: float
+
+
+FULL = Size(
+    rounds=3, synced=12_000, synced_alone=6_000, baseline=500, requests=8_000, empty_requests=16_000, seconds=12
+)
+QUICK = Size(rounds=2, synced=4_000, synced_alone=2_000, baseline=200, requests=3_000, empty_requests=6_000, seconds=6)
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="less of everything, under 90 s")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
+    asked = parser.parse_args()
+    size = QUICK if asked.quick else FULL
+    said = Console(stderr=True)
+    began = time.perf_counter()
+    with stack() as running:
+        found = {"machine": _machine(), **_sync(running, size, said), **_ingest(running, size, said)}
+    found["seconds"] = round(time.perf_counter() - began, 1)
+    if asked.json:
+        print(json.dumps(found, indent=2))
+    else:
+        console = Console()
+        _show(console if console.is_terminal else Console(width=120), found)
+    return 0
+
+
+def _sync(running: Stack, size: Size, said: Console) -> dict[str, Any]:
+    ours, alone, theirs = [], [], []
+    for number in range(1, size.rounds + 1):
+        said.print(f"sync, round {number} of {size.rounds} …", highlight=False)
+        ours.append(sync.drained(running, size.synced, workers=2, seconds=size.seconds).per_s)
+        theirs.append(sync.baseline(running, size.baseline, workers=2, seconds=size.seconds).per_s)
+        alone.append(sync.drained(running, size.synced_alone, workers=1, seconds=size.seconds).per_s)
+    return {
+        "sync": _compared(ours, theirs) | {"unit": "events/s", "workers": 2},
+        "sync_one_worker": {"ours": round(median(alone), 1), "rounds": _rounded(alone), "unit": "events/s"},
+    }
+
+
+def _ingest(running: Stack, size: Size, said: Console) -> dict[str, Any]:
+    ours: list[dict[str, Any]] = []
+    empty: list[dict[str, Any]] = []
+    with ingest.servers(running) as servers:
+        for number in range(1, size.rounds + 1):
+            said.print(f"ingest, round {number} of {size.rounds} …", highlight=False)
+            ours.append(_measure(servers, "ours", size.requests, size))
+            empty.append(_measure(servers, "empty", size.empty_requests, size))
+    latency = {name: median(one["latency_ms"][name] for one in ours) for name in ("p50", "p95", "p99", "max")}
+    return {
+        "ingest": _compared([one["per_s"] for one in ours], [one["per_s"] for one in empty])
+        | {"unit": "requests/s", "connections": ingest.CONNECTIONS, "latency_ms": latency},
+        # A share of 1 would mean that the generator, not the server, was measured.
+        "load_generator_cpu": max(one["generator_cpu"] for one in empty),
+    }
+
+
+def _measure(servers: Servers, which: str, n: int, size: Size) -> dict[str, Any]:
+    return servers.measure(which, n, seconds=size.seconds)
+
+
+def _compared(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
+    return {
+        "ours": round(median(ours), 1),
+        "baseline": round(median(theirs), 1),
+        "ratio": round(median(ours) / median(theirs), 2),
+        "rounds": {"ours": _rounded(ours), "baseline": _rounded(theirs)},
+    }
+
+
+def _rounded(figures: Sequence[float]) -> list[float]:
+    return [round(figure, 1) for figure in figures]
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cpus": os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "celery": version("celery"),
+        "platform": platform.platform(terse=True),
+    }
+
+
+def _show(console: Console, found: dict[str, Any]) -> None:
+    synced, alone, taken = found["sync"], found["sync_one_worker"], found["ingest"]
+    table = Table("work", title="contactsync bench", title_justify="left")
+    for name in ("contactsync", "baseline", "ratio"):
+        table.add_column(name, justify="right")
+    table.add_row(
+        "sync customers/update, 2 worker processes\n[dim]baseline: a Celery task per event, ORM, 2 processes[/]",
+        f"{synced['ours']:,.0f} events/s",
+        f"{synced['baseline']:,.0f} events/s",
+        f"[bold]{synced['ratio']:.1f} x[/]",
+    )
+    table.add_row("sync, 1 worker process", f"{alone['ours']:,.0f} events/s", "", "")
+    table.add_row(
+        f"ingest, verified and committed, {taken['connections']} connections\n"
+        "[dim]baseline: an empty route of the same server[/]",
+        f"{taken['ours']:,.0f} requests/s",
+        f"{taken['baseline']:,.0f} requests/s",
+        f"[bold]{taken['ratio']:.2f}[/]",
+    )
+    latency = taken["latency_ms"]
+    table.add_row(
+        "ingest latency, p50 / p95 / p99", f"{latency['p50']} / {latency['p95']} / {latency['p99']} ms", "", ""
+    )
+    console.print(table)
+    machine = found["machine"]
+    console.print(
+        f"{machine['cpus']} CPUs, Python {machine['python']}, {machine['platform']}; load generator busy "
+        f"{found['load_generator_cpu']:.0%} of the empty run; {found['seconds']:.0f} s in all",
+        highlight=False,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

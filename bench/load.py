@@ -1,0 +1,136 @@
+"""The load generator, in a process of its own: the same requests as fast as the answers come.
+
+    python -m bench.load PORT CONNECTIONS SECONDS FILE
+
+FILE holds whole HTTP/1.1 requests, each after its length in four bytes. Every connection is kept alive and has
+one request under way. Prints one JSON object.
+"""
+
+import asyncio
+import json
+import struct
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import uvloop
+
+HOST = "127.0.0.1"
+_LENGTH = struct.Struct(">I")
+
+
+def request(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Write a POST request."""
+    lines = [f"POST {path} HTTP/1.1", f"Host: {HOST}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+def save(path: Path, requests: Iterable[bytes]) -> None:
+    """Write requests for the generator."""
+    with path.open("wb") as file:
+        for one in requests:
+            file.write(_LENGTH.pack(len(one)) + one)
+
+
+class Run:
+    """What is left to send, and what came back."""
+
+    def __init__(self, requests: Iterator[bytes], seconds: float) -> None:
+        self._requests = requests
+        self._end = time.perf_counter() + seconds
+        self.latencies: list[float] = []
+        self.answers: Counter[str] = Counter()
+
+    def take(self) -> bytes | None:
+        """Return the next request; None when all are sent or the time is up."""
+        return None if time.perf_counter() > self._end else next(self._requests, None)
+
+
+class Sender(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._answer = b""
+        self._sent_at = 0.0
+        self._transport: asyncio.WriteTransport
+        self.is_done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def send(self) -> None:
+        """Send the next request, if there is one."""
+        following = self._run.take()
+        if following is None:
+            if not self.is_done.done():
+                self.is_done.set_result(None)
+            self._transport.close()
+            return
+        self._sent_at = time.perf_counter()
+        self._transport.write(following)
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head = self._answer.find(b"\r\n\r\n")
+        if head < 0:
+            return
+        at = self._answer.find(b"content-length: ", 0, head)  # uvicorn writes it so
+        length = int(self._answer[at + 16 : self._answer.index(b"\r", at)])
+        if len(self._answer) < head + 4 + length:
+            return
+        self._run.latencies.append(time.perf_counter() - self._sent_at)
+        self._run.answers[self._answer[9:12].decode()] += 1
+        self._answer = b""
+        self.send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.is_done.done():
+            self.is_done.set_exception(exc or ConnectionResetError("the server closed the connection"))
+
+
+async def run(port: int, connections: int, seconds: float, requests: list[bytes]) -> dict[str, object]:
+    """Send everything, or as much as fits in the seconds; return what was measured."""
+    loop = asyncio.get_running_loop()
+    what = Run(iter(requests), seconds)
+    senders = [(await loop.create_connection(lambda: Sender(what), HOST, port))[1] for _ in range(connections)]
+    began, cpu = time.perf_counter(), time.process_time()
+    for sender in senders:
+        sender.send()
+    await asyncio.gather(*(sender.is_done for sender in senders))
+    elapsed = time.perf_counter() - began
+    latencies = sorted(what.latencies)
+
+    def percentile(share: float) -> float:
+        return round(latencies[min(len(latencies) - 1, int(len(latencies) * share))] * 1000, 2)
+
+    return {
+        "requests": len(latencies),
+        "seconds": round(elapsed, 3),
+        "per_s": round(len(latencies) / elapsed, 1),
+        "answers": dict(what.answers),
+        "latency_ms": {"p50": percentile(0.5), "p95": percentile(0.95), "p99": percentile(0.99), "max": percentile(1)},
+        "generator_cpu": round((time.process_time() - cpu) / elapsed, 2),
+    }
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    content = path.read_bytes()
+    at = 0
+    while at < len(content):
+        (length,) = _LENGTH.unpack_from(content, at)
+        at += _LENGTH.size
+        yield content[at : at + length]
+        at += length
+
+
+def main() -> None:
+    port, connections, seconds, file = sys.argv[1:]
+    print(json.dumps(uvloop.run(run(int(port), int(connections), float(seconds), list(_read(Path(file)))))))
+
+
+if __name__ == "__main__":
+    main()

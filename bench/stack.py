@@ -1,0 +1,130 @@
+"""A Postgres, a broker and processes of ours for one run, in a directory that goes away with it."""
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from subprocess import Popen
+from uuid import UUID
+
+import redis
+from sqlalchemy import Engine, text
+
+from bench.events import DOMAIN, SECRET
+from worker import logs
+from worker import settings as worker_settings
+from worker.embedded import EmbeddedBroker, EmbeddedPostgres
+from worker.ingest import Source, source_of
+from worker.processes import Reaper, end, log_tail, spawn
+from worker.store import connections, db, organizations
+from worker.store.migrate import upgrade
+from worker.supervisor import our_programs, secret_key
+
+ROOT = Path(__file__).resolve().parents[1]
+_FILLED = (
+    "envelopes, ready, outcomes, parked, contacts, records, claims, decisions, consents, suppressions, changes, "
+    "envelope_records"
+)
+
+
+class Stack:
+    """Servers that are up, a connection to receive for, and the means to start what works on them."""
+
+    def __init__(self, directory: Path, database_url: str, broker_url: str, reaper: Reaper) -> None:
+        self.directory = directory
+        self.broker_url = broker_url
+        #: the baseline's messages are in a database of their own
+        self.baseline_broker_url = broker_url.removesuffix("/0") + "/1"
+        os.environ.update(
+            DATABASE_URL=database_url,
+            REDIS_URL=broker_url,
+            BASELINE_BROKER_URL=self.baseline_broker_url,
+            CONTACTSYNC_SECRET_KEYS=secret_key(directory),
+            PROMETHEUS_MULTIPROC_DIR=str(directory / "metrics"),
+        )
+        (directory / "metrics").mkdir()
+        worker_settings.reload()
+        logs.configure()
+        self._reaper = reaper
+        upgrade(database_url)
+        self.engine: Engine = db.engine()
+        with self.engine.begin() as conn:
+            organization_id = organizations.ensure(conn, "default")
+            id_ = connections.insert(
+                conn,
+                organization_id,
+                connector="shopify",
+                source="shopify",
+                options={"shop_domain": DOMAIN},
+                region="ID",
+                priority=100,
+                webhook_secrets=[SECRET],
+                access_token=None,
+            )
+            row = connections.by_id(conn, id_)
+        source = None if row is None else source_of(row)
+        assert source is not None
+        self.source: Source = source
+
+    @property
+    def connection_id(self) -> UUID:
+        """Our one connection."""
+        return self.source.id
+
+    def empty(self) -> None:
+        """Forget everything but the connection, and every message."""
+        with self.engine.begin() as conn:
+            conn.execute(text(f"TRUNCATE {_FILLED}"))
+        for url in (self.broker_url, self.baseline_broker_url):
+            with redis.Redis.from_url(url) as broker:
+                broker.flushdb()
+
+    def program(self, name: str, *, port: int = 0, workers: int = 2) -> tuple[str, ...]:
+        """Return the command of ``web`` or ``worker``, as the supervisor starts it."""
+        programs = our_programs(self.directory, port, workers)
+        return next(program.command for program in programs if program.name == name)
+
+    @contextmanager
+    def running(self, name: str, command: Sequence[str]) -> Iterator[Popen[bytes]]:
+        """Run a command of ours; at the end it and all its children are gone."""
+        process = spawn(command, log=self.directory / "logs" / f"{name}.log", env=os.environ, cwd=ROOT)
+        self._reaper.watch(process.pid)
+        try:
+            yield process
+        finally:
+            end(process, (signal.SIGTERM, 10), (signal.SIGKILL, 5))
+            self._reaper.forget(process.pid)
+
+    def check(self, process: Popen[bytes], name: str) -> None:
+        """Stop the run if a process of ours has ended."""
+        if process.poll() is not None:
+            raise SystemExit(f"{name} ended: {log_tail(self.directory / 'logs' / f'{name}.log')}")
+
+
+@contextmanager
+def stack() -> Iterator[Stack]:
+    """Start the servers, and end them."""
+    with ExitStack() as at_end:
+        directory = Path(at_end.enter_context(tempfile.TemporaryDirectory(prefix="contactsync-bench-")))
+        reaper = Reaper()
+        at_end.callback(reaper.close)
+        postgres, broker = EmbeddedPostgres(directory), EmbeddedBroker(directory)
+        at_end.callback(postgres.stop)
+        at_end.callback(broker.stop)
+        running = Stack(directory, postgres.start(), broker.start(), reaper)
+        at_end.callback(running.engine.dispose)
+        yield running
+
+
+def until(condition: object, *, seconds: float, every_s: float = 0.005) -> bool:
+    """Wait until a condition holds; False if it still does not after so many seconds."""
+    deadline = time.perf_counter() + seconds
+    assert callable(condition)
+    while not condition():
+        if time.perf_counter() > deadline:
+            return False
+        time.sleep(every_s)
+    return True

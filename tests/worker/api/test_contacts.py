@@ -1,0 +1,421 @@
+"""The Contacts API: the published examples, byte for byte where they are exact, and what they leave open."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from connectors.contract import ConsentStated, ProfileSeen, ProfilesMerged, SuppressionStated, TagsAdded
+from tests.worker.api.conftest import EMAIL, PHONE, T0, a_profile
+
+EXAMPLE = {
+    "phone_number": "+6281234567890",
+    "name": "Ujang",
+    "email": "ujang@example.com",
+    "external_source": "shopify",
+    "external_id": "cust_123",
+}
+
+
+def resolve(client, *identifiers, path="resolve"):
+    asked = [dict(zip(("type", "value", "source"), one, strict=False)) for one in identifiers]
+    return client.post(f"/v1/contacts/{path}", json={"identifiers": asked})
+
+
+def is_time(text):
+    return re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text) is not None
+
+
+def external_ids(answer):
+    return [contact["external_id"] for contact in answer.json()["data"]]
+
+
+class TestOneContact:
+    def test_answers_the_published_example_and_more(self, client, ujang):
+        answer = client.get(f"/v1/contacts/{ujang['id']}")
+
+        contact = answer.json()["data"]
+        assert answer.status_code == 200
+        assert list(contact)[:6] == ["id", *EXAMPLE]
+        assert EXAMPLE.items() <= contact.items()
+        assert (contact["custom_fields"], contact["tags"]) == ({"tier": "premium"}, [])
+        assert is_time(contact["created_at"])
+        assert is_time(contact["updated_at"])
+
+    def test_an_id_merged_away_answers_the_survivor(self, client, say):
+        say("shop", a_profile("1"), a_profile("2", created=1))
+        ids = {contact["external_id"]: contact["id"] for contact in client.get("/v1/contacts").json()["data"]}
+
+        say("shop", ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=T0))
+
+        assert client.get(f"/v1/contacts/{ids['2']}").json()["data"]["id"] == ids["1"]
+
+    @pytest.mark.parametrize("id_", ["cnt_123", f"cnt_{'0' * 32}", f"env_{'0' * 32}", "%00", "resolve", "caf%C3%A9"])
+    def test_an_unknown_id_is_not_found(self, client, id_):
+        for path in ("", "/identities", "/tags", "/consents", "/suppressions"):
+            answer = client.get(f"/v1/contacts/{id_}{path}")
+            assert answer.status_code == 404
+            assert answer.json()["error"] == "contact not found"
+            assert answer.json()["code"] == "not_found"
+
+
+class TestByPhone:
+    @pytest.mark.parametrize("number", ["+6281234567890", "%2B6281234567890", "6281234567890", "+62 812-3456-7890"])
+    def test_finds_the_contact_however_it_is_written(self, client, ujang, number):
+        assert client.get(f"/v1/contacts/phone/{number}").json()["data"] == ujang
+
+    def test_an_unknown_number_is_not_found(self, client, ujang):
+        answer = client.get("/v1/contacts/phone/+6281234567891")
+
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+    @pytest.mark.parametrize("number", ["hello", "081234567890", "12", "+", "%00"])
+    def test_what_is_no_number_is_refused(self, client, number):
+        answer = client.get(f"/v1/contacts/phone/{number}")
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
+        assert answer.json()["details"][0]["field"] == "phone"
+
+
+class TestList:
+    def test_goes_through_all_pages_newest_first(self, client, say):
+        for n in range(5):
+            say("shop", a_profile(str(n)))
+        first = client.get("/v1/contacts?limit=2")
+        assert external_ids(first) == ["4", "3"]
+
+        second = client.get(f"/v1/contacts?limit=2&cursor={first.json()['meta']['next_cursor']}")
+        last = client.get(f"/v1/contacts?limit=2&cursor={second.json()['meta']['next_cursor']}")
+
+        assert external_ids(second) == ["2", "1"]
+        assert external_ids(last) == ["0"]
+        assert last.json()["meta"] == {"next_cursor": None}
+
+    def test_a_full_last_page_says_that_it_is_the_last(self, client, say):
+        say("shop", a_profile("1"), a_profile("2"))
+
+        assert client.get("/v1/contacts?limit=2").json()["meta"]["next_cursor"] is None
+
+    def test_shows_fifty_unless_told(self, client, say):
+        say("shop", *(a_profile(str(n)) for n in range(51)))
+
+        assert len(client.get("/v1/contacts").json()["data"]) == 50
+        assert len(client.get("/v1/contacts?limit=100").json()["data"]) == 51
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("phone_number=%2B6281234567890", ["cust_123"]),
+            ("phone_number=+6281234567890", ["cust_123"]),  # an unescaped plus arrives as a space
+            ("phone_number=6281234567890", ["cust_123"]),
+            ("phone_number=%2B6281234567891", []),
+            ("email=UJANG@example.com", ["cust_123"]),
+            ("external_source=shopify&external_id=cust_123", ["cust_123"]),
+            ("external_source=shop&external_id=cust_123", []),
+            ("email=ujang@example.com&phone_number=6281234567890", ["cust_123"]),
+            ("email=budi@example.com&phone_number=6281234567890", []),
+            ("email=budi@example.com", ["2"]),
+        ],
+    )
+    def test_filters(self, client, ujang, say, query, found):
+        say("shop", a_profile("2", email="budi@example.com"))
+
+        assert external_ids(client.get(f"/v1/contacts?{query}")) == found
+
+    def test_a_filter_finds_everybody_who_claims_the_value(self, client, say):
+        say("shop", *(a_profile(str(n), phone=PHONE) for n in range(3)))
+
+        first = client.get(f"/v1/contacts?phone_number={PHONE[1:]}&limit=2")
+        cursor = first.json()["meta"]["next_cursor"]
+        second = client.get(f"/v1/contacts?phone_number={PHONE[1:]}&limit=2&cursor={cursor}")
+
+        assert sorted(external_ids(first) + external_ids(second)) == ["0", "1", "2"]
+
+    def test_a_contact_is_found_under_each_of_its_customers(self, client, say):
+        say("shop", a_profile("1", email=EMAIL))
+        say("till", a_profile("9", email=EMAIL, created=1))
+
+        assert external_ids(client.get("/v1/contacts?external_source=till&external_id=9")) == ["1"]
+
+    @pytest.mark.parametrize(
+        ("query", "field"),
+        [
+            ("limit=0", "limit"),
+            ("limit=101", "limit"),
+            ("limit=many", "limit"),
+            ("cursor=cursor_abc", "cursor"),
+            ("cursor=caf%C3%A9", "cursor"),
+            ("phone_number=hello", "phone_number"),
+            ("phone_number=", "phone_number"),
+            ("email=hello", "email"),
+            ("external_source=a%00&external_id=1", "external_source"),
+            ("external_id=cust_123", "query"),
+            ("serach=ujang", "serach"),
+        ],
+    )
+    def test_a_query_that_means_nothing_is_refused(self, client, query, field):
+        answer = client.get(f"/v1/contacts?{query}")
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
+        assert [detail["field"] for detail in answer.json()["details"]] == [field]
+
+
+class TestResolve:
+    @pytest.mark.parametrize("path", ["resolve", "lookup"])
+    @pytest.mark.parametrize(
+        "identifier",
+        [
+            ("phone", "+6281234567890"),
+            ("phone", "6281234567890"),
+            ("whatsapp", "6281234567890"),
+            ("whatsapp", "+6281234567890"),
+            ("wa_id", "6281234567890"),
+            ("email", " Ujang@EXAMPLE.com "),
+            ("external_id", "cust_123", "shopify"),
+        ],
+    )
+    def test_finds_the_contact_by_each_identifier(self, client, ujang, identifier, path):
+        answer = resolve(client, identifier, path=path)
+
+        assert answer.status_code == 200
+        assert answer.json() == {"data": ujang}
+        assert list(answer.json()["data"])[:4] == ["id", "phone_number", "name", "email"]
+
+    def test_finds_the_contact_by_its_id_and_by_one_merged_away(self, client, say):
+        say("shop", a_profile("1"), a_profile("2", created=1))
+        ids = {contact["external_id"]: contact["id"] for contact in client.get("/v1/contacts").json()["data"]}
+        say("shop", ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=T0))
+
+        answer = resolve(client, ("contact_id", ids["1"]), ("contact_id", ids["2"]))
+
+        assert answer.json()["data"]["id"] == ids["1"]
+
+    @pytest.mark.parametrize("kind", ["whatsapp_bsuid", "telegram", "messenger", "instagram", "line", "viber"])
+    def test_finds_the_contact_by_a_messengers_id(self, client, say, kind):
+        say("chat", a_profile("1", other=[(kind, "ID.4711aB")]))
+
+        assert resolve(client, (kind, "ID.4711aB")).status_code == 200
+        assert resolve(client, (kind, "id.4711ab")).status_code == 404
+
+    @pytest.mark.parametrize("kind", ["whatsapp", "wa_id"])
+    def test_whatsapp_may_name_a_person_without_a_number(self, client, say, kind):
+        say("chat", a_profile("1", other=[("whatsapp_bsuid", "US.13491208655302741918")]))
+
+        assert resolve(client, (kind, "US.13491208655302741918")).status_code == 200
+
+    def test_brazils_ninth_digit_makes_no_difference(self, client, say):
+        say("shop", a_profile("1", phone="+5511987654320"))
+
+        assert resolve(client, ("wa_id", "551187654320")).status_code == 200
+
+    def test_unknown_identifiers_are_ignored(self, client, ujang):
+        answer = resolve(
+            client,
+            ("email", "nobody@example.com"),
+            ("phone", "no number"),
+            ("contact_id", "cnt_123"),
+            ("external_id", "cust_123", "woocommerce"),
+            ("email", EMAIL),
+        )
+
+        assert answer.json() == {"data": ujang}
+
+    def test_none_known_is_not_found(self, client, ujang):
+        answer = resolve(client, ("email", "nobody@example.com"), ("external_id", "cust_123", "woocommerce"))
+
+        assert answer.status_code == 404
+        assert {"error": "contact not found", "code": "not_found"}.items() <= answer.json().items()
+        assert "details" not in answer.json()
+
+    def test_a_value_that_nobody_can_have_is_pointed_out(self, client, ujang):
+        answer = resolve(client, ("phone", "081234567890"), ("email", "nobody@example.com"))
+
+        assert answer.status_code == 404
+        assert [detail["field"] for detail in answer.json()["details"]] == ["identifiers[0].value"]
+
+    def test_two_contacts_are_a_conflict_that_names_both(self, client, ujang, say):
+        say("shop", a_profile("2", email="budi@example.com"))
+        (budi,) = client.get("/v1/contacts?email=budi@example.com").json()["data"]
+
+        answer = resolve(
+            client, ("email", "budi@example.com"), ("email", "nobody@example.com"), ("phone", PHONE), ("email", EMAIL)
+        )
+
+        assert answer.status_code == 409
+        exact = {"error": "contact identifiers resolve to different contacts", "code": "conflict"}
+        assert exact.items() <= answer.json().items()
+        assert [(d["field"], d["type"], d["contact_id"]) for d in answer.json()["details"]] == [
+            ("identifiers[0]", "email", budi["id"]),
+            ("identifiers[2]", "phone", ujang["id"]),
+            ("identifiers[3]", "email", ujang["id"]),
+        ]
+
+    def test_a_contested_identifier_leads_to_the_strongest_claim(self, client, say):
+        say("shop", a_profile("2", phone=PHONE, created=1), a_profile("1", phone=PHONE))
+
+        assert resolve(client, ("phone", PHONE)).json()["data"]["external_id"] == "1"
+
+    def test_a_placeholder_leads_to_nobody(self, client, say):
+        say("shop", a_profile("1", email="noreply@example.com"))
+
+        assert resolve(client, ("email", "noreply@example.com")).status_code == 404
+
+
+class TestLists:
+    def test_identities(self, client, ujang):
+        body = client.get(f"/v1/contacts/{ujang['id']}/identities").json()
+
+        assert body["meta"] == {"next_cursor": None}
+        assert [(row["type"], row["value"], row["source"], row["is_primary"]) for row in body["data"]] == [
+            ("email", EMAIL, None, True),
+            ("external_id", "cust_123", "shopify", True),
+            ("phone", PHONE, None, True),
+        ]
+        email = body["data"][0]
+        assert " ".join(email) == (
+            "id type value source channel_id is_primary verified contested first_seen_at last_seen_at created_at"
+        )
+        assert (email["verified"], email["contested"]) == (False, False)
+        assert email["first_seen_at"] == email["last_seen_at"] == "2026-10-01T00:00:00Z"
+        assert is_time(email["created_at"])
+        assert len({row["id"] for row in body["data"]}) == 3
+
+    def test_tags_tell_where_they_come_from(self, client, ujang, say):
+        envelope_id = say("shopify", TagsAdded(external_id="cust_123", tags=("VIP", "early"), occurred_at=T0))
+
+        rows = client.get(f"/v1/contacts/{ujang['id']}/tags").json()["data"]
+
+        assert [row.pop("id")[:4] for row in rows] == ["tag_", "tag_"]
+        assert [row.pop("name") for row in rows] == ["early", "VIP"]
+        assert rows == 2 * [
+            {
+                "color": None,
+                "assigned_at": "2026-10-01T00:00:00Z",
+                "assigned_by": None,
+                "source": "shopify",
+                "external_id": "cust_123",
+                "envelope_id": envelope_id,
+            }
+        ]
+
+    def test_a_tag_has_one_id_in_an_organization(self, client, say):
+        say("shop", TagsAdded(external_id="1", tags=("VIP",), occurred_at=T0))
+        say("shop", TagsAdded(external_id="2", tags=("vip",), occurred_at=T0))
+
+        contacts = client.get("/v1/contacts").json()["data"]
+        rows = [client.get(f"/v1/contacts/{contact['id']}/tags").json()["data"] for contact in contacts]
+
+        assert rows[0][0]["id"] == rows[1][0]["id"]
+
+    def test_consents(self, client, ujang, say):
+        opted_in = ConsentStated(
+            external_id="cust_123",
+            channel="email",
+            status="opted_in",
+            address=EMAIL,
+            occurred_at=T0,
+            method="double_opt_in",
+            evidence={"ip": "192.0.2.1"},
+        )
+        say("shopify", opted_in)
+        envelope_id = say(
+            "mailer",
+            ConsentStated(
+                external_id=None,
+                channel="email",
+                status="opted_out",
+                address=EMAIL,
+                occurred_at=T0 + timedelta(microseconds=1500),
+            ),
+        )
+
+        (row,) = client.get(f"/v1/contacts/{ujang['id']}/consents").json()["data"]
+
+        assert " ".join(row).startswith(
+            "id contact_id channel purpose status source method occurred_at evidence legal_basis expires_at "
+            "created_at updated_at"
+        )
+        assert row["id"].startswith("cst_")
+        assert row["contact_id"] == ujang["id"]
+        assert (row["channel"], row["purpose"], row["status"]) == ("email", "marketing", "opted_out")
+        assert (row["source"], row["method"], row["evidence"]) == ("mailer", None, {})
+        assert row["occurred_at"] == "2026-10-01T00:00:00.001500Z"
+        assert row["created_at"] < row["updated_at"]
+        assert (row["address"], row["envelope_id"]) == (EMAIL, envelope_id)
+
+    def test_a_consent_keeps_its_id(self, client, ujang, say):
+        seen = []
+        for minute, status in enumerate(("opted_in", "opted_out")):
+            at = T0 + timedelta(minutes=minute)
+            say(
+                "shopify",
+                ConsentStated(external_id="cust_123", channel="sms", status=status, address=PHONE, occurred_at=at),
+            )
+            seen += client.get(f"/v1/contacts/{ujang['id']}/consents").json()["data"]
+
+        assert [row["status"] for row in seen] == ["opted_in", "opted_out"]
+        assert seen[0]["id"] == seen[1]["id"]
+
+    def test_suppressions_show_what_stands_unless_asked_for_all(self, client, ujang, say):
+        for reason, lifted, expires in [
+            ("hard_bounce", False, None),
+            ("spam_complaint", False, None),
+            ("spam_complaint", True, None),
+            ("soft_bounce", False, T0),
+        ]:
+            at = T0 + timedelta(minutes=lifted)
+            say(
+                "mailer",
+                SuppressionStated(
+                    external_id=None,
+                    channel="email",
+                    address=EMAIL,
+                    reason=reason,
+                    occurred_at=at,
+                    lifted=lifted,
+                    expires_at=expires,
+                ),
+            )
+        path = f"/v1/contacts/{ujang['id']}/suppressions"
+
+        (row,) = client.get(path).json()["data"]
+        rows = client.get(f"{path}?include=lifted").json()["data"]
+
+        assert (row["reason"], row["scope"], row["address"], row["active"]) == ("hard_bounce", "all", EMAIL, True)
+        assert (row["first_seen_at"], row["lifted_at"], row["event_count"]) == ("2026-10-01T00:00:00Z", None, 1)
+        assert {one["reason"]: (one["active"], one["lifted_at"], one["expires_at"]) for one in rows} == {
+            "hard_bounce": (True, None, None),
+            "soft_bounce": (False, None, "2026-10-01T00:00:00Z"),
+            "spam_complaint": (False, "2026-10-01T00:01:00Z", None),
+        }
+
+    def test_an_unknown_include_is_refused(self, client, ujang):
+        answer = client.get(f"/v1/contacts/{ujang['id']}/suppressions?include=everything")
+
+        assert answer.status_code == 422
+        assert answer.json()["details"][0]["field"] == "include"
+
+    def test_a_contact_of_whom_little_is_known_has_empty_lists(self, client, say):
+        say("shop", ProfileSeen(external_id=None, occurred_at=T0, identifiers=a_profile(email=EMAIL).identifiers))
+        (contact,) = client.get("/v1/contacts").json()["data"]
+
+        for path in ("tags", "consents", "suppressions"):
+            assert client.get(f"/v1/contacts/{contact['id']}/{path}").json() == {
+                "data": [],
+                "meta": {"next_cursor": None},
+            }
+
+
+def test_the_published_document_names_every_field_of_an_error(client):
+    document = client.get("/openapi.json").json()
+
+    assert list(document["components"]["schemas"]["Problem"]["properties"]) == [
+        "title",
+        "status",
+        "detail",
+        "error",
+        "code",
+        "request_id",
+        "details",
+    ]
+    assert "HTTPValidationError" not in document["components"]["schemas"]
