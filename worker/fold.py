@@ -90,6 +90,7 @@ class Record:
     snapshot: tuple[Stamp, dict[str, str]] | None = None
     seen: Stamp | None = None
     removed: Stamp | None = None
+    _claims: dict[tuple[str, str], Claim] | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_live(self) -> bool:
@@ -129,15 +130,16 @@ class Record:
         return None if register is None else register[1]
 
     def claims(self) -> dict[tuple[str, str], Claim]:
-        """The identifiers this record claims, by (type, key)."""
-        found: dict[tuple[str, str], Claim] = {}
-        for name, (_, value) in sorted(self.effective().items()):
-            if name.startswith(IDENTIFIER) and value is not None:
-                claim = Claim(*value)
-                known = found.get((claim.type, claim.key))
-                if known is None or claim.is_verified > known.is_verified:
-                    found[claim.type, claim.key] = claim
-        return found
+        """The identifiers this record claims, by (type, key); worked out once until something changes."""
+        if self._claims is None:
+            self._claims = {}
+            for name, (_, value) in self.effective().items():
+                if value is not None and name.startswith(IDENTIFIER):
+                    claim = Claim(*value)
+                    known = self._claims.get((claim.type, claim.key))
+                    if known is None or claim.is_verified > known.is_verified:
+                        self._claims[claim.type, claim.key] = claim
+        return self._claims
 
 
 def fold(record: Record, statements: Iterable[Statement]) -> bool:
@@ -158,6 +160,8 @@ def fold(record: Record, statements: Iterable[Statement]) -> bool:
                 if record.removed is None or statement.stamp > record.removed:
                     record.removed = statement.stamp
                     changed = True
+    if changed:
+        record._claims = None  # noqa: SLF001 - folding is the one way a record changes
     return changed
 
 
@@ -167,6 +171,7 @@ def withdraw(record: Record, envelope_id: str) -> None:
     def of_others(stamp: Stamp | None) -> bool:
         return stamp is not None and stamp.envelope_id != envelope_id
 
+    record._claims = None  # noqa: SLF001 - as in fold
     record.registers = {name: kept for name, kept in record.registers.items() if of_others(kept[0])}
     record.tags = {key: kept for key, kept in record.tags.items() if of_others(kept[0])}
     record.snapshot = record.snapshot if record.snapshot and of_others(record.snapshot[0]) else None

@@ -14,6 +14,15 @@ from sqlalchemy.sql.elements import TextClause
 
 _engines: dict[int, Engine] = {}
 
+#: no statement of ours takes seconds; one that does waits for something that will not come
+_SESSION = {
+    "timezone": "UTC",
+    "synchronous_commit": "on",
+    "statement_timeout": "30s",
+    "lock_timeout": "15s",
+    "idle_in_transaction_session_timeout": "30s",
+}
+
 
 def engine(url: str | None = None) -> Engine:
     """Return this process's engine, made on first use.
@@ -46,7 +55,7 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
         connect_args={
             "connect_timeout": 3,
             "application_name": "contactsync",
-            "options": "-c timezone=UTC -c synchronous_commit=on -c statement_timeout=30s -c lock_timeout=15s -c idle_in_transaction_session_timeout=30s",
+            "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
         },
     )
     event.listen(engine_, "connect", _send_arrays_in_binary)
