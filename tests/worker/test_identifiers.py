@@ -1,0 +1,74 @@
+"""Identifiers: one normal form for every source."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker import identifiers
+
+
+@pytest.mark.parametrize(
+    ("given_", "region", "key"),
+    [
+        ("+62 812-7350-9142", None, "+6281273509142"),
+        ("081273509142", "ID", "+6281273509142"),
+        ("6281273509142", "ID", "+6281273509142"),
+        ("00 62 812 7350 9142", None, "+6281273509142"),
+        ("+1 (613) 555-0142", None, "+16135550142"),
+        ("+554188887777", None, "+5541988887777"),  # Brazil's ninth digit
+        ("+5541988887777", None, "+5541988887777"),
+        ("+5215512345678", None, "+525512345678"),  # Mexico's 1
+        ("+5491158749895", None, "+541158749895"),  # Argentina's 9
+        ("+541158749895", None, "+541158749895"),
+    ],
+)
+def test_a_number_has_one_key(given_, region, key):
+    assert identifiers.phone(given_, region).key == key
+
+
+def test_a_number_is_shown_as_the_source_wrote_it():
+    assert identifiers.phone("+54 9 11 5874-9895", None).value == "+5491158749895"
+    assert identifiers.phone("+5215512345678", None).value == "+5215512345678"
+
+
+@pytest.mark.parametrize(
+    ("given_", "region"),
+    [
+        ("555-625-1199", "US"),
+        ("00000000", "ID"),
+        ("081273509142", None),
+        ("555-555-SHIP", "US"),
+        ("", "ID"),
+        ("+", None),
+    ],
+)
+def test_what_is_no_number_is_none(given_, region):
+    assert identifiers.phone(given_, region) is None
+
+
+def test_an_email_is_compared_in_lower_case_and_shown_as_written():
+    assert identifiers.email(" Ayu.Le stari@Example.COM") == ("ayu.lestari@example.com", "Ayu.Lestari@example.com")
+    assert identifiers.email("no at sign") is None
+    assert identifiers.email("foo@bar") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "nobody"),
+    [
+        ("email", "noreply@example.com", True),
+        ("email", "ayu@example.com", False),
+        ("phone", "+10000000000", True),
+        ("phone", "+6281234567", True),
+        ("phone", "+6281273509142", False),
+    ],
+)
+def test_placeholders_identify_nobody(kind, key, nobody):
+    assert identifiers.identifies_nobody(kind, key) is nobody
+
+
+@given(st.text(max_size=40), st.sampled_from([None, "ID", "US"]))
+def test_no_text_breaks_it_and_a_key_reads_as_itself(value, region):
+    for read in (identifiers.email, lambda v: identifiers.phone(v, region)):
+        found = read(value)
+        if found is not None:
+            assert read(found.key).key == found.key
