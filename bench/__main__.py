@@ -67,11 +67,15 @@ def main() -> int:
 
 def _sync(running: Stack, size: Size, said: Console) -> dict[str, Any]:
     ours, alone, theirs = [], [], []
-    for number in range(1, size.rounds + 1):
-        said.print(f"sync, round {number} of {size.rounds} …", highlight=False)
-        ours.append(sync.drained(running, size.synced, workers=2, seconds=size.seconds).per_s)
-        theirs.append(sync.baseline(running, size.baseline, workers=2, seconds=size.seconds).per_s)
-        alone.append(sync.drained(running, size.synced_alone, workers=1, seconds=size.seconds).per_s)
+    with sync.workers(running, 2) as two:
+        for number in range(1, size.rounds + 1):
+            said.print(f"sync, round {number} of {size.rounds} …", highlight=False)
+            ours.append(two.drain(size.synced, seconds=size.seconds).per_s)
+            theirs.append(sync.baseline(running, size.baseline, workers=2, seconds=size.seconds).per_s)
+    with sync.workers(running, 1) as one:
+        for number in range(1, size.rounds + 1):
+            said.print(f"sync with one process, round {number} of {size.rounds} …", highlight=False)
+            alone.append(one.drain(size.synced_alone, seconds=size.seconds).per_s)
     return {
         "sync": _compared(ours, theirs) | {"unit": "events/s", "workers": 2},
         "sync_one_worker": {"ours": round(median(alone), 1), "rounds": _rounded(alone), "unit": "events/s"},

@@ -4,7 +4,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from subprocess import Popen
@@ -119,10 +119,9 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
-def until(condition: object, *, seconds: float, every_s: float = 0.005) -> bool:
+def until(condition: Callable[[], bool], *, seconds: float, every_s: float = 0.005) -> bool:
     """Wait until a condition holds; False if it still does not after so many seconds."""
     deadline = time.perf_counter() + seconds
-    assert callable(condition)
     while not condition():
         if time.perf_counter() > deadline:
             return False

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,21 +17,19 @@ from connectors.shopify.simulator import signed
 from worker.ingest import accept
 from worker.nudge import publish_once
 from worker.store import envelopes
-from worker.store.envelopes import Incoming
 
 #: events that go through before the clock starts: imports, caches, connections
 _WARM_UP = 1000
 _BASELINE_WARM_UP = 40
 _FAR_AWAY = 5_000_000  #: numbers of the people of the warm-up
 _START_S = 30.0
-_FILL = 200
+_AT_ONCE = 200  #: envelopes in one insert
 
 _IS_CLAIMED = text("""
     SELECT coalesce((SELECT lease_token IS NOT NULL FROM ready WHERE lane = :lane
                       ORDER BY lane, next_run_at, envelope_id LIMIT 1), true)
 """)
 _IS_EMPTY = text("SELECT NOT EXISTS (SELECT 1 FROM ready WHERE lane = :lane)")
-_LEFT = text("SELECT count(*) FROM ready WHERE lane = :lane")
 
 
 @dataclass(frozen=True)
@@ -46,40 +45,61 @@ class Measured:
         return self.events / self.seconds
 
 
-def drained(stack: Stack, n: int, *, workers: int, seconds: float) -> Measured:
-    """Let the real worker drain ``n`` envelopes; from the first claim until the queue is empty, or the time is up."""
-    stack.empty()
-    lane = stack.source.id.int % envelopes.LANES
+class Workers:
+    """The real worker, started as the supervisor does, warmed up and idle between measurements."""
 
-    def see(statement: TextClause) -> Callable[[], bool]:
-        def look() -> bool:
-            with stack.engine.connect() as conn:
-                return bool(conn.execute(statement, {"lane": lane}).scalar_one())
+    def __init__(self, stack: Stack, processes: int) -> None:
+        self._stack = stack
+        self._processes = processes
+        self._lane = stack.connection_id.int % envelopes.LANES
+        stack.empty()
+        self._fill(_WARM_UP, start=_FAR_AWAY)
+        self._nudge()
+        if not until(lambda: self._sees(_IS_EMPTY), seconds=_START_S):
+            raise SystemExit(f"the worker did not drain {_WARM_UP} envelopes in {_START_S:.0f} s")
 
-        return look
-
-    command = stack.program("worker", workers=workers)
-    with stack.running("worker", command) as process:
-        _keep(stack, _incoming(stack, _WARM_UP, start=_FAR_AWAY))
-        for _ in range(workers):
-            publish_once(lane)
-        until(see(_IS_EMPTY), seconds=_START_S)
-        stack.check(process, "worker")
-        incoming = _incoming(stack, n)
-        _keep(stack, incoming)
-        for _ in range(workers):
-            publish_once(lane)
-        if not until(see(_IS_CLAIMED), seconds=_START_S, every_s=0.001):
+    def drain(self, n: int, *, seconds: float) -> Measured:
+        """Have ``n`` envelopes drained: from the first claim until the queue is empty, or the time is up."""
+        self._stack.empty()
+        self._fill(n)
+        self._nudge()
+        if not until(lambda: self._sees(_IS_CLAIMED), seconds=_START_S, every_s=0.001):
             raise SystemExit("the worker takes nothing")
         began = time.perf_counter()
-        until(see(_IS_EMPTY), seconds=seconds)
+        until(lambda: self._sees(_IS_EMPTY), seconds=seconds)
         elapsed = time.perf_counter() - began
-    with stack.engine.connect() as conn:
-        left = int(conn.execute(_LEFT, {"lane": lane}).scalar_one())
-        parked = conn.execute(text("SELECT count(*) FROM parked")).scalar_one()
-    if parked:
-        raise SystemExit(f"{parked} envelopes were parked")
-    return Measured(n - left, elapsed)
+        with self._stack.engine.connect() as conn:
+            left = int(conn.execute(text("SELECT count(*) FROM ready")).scalar_one())
+            outcomes = dict(conn.execute(text("SELECT outcome, count(*) FROM outcomes GROUP BY 1")).tuples().all())
+        if left + outcomes.get("settled", 0) < n:
+            raise SystemExit(f"of {n} envelopes {left} are left and these settled: {outcomes}")
+        return Measured(n - left, elapsed)
+
+    def _fill(self, n: int, *, start: int = 0) -> None:
+        """Put envelopes into the inbox, without a nudge: nothing takes them yet."""
+        incoming = []
+        for delivery_id, body in events(n, start=start):
+            delivery = signed(orjson.dumps(body), SECRET, domain=DOMAIN, webhook_id=delivery_id)
+            incoming.append(accept(self._stack.source, list(delivery.headers.items()), delivery.body))
+        for at in range(0, n, _AT_ONCE):
+            with self._stack.engine.begin() as conn:
+                envelopes.keep(conn, incoming[at : at + _AT_ONCE])
+
+    def _nudge(self) -> None:
+        for _ in range(self._processes):
+            if not publish_once(self._lane):
+                raise SystemExit("the broker takes no nudge")
+
+    def _sees(self, statement: TextClause) -> bool:
+        with self._stack.engine.connect() as conn:
+            return bool(conn.execute(statement, {"lane": self._lane}).scalar_one())
+
+
+@contextmanager
+def workers(stack: Stack, processes: int) -> Iterator[Workers]:
+    """Run the real worker with so many processes."""
+    with stack.running("worker", stack.program("worker", workers=processes)):
+        yield Workers(stack, processes)
 
 
 def baseline(stack: Stack, n: int, *, workers: int, seconds: float) -> Measured:
@@ -109,18 +129,3 @@ def baseline(stack: Stack, n: int, *, workers: int, seconds: float) -> Measured:
         began, before = time.perf_counter(), left()
         until(lambda: left() == 0, seconds=seconds, every_s=0.02)
         return Measured(before - left(), time.perf_counter() - began)
-
-
-def _incoming(stack: Stack, n: int, *, start: int = 0) -> list[Incoming]:
-    incoming = []
-    for delivery_id, body in events(n, start=start):
-        sent_at = "2026-11-01T00:00:00.000000000Z"
-        delivery = signed(orjson.dumps(body), SECRET, domain=DOMAIN, webhook_id=delivery_id, sent_at=sent_at)
-        incoming.append(accept(stack.source, list(delivery.headers.items()), delivery.body))
-    return incoming
-
-
-def _keep(stack: Stack, incoming: Sequence[Incoming]) -> None:
-    for at in range(0, len(incoming), _FILL):
-        with stack.engine.begin() as conn:
-            envelopes.keep(conn, incoming[at : at + _FILL])

@@ -71,7 +71,7 @@ def find(session: Session, table: type[Row], **by: Any) -> Row | None:
     return session.scalar(select(table).filter_by(**by))
 
 
-@app.task(name="baseline.sync")
+@app.task(name="baseline.sync")  # type: ignore[untyped-decorator]  # Celery ships no types
 def sync(delivery_id: str, body: dict[str, Any]) -> None:
     with Session(engine) as session:
         if session.get(Delivered, delivery_id) is None:
