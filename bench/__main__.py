@@ -18,10 +18,12 @@ from importlib.metadata import version
 from statistics import median
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from bench import ingest, sync
+from bench.events import body_bytes
 from bench.ingest import Servers
 from bench.stack import Stack, stack
 
@@ -55,7 +57,12 @@ def main() -> int:
     said = Console(stderr=True)
     began = time.perf_counter()
     with stack() as running:
-        found = {"machine": _machine(), **_sync(running, size, said), **_ingest(running, size, said)}
+        found = {
+            "machine": _machine(),
+            "body_bytes": body_bytes(),
+            **_sync(running, size, said),
+            **_ingest(running, size, said),
+        }
     found["seconds"] = round(time.perf_counter() - began, 1)
     if asked.json:
         print(json.dumps(found, indent=2))
@@ -90,7 +97,7 @@ def _ingest(running: Stack, size: Size, said: Console) -> dict[str, Any]:
             said.print(f"ingest, round {number} of {size.rounds} …", highlight=False)
             ours.append(_measure(servers, "ours", size.requests, size))
             empty.append(_measure(servers, "empty", size.empty_requests, size))
-    latency = {name: median(one["latency_ms"][name] for one in ours) for name in ("p50", "p95", "p99", "max")}
+    latency = {name: round(median(one["latency_ms"][name] for one in ours), 1) for name in ("p50", "p95", "p99", "max")}
     return {
         "ingest": _compared([one["per_s"] for one in ours], [one["per_s"] for one in empty])
         | {"unit": "requests/s", "connections": ingest.CONNECTIONS, "latency_ms": latency},
@@ -128,32 +135,33 @@ def _machine() -> dict[str, Any]:
 
 def _show(console: Console, found: dict[str, Any]) -> None:
     synced, alone, taken = found["sync"], found["sync_one_worker"], found["ingest"]
-    table = Table("work", title="contactsync bench", title_justify="left")
+    table = Table("work", "beside", title="contactsync bench", title_justify="left", box=box.SIMPLE)
     for name in ("contactsync", "baseline", "ratio"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_row(
-        "sync customers/update, 2 worker processes\n[dim]baseline: a Celery task per event, ORM, 2 processes[/]",
+        "sync, 2 worker processes",
+        "a Celery task per event, the ORM, 2 processes",
         f"{synced['ours']:,.0f} events/s",
         f"{synced['baseline']:,.0f} events/s",
         f"[bold]{synced['ratio']:.1f} x[/]",
     )
-    table.add_row("sync, 1 worker process", f"{alone['ours']:,.0f} events/s", "", "")
+    table.add_row("sync, 1 worker process", "", f"{alone['ours']:,.0f} events/s")
     table.add_row(
-        f"ingest, verified and committed, {taken['connections']} connections\n"
-        "[dim]baseline: an empty route of the same server[/]",
+        "ingest, committed before 200",
+        "the same server, an empty route",
         f"{taken['ours']:,.0f} requests/s",
         f"{taken['baseline']:,.0f} requests/s",
-        f"[bold]{taken['ratio']:.2f}[/]",
+        f"[bold]{taken['ratio']:.2f} x[/]",
     )
-    latency = taken["latency_ms"]
-    table.add_row(
-        "ingest latency, p50 / p95 / p99", f"{latency['p50']} / {latency['p95']} / {latency['p99']} ms", "", ""
-    )
+    for name, value in taken["latency_ms"].items():
+        table.add_row(f"ingest latency, {name}", "", f"{value:.1f} ms")
     console.print(table)
     machine = found["machine"]
     console.print(
-        f"{machine['cpus']} CPUs, Python {machine['python']}, {machine['platform']}; load generator busy "
-        f"{found['load_generator_cpu']:.0%} of the empty run; {found['seconds']:.0f} s in all",
+        f"customers/update of {found['body_bytes']:,} bytes; {taken['connections']} connections; medians of "
+        f"{len(synced['rounds']['ours'])} rounds in turns.\n{machine['cpus']} CPUs (load before: "
+        f"{machine['load_before']}), Python {machine['python']}; the load generator was busy for "
+        f"{found['load_generator_cpu']:.0%} of the empty run; {found['seconds']:.0f} s in all.",
         highlight=False,
     )
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 SECRET = "bench-webhook-secret"
 DOMAIN = "bench.myshopify.com"
 _CREATES = 0.7  #: of the events are the first about their customer, the others change one of them
@@ -15,6 +17,11 @@ def events(n: int, *, start: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
     people = max(1, int(n * _CREATES))
     for number in range(n):
         yield str(UUID(int=start + number + 1)), customer(start + number % people, number // people)
+
+
+def body_bytes() -> int:
+    """Return the size of one body."""
+    return len(orjson.dumps(customer(0, 0)))
 
 
 def customer(number: int, revision: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import orjson
@@ -77,7 +78,7 @@ def servers(stack: Stack) -> Iterator[Servers]:
     other = [part.replace("worker.api.app:app", "bench.empty:app").replace(str(ours), str(empty)) for part in command]
     with stack.running("web", command) as web, stack.running("empty", other) as beside:
         for name, process, port in (("web", web, ours), ("empty", beside, empty)):
-            if not until(lambda port=port: _answers(port), seconds=_START_S, every_s=0.05):
+            if not until(partial(_answers, port), seconds=_START_S, every_s=0.05):
                 stack.check(process, name)
                 raise SystemExit(f"{name} does not answer")
         yield Servers(stack, ours, empty)

@@ -1,6 +1,8 @@
 """Real Postgres for every test that touches the store; one embedded server for the session."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -22,11 +24,13 @@ TABLES = (
 
 
 @pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database_url() -> Iterator[str]:
     """A migrated database: the one in TEST_DATABASE_URL, else an embedded server."""
     os.environ.setdefault("CONTACTSYNC_SECRET_KEYS", Fernet.generate_key().decode())
     given = os.environ.get("TEST_DATABASE_URL")
-    server = None if given else EmbeddedPostgres(Path(tmp_path_factory.mktemp("postgres")))
+    # Not below pytest's own directory: that is closed to the account a server started by root runs under.
+    directory = Path(tempfile.mkdtemp(prefix="contactsync-test-"))
+    server = None if given else EmbeddedPostgres(directory)
     url = given or (server.start() if server else "")
     os.environ["DATABASE_URL"] = url
     worker_settings.reload()
@@ -35,6 +39,7 @@ def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield url
     if server:
         server.stop()
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

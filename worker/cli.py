@@ -5,7 +5,6 @@ With ``--json`` a command prints one JSON document and nothing else on stdout.
 """
 
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,20 +71,12 @@ def up(
     workers: Annotated[int, typer.Option(min=1, help="Celery pool processes.")] = 2,
 ) -> None:
     """Run everything on this machine until SIGTERM; what is missing (Postgres, broker) is embedded."""
-    supervisor = Supervisor(data_dir, port, workers, environ=stack_environment(data_dir))
+    supervisor = Supervisor(data_dir, port, workers)
 
     def say(running: Stack) -> None:
         print(f"contactsync is up: {running['url']}  (data in {data_dir}, logs in {data_dir / 'logs'})", flush=True)
 
     sys.exit(supervisor.run(on_ready=say))
-
-
-def stack_environment(data_dir: Path) -> dict[str, str]:
-    """Return the environment of a stack: its processes share one directory of metrics."""
-    metrics = data_dir.resolve() / "metrics"
-    shutil.rmtree(metrics, ignore_errors=True)
-    metrics.mkdir(parents=True, exist_ok=True)
-    return {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
 
 
 @app.command()

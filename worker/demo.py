@@ -42,10 +42,8 @@ def run(port: int, *, stay: bool) -> int:
         console = Console(width=140)  # nobody's window: room for whole values
     with tempfile.TemporaryDirectory(prefix="contactsync-demo-", ignore_cleanup_errors=True) as directory:
         data_dir = Path(directory)
-        metrics = data_dir / "metrics"
-        metrics.mkdir()
         environ = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-        supervisor = Supervisor(data_dir, port, environ={**environ, "PROMETHEUS_MULTIPROC_DIR": str(metrics)})
+        supervisor = Supervisor(data_dir, port, environ=environ)
         stop, failed = threading.Event(), threading.Event()
 
         def play(running: Stack) -> None:

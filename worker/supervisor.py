@@ -7,6 +7,7 @@ import fcntl
 import http.client
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -238,6 +239,7 @@ class Supervisor:
         self._env["PUBLIC_URL"] = self._env.get("PUBLIC_URL") or self.url
         if not self._env.get("CONTACTSYNC_SECRET_KEYS"):
             self._env["CONTACTSYNC_SECRET_KEYS"] = secret_key(self.data_dir)
+        self._env["PROMETHEUS_MULTIPROC_DIR"] = str(_empty(self.data_dir / "metrics"))
         self._migrate(self._env["DATABASE_URL"])
         self._reaper = Reaper()
         for program in self._programs:
@@ -367,6 +369,13 @@ def _lock(data_dir: Path) -> Iterator[None]:
         if not until(taken, timeout_s=0.3):  # ``stack`` holds it for a moment
             raise StackError(f"another contactsync runs on {data_dir}; stop it, or choose another with --data-dir")
         yield
+
+
+def _empty(directory: Path) -> Path:
+    """Make a directory in which our processes share their metrics; those of dead ones would count for ever."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    return directory
 
 
 def _upgrade(database_url: str) -> None:

@@ -1,6 +1,9 @@
 """One running stack for the flows."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,9 +11,11 @@ from tests.flows.stack import RunningStack
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def stack() -> Iterator[RunningStack]:
     """Everything up: web, two workers, beat, embedded Postgres and broker."""
-    running = RunningStack(tmp_path_factory.mktemp("stack"))
+    directory = Path(tempfile.mkdtemp(prefix="contactsync-test-"))
+    running = RunningStack(directory)
     running.start()
     yield running
     assert running.stop() == 0
+    shutil.rmtree(directory, ignore_errors=True)
