@@ -32,6 +32,9 @@ from worker.upsert import upsert
 #: serialization failure, deadlock; unique and foreign key violations show the same race here
 RACES = frozenset({"40001", "40P01", "23505", "23503"})
 ATTEMPTS = 8
+#: attempts with locks on identifiers before the whole organization is locked: where many write about the
+#: same few people, what has to be locked grows faster than it can be locked piece by piece
+_PATIENCE = 3
 
 
 class _OutdatedError(Exception):
@@ -40,6 +43,35 @@ class _OutdatedError(Exception):
     def __init__(self, keys: set[str]) -> None:
         super().__init__("another writer was faster")
         self.keys = keys
+
+
+@dataclass(slots=True)
+class _Locking:
+    """What an attempt locks before it reads; nothing the first time."""
+
+    keys: set[str]
+    everything: bool
+
+    def take(self, conn: Connection, organization_id: UUID) -> None:
+        """Take the locks that are known to be needed."""
+        if self.everything:
+            locks.take_all(conn, organization_id)
+        elif self.keys:
+            locks.take(conn, organization_id, self.keys, settings().lock_buckets)
+
+    def confirm(
+        self, conn: Connection, organization_id: UUID, needed: set[str], is_current: Callable[[], bool]
+    ) -> None:
+        """See that what was read is locked and still true; raises _OutdatedError if not."""
+        if self.everything:
+            return
+        if not self.keys:
+            locks.take(conn, organization_id, needed, settings().lock_buckets)
+            if is_current():
+                return
+        elif needed <= self.keys:
+            return
+        raise _OutdatedError(needed)
 
 
 @dataclass(slots=True)
@@ -70,7 +102,8 @@ def apply(
         try:
             with engine.begin() as conn:
                 around(conn)
-                return _apply(conn, organization_id, readings, connection_of, replayed, keys)
+                locking = _Locking(keys, everything=attempt >= _PATIENCE)
+                return _apply(conn, organization_id, readings, connection_of, replayed, locking)
         except _OutdatedError as outdated:
             keys |= outdated.keys
         except DBAPIError as error:
@@ -86,11 +119,10 @@ def _apply(
     readings: Sequence[Reading],
     connection_of: Mapping[UUID, UUID],
     replayed: Sequence[UUID],
-    keys: set[str],
+    locking: _Locking,
 ) -> Applied:
     limits = Limits(settings().crowd_limit, settings().component_limit)
-    if keys:
-        locks.take(conn, organization_id, keys, settings().lock_buckets)
+    locking.take(conn, organization_id)
     touched = _touched(conn, organization_id, readings, replayed)
     before = {ref: row.record.claims() for ref, row in touched.items()}
     folded = _fold(touched, readings, replayed)
@@ -103,13 +135,12 @@ def _apply(
 
     needed = component.lock_keys()
     needed.update(ident_key(ident) for reading in readings for ident in reading.idents)
-    if not keys:
-        locks.take(conn, organization_id, needed, settings().lock_buckets)
-        if not _is_current(conn, organization_id, component, limits, len(active)):
-            raise _OutdatedError(needed)
-    elif not needed <= keys:
-        raise _OutdatedError(needed)
-
+    locking.confirm(
+        conn,
+        organization_id,
+        needed,
+        lambda: _is_current(conn, organization_id, component, limits, len(active)),
+    )
     causes = _causes(readings, component)
     priorities = connections.priorities(conn, organization_id)
     changes = upsert(conn, organization_id, component, resolution, folded, before, priorities, causes)

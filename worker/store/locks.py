@@ -8,15 +8,29 @@ from sqlalchemy import Connection
 from worker.store.db import run, sql
 
 # Sorted by the integer, not by the text, so that two sessions never wait for each other in a circle;
-# OFFSET 0 keeps the sort below the call. Buckets bound the shared memory that a batch can take.
-_LOCK = sql("""
-    SELECT count(pg_advisory_xact_lock(CAST(:space AS integer), bucket))
-      FROM (SELECT DISTINCT (hashtextextended(key, 0) & (:buckets - 1))::integer AS bucket
-              FROM unnest(CAST(:keys AS text[])) AS key ORDER BY 1 OFFSET 0) AS sorted
+# OFFSET 0 keeps the sort below the call. Buckets bound the shared memory that a batch can take. The lock
+# below all buckets is shared by those who lock some, and exclusive to the one who locks everything.
+_TAKE = sql("""
+    SELECT count(CASE WHEN bucket < 0 THEN pg_advisory_xact_lock_shared(CAST(:space AS integer), bucket)
+                      ELSE pg_advisory_xact_lock(CAST(:space AS integer), bucket) END)
+      FROM (SELECT -1 AS bucket
+             UNION
+            SELECT (hashtextextended(key, 0) & (:buckets - 1))::integer FROM unnest(CAST(:keys AS text[])) AS key
+             ORDER BY 1 OFFSET 0) AS sorted
 """)
+
+_TAKE_ALL = sql("SELECT pg_advisory_xact_lock(CAST(:space AS integer), -1)")
 
 
 def take(conn: Connection, organization_id: UUID, keys: Collection[str], buckets: int) -> None:
     """Lock identifiers until the transaction ends; ``buckets`` is a power of two, the same everywhere."""
-    space = int.from_bytes(organization_id.bytes[-4:], "big", signed=True)
-    run(conn, _LOCK, {"space": space, "keys": list(keys), "buckets": buckets})
+    run(conn, _TAKE, {"space": _space(organization_id), "keys": list(keys), "buckets": buckets})
+
+
+def take_all(conn: Connection, organization_id: UUID) -> None:
+    """Lock every identifier of an organization; to be taken before any other lock."""
+    run(conn, _TAKE_ALL, {"space": _space(organization_id)})
+
+
+def _space(organization_id: UUID) -> int:
+    return int.from_bytes(organization_id.bytes[-4:], "big", signed=True)
