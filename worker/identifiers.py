@@ -18,6 +18,9 @@ MAX_LENGTH = 255
 #: local parts that answer for a machine, not for a person
 MACHINE_MAILBOXES = frozenset({"noreply", "no-reply", "no_reply", "donotreply", "do-not-reply", "mailer-daemon"})
 
+#: channels whose addresses are numbers
+_PHONE_CHANNELS = frozenset({"sms", "whatsapp", "voice"})
+
 _SPACES = re.compile(r"\s+")
 _BRAZIL_MOBILE_WITHOUT_NINE = re.compile(r"\+55([1-9][0-9])([6-9][0-9]{7})")
 _MEXICO_WITH_ONE = re.compile(r"\+521([0-9]{10})")
@@ -92,6 +95,20 @@ def read(kind: str, value: str, region: str | None) -> Address | None:
         return phone(value, region)
     text = unicodedata.normalize("NFC", value.strip())
     return Address(text, text) if 0 < len(text) <= MAX_LENGTH else None
+
+
+def type_of_address(channel: str, address: str) -> str:
+    """Return the type of identifier that an address of a channel is; ``all`` covers e-mails and numbers."""
+    if channel in _PHONE_CHANNELS:
+        return "phone"
+    if channel == "all":
+        return "email" if "@" in address else "phone"
+    return channel
+
+
+def of_address(channel: str, address: str) -> tuple[str, str]:
+    """Return the identifier that a normalised address is: what ties a ledger row to the records that claim it."""
+    return (type_of_address(channel, address), address)
 
 
 def identifies_nobody(kind: str, key: str) -> bool:

@@ -32,9 +32,6 @@ from worker import identifiers
 from worker.fold import CREATED, IDENTIFIER, Kind, Removed, Stamp, Stated, Statement, Tagged, TagsRead, microseconds
 from worker.resolve import Decision, Ref
 
-_EMAIL_CHANNELS = frozenset({"email"})
-_PHONE_CHANNELS = frozenset({"sms", "whatsapp", "voice"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
@@ -218,22 +215,8 @@ def _address(channel: str, value: str | None, region: str | None) -> str | None:
     """Normalise an address for its channel."""
     if value is None:
         return None
-    if channel in _EMAIL_CHANNELS:
-        found = identifiers.email(value)
-    elif channel in _PHONE_CHANNELS:
-        found = identifiers.phone(value, region)
-    elif channel == "all":
-        found = identifiers.email(value) if "@" in value else identifiers.phone(value, region)
-    else:
-        found = identifiers.read(channel, value, region)
+    found = identifiers.read(identifiers.type_of_address(channel, value), value, region)
     return None if found is None else found.key
-
-
-def ident_of(channel: str, address: str) -> tuple[str, str]:
-    """Return the identifier that an address is: what ties a ledger row to the records that claim it."""
-    if "@" in address:
-        return ("email", address)
-    return ("phone" if address.startswith("+") else channel, address)
 
 
 def _consent_stated(reading: Reading, account: Account, event: ConsentStated, stamp: Stamp) -> None:
@@ -246,7 +229,7 @@ def _consent_stated(reading: Reading, account: Account, event: ConsentStated, st
     # A "no" without a time counts from the sending time (so does the stamp); anything else is a baseline.
     is_timed = event.occurred_at is not None or event.status == "opted_out"
     if address is not None:
-        reading.idents.add(ident_of(event.channel, address))
+        reading.idents.add(identifiers.of_address(event.channel, address))
     reading.consents.append(
         Consent(
             channel=event.channel,
@@ -268,7 +251,7 @@ def _suppression_stated(reading: Reading, account: Account, event: SuppressionSt
     address = _address(event.channel, event.address, account.region or event.region)
     if address is None:
         return
-    reading.idents.add(ident_of(event.channel, address))
+    reading.idents.add(identifiers.of_address(event.channel, address))
     reading.suppressions.append(
         Suppression(
             channel=event.channel,

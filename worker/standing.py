@@ -39,13 +39,14 @@ class Statement:
     is_lost: bool  #: its record was merged away by its source
 
     @property
-    def strength(self) -> tuple[bool, int, int, Ref, str, list[tuple[str, str]]]:
-        """How it ranks among the statements about one address."""
+    def strength(self) -> tuple[bool, int, int, int, Ref, str, list[tuple[str, str]]]:
+        """How it ranks among the statements about one address; no two that differ rank equal."""
         occurred = 0 if self.is_lost and self.status != "opted_out" else self.occurred
         return (
             self.status != "unknown",
             occurred,
             RESTRICTIVENESS[self.status],
+            self.occurred,
             self.ref,
             self.method or "",
             sorted(self.evidence.items()),
@@ -122,7 +123,7 @@ def suppressions(statements: Iterable[SuppressionStatement], consents: Iterable[
         grouped[statement.channel, statement.address, statement.scope, statement.reason].append(statement)
     found = []
     for (channel, address, scope, reason), group in sorted(grouped.items()):
-        made = sorted((s for s in group if not s.is_lift), key=lambda s: (s.occurred, s.ref))
+        made = sorted((s for s in group if not s.is_lift), key=lambda s: (s.occurred, s.ref, str(s.expires_at)))
         if not made:
             continue
         lift = max((s.occurred for s in group if s.is_lift), default=0)
@@ -150,5 +151,5 @@ def suppressions(statements: Iterable[SuppressionStatement], consents: Iterable[
     return found
 
 
-def _restriction(statement: Statement) -> tuple[int, tuple[bool, int, int, Ref, str, list[tuple[str, str]]], str]:
+def _restriction(statement: Statement) -> tuple[int, tuple[object, ...], str]:
     return (RESTRICTIVENESS[statement.status], statement.strength, statement.address or "")

@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 from worker import identifiers, standing
 from worker.fold import IDENTIFIER, Claim, moment
 from worker.golden import Origin, golden
-from worker.normalise import ident_of
 from worker.resolve import Ident, Ref
 from worker.standing import Statement, Suppression, SuppressionStatement
 from worker.store import claims, connections, consents, records, suppressions
@@ -227,7 +226,7 @@ def _seen(rows: Iterable[RecordRow]) -> dict[Ident, tuple[int, int]]:
 
 def _is_held(channel: str, address: str, held: Collection[Ident]) -> bool:
     """Whether a ledger row is about one of these identifiers, not about the same text of another kind."""
-    return ident_of(channel, address) in held or (channel, address) in held
+    return identifiers.of_address(channel, address) in held or (channel, address) in held
 
 
 def _keys(held: Iterable[Ident]) -> list[str]:

@@ -1,6 +1,6 @@
 """Contacts: the golden record of each person."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -91,15 +91,6 @@ _BY_BIRTH_ID = sql(f"""
      WHERE r.organization_id = :organization_id AND r.id = :id
 """)
 
-_RESOLVE = sql(f"""
-    SELECT DISTINCT {_COLUMNS}
-      FROM {rows_of(type="text", source="text", key="text")}
-      JOIN identities i ON i.organization_id = :organization_id AND i.type = new.type AND i.source = new.source
-                       AND i.key = new.key
-      JOIN contacts c ON c.organization_id = :organization_id AND c.id = i.contact_id
-     LIMIT 20
-""")
-
 _PRESENT_IDS = sql("""
     SELECT r.id, r.contact_id FROM unnest(CAST(:ids AS uuid[])) AS wanted
       JOIN records r ON r.organization_id = :organization_id AND r.id = wanted
@@ -153,12 +144,6 @@ def by_any_id(conn: Connection, organization_id: UUID, id_: UUID) -> ContactRow 
     """Read a contact by its id or by one that was merged into it."""
     values = run(conn, _BY_BIRTH_ID, {"organization_id": organization_id, "id": id_}).first()
     return None if values is None else ContactRow(*values)
-
-
-def resolve(conn: Connection, organization_id: UUID, keys: Sequence[tuple[str, str, str]]) -> list[ContactRow]:
-    """Find the contacts that these (type, source, key) belong to; unknown ones are left out."""
-    parameters = {"organization_id": organization_id, **columns_of(keys, "type", "source", "key")}
-    return [ContactRow(*values) for values in run(conn, _RESOLVE, parameters)]
 
 
 def present_ids(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> dict[UUID, UUID]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -32,6 +33,10 @@ def a_profile(external_id="cust_123", *, phone=None, email=None, created=0, othe
         fields=fields,
         identifiers=identifiers,
     )
+
+
+def is_time(text):
+    return re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text) is not None
 
 
 class Client:

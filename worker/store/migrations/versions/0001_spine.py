@@ -157,6 +157,8 @@ CREATE TABLE claims (
 CREATE UNIQUE INDEX claims_owner ON claims (organization_id, type, key) WHERE is_owner;
 CREATE INDEX claims_record ON claims (organization_id, record_id);
 
+COMMENT ON TABLE claims IS 'Identifiers and the records that claim them; the owner''s contact is the identity';
+
 CREATE VIEW identities AS
 SELECT c.organization_id, c.type, '' AS source, c.key, c.value, r.contact_id, c.is_verified, c.is_contested,
        c.record_id, r.created_at
