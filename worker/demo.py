@@ -222,7 +222,7 @@ def _show_parked(console: Console, organization_id: Any) -> None:
         rows = status.parked(conn, organization_id)
     table = Table("envelope", "topic", "reason", title="Parked, for a person to see", title_justify="left", box=None)
     for row in rows:
-        table.add_row(row["envelope_id"], row["topic"], row["reason"])
+        table.add_row(row["id"], row["topic"], row["reason"])
     console.print(table)
     console.print()
 

@@ -111,13 +111,13 @@ def of_address(channel: str, address: str) -> tuple[str, str]:
     return (type_of_address(channel, address), address)
 
 
+@lru_cache(maxsize=65536)
 def identifies_nobody(kind: str, key: str) -> bool:
-    """Whether a value is a placeholder: machine mailboxes, one digit repeated, a counting test number."""
+    """Whether a value is a placeholder: the mailbox of a machine, a number of one digit repeated."""
     if kind == "email":
         return key.partition("@")[0] in MACHINE_MAILBOXES
     if kind == "phone":
-        tail = key[-7:]
-        return len(set(tail)) == 1 or tail in ("1234567", "2345678", "3456789")
+        return len(set(str(phonenumbers.parse(key, None).national_number))) == 1
     return False
 
 

@@ -63,7 +63,7 @@ def parked(conn: Connection, organization_id: UUID) -> list[dict[str, Any]]:
     """List the newest parked envelopes."""
     return [
         {
-            "envelope_id": ids.show(ids.ENVELOPE, row["envelope_id"]),
+            "id": ids.show(ids.ENVELOPE, row["envelope_id"]),
             "connection_id": ids.show(ids.CONNECTION, row["connection_id"]),
             "topic": row["topic"],
             "kind": row["kind"],

@@ -108,7 +108,7 @@ def test_a_body_that_cannot_be_read_is_kept_and_parked(stack, url, organization)
     assert stack.settled(organization)["inbox"]["parked"] == len(bodies)
     rows = stack.cli("parked", "--organization", organization)
     assert all(row["reason"] and row["topic"] == "customers/update" for row in rows)
-    assert stack.cli("replay", rows[0]["envelope_id"], "--organization", organization) == {"replayed": 1}
+    assert stack.cli("replay", rows[0]["id"], "--organization", organization) == {"replayed": 1}
     assert stack.settled(organization)["inbox"]["parked"] == len(bodies)
 
 
