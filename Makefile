@@ -9,7 +9,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # What a Python must be able to do; a name on the PATH may be a shim of a version that is not installed.
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -32,6 +32,11 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(VENV)/bin/python -m bench $(ARGS)
+
+# After a change of dependencies in pyproject.toml; needs uv. setuptools builds the package itself.
+lock:
+	echo 'setuptools>=77' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --all-extras pyproject.toml - -o requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from worker.api.app import make_app
+from worker.api.app import make_api
 
 
 async def empty(request: Request) -> Response:
@@ -13,6 +13,6 @@ async def empty(request: Request) -> Response:
     return Response(b'{"ok":true}', media_type="application/json")
 
 
-app = make_app()
+app = make_api()
 # First, as it costs a little more for every route before it.
 app.router.routes.insert(0, Route("/empty", empty, methods=["POST"]))

@@ -76,11 +76,10 @@ def servers(stack: Stack) -> Iterator[Servers]:
     ours, empty = free_port(), free_port()
     command = stack.program("web", port=ours)
     other = [part.replace("worker.api.app:app", "bench.empty:app").replace(str(ours), str(empty)) for part in command]
-    with stack.running("web", command) as web, stack.running("empty", other) as beside:
-        for name, process, port in (("web", web, ours), ("empty", beside, empty)):
+    with stack.running("web", command), stack.running("empty", other):
+        for name, port in (("web", ours), ("empty", empty)):
             if not until(partial(_answers, port), seconds=_START_S, every_s=0.05):
-                stack.check(process, name)
-                raise SystemExit(f"{name} does not answer")
+                raise stack.failure(name, f"did not answer in {_START_S:.0f} s")
         yield Servers(stack, ours, empty)
 
 

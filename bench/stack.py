@@ -98,10 +98,9 @@ class Stack:
             end(process, (signal.SIGTERM, 10), (signal.SIGKILL, 5))
             self._reaper.forget(process.pid)
 
-    def check(self, process: Popen[bytes], name: str) -> None:
-        """Stop the run if a process of ours has ended."""
-        if process.poll() is not None:
-            raise SystemExit(f"{name} ended: {log_tail(self.directory / 'logs' / f'{name}.log')}")
+    def failure(self, name: str, what: str) -> SystemExit:
+        """Say what a process of ours failed to do, and what it wrote last."""
+        return SystemExit(f"{name} {what}; its log ends with:\n{log_tail(self.directory / 'logs' / f'{name}.log')}")
 
 
 @contextmanager

@@ -56,7 +56,7 @@ class Workers:
         self._fill(_WARM_UP, start=_FAR_AWAY)
         self._nudge()
         if not until(lambda: self._sees(_IS_EMPTY), seconds=_START_S):
-            raise SystemExit(f"the worker did not drain {_WARM_UP} envelopes in {_START_S:.0f} s")
+            raise stack.failure("worker", f"did not drain {_WARM_UP} envelopes in {_START_S:.0f} s")
 
     def drain(self, n: int, *, seconds: float) -> Measured:
         """Have ``n`` envelopes drained: from the first claim until the queue is empty, or the time is up."""
@@ -64,7 +64,7 @@ class Workers:
         self._fill(n)
         self._nudge()
         if not until(lambda: self._sees(_IS_CLAIMED), seconds=_START_S, every_s=0.001):
-            raise SystemExit("the worker takes nothing")
+            raise self._stack.failure("worker", f"took nothing in {_START_S:.0f} s")
         began = time.perf_counter()
         until(lambda: self._sees(_IS_EMPTY), seconds=seconds)
         elapsed = time.perf_counter() - began
@@ -117,15 +117,14 @@ def baseline(stack: Stack, n: int, *, workers: int, seconds: float) -> Measured:
     command = (sys.executable, "-m", "celery", "-A", "bench.baseline.tasks", "worker", "-c", str(workers))
     with (
         redis.Redis.from_url(stack.baseline_broker_url) as broker,
-        stack.running("baseline", (*command, *flags.split())) as process,
+        stack.running("baseline", (*command, *flags.split())),
     ):
 
         def left() -> int:
             return cast("int", broker.llen("celery")) + cast("int", broker.hlen("unacked"))
 
-        if not until(lambda: left() < n or process.poll() is not None, seconds=_START_S):
-            raise SystemExit("the baseline's worker takes nothing")
-        stack.check(process, "baseline")
+        if not until(lambda: left() < n, seconds=_START_S):
+            raise stack.failure("baseline", f"took nothing in {_START_S:.0f} s")
         began, before = time.perf_counter(), left()
         until(lambda: left() == 0, seconds=seconds, every_s=0.02)
         return Measured(before - left(), time.perf_counter() - began)

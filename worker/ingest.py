@@ -56,10 +56,17 @@ def accept(source: Source, headers: Sequence[tuple[str, str]], body: bytes) -> I
         topic=_plain(receipt.topic)[:_MAX_TOPIC],
         delivery_id=_delivery_id(receipt),
         sent_at=receipt.sent_at,
-        headers=orjson.dumps([(_plain(name), _plain(value)) for name, value in headers]).decode(),
+        headers=_written(headers),
         body=body,
         body_sha256=sha256(body).digest(),
     )
+
+
+def _written(headers: Sequence[tuple[str, str]]) -> str:
+    try:
+        return orjson.dumps(headers).decode()
+    except orjson.JSONEncodeError:  # a surrogate: not from HTTP, but a task's message can hold one
+        return orjson.dumps([(_plain(name), _plain(value)) for name, value in headers]).decode()
 
 
 def _delivery_id(receipt: Receipt) -> str:

@@ -20,6 +20,14 @@ class _Drained(Protocol):
     postponed: int
 
 
+_answers = {status: ingested_total.labels(str(status)) for status in (200, 400, 401, 404, 405, 413, 503)}
+
+
+def answered(status: int) -> None:
+    """Count an answer of the webhook route."""
+    _answers[status].inc()
+
+
 def count(drained: _Drained) -> None:
     """Add a batch to the counters."""
     for outcome in ("settled", "ignored", "parked", "postponed"):

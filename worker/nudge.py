@@ -7,8 +7,8 @@ import structlog
 
 log = structlog.get_logger()
 
-#: between two publications: everything that arrives meanwhile shares the next nudge
-_PAUSE_S = 0.02
+#: between two publications: what arrives meanwhile shares the next nudge, and a drain at work needs none
+_PAUSE_S = 0.05
 #: after a failure the broker is left alone for this long; the sweeper drains meanwhile
 _BREAK_S = 1.0
 

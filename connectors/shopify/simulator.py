@@ -239,8 +239,7 @@ class _Life:
         """A tag or a segment more or less; a tag may be put on and taken off in the same instant."""
         customer = self._rng.choice(self._customers)
         if self._rng.random() < 0.3:
-            body = {"shop_id": _gid("Shop", 70417), "segment_id": _gid("Segment", self._rng.randint(1, 5))}
-            body["customer_id"] = customer.gid
+            body = {"customer_id": customer.gid, "segment_id": _gid("Segment", self._rng.randint(1, 5))}
             yield self._deliver(f"customer.{self._rng.choice(('joined', 'left'))}_segment", body)
         else:
             tag = self._rng.choice((*_TAGS, *sorted(customer.tags) * 4))

@@ -1,21 +1,24 @@
 """The webhook route: raw bytes in, one committed row each, grouped; then the answer.
 
 Concurrent requests share one insert and one synchronous commit. Nothing but Postgres stands between a
-request and its answer: a frozen broker cannot delay it.
+request and its answer: a frozen broker cannot delay it. Written to ASGI itself, below the framework: what
+is called thousands of times a second needs no routing, validation or thread.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPMethod
+from typing import Any
 from uuid import UUID
 
 import orjson
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.types import Receive, Scope, Send
 
 from connectors.contract import BadSignatureError
 from worker import ids, metrics
@@ -28,10 +31,13 @@ from worker.store.envelopes import Incoming, Kept
 
 log = structlog.get_logger()
 
+PREFIX = "/webhooks/"
 #: how long a change to a connection (a rotated secret, a removal) may take to be noticed
 _CACHE_S = 2.0
 #: requests in one insert; a commit's wait fills the next
 _MOST_IN_FLUSH = 200
+#: an insert that takes longer is given up, with its session; who waited for it was told to come again
+_FLUSH_TIMEOUT_S = 10.0
 #: the per-connection figures of the status are written this long after a delivery
 _NOTE_AFTER_S = 0.25
 _RETRY_AFTER_S = "5"
@@ -39,6 +45,16 @@ _RETRY_AFTER_S = "5"
 
 class Unavailable(Exception):  # noqa: N818 - a state, answered with 503
     """Postgres did not take the request; the sender should try again."""
+
+
+class _Refused(Exception):  # noqa: N818 - an answer
+    """The request is answered without being kept."""
+
+    def __init__(self, status: int, error: str, code: str, **headers: str) -> None:
+        super().__init__(code)
+        self.status = status
+        self.content = {"error": error, "code": code}
+        self.headers = headers
 
 
 @dataclass(slots=True)
@@ -53,7 +69,7 @@ class _Notes:
 class Inbox:
     """Groups requests into inserts; one per process, living on its event loop."""
 
-    write: Callable[[list[Incoming]], list[Kept]]
+    write: Callable[[list[Incoming]], Coroutine[Any, Any, list[Kept]]]
     _waiting: list[tuple[Incoming, "asyncio.Future[Kept]"]] = field(default_factory=list)
     _notes: dict[UUID, _Notes] = field(default_factory=dict)
     _flushing: "asyncio.Task[None] | None" = None
@@ -76,25 +92,33 @@ class Inbox:
         while self._waiting:
             batch, self._waiting = self._waiting[:_MOST_IN_FLUSH], self._waiting[_MOST_IN_FLUSH:]
             try:
-                kept = await asyncio.to_thread(self.write, [incoming for incoming, _ in batch])
+                async with asyncio.timeout(_FLUSH_TIMEOUT_S):
+                    kept = await self.write([incoming for incoming, _ in batch])
             except Exception as error:  # noqa: BLE001 - every waiting request has to be answered
                 log.error("ingest_failed", requests=len(batch), error=type(error).__name__)
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(Unavailable())
                 continue
-            for (_, future), one in zip(batch, kept, strict=True):
+            lanes = set()
+            for (incoming, future), one in zip(batch, kept, strict=True):
                 if not future.done():
                     future.set_result(one)
-            fresh = {incoming.lane for (incoming, _), one in zip(batch, kept, strict=True) if not one.is_duplicate}
-            if fresh:
-                nudger.nudge(fresh)
+                if not one.is_duplicate:
+                    lanes.add(incoming.lane)
+                elif one.is_mismatch:
+                    log.warning("delivery_id_reused", envelope_id=str(one.envelope_id))
+            if lanes:
+                nudger.nudge(lanes)
         self._flushing = None
 
     def _note(self, connection_id: UUID) -> _Notes:
         if self._noting is None:
             self._noting = asyncio.create_task(self._write_notes())
-        return self._notes.setdefault(connection_id, _Notes())
+        notes = self._notes.get(connection_id)
+        if notes is None:
+            notes = self._notes[connection_id] = _Notes()
+        return notes
 
     async def _write_notes(self) -> None:
         await asyncio.sleep(_NOTE_AFTER_S)
@@ -107,14 +131,27 @@ class Inbox:
             log.warning("notes_lost", error=type(error).__name__)
 
 
-def write(batch: list[Incoming]) -> list[Kept]:
-    """Keep a batch in one transaction."""
-    with db.engine().begin() as conn:
-        kept = envelopes.keep(conn, batch)
-    for one in kept:
-        if one.is_mismatch:
-            log.warning("delivery_id_reused", envelope_id=str(one.envelope_id))
-    return kept
+class _Writer:
+    """Keeps batches on the event loop: a thread would wait for the interpreter after every round trip."""
+
+    def __init__(self) -> None:
+        self._engine: AsyncEngine | None = None
+
+    async def __call__(self, batch: list[Incoming]) -> list[Kept]:
+        if self._engine is None:
+            self._engine = db.make_ingest_engine(settings().database_url)
+        try:
+            return await self._keep(self._engine, batch)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # Postgres was restarted since. Whether the batch was committed is unknown, and does not
+            # matter: what is there already is a duplicate.
+            return await self._keep(self._engine, batch)
+
+    async def _keep(self, engine: AsyncEngine, batch: list[Incoming]) -> list[Kept]:
+        async with engine.connect() as conn:
+            return await conn.run_sync(envelopes.keep, batch)
 
 
 def _note_deliveries(rows: list[tuple[UUID, datetime | None, int]]) -> None:
@@ -126,20 +163,21 @@ class Sources:
     """Connections by id, remembered for a moment."""
 
     def __init__(self) -> None:
-        self._known: dict[UUID, tuple[float, Source | None]] = {}
+        self._known: dict[str, tuple[float, Source | None]] = {}
 
     async def find(self, shown_id: str) -> Source | None:
         """Return the connection behind an id; None for an unknown or removed one."""
+        known = self._known.get(shown_id)
+        if known is not None and known[0] > time.monotonic():
+            return known[1]
         id_ = ids.read(ids.CONNECTION, shown_id)
         if id_ is None:
             return None
-        known = self._known.get(id_)
-        if known is None or known[0] < time.monotonic():
-            if len(self._known) > 10_000:  # ids that were made up must not fill the memory
-                self._known.clear()
-            known = (time.monotonic() + _CACHE_S, await asyncio.to_thread(_load, id_))
-            self._known[id_] = known
-        return known[1]
+        if len(self._known) > 10_000:  # ids that were made up must not fill the memory
+            self._known.clear()
+        source = await asyncio.to_thread(_load, id_)
+        self._known[shown_id] = (time.monotonic() + _CACHE_S, source)
+        return source
 
 
 def _load(id_: UUID) -> Source | None:
@@ -148,56 +186,72 @@ def _load(id_: UUID) -> Source | None:
     return None if row is None else source_of(row)
 
 
-inbox = Inbox(write)
+inbox = Inbox(_Writer())
 sources = Sources()
 
 
-async def receive(request: Request) -> Response:
-    """``POST /webhooks/{connection_id}``."""
-    limit = settings().max_body_bytes
-    if int(request.headers.get("content-length") or 0) > limit:
-        return _answer(413, {"error": f"body larger than {limit} bytes", "code": "too_large"})
+async def receive(scope: Scope, receive_: Receive, send: Send) -> None:
+    """``POST /webhooks/{connection_id}``, as an ASGI application."""
     try:
         async with asyncio.timeout(settings().ingest_timeout_s):
-            source = await sources.find(request.path_params["connection_id"])
-            if source is None:
-                return _answer(404, {"error": "unknown connection", "code": "not_found"})
-            body = await _body(request, limit)
-            if body is None:
-                return _answer(413, {"error": f"body larger than {limit} bytes", "code": "too_large"})
-            return await _take(source, request, body)
+            kept = await _take(scope, receive_)
+        content: Mapping[str, object] = {
+            "envelope_id": ids.show(ids.ENVELOPE, kept.envelope_id),
+            "duplicate": kept.is_duplicate,
+        }
+        await _answer(send, 200, content)
+    except _Refused as refused:
+        await _answer(send, refused.status, refused.content, **refused.headers)
     except (TimeoutError, Unavailable, SQLAlchemyError, ConfigError) as error:
         log.error("ingest_unavailable", error=type(error).__name__)
-        answer = _answer(503, {"error": "not kept, try again", "code": "unavailable"})
-        answer.headers["Retry-After"] = _RETRY_AFTER_S
-        return answer
-    except ClientDisconnect:
-        return _answer(400, {"error": "the body ended early", "code": "bad_request"})
+        content = {"error": "not kept, try again", "code": "unavailable"}
+        await _answer(send, 503, content, **{"retry-after": _RETRY_AFTER_S})
 
 
-async def _take(source: Source, request: Request, body: bytes) -> Response:
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+async def _take(scope: Scope, receive_: Receive) -> Kept:
+    """Do all that leads to a row; raises _Refused with the answer if it does not."""
+    if scope["method"] != HTTPMethod.POST:
+        raise _Refused(405, "expected POST", "method_not_allowed", allow="POST")
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+    limit = settings().max_body_bytes
+    for name, value in headers:
+        if name == "content-length" and int(value) > limit:
+            raise _too_large(limit)
+    source = await sources.find(scope["path"].removeprefix(PREFIX))
+    if source is None:
+        raise _Refused(404, "unknown connection", "not_found")
+    body = await _body(receive_, limit)
     try:
         incoming = accept(source, headers, body)
     except BadSignatureError:
         inbox.refuse(source.id)
-        return _answer(401, {"error": "bad or missing signature", "code": "unauthorized"})
-    kept = await inbox.keep(incoming)
-    return _answer(200, {"envelope_id": ids.show(ids.ENVELOPE, kept.envelope_id), "duplicate": kept.is_duplicate})
+        raise _Refused(401, "bad or missing signature", "unauthorized") from None
+    return await inbox.keep(incoming)
 
 
-async def _body(request: Request, limit: int) -> bytes | None:
-    """Read the body as it comes; None once it passes the limit."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            return None
-        parts.append(part)
-    return b"".join(parts)
+async def _body(receive_: Receive, limit: int) -> bytes:
+    """Read the body as it comes."""
+    body = b""
+    more = True
+    while more:
+        message = await receive_()
+        if message["type"] == "http.disconnect":
+            raise _Refused(400, "the body ended early", "bad_request")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > limit:
+            raise _too_large(limit)
+    return body
 
 
-def _answer(status: int, content: dict[str, object]) -> Response:
-    metrics.ingested_total.labels(str(status)).inc()
-    return Response(orjson.dumps(content), status, media_type="application/json")
+def _too_large(limit: int) -> _Refused:
+    return _Refused(413, f"body larger than {limit} bytes", "too_large")
+
+
+async def _answer(send: Send, status: int, content: Mapping[str, object], **headers: str) -> None:
+    metrics.answered(status)
+    body = orjson.dumps(content)
+    raw = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    raw += [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

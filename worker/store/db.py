@@ -10,6 +10,7 @@ import psycopg
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import CursorResult
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.sql.elements import TextClause
 
 _engines: dict[int, Engine] = {}
@@ -41,31 +42,47 @@ def engine(url: str | None = None) -> Engine:
 
 def make_engine(url: str, *, pool_size: int = 5) -> Engine:
     """Make an engine with our session settings."""
-    engine_ = create_engine(
-        sqlalchemy_url(url),
-        pool_size=pool_size,
-        max_overflow=5,
-        pool_timeout=3,
-        pool_pre_ping=True,
-        pool_recycle=1800,
-        json_deserializer=orjson.loads,
-        json_serializer=lambda value: orjson.dumps(value).decode(),
-        # Exceptions are printed and logged: they must not carry contact data.
-        hide_parameters=True,
-        connect_args={
-            "connect_timeout": 3,
-            "application_name": "contactsync",
-            "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
-        },
-    )
+    engine_ = create_engine(sqlalchemy_url(url), **_options(pool_size))
     event.listen(engine_, "connect", _send_arrays_in_binary)
     return engine_
 
 
-def _send_arrays_in_binary(connection: psycopg.Connection, _record: object) -> None:
+def make_ingest_engine(url: str) -> AsyncEngine:
+    """Make the engine of the webhook route: on its event loop, each statement a transaction of its own.
+
+    Statements run through ``AsyncConnection.run_sync``. One statement keeps a batch, so BEGIN and COMMIT
+    would only be two more round trips; so would asking a connection whether it is alive.
+    """
+    options = {**_options(2), "pool_pre_ping": False, "isolation_level": "AUTOCOMMIT"}
+    engine_ = create_async_engine(sqlalchemy_url(url), **options)
+    event.listen(engine_.sync_engine, "connect", _send_arrays_in_binary)
+    return engine_
+
+
+def _options(pool_size: int) -> dict[str, Any]:
+    return {
+        "pool_size": pool_size,
+        "max_overflow": 5,
+        "pool_timeout": 3,
+        "pool_pre_ping": True,
+        "pool_recycle": 1800,
+        "json_deserializer": orjson.loads,
+        "json_serializer": lambda value: orjson.dumps(value).decode(),
+        # Exceptions are printed and logged: they must not carry contact data.
+        "hide_parameters": True,
+        "connect_args": {
+            "connect_timeout": 3,
+            "application_name": "contactsync",
+            "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+        },
+    }
+
+
+def _send_arrays_in_binary(connection: Any, _record: object) -> None:
     # In text form every quote of a JSON document is escaped by a regular expression, once more on each
     # level: half of a drain's time.
-    connection.adapters.register_dumper(list, ListBinaryDumper)
+    driver: psycopg.Connection | psycopg.AsyncConnection = getattr(connection, "driver_connection", connection)
+    driver.adapters.register_dumper(list, ListBinaryDumper)
 
 
 def sqlalchemy_url(url: str) -> str:

@@ -138,7 +138,9 @@ def keep(conn: Connection, incoming: Sequence[Incoming]) -> list[Kept]:
             answers.append(Kept(request.id, is_duplicate=False, is_mismatch=False))
         else:
             envelope_id, digest = known[request.connection_id, request.delivery_id]
-            answers.append(Kept(envelope_id, is_duplicate=True, is_mismatch=bytes(digest) != request.body_sha256))
+            # Our own id: an earlier try of this insert was committed although its answer got lost.
+            is_mismatch = bytes(digest) != request.body_sha256
+            answers.append(Kept(envelope_id, is_duplicate=envelope_id != request.id, is_mismatch=is_mismatch))
     return answers
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from connectors.contract import Account, Identifier, ProfileSeen
 from worker import ids
-from worker.api.app import make_app
+from worker.api.app import make_api
 from worker.apply import apply
 from worker.normalise import of_events
 from worker.store import api_keys, db, organizations
@@ -65,7 +65,7 @@ class Client:
 @pytest.fixture
 def app(engine, monkeypatch):
     monkeypatch.setitem(db._engines, os.getpid(), engine)
-    return make_app()
+    return make_api()
 
 
 @pytest.fixture
