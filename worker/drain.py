@@ -7,7 +7,7 @@ bisection and parked alone.
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self
@@ -72,12 +72,15 @@ class _Item:
     parked: Parked | None = None
 
 
-def drain(engine: Engine, lane: int, *, budget_s: float) -> Drained:
-    """Drain a lane until nothing is due or the budget is spent; safe beside any number of others."""
+def drain(engine: Engine, lane: int, *, budget_s: float, on_full: Callable[[int], None] = lambda _: None) -> Drained:
+    """Drain a lane until nothing is due or the budget is spent; safe beside any number of others.
+
+    ``on_full`` is called when there was more than one batch to take: others could help.
+    """
     began = time.monotonic()
     total = Drained()
     while True:
-        batch = drain_batch(engine, lane)
+        batch = drain_batch(engine, lane, on_full=on_full)
         suspect = drain_batch(engine, lane, suspects=True)
         total += batch
         total += suspect
@@ -85,7 +88,9 @@ def drain(engine: Engine, lane: int, *, budget_s: float) -> Drained:
             return total
 
 
-def drain_batch(engine: Engine, lane: int, *, suspects: bool = False) -> Drained:
+def drain_batch(
+    engine: Engine, lane: int, *, suspects: bool = False, on_full: Callable[[int], None] = lambda _: None
+) -> Drained:
     """Claim one batch and work it off."""
     token = uuid4()
     with engine.begin() as conn:
@@ -96,6 +101,8 @@ def drain_batch(engine: Engine, lane: int, *, suspects: bool = False) -> Drained
             return Drained()
         bodies = envelopes.read(conn, [(row.organization_id, row.envelope_id) for row in claimed])
         accounts = connections.by_ids(conn, {row.connection_id for row in claimed})
+    if len(claimed) == settings().inbox_batch:
+        on_full(lane)
     result = Drained(claimed=len(claimed))
     by_organization: dict[UUID, list[_Item]] = defaultdict(list)
     for row in claimed:

@@ -77,12 +77,17 @@ def drain(lane: int) -> None:
     budget = settings().drain_budget_s
     began = time.monotonic()
     try:
-        draining.drain(db.engine(), lane, budget_s=budget)
+        draining.drain(db.engine(), lane, budget_s=budget, on_full=_call_for_help)
     except (TransientError, DBAPIError) as error:
         log.warning("drain_stopped", lane=lane, error=type(error).__name__)
         return
     if time.monotonic() - began > budget:
         nudger.nudge({lane})
+
+
+def _call_for_help(lane: int) -> None:
+    """Nudge for a lane that holds more than one drain takes at once: another process may be idle."""
+    nudger.nudge({lane})
 
 
 @app.task(name="worker.tasks.tick")

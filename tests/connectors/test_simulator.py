@@ -126,7 +126,8 @@ def test_nobody_in_it_exists(shop: Shop, history: list[Delivery]) -> None:
 def test_stale_opt_ins_and_ties_occur(history: list[Delivery]) -> None:
     said = defaultdict(list)
     for _, event in of(ConsentStated, history):
-        said[event.channel, event.external_id].append(event)
+        if event.occurred_at is not None:
+            said[event.channel, event.external_id].append(event)
     stale, ties = 0, 0
     for statements in said.values():
         for before, after in pairwise(statements):
