@@ -42,9 +42,9 @@ class Size:
 
 
 FULL = Size(
-    rounds=3, synced=12_000, synced_alone=6_000, baseline=500, requests=8_000, empty_requests=16_000, seconds=12
+    rounds=3, synced=12_000, synced_alone=6_000, baseline=500, requests=8_000, empty_requests=16_000, seconds=10
 )
-QUICK = Size(rounds=2, synced=4_000, synced_alone=2_000, baseline=200, requests=3_000, empty_requests=6_000, seconds=6)
+QUICK = Size(rounds=2, synced=4_000, synced_alone=2_000, baseline=200, requests=3_000, empty_requests=6_000, seconds=5)
 
 
 def main() -> int:

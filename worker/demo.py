@@ -228,7 +228,7 @@ def _show_parked(console: Console, organization_id: Any) -> None:
 
 
 def _show_address(console: Console, running: Stack, key: str, data_dir: Path, *, stay: bool) -> None:
-    console.print(f"Look at it:  {running['url']}/v1/contacts", soft_wrap=True)
+    console.print(f"Look at it:  {running['url']}/#key={key}", soft_wrap=True, highlight=False)
     if not stay:
         return
     console.print(f'  curl -H "X-Api-Key: {key}" {running["url"]}/v1/contacts', soft_wrap=True, highlight=False)

@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from worker import logs
+from worker import console, logs
 from worker.api import contacts, errors, health, webhooks
 
 
@@ -15,6 +15,7 @@ def make_api() -> FastAPI:
     api.router.routes.append(Route("/healthz", health.alive))
     api.router.routes.append(Route("/readyz", health.is_ready))
     api.router.routes.append(Route("/metrics", health.metrics))
+    api.router.routes.extend(console.routes())
     api.include_router(contacts.router)
     errors.install(api)
     return api
