@@ -89,28 +89,33 @@ class Inbox:
         self._note(connection_id).refused += 1
 
     async def _flush(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[:_MOST_IN_FLUSH], self._waiting[_MOST_IN_FLUSH:]
-            try:
-                async with asyncio.timeout(_FLUSH_TIMEOUT_S):
-                    kept = await self.write([incoming for incoming, _ in batch])
-            except Exception as error:  # noqa: BLE001 - every waiting request has to be answered
-                log.error("ingest_failed", requests=len(batch), error=type(error).__name__)
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(Unavailable())
-                continue
-            lanes = set()
-            for (incoming, future), one in zip(batch, kept, strict=True):
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_MOST_IN_FLUSH], self._waiting[_MOST_IN_FLUSH:]
+                await self._write(batch)
+        finally:
+            self._flushing = None  # whatever happened, the next request starts anew
+
+    async def _write(self, batch: "list[tuple[Incoming, asyncio.Future[Kept]]]") -> None:
+        try:
+            async with asyncio.timeout(_FLUSH_TIMEOUT_S):
+                kept = await self.write([incoming for incoming, _ in batch])
+        except Exception as error:  # noqa: BLE001 - every waiting request has to be answered
+            log.error("ingest_failed", requests=len(batch), error=type(error).__name__)
+            for _, future in batch:
                 if not future.done():
-                    future.set_result(one)
-                if not one.is_duplicate:
-                    lanes.add(incoming.lane)
-                elif one.is_mismatch:
-                    log.warning("delivery_id_reused", envelope_id=str(one.envelope_id))
-            if lanes:
-                nudger.nudge(lanes)
-        self._flushing = None
+                    future.set_exception(Unavailable())
+            return
+        lanes = set()
+        for (incoming, future), one in zip(batch, kept, strict=True):
+            if not future.done():
+                future.set_result(one)
+            if not one.is_duplicate:
+                lanes.add(incoming.lane)
+            elif one.is_mismatch:
+                log.warning("delivery_id_reused", envelope_id=str(one.envelope_id))
+        if lanes:
+            nudger.nudge(lanes)
 
     def _note(self, connection_id: UUID) -> _Notes:
         if self._noting is None:
