@@ -1,4 +1,4 @@
-"""Ingest: signed webhooks against the real web process, beside an empty route of the same server."""
+"""Ingest: signed webhooks against the real web process, beside empty routes of the same server."""
 
 import http.client
 import json
@@ -30,9 +30,9 @@ class Servers:
 
     def __init__(self, stack: Stack, ours: int, empty: int) -> None:
         self._stack = stack
-        self._ports = {"ours": ours, "empty": empty}
         shown = ids.show(ids.CONNECTION, stack.connection_id)
-        self._paths = {"ours": f"/webhooks/{shown}", "empty": "/empty"}
+        self._paths = {"ours": f"/webhooks/{shown}", "empty": "/empty", "bare": "/bare"}
+        self._ports = {"ours": ours, "empty": empty, "bare": empty}
         self._round = 0
         for which in self._ports:
             self.measure(which, _WARM_UP, seconds=10)

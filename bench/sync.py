@@ -126,5 +126,5 @@ def baseline(stack: Stack, n: int, *, workers: int, seconds: float) -> Measured:
         if not until(lambda: left() < n, seconds=_START_S):
             raise stack.failure("baseline", f"took nothing in {_START_S:.0f} s")
         began, before = time.perf_counter(), left()
-        until(lambda: left() == 0, seconds=seconds, every_s=0.02)
+        until(lambda: left() == 0, seconds=seconds, every_s=0.05)
         return Measured(before - left(), time.perf_counter() - began)

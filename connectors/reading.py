@@ -25,7 +25,7 @@ T = TypeVar("T")
 MAX_DEPTH = 64  #: levels; orders, the deepest bodies we read, have fewer than ten
 MAX_TEXT = 1_000  #: characters, where the caller knows no better; generous for a name or a line of an address
 MAX_ID_DIGITS = 64  #: far beyond 64-bit ids, and still short enough for an index
-MAX_COUNT_DIGITS = 20  #: digits of an unsigned 64-bit counter
+MAX_COUNT_DIGITS = 18  #: digits of an unsigned 64-bit counter
 FIRST_YEAR, LAST_YEAR = 1970, 2100  #: outside of these a clock was unset or a unit was confused
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # Postgres takes neither NUL nor half a surrogate pair

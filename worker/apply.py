@@ -17,9 +17,9 @@ from sqlalchemy.exc import DBAPIError
 
 from worker import component as components
 from worker import ids
-from worker.component import Component, ident_key
+from worker.component import Component, ident_key, record_key
 from worker.errors import TransientError
-from worker.fold import Record, fold, withdraw
+from worker.fold import Record, Stamp, fold, withdraw
 from worker.normalise import Reading
 from worker.record import decide, record
 from worker.record import withdraw as withdraw_statements
@@ -75,6 +75,16 @@ class _Locking:
 
 
 @dataclass(slots=True)
+class Replay:
+    """Envelopes that are read anew: what they once stated is withdrawn first."""
+
+    envelope_ids: Sequence[UUID]
+    #: reads what else was kept about the same records; called under the locks, because a statement that
+    #: counted for nothing until now may be what remains
+    others: Callable[[Connection], list[Reading]]
+
+
+@dataclass(slots=True)
 class Applied:
     """What a transaction did."""
 
@@ -88,22 +98,22 @@ def apply(
     readings: Sequence[Reading],
     connection_of: Mapping[UUID, UUID],
     *,
-    replayed: Sequence[UUID] = (),
+    replay: Replay | None = None,
     around: Callable[[Connection], None] = lambda _: None,
 ) -> Applied:
     """Let readings take effect, once and whole.
 
     ``around`` runs first in the same transaction (taking queue rows away, storing an answer); it may run
-    again when the transaction does. ``replayed`` envelopes have what they once stated withdrawn first.
-    Raises TransientError when other writers keep being faster; database errors of other kinds pass.
+    again when the transaction does. A replay is rare and locks the whole organization. Raises
+    TransientError when other writers keep being faster; database errors of other kinds pass.
     """
     keys: set[str] = set()
     for attempt in range(ATTEMPTS):
         try:
             with engine.begin() as conn:
                 around(conn)
-                locking = _Locking(keys, everything=attempt >= _PATIENCE)
-                return _apply(conn, organization_id, readings, connection_of, replayed, locking)
+                locking = _Locking(keys, everything=attempt >= _PATIENCE or replay is not None)
+                return _apply(conn, organization_id, readings, connection_of, replay, locking)
         except _OutdatedError as outdated:
             keys |= outdated.keys
         except DBAPIError as error:
@@ -118,14 +128,20 @@ def _apply(
     organization_id: UUID,
     readings: Sequence[Reading],
     connection_of: Mapping[UUID, UUID],
-    replayed: Sequence[UUID],
+    replay: Replay | None,
     locking: _Locking,
 ) -> Applied:
     limits = Limits(settings().crowd_limit, settings().component_limit)
     locking.take(conn, organization_id)
-    touched = _touched(conn, organization_id, readings, replayed)
+    gone: list[RecordRow] = []
+    if replay is not None:
+        readings = [*readings, *replay.others(conn)]
+        gone = _withdraw(conn, organization_id, replay)
+    decide(conn, organization_id, readings)
+    touched = _touched(conn, organization_id, readings, gone)
     before = {ref: row.record.claims() for ref, row in touched.items()}
-    folded = _fold(touched, readings, replayed)
+    folded = _fold(touched, readings, replay)
+    forgotten = _forgotten(conn, organization_id, readings, gone)
     decided = {ref for reading in readings for decision in reading.decisions for ref in (decision.a, decision.b)}
     # A record about which nothing new was said cannot regroup anybody.
     active = {ref: row for ref, row in touched.items() if ref in folded or ref in decided or row.version == 0}
@@ -133,36 +149,52 @@ def _apply(
     component = components.load(conn, organization_id, active, before, limits)
     resolution = resolve(component.members(), component.decisions, limits, component.crowded)
 
-    needed = component.lock_keys()
+    needed = component.lock_keys() | {record_key(ref) for ref in touched}
     needed.update(ident_key(ident) for reading in readings for ident in reading.idents)
+    rows = {**touched, **component.rows}
     locking.confirm(
-        conn,
-        organization_id,
-        needed,
-        lambda: _is_current(conn, organization_id, component, limits, len(active)),
+        conn, organization_id, needed, lambda: _is_current(conn, organization_id, component, rows, limits, len(active))
     )
     causes = _causes(readings, component)
     priorities = connections.priorities(conn, organization_id)
     changes = upsert(conn, organization_id, component, resolution, folded, before, priorities, causes)
-    pairs = {(r.envelope_id, touched[ref].id) for r in readings for ref in r.records}
-    envelopes.link(conn, organization_id, pairs)
-    contact_of = {ref: row.contact_id for ref, row in touched.items()}
+    records.delete(conn, organization_id, forgotten)
+    envelopes.link(conn, organization_id, {(r.envelope_id, touched[ref].id) for r in readings for ref in r.records})
+    contact_of = {ref: row.contact_id for ref, row in rows.items()}
     logged = record(conn, organization_id, readings, contact_of, changes, connection_of)
     return Applied(len(folded), logged)
 
 
+def _withdraw(conn: Connection, organization_id: UUID, replay: Replay) -> list[RecordRow]:
+    """Take back what envelopes stated beside records; return the records they spoke of, which are next."""
+    ids_ = envelopes.records_of(conn, organization_id, replay.envelope_ids)
+    decided = withdraw_statements(conn, organization_id, replay.envelope_ids)
+    envelopes.unlink(conn, organization_id, replay.envelope_ids)
+    rows = {row.ref: row for row in records.by_ids(conn, organization_id, ids_)}
+    rows.update({row.ref: row for row in records.by_refs(conn, organization_id, decided)})
+    return list(rows.values())
+
+
+def _forgotten(
+    conn: Connection, organization_id: UUID, readings: Sequence[Reading], gone: Sequence[RecordRow]
+) -> list[UUID]:
+    """Find records that only a withdrawn reading spoke of; they count as removed and are to be deleted."""
+    spoken_of = {ref for reading in readings for ref in reading.records}
+    suspects = [row for row in gone if row.ref not in spoken_of]
+    known = envelopes.spoken_of(conn, organization_id, [row.id for row in suspects]) if suspects else set()
+    forgotten = [row for row in suspects if row.id not in known]
+    for row in forgotten:
+        row.record.removed = row.record.removed or Stamp(0, 0, "", 0, "")
+    return [row.id for row in forgotten]
+
+
 def _touched(
-    conn: Connection, organization_id: UUID, readings: Sequence[Reading], replayed: Sequence[UUID]
+    conn: Connection, organization_id: UUID, readings: Sequence[Reading], gone: Sequence[RecordRow]
 ) -> dict[Ref, RecordRow]:
-    """Read the records that are spoken of, new ones made up; decisions are written (or withdrawn) on the way."""
-    refs = {ref for reading in readings for ref in reading.records}
-    if replayed:
-        refs |= withdraw_statements(conn, organization_id, replayed)
-    decide(conn, organization_id, readings)
-    touched = {row.ref: row for row in records.by_refs(conn, organization_id, refs)}
-    if replayed:
-        gone = records.by_ids(conn, organization_id, envelopes.records_of(conn, organization_id, replayed))
-        touched.update({row.ref: row for row in gone if row.ref not in touched})
+    """Read the records that are spoken of; new ones are made up."""
+    touched = {row.ref: row for row in gone}
+    refs = {ref for reading in readings for ref in reading.records} - touched.keys()
+    touched.update({row.ref: row for row in records.by_refs(conn, organization_id, refs)})
     for reading in readings:
         for ref in reading.records:
             if ref not in touched:
@@ -170,16 +202,16 @@ def _touched(
     return touched
 
 
-def _fold(touched: Mapping[Ref, RecordRow], readings: Sequence[Reading], replayed: Sequence[UUID]) -> set[Ref]:
+def _fold(touched: Mapping[Ref, RecordRow], readings: Sequence[Reading], replay: Replay | None) -> set[Ref]:
     """Fold the readings into their records; return those whose state changed."""
     folded = set()
-    for envelope_id in replayed:
+    for envelope_id in () if replay is None else replay.envelope_ids:
         for ref, row in touched.items():
             withdraw(row.record, envelope_id.hex)
             folded.add(ref)
     for reading in readings:
         for ref, statements in reading.records.items():
-            if ref in touched and fold(touched[ref].record, statements):
+            if fold(touched[ref].record, statements):
                 folded.add(ref)
     return folded
 
@@ -193,13 +225,20 @@ def _causes(readings: Sequence[Reading], component: Component) -> dict[Ref, set[
     return causes
 
 
-def _is_current(conn: Connection, organization_id: UUID, component: Component, limits: Limits, active: int) -> bool:
+def _is_current(
+    conn: Connection,
+    organization_id: UUID,
+    component: Component,
+    rows: Mapping[Ref, RecordRow],
+    limits: Limits,
+    active: int,
+) -> bool:
     """Whether nothing that was read without a lock has changed since."""
-    stored = {row.id: row.version for row in component.rows.values() if row.version > 0}
-    if records.versions(conn, organization_id, component.rows.keys()) != stored:
+    stored = {row.id: row.version for row in rows.values() if row.version > 0}
+    if records.versions(conn, organization_id, rows.keys()) != stored:
         return False
     if decisions.touching(conn, organization_id, component.rows.keys()) != component.decisions:
         return False
     most = limits.component + 1 + active
     standing = claims.claimants(conn, organization_id, component.claimed.keys(), most)
-    return all(standing.get(ident, []) == rows for ident, rows in component.claimed.items())
+    return all(standing.get(ident, []) == found for ident, found in component.claimed.items())

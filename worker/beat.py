@@ -26,6 +26,9 @@ class SweepScheduler(Scheduler):
         except (DBAPIError, TransientError) as error:
             log.warning("sweep_failed", error=type(error).__name__)
             return 1.0
+        except Exception as error:
+            log.error("sweep_failed", exc_info=error)
+            return 5.0
         return float(settings().sweep_interval_s)
 
     def setup_schedule(self) -> None:

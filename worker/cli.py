@@ -222,7 +222,7 @@ def remove(
     connection_id: ConnectionId, organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False
 ) -> None:
     """Refuse its webhooks from now on and forget its secrets; what it said stays."""
-    _change(data_dir, organization, connection_id, as_json, "removed", lambda *_: None)
+    _change(data_dir, organization, connection_id, as_json, "removed", ready.unhold)
 
 
 @connections_.command("rotate-secret")

@@ -37,7 +37,7 @@ class Component:
     def lock_keys(self) -> set[str]:
         """What a writer has to lock: every record and identifier that the outcome depends on."""
         keys = {record_key(ref) for ref in self.rows}
-        keys.update(ident_key(ident) for ident in self.expanded)
+        keys.update(ident_key(ident) for ident in self.claimed)  # crowded ones too: letting go can end a crowd
         return keys
 
 
@@ -87,16 +87,18 @@ def load(
     refs: set[Ref] = set(touched)
     deferred: dict[Ref, RecordRow] = {}
     while idents or refs:
-        new = _linked(conn, organization_id, component, refs)
+        # Those that a decision ties to a record are followed in any case: their group changes with it.
+        new = linked = _linked(conn, organization_id, component, refs)
         wanted = _claiming(conn, organization_id, component, idents - seen, touched_ids, now, limits)
         seen |= idents
         wanted -= {row.id for row in component.rows.values()} | {row.id for row in new}
         if wanted:
-            new += records.by_ids(conn, organization_id, wanted)
+            new = linked + records.by_ids(conn, organization_id, wanted)
         component.rows.update({row.ref: row for row in new})
-        deferred.update({row.ref: row for row in new if row.is_oversize})
+        later = {row.ref: row for row in new[len(linked) :] if row.is_oversize}
+        deferred.update(later)
         refs = {row.ref for row in new}
-        idents = {ident for row in new if not row.is_oversize for ident in row.record.claims()} - seen
+        idents = {ident for row in new if row.ref not in later for ident in row.record.claims()} - seen
         if not idents and not refs and deferred:
             idents = _still_needed(component, deferred, limits) - seen
     return component

@@ -8,7 +8,7 @@ bisection and parked alone.
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 from uuid import UUID, uuid4
@@ -20,8 +20,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from connectors.contract import Envelope, MalformedPayloadError
 from worker import metrics
-from worker.apply import apply
-from worker.errors import TransientError
+from worker.apply import Replay, apply
+from worker.errors import PermanentError, TransientError
 from worker.normalise import Reading, normalise
 from worker.settings import settings
 from worker.store import connections, envelopes, ready
@@ -68,7 +68,6 @@ class _Item:
     claimed: Claimed
     envelope: EnvelopeRow
     reading: Reading | None = None
-    siblings: list[Reading] = field(default_factory=list)
     parked: Parked | None = None
 
 
@@ -104,22 +103,22 @@ def drain_batch(
     if len(claimed) == settings().inbox_batch:
         on_full(lane)
     result = Drained(claimed=len(claimed))
-    by_organization: dict[UUID, list[_Item]] = defaultdict(list)
+    held: dict[UUID, list[_Item]] = defaultdict(list)
     for row in claimed:
-        by_organization[row.organization_id].append(_Item(row, bodies[row.envelope_id]))
+        held[row.organization_id].append(_Item(row, bodies[row.envelope_id]))
     with metrics.batch_seconds.time():
-        while by_organization:
-            organization_id = next(iter(by_organization))
+        while held:
+            organization_id = next(iter(held))
             try:
-                result += _drain_organization(
-                    engine, organization_id, by_organization[organization_id], accounts, token
-                )
+                result += _drain_organization(engine, organization_id, held[organization_id], accounts, token)
+            except SoftTimeLimitExceeded:
+                raise  # a batch that never ends counts as one that kills: that isolates what causes it
             except Exception as error:
+                _give_back(engine, held, token)
                 if not _is_system_fault(error):
                     raise
-                _give_back(engine, by_organization, token)
                 raise TransientError(f"the system failed: {type(error).__name__}") from None
-            del by_organization[organization_id]
+            del held[organization_id]
     metrics.count(result)
     log.info("inbox_drained", lane=lane, **{name: getattr(result, name) for name in Drained.__slots__})
     return result
@@ -132,36 +131,34 @@ def _drain_organization(
     accounts: Mapping[UUID, ConnectionRow],
     token: UUID,
 ) -> Drained:
-    held = [item for item in items if accounts[item.claimed.connection_id].state == "paused"]
-    if held:
-        _postpone(engine, organization_id, held, token, None, failed=False)
-    result = Drained(postponed=len(held))
-    work = []
+    paused = [item for item in items if accounts[item.claimed.connection_id].state == "paused"]
+    _set_aside(engine, organization_id, paused, token)
+    result = Drained(postponed=len(paused))
+    together: list[_Item] = []
+    alone: list[_Item] = []
     for item in items:
         if accounts[item.claimed.connection_id].state == "paused":
             continue
         if item.claimed.crashes >= settings().max_crashes:
             item.parked = _park(item, "crashed", f"its processing ended {item.claimed.crashes} processes")
-        elif not _read(engine, item, accounts):
+        elif not _read(item, accounts):
             result += _failed(engine, organization_id, item, token)
             continue
-        work.append(item)
-    alone = [item for item in work if item.claimed.replay]
-    together = [item for item in work if not item.claimed.replay]
-    for batch in ([together] if together else []) + [[item] for item in alone]:
-        result += _work(engine, organization_id, batch, token)
+        (alone if item.claimed.replay else together).append(item)
+    if together:
+        result += _work(engine, organization_id, together, accounts, token)
+    for item in alone:
+        result += _work(engine, organization_id, [item], accounts, token)
     return result
 
 
-def _read(engine: Engine, item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> bool:
+def _read(item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> bool:
     """Normalise an envelope, or park it; False if our own code failed on it."""
     try:
         item.reading = _reading(item.envelope, accounts[item.claimed.connection_id])
-        if item.claimed.replay:
-            item.siblings = _siblings(engine, item, accounts)
     except MalformedPayloadError as error:
         item.parked = _park(item, "malformed", str(error))
-    except (InterfaceError, OperationalError):
+    except SoftTimeLimitExceeded:
         raise
     except Exception as error:
         # The message of an unknown error may quote the payload, which is personal data.
@@ -180,56 +177,64 @@ def _reading(row: EnvelopeRow, connection: ConnectionRow) -> Reading:
     return normalise(row.id, envelope, connection.connector, connection.account())
 
 
-def _siblings(engine: Engine, item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> list[Reading]:
+def _siblings(
+    conn: Connection, item: _Item, accounts: Mapping[UUID, ConnectionRow]
+) -> list[tuple[Reading, ConnectionRow]]:
     """Read again what else was kept about the records of a replayed envelope.
 
-    Withdrawing a statement can bring back an older one that it had replaced.
+    Withdrawing a statement can bring back an older one that it had replaced. Raises PermanentError if
+    there are more than one transaction can take.
     """
-    with engine.connect() as conn:
-        organization_id = item.claimed.organization_id
-        touched = envelopes.records_of(conn, organization_id, [item.envelope.id])
-        rows = envelopes.touching(conn, organization_id, touched)[:_MOST_SIBLINGS]
-        known = {**accounts, **connections.by_ids(conn, {row.connection_id for row in rows} - accounts.keys())}
+    organization_id = item.claimed.organization_id
+    touched = envelopes.records_of(conn, organization_id, [item.envelope.id])
+    rows = envelopes.touching(conn, organization_id, touched, _MOST_SIBLINGS + 1)
+    if len(rows) > _MOST_SIBLINGS:
+        raise PermanentError(f"more than {_MOST_SIBLINGS:,} kept envelopes speak of the same customers")
+    known = {**accounts, **connections.by_ids(conn, {row.connection_id for row in rows} - accounts.keys())}
     readings = []
     for row in rows:
         if row.id == item.envelope.id or row.connection_id not in known:
             continue
         try:
-            readings.append(_reading(row, known[row.connection_id]))
+            readings.append((_reading(row, known[row.connection_id]), known[row.connection_id]))
         except MalformedPayloadError:
             log.warning("sibling_unreadable", envelope_id=str(row.id))  # it keeps what it stated before
     return readings
 
 
-def _work(engine: Engine, organization_id: UUID, items: Sequence[_Item], token: UUID) -> Drained:
+def _work(
+    engine: Engine, organization_id: UUID, items: Sequence[_Item], accounts: Mapping[UUID, ConnectionRow], token: UUID
+) -> Drained:
     """Apply a batch; on an error that may be one envelope's fault, halve it until that one stands alone."""
     try:
-        return _commit(engine, organization_id, items, token)
+        return _commit(engine, organization_id, items, accounts, token)
     except LeaseLostError:
+        # Some rows are another's now; the token guards those, and the rest is due again.
         log.warning("lease_lost", envelopes=len(items))
-        return Drained()
-    except TransientError as error:
-        _postpone(engine, organization_id, items, token, error.after or _SYSTEM_DELAY, failed=False)
-        log.warning("batch_postponed", envelopes=len(items), error=str(error))
+        _postpone(engine, organization_id, items, token, timedelta(0), failed=False)
         return Drained(postponed=len(items))
+    except SoftTimeLimitExceeded:
+        raise
     except Exception as error:
         if _is_system_fault(error):
             raise
         if len(items) > 1:
             half = len(items) // 2
-            result = _work(engine, organization_id, items[:half], token)
-            result += _work(engine, organization_id, items[half:], token)
+            result = _work(engine, organization_id, items[:half], accounts, token)
+            result += _work(engine, organization_id, items[half:], accounts, token)
             return result
         return _fault(engine, organization_id, items[0], token, error)
 
 
-def _commit(engine: Engine, organization_id: UUID, items: Sequence[_Item], token: UUID) -> Drained:
+def _commit(
+    engine: Engine, organization_id: UUID, items: Sequence[_Item], accounts: Mapping[UUID, ConnectionRow], token: UUID
+) -> Drained:
     """Let a batch take effect: the work and the removal from the queue stand or fall together."""
     parked = [item.parked for item in items if item.parked is not None]
     good = [item for item in items if item.parked is None and item.reading is not None]
-    readings = [r for item in good for r in (item.reading, *item.siblings) if r is not None]
     outcomes = [_outcome(item) for item in good]
     ids_ = [item.envelope.id for item in items]
+    connection_of = {item.envelope.id: item.envelope.connection_id for item in items}
 
     def settle(conn: Connection) -> None:
         # First of all: the rows stay locked until the end, so nobody can take them over meanwhile.
@@ -238,11 +243,21 @@ def _commit(engine: Engine, organization_id: UUID, items: Sequence[_Item], token
         ready.park(conn, organization_id, parked)
         ready.settle(conn, organization_id, outcomes)
 
-    replayed = [item.envelope.id for item in good if item.claimed.replay]
-    connection_of = {item.envelope.id: item.envelope.connection_id for item in items}
-    for item in good:
-        connection_of.update(dict.fromkeys((s.envelope_id for s in item.siblings), item.envelope.connection_id))
-    apply(engine, organization_id, readings, connection_of, replayed=replayed, around=settle)
+    def others(conn: Connection) -> list[Reading]:
+        readings = []
+        for item in replayed:
+            for reading, connection in _siblings(conn, item, accounts):
+                readings.append(reading)
+                connection_of[reading.envelope_id] = connection.id
+        return readings
+
+    # A body that is found malformed now withdraws what it had stated when it was thought to be sound.
+    replayed = [
+        item for item in items if item.claimed.replay and (item.parked is None or item.parked.kind == "malformed")
+    ]
+    replay = Replay([item.envelope.id for item in replayed], others) if replayed else None
+    readings = [item.reading for item in good if item.reading is not None]
+    apply(engine, organization_id, readings, connection_of, replay=replay, around=settle)
     ignored = sum(1 for outcome in outcomes if outcome[1] == "ignored")
     return Drained(settled=len(outcomes) - ignored, ignored=ignored, parked=len(parked))
 
@@ -256,35 +271,53 @@ def _outcome(item: _Item) -> tuple[UUID, str, str | None]:
 def _fault(engine: Engine, organization_id: UUID, item: _Item, token: UUID, error: Exception) -> Drained:
     """One envelope alone fails: park what can never work, try the rest again a few times."""
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    if isinstance(error, PermanentError):
+        return _set_apart(engine, organization_id, item, token, "failed", str(error))
     is_poison = isinstance(error, UnicodeEncodeError) or (
         isinstance(error, DBAPIError) and (state is None or state.startswith(_POISON))
     )
-    if not is_poison:
-        log.error("envelope_failed", envelope_id=str(item.envelope.id), sqlstate=state, exc_info=error)
-        return _failed(engine, organization_id, item, token)
-    item.parked = _park(item, "refused", f"the database cannot hold one of its values (SQLSTATE {state})")
-    return _commit(engine, organization_id, [item], token)
+    if is_poison:
+        reason = f"the database cannot hold one of its values (SQLSTATE {state})"
+        return _set_apart(engine, organization_id, item, token, "refused", reason)
+    log.error("envelope_failed", envelope_id=str(item.envelope.id), sqlstate=state, exc_info=error)
+    return _failed(engine, organization_id, item, token)
 
 
 def _failed(engine: Engine, organization_id: UUID, item: _Item, token: UUID) -> Drained:
     """Our own code failed: later again, and after some attempts it is for a person."""
     attempts = item.claimed.attempts + 1
     if attempts >= settings().max_attempts:
-        item.parked = _park(item, "failed", "our code failed on it; see the log for envelope_failed", attempts)
-        return _commit(engine, organization_id, [item], token)
+        reason = "our code failed on it; see the log for envelope_failed"
+        return _set_apart(engine, organization_id, item, token, "failed", reason)
     _postpone(engine, organization_id, [item], token, _FIRST_DELAY * 2**attempts, failed=True)
     return Drained(postponed=1)
 
 
-def _park(item: _Item, kind: str, reason: str, attempts: int | None = None) -> Parked:
+def _set_apart(engine: Engine, organization_id: UUID, item: _Item, token: UUID, kind: str, reason: str) -> Drained:
+    """Park one envelope, in a transaction of its own."""
+    with engine.begin() as conn:
+        if ready.take(conn, organization_id, [item.envelope.id], token) != 1:
+            return Drained()  # another drain has it now
+        ready.park(conn, organization_id, [_park(item, kind, reason)])
+    return Drained(parked=1)
+
+
+def _park(item: _Item, kind: str, reason: str) -> Parked:
     row = item.envelope
-    attempts = item.claimed.attempts + 1 if attempts is None else attempts
     log.warning("envelope_parked", envelope_id=str(row.id), connection_id=str(row.connection_id), kind=kind)
-    return Parked(row.id, row.connection_id, row.topic, kind, reason, attempts)
+    return Parked(row.id, row.connection_id, row.topic, kind, reason, item.claimed.attempts + 1)
+
+
+def _set_aside(engine: Engine, organization_id: UUID, items: Sequence[_Item], token: UUID) -> None:
+    """Let the envelopes of paused connections wait until they resume."""
+    if items:
+        ids_, connection_ids = zip(*((i.envelope.id, i.claimed.connection_id) for i in items), strict=True)
+        with engine.begin() as conn:
+            ready.set_aside(conn, organization_id, ids_, set(connection_ids), token)
 
 
 def _postpone(
-    engine: Engine, organization_id: UUID, items: Sequence[_Item], token: UUID, delay: timedelta | None, *, failed: bool
+    engine: Engine, organization_id: UUID, items: Sequence[_Item], token: UUID, delay: timedelta, *, failed: bool
 ) -> None:
     with engine.begin() as conn:
         ids_ = [item.envelope.id for item in items]
@@ -305,9 +338,10 @@ def _give_back(engine: Engine, held: Mapping[UUID, Sequence[_Item]], token: UUID
 
 
 def _is_system_fault(error: Exception) -> bool:
-    """Whether the database is away, full or half deployed, or our time is up: no envelope is to blame."""
-    if isinstance(error, SoftTimeLimitExceeded):
-        return True
+    """Whether the database is away, full or half deployed: no envelope is to blame.
+
+    A statement that timed out or a lock that did not come may be one envelope's doing, and is not among them.
+    """
     if not isinstance(error, DBAPIError):
         return False
     state = getattr(error.orig, "sqlstate", None)
@@ -315,4 +349,4 @@ def _is_system_fault(error: Exception) -> bool:
         return True
     if state is None:
         return isinstance(error, OperationalError)
-    return str(state).startswith(("08", "53", "57P", "42", "25", "55P03", "57014", "58"))
+    return str(state).startswith(("08", "53", "57P", "42", "58"))

@@ -29,9 +29,14 @@ class Nudger:
         """Ask for these lanes to be drained; returns at once."""
         with self._lock:
             self._lanes |= lanes
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="nudger", daemon=True)
-                self._thread.start()
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._run, name="nudger", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # no more threads; the sweeper finds what waits
+                    log.warning("nudge_failed", error=type(error).__name__)
+                    return
+                self._thread = thread
         self._flag.set()
 
     def _run(self) -> None:

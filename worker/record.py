@@ -10,7 +10,6 @@ from worker import standing
 from worker.fold import moment
 from worker.normalise import Consent, Reading
 from worker.resolve import Ref
-from worker.standing import Statement
 from worker.store import changes, connections, consents, contacts, decisions, privacy_requests, suppressions
 from worker.store.changes import Change
 
@@ -33,7 +32,7 @@ def record(
     entries = [consents.entry(consent, r.envelope_id) for r in readings for consent in r.consents]
     if entries:
         said = _addresses(entry.consent for entry in entries)
-        earlier = consents.of(conn, organization_id, *said)
+        earlier = consents.standing(conn, organization_id, *said)
         fresh = consents.append(conn, organization_id, entries)
         _log_consents(log, earlier, [entry for entry in entries if entry.key in fresh], contact_of)
     suppressed = [(s, r.envelope_id) for r in readings for s in r.suppressions]
@@ -86,12 +85,12 @@ def _addresses(said: Iterable[Consent]) -> tuple[set[str], set[Ref]]:
 
 def _log_consents(
     log: dict[UUID, Change],
-    earlier: Collection[Statement],
+    earlier: Collection[consents.Standing],
     fresh: Collection[consents.Entry],
     contact_of: Mapping[Ref, UUID | None],
 ) -> None:
     """Log the statements that changed what counts for their address."""
-    held = standing.by_address(earlier)
+    held = {(before.channel, before.purpose, before.subject): before for before in earlier}
     by_subject: dict[tuple[str, str, str | Ref], list[consents.Entry]] = defaultdict(list)
     for entry in fresh:
         said = entry.consent
@@ -99,7 +98,7 @@ def _log_consents(
     for subject, entries in by_subject.items():
         before = held.get(subject)
         best = max(entries, key=lambda e: _rank(e.consent))
-        if before is not None and before.strength[:3] >= _rank(best.consent):
+        if before is not None and _rank(before) >= _rank(best.consent):
             continue
         contact_id = contact_of.get(best.consent.ref)
         status = None if before is None else before.status
@@ -111,5 +110,5 @@ def _log_consents(
         log[contact_id] = entry_._replace(details={**entry_.details, name: detail})
 
 
-def _rank(said: Consent) -> tuple[bool, int, int]:
+def _rank(said: Consent | consents.Standing) -> tuple[bool, int, int]:
     return (said.status != "unknown", said.occurred, standing.RESTRICTIVENESS[said.status])

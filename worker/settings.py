@@ -1,6 +1,5 @@
 """Settings, all from the environment; durations in seconds, sizes in bytes."""
 
-import os
 from functools import lru_cache
 
 from pydantic import Field
@@ -46,8 +45,3 @@ def reload() -> Settings:
     """Read the environment again (after the command line pointed it at a stack)."""
     settings.cache_clear()
     return settings()
-
-
-def in_container() -> bool:
-    """Whether a port was handed to us by a platform, which then wants us on all interfaces."""
-    return "PORT" in os.environ

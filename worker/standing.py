@@ -113,10 +113,10 @@ def of_contact(statements: Iterable[Statement]) -> dict[Key, Statement]:
 
 def suppressions(statements: Iterable[SuppressionStatement], consents: Iterable[Statement] = ()) -> list[Suppression]:
     """Add up the suppressions of some addresses; ``consents`` are the statements about the same ones."""
-    opted_in: dict[Key, int] = defaultdict(int)  # by (channel, address)
+    opted_in: dict[tuple[str, str, str], int] = defaultdict(int)  # by (channel, address, purpose)
     for consent in consents:
         if consent.status == "opted_in" and consent.address and not consent.is_lost:
-            key = (consent.channel, consent.address)
+            key = (consent.channel, consent.address, consent.purpose)
             opted_in[key] = max(opted_in[key], consent.occurred)
     grouped: dict[tuple[str, str, str, str], list[SuppressionStatement]] = defaultdict(list)
     for statement in statements:
@@ -128,7 +128,7 @@ def suppressions(statements: Iterable[SuppressionStatement], consents: Iterable[
             continue
         lift = max((s.occurred for s in group if s.is_lift), default=0)
         if reason in LIFTED_BY_OPT_IN:
-            lift = max(lift, opted_in[channel, address])
+            lift = max(lift, opted_in[channel, address, "transactional" if scope == "transactional" else "marketing"])
         first, last = made[0], made[-1]
         found.append(
             Suppression(

@@ -13,13 +13,13 @@ import time
 import structlog
 from celery import Task
 from celery.exceptions import Reject
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from connectors.contract import BadSignatureError
 from worker import drain as draining
 from worker import ids
 from worker.app import NUDGE_EXPIRES_S, app
-from worker.errors import TransientError
+from worker.errors import ConfigError, TransientError
 from worker.ingest import accept, source_of
 from worker.nudge import nudger
 from worker.settings import settings
@@ -35,16 +35,19 @@ class _Nudged(Task):
         self.apply_async(args=[lane], expires=NUDGE_EXPIRES_S, retry=False)
 
 
-@app.task(name="worker.tasks.ingest", acks_late=True, acks_on_failure_or_timeout=False)
+@app.task(name="worker.tasks.ingest", acks_late=True, reject_on_worker_lost=True)
 def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> None:
     """Do what the webhook route does, for producers that feed the queue directly.
 
     ``connection_id`` as ``con_…``, the request's headers, its raw body in base64. A message that cannot
-    be accepted (unknown connection, bad signature) is dropped and counted; while Postgres is away the
-    message goes back to the queue.
+    be accepted (unknown connection, bad signature, too large) is dropped with a line in the log; while
+    Postgres is away the message goes back to the queue.
     """
     try:
         body = base64.b64decode(body_base64, validate=True)
+        if len(body) > settings().max_body_bytes:
+            log.warning("ingest_refused", reason="body too large", connection_id=connection_id)
+            return
         id_ = ids.read(ids.CONNECTION, connection_id)
         with db.engine().begin() as conn:
             row = None if id_ is None else connections.by_id(conn, id_)
@@ -62,8 +65,8 @@ def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> Non
     except (binascii.Error, TypeError, AttributeError):
         log.warning("ingest_refused", reason="expected headers as an object and the body in base64")
         return
-    except DBAPIError as error:
-        log.warning("ingest_waits", error=type(error.orig).__name__)
+    except (OperationalError, InterfaceError, ConfigError) as error:
+        log.warning("ingest_waits", error=type(error).__name__)
         time.sleep(1)
         raise Reject(requeue=True) from None
     nudger.nudge({incoming.lane})
@@ -100,6 +103,9 @@ def tick() -> None:
         waiting = ready.waiting(conn)
     for lane in waiting:
         if lane.age_s > settings().sweep_after_s and not lane.is_held:
-            draining.drain(db.engine(), lane.lane, budget_s=settings().drain_budget_s / 2)
+            try:
+                draining.drain(db.engine(), lane.lane, budget_s=settings().drain_budget_s / 2)
+            except (TransientError, DBAPIError) as error:  # the other lanes wait for their turn
+                log.warning("sweep_stopped", lane=lane.lane, error=type(error).__name__)
         elif lane.age_s > settings().nudge_after_s:
             nudger.nudge({lane.lane})

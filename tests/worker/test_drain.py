@@ -1,6 +1,6 @@
 """Drain: what becomes of envelopes, good, bad and deadly."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import orjson
@@ -271,3 +271,99 @@ def test_a_delivery_kept_twice_is_one_envelope(engine, source):
     assert [kept.is_duplicate for kept in (first, second, third)] == [False, True, True]
     assert [kept.is_mismatch for kept in (first, second, third)] == [False, False, True]
     assert rows(engine, "SELECT count(*) FROM ready")[0][0] == 1
+
+
+def test_removing_a_paused_connection_loses_nothing(engine, organization_id, source):
+    with engine.begin() as conn:
+        connections.set_state(conn, organization_id, source.id, "paused")
+    keep(engine, source, {"id": "1"})
+    drain(engine, lane(source), budget_s=5)
+
+    with engine.begin() as conn:
+        connections.set_state(conn, organization_id, source.id, "removed")
+        ready.unhold(conn, organization_id, source.id)
+
+    assert drain(engine, lane(source), budget_s=5).settled == 1
+
+
+def test_a_resume_during_a_drain_strands_nothing(engine, organization_id, source, monkeypatch):
+    with engine.begin() as conn:
+        connections.set_state(conn, organization_id, source.id, "paused")
+    keep(engine, source, {"id": "1"})
+    set_aside = draining._set_aside
+
+    def resumed_meanwhile(*args):
+        with engine.begin() as conn:
+            connections.set_state(conn, organization_id, source.id, "active")
+            ready.unhold(conn, organization_id, source.id)
+        set_aside(*args)
+
+    monkeypatch.setattr(draining, "_set_aside", resumed_meanwhile)
+    drain_batch(engine, lane(source))
+    monkeypatch.setattr(draining, "_set_aside", set_aside)
+
+    assert drain(engine, lane(source), budget_s=5).settled == 1
+
+
+def test_pausing_does_not_disturb_what_is_being_worked_on(engine, organization_id, source):
+    keep(engine, source, {"id": "1"})
+    with engine.begin() as conn:
+        ready.claim(conn, lane(source), most=9, lease=timedelta(seconds=30), token=uuid4())
+        ready.hold(conn, organization_id, source.id)
+
+    assert rows(engine, "SELECT lease_until IS NULL FROM ready") == [(False,)]
+
+
+def test_one_envelope_whose_statement_times_out_stops_nobody(engine, source, monkeypatch):
+    keep(engine, source, *({"id": str(n)} for n in range(6)), {"id": "slow"})
+    apply = draining.apply
+
+    def slow(on, organization_id, readings, *args, **kwargs):
+        if any(("plain", "slow") in reading.records for reading in readings):
+            with on.begin() as conn:
+                conn.execute(text("SET LOCAL statement_timeout = 1"))
+                conn.execute(text("SELECT pg_sleep(1)"))
+        return apply(on, organization_id, readings, *args, **kwargs)
+
+    monkeypatch.setattr(draining, "apply", slow)
+    done = drain_batch(engine, lane(source))
+
+    assert (done.settled, done.postponed) == (6, 1)
+    assert rows(engine, "SELECT attempts FROM ready") == [(1,)]
+
+
+def test_a_record_that_only_a_withdrawn_reading_spoke_of_is_gone(engine, organization_id, source, plain, monkeypatch):
+    (kept,) = keep(engine, source, {"id": "wrong", "fields": {"note": "x"}})
+    drain(engine, lane(source), budget_s=5)
+    right = [ProfileSeen(external_id="right", occurred_at=None)]
+    monkeypatch.setattr(plain, "parse", lambda envelope, account: right, raising=False)
+
+    with engine.begin() as conn:
+        ready.replay(conn, organization_id, [kept], [source.id])
+    drain(engine, lane(source), budget_s=5)
+
+    assert rows(engine, "SELECT external_id FROM records") == [("right",)]
+    assert rows(engine, "SELECT external_id FROM contacts") == [("right",)]
+
+
+def test_a_replay_sees_what_its_own_batch_added(engine, organization_id, source, plain, monkeypatch):
+    (newer,) = keep(engine, source, {"id": "1", "at": 2, "fields": {"note": "wrong"}})
+    at = {1: datetime(2026, 10, 1, tzinfo=UTC), 2: datetime(2026, 10, 2, tzinfo=UTC)}
+
+    def timed(envelope, account):
+        body = orjson.loads(envelope.body)
+        if body["fields"]["note"] == "wrong" and withdrawn:
+            return []
+        return [ProfileSeen(external_id="1", occurred_at=at[body["at"]], fields=body["fields"])]
+
+    withdrawn = []
+    monkeypatch.setattr(plain, "parse", timed, raising=False)
+    drain(engine, lane(source), budget_s=5)
+    keep(engine, source, {"id": "1", "at": 1, "fields": {"note": "old but true"}})
+    withdrawn.append(True)
+    with engine.begin() as conn:
+        ready.replay(conn, organization_id, [newer], [source.id])
+
+    drain(engine, lane(source), budget_s=5)
+
+    assert rows(engine, "SELECT custom_fields FROM contacts") == [({"note": "old but true"},)]

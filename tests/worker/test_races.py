@@ -1,6 +1,7 @@
 """Races: several writers about the same people at once, on real transactions."""
 
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -83,3 +84,30 @@ def test_a_writer_that_read_before_another_wrote_starts_over(engine, monkeypatch
     with engine.connect() as conn:
         assert conn.execute(text("SELECT count(*) FROM contacts")).scalar_one() == 1
         assert conn.execute(text("SELECT count(*) FROM records")).scalar_one() == 2
+
+
+def test_letting_go_of_a_crowded_value_is_locked_too(engine, monkeypatch):
+    monkeypatch.setattr(worker_settings.settings(), "crowd_limit", 3)
+    monkeypatch.setattr(worker_settings.settings(), "lock_buckets", 1 << 16)
+    shared = [a_reading("a", a_profile(str(n), email=EMAILS[0]), number=n) for n in range(5)]
+    moved = [a_reading("a", a_profile(str(n), email=f"own{n}@example.com", at=1), number=9 + n) for n in range(2)]
+    run(engine, shared)
+    for reading in moved:
+        run(engine, [reading])
+    expected = dump(engine)
+    empty(engine)
+    run(engine, shared)
+    both_have_read = threading.Barrier(2, timeout=10)
+    resolve, waited = applying.resolve, threading.local()
+
+    def together(*args, **kwargs):
+        if not hasattr(waited, "once"):
+            waited.once = True
+            both_have_read.wait()
+        return resolve(*args, **kwargs)
+
+    monkeypatch.setattr(applying, "resolve", together)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda reading: run(engine, [reading]), moved))
+
+    assert dump(engine) == expected

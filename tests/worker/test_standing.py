@@ -112,6 +112,7 @@ def test_an_older_weaker_or_merged_away_opt_in_lifts_nothing():
         a_consent("opted_in", 0),
         a_consent("opted_in", 9, is_lost=True),
         replace(a_consent("opted_in", 9), address="other@example.com"),
+        a_consent("opted_in", 9, purpose="transactional"),
     ):
         assert suppressions(made, [weak])[0].lifted is None
 

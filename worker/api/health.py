@@ -23,7 +23,7 @@ def is_ready(_: Request) -> Response:
     """``GET /readyz``: requests can be kept, because Postgres takes them."""
     try:
         with db.engine().connect() as conn:
-            oldest = ready.depth(conn)["oldest_due_s"]
+            oldest = max((lane.age_s for lane in ready.waiting(conn)), default=0.0)
     except SQLAlchemyError:
         return JSONResponse({"status": "unavailable", "reason": "no database"}, 503)
     return JSONResponse({"status": "ok", "oldest_due_s": round(oldest, 3)})

@@ -40,6 +40,8 @@ _MOST_IN_FLUSH = 200
 _FLUSH_TIMEOUT_S = 10.0
 #: the per-connection figures of the status are written this long after a delivery
 _NOTE_AFTER_S = 0.25
+#: bytes of bodies that may wait for Postgres; beyond, senders are told to come again
+_MOST_WAITING_BYTES = 64 * 1024 * 1024
 _RETRY_AFTER_S = "5"
 
 
@@ -74,11 +76,15 @@ class Inbox:
     _notes: dict[UUID, _Notes] = field(default_factory=dict)
     _flushing: "asyncio.Task[None] | None" = None
     _noting: "asyncio.Task[None] | None" = None
+    _waiting_bytes: int = 0
 
     async def keep(self, incoming: Incoming) -> Kept:
         """Return once the request is committed; raises Unavailable if it could not be."""
+        if self._waiting_bytes > _MOST_WAITING_BYTES:
+            raise Unavailable
         future: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
         self._waiting.append((incoming, future))
+        self._waiting_bytes += len(incoming.body)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
         self._note(incoming.connection_id).delivered_at = datetime.now(UTC)
@@ -92,7 +98,11 @@ class Inbox:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:_MOST_IN_FLUSH], self._waiting[_MOST_IN_FLUSH:]
-                await self._write(batch)
+                self._waiting_bytes -= sum(len(incoming.body) for incoming, _ in batch)
+                # Who was told to come again meanwhile will.
+                live = [(incoming, future) for incoming, future in batch if not future.done()]
+                if live:
+                    await self._write(live)
         finally:
             self._flushing = None  # whatever happened, the next request starts anew
 
@@ -207,8 +217,9 @@ async def receive(scope: Scope, receive_: Receive, send: Send) -> None:
         await _answer(send, 200, content)
     except _Refused as refused:
         await _answer(send, refused.status, refused.content, **refused.headers)
-    except (TimeoutError, Unavailable, SQLAlchemyError, ConfigError) as error:
-        log.error("ingest_unavailable", error=type(error).__name__)
+    except Exception as error:
+        expected = isinstance(error, TimeoutError | Unavailable | SQLAlchemyError | ConfigError)
+        log.error("ingest_unavailable", error=type(error).__name__, exc_info=None if expected else error)
         content = {"error": "not kept, try again", "code": "unavailable"}
         await _answer(send, 503, content, **{"retry-after": _RETRY_AFTER_S})
 

@@ -74,7 +74,8 @@ _SET_FIELDS = sql("""
     UPDATE connections SET approved_fields = :fields WHERE organization_id = :organization_id AND id = :id
 """)
 _PRIORITIES = sql("""
-    SELECT source, priority FROM connections WHERE organization_id = :organization_id AND state <> 'removed'
+    SELECT DISTINCT ON (source) source, priority FROM connections WHERE organization_id = :organization_id
+     ORDER BY source, (state = 'removed'), created_at DESC, id
 """)
 _NOTE = sql(f"""
     UPDATE connections c
@@ -152,7 +153,7 @@ def set_approved_fields(conn: Connection, organization_id: UUID, id_: UUID, fiel
 
 
 def priorities(conn: Connection, organization_id: UUID) -> dict[str, int]:
-    """Read the priority of each source; the lower, the better."""
+    """Read the priority of each source, the lower the better; a removed connection's stands for what it said."""
     return {row[0]: row[1] for row in run(conn, _PRIORITIES, {"organization_id": organization_id})}
 
 

@@ -54,6 +54,20 @@ _OF = sql(f"""
                      AND s.source = new.source AND s.external_id = new.external_id {_OF_RECORD}
 """)
 
+_STANDING = sql(f"""
+    SELECT DISTINCT ON (s.channel, s.purpose, coalesce(s.address, s.source || ' ' || s.external_id))
+           s.channel, s.purpose, s.address, s.source, s.external_id, s.status, s.occurred_at
+      FROM (SELECT s.* FROM unnest(CAST(:addresses AS text[])) AS wanted
+              JOIN consents s ON s.organization_id = :organization_id AND s.address = wanted
+             UNION ALL
+            SELECT s.* FROM {rows_of(source="text", external_id="text")}
+              JOIN consents s ON s.organization_id = :organization_id AND s.address IS NULL
+                             AND s.source = new.source AND s.external_id = new.external_id) AS s
+     ORDER BY s.channel, s.purpose, coalesce(s.address, s.source || ' ' || s.external_id),
+              (s.status <> 'unknown') DESC, s.occurred_at DESC NULLS LAST,
+              array_position(ARRAY['opted_out', 'pending', 'opted_in', 'unknown'], s.status)
+""")
+
 _WITHDRAW = sql("DELETE FROM consents WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)")
 
 
@@ -128,6 +142,25 @@ def of(
         )
         for row in found
     ]
+
+
+class Standing(NamedTuple):
+    """What counted for an address, or a record, before a batch."""
+
+    channel: str
+    purpose: str
+    subject: str | Ref
+    status: str
+    occurred: int
+
+
+def standing(
+    conn: Connection, organization_id: UUID, addresses: Collection[str], refs: Collection[Ref]
+) -> list[Standing]:
+    """Read the newest statement about each address, and record: what the change log calls "before"."""
+    parameters = columns_of(list(refs), "source", "external_id")
+    found = run(conn, _STANDING, {"organization_id": organization_id, "addresses": list(addresses), **parameters})
+    return [Standing(r[0], r[1], r[2] or (r[3], r[4]), r[5], microseconds(r[6])) for r in found]
 
 
 def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:

@@ -105,12 +105,22 @@ _TOUCHING = sql(f"""
       FROM envelope_records er
       JOIN envelopes e ON e.organization_id = er.organization_id AND e.id = er.envelope_id
      WHERE er.organization_id = :organization_id AND er.record_id = ANY(:record_ids) AND e.body IS NOT NULL
-     ORDER BY e.id
+     ORDER BY e.id LIMIT :most
 """)
 
 _RECORDS_OF = sql("""
     SELECT DISTINCT record_id FROM envelope_records
      WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
+""")
+
+_UNLINK = sql("""
+    DELETE FROM envelope_records WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
+""")
+
+_SPOKEN_OF = sql("""
+    SELECT wanted FROM unnest(CAST(:record_ids AS uuid[])) AS wanted
+     WHERE EXISTS (SELECT 1 FROM envelope_records er
+                    WHERE er.organization_id = :organization_id AND er.record_id = wanted)
 """)
 
 _LINK = sql(f"""
@@ -122,9 +132,11 @@ _LINK = sql(f"""
 
 def keep(conn: Connection, incoming: Sequence[Incoming]) -> list[Kept]:
     """Keep deliveries and queue them, each once; answers stand in the order of ``incoming``."""
-    parameters = columns_of(incoming, *Incoming._fields)
+    # In one order for all: two processes that got the same deliveries must not wait for each other.
+    ordered = sorted(incoming, key=lambda r: (r.organization_id, r.connection_id, r.delivery_id))
+    parameters = columns_of(ordered, *Incoming._fields)
     parameters["lane_ids"] = parameters["id"]
-    parameters["lanes"] = [request.lane for request in incoming]
+    parameters["lanes"] = [request.lane for request in ordered]
     new = {row[0] for row in run(conn, _KEEP, parameters)}
     known: dict[tuple[UUID, str], tuple[UUID, bytes]] = {}
     repeated = [request for request in incoming if request.id not in new]
@@ -150,9 +162,9 @@ def read(conn: Connection, keys: Collection[tuple[UUID, UUID]]) -> dict[UUID, En
     return {row.id: EnvelopeRow(*row) for row in found}
 
 
-def touching(conn: Connection, organization_id: UUID, record_ids: Collection[UUID]) -> list[EnvelopeRow]:
-    """Read the envelopes, still kept, that spoke of these records."""
-    found = run(conn, _TOUCHING, {"organization_id": organization_id, "record_ids": list(record_ids)})
+def touching(conn: Connection, organization_id: UUID, record_ids: Collection[UUID], most: int) -> list[EnvelopeRow]:
+    """Read the envelopes, still kept, that spoke of these records; at most ``most``."""
+    found = run(conn, _TOUCHING, {"organization_id": organization_id, "record_ids": list(record_ids), "most": most})
     return [EnvelopeRow(row[0], row[1], row[2], row[3], row[4], row[5], orjson.loads(row[6]), row[7]) for row in found]
 
 
@@ -160,6 +172,17 @@ def records_of(conn: Connection, organization_id: UUID, envelope_ids: Collection
     """Read which records these envelopes spoke of."""
     parameters = {"organization_id": organization_id, "envelope_ids": list(envelope_ids)}
     return [row[0] for row in run(conn, _RECORDS_OF, parameters)]
+
+
+def unlink(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:
+    """Forget which records these envelopes spoke of, before they are read anew."""
+    run(conn, _UNLINK, {"organization_id": organization_id, "envelope_ids": list(envelope_ids)})
+
+
+def spoken_of(conn: Connection, organization_id: UUID, record_ids: Collection[UUID]) -> set[UUID]:
+    """Return those of these records that some envelope speaks of."""
+    parameters = {"organization_id": organization_id, "record_ids": list(record_ids)}
+    return {row[0] for row in run(conn, _SPOKEN_OF, parameters)}
 
 
 def link(conn: Connection, organization_id: UUID, pairs: Collection[tuple[UUID, UUID]]) -> None:

@@ -46,12 +46,12 @@ class Parked(NamedTuple):
 
 # Whoever held a row before and let the lease lapse died with it (or stalled): that is counted before the
 # work, because a process that is killed cannot count. A suspect is taken alone.
-_CLAIM = sql("""
+_CLAIM = """
     WITH picked AS (
         SELECT organization_id, envelope_id FROM ready
          WHERE lane = :lane AND next_run_at <= clock_timestamp()
            AND (lease_until IS NULL OR lease_until < clock_timestamp())
-           AND (crashes >= 2) = :suspects
+           AND crashes {suspicion}
          ORDER BY next_run_at, envelope_id LIMIT :most FOR UPDATE SKIP LOCKED
     )
     UPDATE ready r
@@ -60,7 +60,10 @@ _CLAIM = sql("""
       FROM picked
      WHERE r.organization_id = picked.organization_id AND r.envelope_id = picked.envelope_id
     RETURNING r.organization_id, r.envelope_id, r.connection_id, r.attempts, r.crashes, r.replay
-""")
+"""
+# Literals, so that looking for suspects uses their own small index.
+_CLAIM_ORDINARY = sql(_CLAIM.format(suspicion="< 2"))
+_CLAIM_SUSPECTS = sql(_CLAIM.format(suspicion=">= 2"))
 
 _TAKE = sql("""
     DELETE FROM ready
@@ -70,13 +73,28 @@ _TAKE = sql("""
 _POSTPONE = sql("""
     UPDATE ready
        SET attempts = attempts + :failed, lease_until = NULL, lease_token = NULL,
-           next_run_at = coalesce(clock_timestamp() + CAST(:delay AS interval), 'infinity')
+           next_run_at = clock_timestamp() + :delay
      WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids) AND lease_token = :token
 """)
 
+# What a drain holds is left to it: it is being worked on, or the drain will set it aside itself.
 _HOLD = sql("""
     UPDATE ready SET next_run_at = 'infinity', lease_until = NULL, lease_token = NULL
      WHERE organization_id = :organization_id AND connection_id = :connection_id
+       AND (lease_until IS NULL OR lease_until < clock_timestamp())
+""")
+
+# The connection may have been resumed since the drain looked: then the rows are due, or nobody would ever
+# take them again. FOR SHARE makes a resume under way come first, or wait for us.
+_SET_ASIDE = sql("""
+    WITH paused AS (
+        SELECT id FROM connections
+         WHERE organization_id = :organization_id AND id = ANY(:connection_ids) AND state = 'paused' FOR SHARE
+    )
+    UPDATE ready r
+       SET lease_until = NULL, lease_token = NULL,
+           next_run_at = CASE WHEN connection_id IN (SELECT id FROM paused) THEN 'infinity' ELSE now() END
+     WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids) AND lease_token = :token
 """)
 
 _UNHOLD = sql("""
@@ -163,8 +181,8 @@ def claim(
     conn: Connection, lane: int, *, most: int, lease: timedelta, token: UUID, suspects: bool = False
 ) -> list[Claimed]:
     """Take due envelopes of a lane under a lease; ``suspects`` takes those that outlived two holders."""
-    parameters = {"lane": lane, "most": most, "lease": lease, "token": token, "suspects": suspects}
-    return [Claimed(*row) for row in run(conn, _CLAIM, parameters)]
+    parameters = {"lane": lane, "most": most, "lease": lease, "token": token}
+    return [Claimed(*row) for row in run(conn, _CLAIM_SUSPECTS if suspects else _CLAIM_ORDINARY, parameters)]
 
 
 def take(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID], token: UUID) -> int:
@@ -179,13 +197,10 @@ def postpone(
     envelope_ids: Collection[UUID],
     token: UUID,
     *,
-    delay: timedelta | None,
+    delay: timedelta,
     failed: bool,
 ) -> None:
-    """Give rows back to be taken after ``delay`` (None: when their connection resumes).
-
-    ``failed`` counts it as an attempt.
-    """
+    """Give rows back to be taken after ``delay``; ``failed`` counts it as an attempt."""
     parameters = {
         "organization_id": organization_id,
         "envelope_ids": list(envelope_ids),
@@ -194,6 +209,23 @@ def postpone(
         "failed": int(failed),
     }
     run(conn, _POSTPONE, parameters)
+
+
+def set_aside(
+    conn: Connection,
+    organization_id: UUID,
+    envelope_ids: Collection[UUID],
+    connection_ids: Collection[UUID],
+    token: UUID,
+) -> None:
+    """Give back rows of paused connections, to wait until they resume."""
+    parameters = {
+        "organization_id": organization_id,
+        "envelope_ids": list(envelope_ids),
+        "connection_ids": list(connection_ids),
+        "token": token,
+    }
+    run(conn, _SET_ASIDE, parameters)
 
 
 def hold(conn: Connection, organization_id: UUID, connection_id: UUID) -> None:

@@ -91,6 +91,9 @@ _UPDATE = sql(f"""
 """)
 
 
+_DELETE = sql("DELETE FROM records WHERE organization_id = :organization_id AND id = ANY(:ids)")
+
+
 def by_refs(conn: Connection, organization_id: UUID, refs: Collection[Ref]) -> list[RecordRow]:
     """Read the records of these customers; unknown ones are left out."""
     found = run(conn, _BY_REFS, _of_refs(organization_id, refs))
@@ -131,6 +134,12 @@ def update(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow]) -
     if not values:
         return 0
     return run(conn, _UPDATE, {"organization_id": organization_id, **columns_of(values, *names)}).rowcount
+
+
+def delete(conn: Connection, organization_id: UUID, ids_: Collection[UUID]) -> None:
+    """Remove records that nothing speaks of any more; they make no claims."""
+    if ids_:
+        run(conn, _DELETE, {"organization_id": organization_id, "ids": sorted(ids_)})
 
 
 def _id(row: RecordRow) -> UUID:

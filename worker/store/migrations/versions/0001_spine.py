@@ -82,6 +82,7 @@ CREATE TABLE ready (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX ready_pick ON ready (lane, next_run_at, envelope_id);
+CREATE INDEX ready_suspects ON ready (lane, next_run_at, envelope_id) WHERE crashes >= 2;
 
 CREATE TABLE outcomes (
     organization_id uuid NOT NULL,
