@@ -25,7 +25,7 @@ T = TypeVar("T")
 MAX_DEPTH = 64  #: levels; orders, the deepest bodies we read, have fewer than ten
 MAX_TEXT = 1_000  #: characters, where the caller knows no better; generous for a name or a line of an address
 MAX_ID_DIGITS = 64  #: far beyond 64-bit ids, and still short enough for an index
-MAX_COUNT_DIGITS = 18  #: digits of an unsigned 64-bit counter
+MAX_COUNT = 2**64 - 1  #: an unsigned 64-bit counter; more can be neither meant nor written as JSON
 FIRST_YEAR, LAST_YEAR = 1970, 2100  #: outside of these a clock was unset or a unit was confused
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # Postgres takes neither NUL nor half a surrogate pair
@@ -227,9 +227,9 @@ def count(payload: Payload, key: str, at: str = "") -> int | None:
         digits = value.strip()
         if not digits:
             return None
-        if digits.isascii() and digits.isdigit() and len(digits) <= MAX_COUNT_DIGITS:
+        if digits.isascii() and digits.isdigit() and len(digits) <= len(str(MAX_COUNT)) and int(digits) <= MAX_COUNT:
             return int(digits)
-    elif value is None or (type(value) is int and 0 <= value < 10**MAX_COUNT_DIGITS):
+    elif value is None or (type(value) is int and 0 <= value <= MAX_COUNT):
         return value
     raise MalformedPayloadError(f"{path_of(key, at)}: expected a count, got {kind_of(value)} that is none")
 
