@@ -51,7 +51,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 		echo "Install one, or name it: make PYTHON=/path/to/python3.12" >&2; \
 		exit 1; \
 	fi; \
-	$(VENV)/bin/python -c "$(SUITABLE); import pip" >/dev/null 2>&1 || { \
+	$(VENV)/bin/python -c "import pip; $(SUITABLE)" >/dev/null 2>&1 || { \
 		echo "Making $(VENV) with $$found, once ..."; \
 		"$$found" -m venv --clear $(VENV); \
 	}

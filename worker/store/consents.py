@@ -45,24 +45,26 @@ _COLUMNS = """s.id, s.channel, s.purpose, s.address, s.status, s.occurred_at, s.
 _OF_RECORD = """LEFT JOIN records r ON r.organization_id = s.organization_id AND r.source = s.source
                                    AND r.external_id = s.external_id"""
 
+# LATERAL with OFFSET 0: a plain join may hash the whole ledger for a few hundred addresses.
+_ABOUT = f"""(
+    SELECT s.* FROM unnest(CAST(:addresses AS text[])) AS wanted
+     CROSS JOIN LATERAL (
+        SELECT * FROM consents WHERE organization_id = :organization_id AND address = wanted OFFSET 0) AS s
+     UNION ALL
+    SELECT s.* FROM {rows_of(source="text", external_id="text")}
+     CROSS JOIN LATERAL (
+        SELECT * FROM consents WHERE organization_id = :organization_id AND address IS NULL
+           AND source = new.source AND external_id = new.external_id OFFSET 0) AS s
+) AS s"""
+
 _OF = sql(f"""
-    SELECT {_COLUMNS} FROM unnest(CAST(:addresses AS text[])) AS wanted
-      JOIN consents s ON s.organization_id = :organization_id AND s.address = wanted {_OF_RECORD}
-    UNION ALL
-    SELECT {_COLUMNS} FROM {rows_of(source="text", external_id="text")}
-      JOIN consents s ON s.organization_id = :organization_id AND s.address IS NULL
-                     AND s.source = new.source AND s.external_id = new.external_id {_OF_RECORD}
+    SELECT {_COLUMNS} FROM {_ABOUT} {_OF_RECORD}
 """)
 
 _STANDING = sql(f"""
     SELECT DISTINCT ON (s.channel, s.purpose, coalesce(s.address, s.source || ' ' || s.external_id))
            s.channel, s.purpose, s.address, s.source, s.external_id, s.status, s.occurred_at
-      FROM (SELECT s.* FROM unnest(CAST(:addresses AS text[])) AS wanted
-              JOIN consents s ON s.organization_id = :organization_id AND s.address = wanted
-             UNION ALL
-            SELECT s.* FROM {rows_of(source="text", external_id="text")}
-              JOIN consents s ON s.organization_id = :organization_id AND s.address IS NULL
-                             AND s.source = new.source AND s.external_id = new.external_id) AS s
+      FROM {_ABOUT}
      ORDER BY s.channel, s.purpose, coalesce(s.address, s.source || ' ' || s.external_id),
               (s.status <> 'unknown') DESC, s.occurred_at DESC NULLS LAST,
               array_position(ARRAY['opted_out', 'pending', 'opted_in', 'unknown'], s.status)

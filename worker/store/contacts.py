@@ -46,7 +46,8 @@ _TAGS = "ARRAY(SELECT json_array_elements_text(new.tags::json))"
 
 _BY_IDS = sql(f"""
     SELECT {_COLUMNS} FROM unnest(CAST(:ids AS uuid[])) AS wanted
-      JOIN contacts c ON c.organization_id = :organization_id AND c.id = wanted
+     CROSS JOIN LATERAL (
+        SELECT * FROM contacts c WHERE c.organization_id = :organization_id AND c.id = wanted LIMIT 1) AS c
 """)
 
 _INSERT = sql(f"""

@@ -96,7 +96,8 @@ _BY_DELIVERY = sql(f"""
 _READ = sql(f"""
     SELECT {", ".join("e." + name for name in _FIELDS)}
       FROM {rows_of(organization_id="uuid", id="uuid")}
-      JOIN envelopes e ON e.organization_id = new.organization_id AND e.id = new.id
+     CROSS JOIN LATERAL (
+        SELECT * FROM envelopes e WHERE e.organization_id = new.organization_id AND e.id = new.id LIMIT 1) AS e
 """)
 
 _TOUCHING = sql(f"""

@@ -31,15 +31,19 @@ class RecordRow:
 
 _COLUMNS = "r.id, r.source, r.external_id, r.kind, r.state, r.version, r.contact_id, r.is_lost, r.is_oversize"
 
-_BY_REFS = sql(f"""
-    SELECT {_COLUMNS} FROM {rows_of(source="text", external_id="text")}
-      JOIN records r ON r.organization_id = :organization_id
-                    AND r.source = new.source AND r.external_id = new.external_id
-""")
+# Look-ups by LATERAL … LIMIT 1: a plain join may hash the whole organization for a few hundred rows.
+_OF_REFS = f"""
+      FROM {rows_of(source="text", external_id="text")}
+     CROSS JOIN LATERAL (
+        SELECT * FROM records r WHERE r.organization_id = :organization_id
+           AND r.source = new.source AND r.external_id = new.external_id LIMIT 1) AS r
+"""
+_BY_REFS = sql(f"SELECT {_COLUMNS} {_OF_REFS}")
 
 _BY_IDS = sql(f"""
     SELECT {_COLUMNS} FROM unnest(CAST(:ids AS uuid[])) AS wanted
-      JOIN records r ON r.organization_id = :organization_id AND r.id = wanted
+     CROSS JOIN LATERAL (
+        SELECT * FROM records r WHERE r.organization_id = :organization_id AND r.id = wanted LIMIT 1) AS r
 """)
 
 _OF_CONTACTS = sql(f"""
@@ -47,11 +51,7 @@ _OF_CONTACTS = sql(f"""
       JOIN records r ON r.organization_id = :organization_id AND r.contact_id = wanted
 """)
 
-_VERSIONS = sql(f"""
-    SELECT r.id, r.version FROM {rows_of(source="text", external_id="text")}
-      JOIN records r ON r.organization_id = :organization_id
-                    AND r.source = new.source AND r.external_id = new.external_id
-""")
+_VERSIONS = sql(f"SELECT r.id, r.version {_OF_REFS}")
 
 _INSERT = sql(f"""
     INSERT INTO records (organization_id, id, source, external_id, kind, state, is_live, is_lost, is_oversize,

@@ -42,7 +42,8 @@ _OF = sql("""
     SELECT s.id, s.channel, s.address, s.scope, s.reason, s.is_lift, s.occurred_at, s.expires_at, s.source,
            s.external_id, s.envelope_id, s.created_at
       FROM unnest(CAST(:addresses AS text[])) AS wanted
-      JOIN suppressions s ON s.organization_id = :organization_id AND s.address = wanted
+     CROSS JOIN LATERAL (
+        SELECT * FROM suppressions WHERE organization_id = :organization_id AND address = wanted OFFSET 0) AS s
 """)
 
 _WITHDRAW = sql("""
