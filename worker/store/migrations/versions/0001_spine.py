@@ -207,9 +207,8 @@ CREATE TABLE consents (
     evidence jsonb NOT NULL,
     envelope_id uuid,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (organization_id, id)
+    PRIMARY KEY (organization_id, statement_key)
 );
-CREATE UNIQUE INDEX consents_once ON consents (organization_id, statement_key);
 CREATE INDEX consents_address ON consents (organization_id, address, channel, purpose) WHERE address IS NOT NULL;
 CREATE INDEX consents_record ON consents (organization_id, source, external_id) WHERE address IS NULL;
 CREATE INDEX consents_envelope ON consents (organization_id, envelope_id);
@@ -229,9 +228,8 @@ CREATE TABLE suppressions (
     external_id text COLLATE "C" NOT NULL,
     envelope_id uuid,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (organization_id, id)
+    PRIMARY KEY (organization_id, statement_key)
 );
-CREATE UNIQUE INDEX suppressions_once ON suppressions (organization_id, statement_key);
 CREATE INDEX suppressions_address ON suppressions (organization_id, address);
 CREATE INDEX suppressions_envelope ON suppressions (organization_id, envelope_id);
 
@@ -251,9 +249,8 @@ CREATE TABLE changes (
     details jsonb NOT NULL,
     causes uuid[] NOT NULL,
     changed_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (organization_id, id)
+    PRIMARY KEY (organization_id, contact_id, id)
 );
-CREATE INDEX changes_contact ON changes (organization_id, contact_id, id);
 
 CREATE TABLE envelope_records (
     organization_id uuid NOT NULL,
