@@ -69,6 +69,9 @@ def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> Non
         log.warning("ingest_waits", error=type(error).__name__)
         time.sleep(1)
         raise Reject(requeue=True) from None
+    except Exception as error:  # as in drain: Celery would log the message
+        log.error("ingest_failed", connection_id=connection_id, exc_info=error)
+        raise Reject("unexpected error", requeue=False) from None
     nudger.nudge({incoming.lane})
 
 
@@ -83,6 +86,9 @@ def drain(lane: int) -> None:
         draining.drain(db.engine(), lane, budget_s=budget, on_full=_call_for_help)
     except (TransientError, DBAPIError) as error:
         log.warning("drain_stopped", lane=lane, error=type(error).__name__)
+        return
+    except Exception as error:  # Celery would log its message, which may quote a person; the rows are given back
+        log.error("drain_failed", lane=lane, exc_info=error)
         return
     if time.monotonic() - began > budget:
         nudger.nudge({lane})
