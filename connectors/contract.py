@@ -154,6 +154,9 @@ class ConsentStated:
     method: str | None = None  #: ``form``, ``checkout``, ``double_opt_in`` …
     evidence: Mapping[str, str] = field(default_factory=dict)
     region: str | None = None  #: as in :class:`ProfileSeen`
+    origin: str | None = None  #: where the statement was made, if not at the source itself
+    legal_basis: str | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,16 +172,19 @@ class SuppressionStated:
     lifted: bool = False
     expires_at: datetime | None = None
     region: str | None = None
+    origin: str | None = None  #: as in :class:`ConsentStated`
+    note: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ErasureRequested:
     """The source passes on a person's, or a whole shop's, request to be forgotten."""
 
-    subject: Literal["customer", "shop"]
+    subject: Literal["customer", "shop", "contact"]
     external_id: str | None
     identifiers: tuple[Identifier, ...]
     occurred_at: datetime | None
+    customers: tuple[tuple[str, str], ...] = ()  #: of a contact: all it consists of, as (source, external_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,6 +194,18 @@ class ExportRequested:
     external_id: str | None
     identifiers: tuple[Identifier, ...]
     occurred_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoteAdded:
+    """Somebody wrote something down about the customer."""
+
+    external_id: str
+    body: str
+    occurred_at: datetime | None
+    author_type: str = "api_key"
+    author_id: str | None = None
+    author_name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,6 +226,7 @@ Event = (
     | SuppressionStated
     | ErasureRequested
     | ExportRequested
+    | NoteAdded
     | ConnectionRevoked
 )
 

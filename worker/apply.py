@@ -9,7 +9,8 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -23,9 +24,10 @@ from worker.fold import Record, Stamp, fold, withdraw
 from worker.normalise import Reading
 from worker.record import decide, record
 from worker.record import withdraw as withdraw_statements
-from worker.resolve import Limits, Ref, resolve
+from worker.resolve import Limits, Ref, Resolution, resolve
 from worker.settings import settings
-from worker.store import claims, connections, decisions, envelopes, locks, records
+from worker.store import claims, connections, db, decisions, envelopes, locks, records
+from worker.store.changes import Change
 from worker.store.records import RecordRow
 from worker.upsert import upsert
 
@@ -90,30 +92,43 @@ class Applied:
 
     records: int  #: records whose state changed
     changes: int  #: entries added to the change log
+    contact_of: Mapping[Ref, UUID | None] = field(default_factory=dict)  #: the records concerned, as they stand now
+    contacts: Mapping[UUID, Change] = field(default_factory=dict)  #: contacts whose row was written
 
 
-def apply(
-    engine: Engine,
-    organization_id: UUID,
-    readings: Sequence[Reading],
-    connection_of: Mapping[UUID, UUID],
-    *,
-    replay: Replay | None = None,
-    around: Callable[[Connection], None] = lambda _: None,
-) -> Applied:
+@dataclass(slots=True)
+class Batch:
+    """What one transaction takes in. The hooks run in it, and may run again when it does."""
+
+    readings: Sequence[Reading] = ()
+    connection_of: Mapping[UUID, UUID] = field(default_factory=dict)  #: by envelope
+    replay: Replay | None = None
+
+    def begin(self, conn: Connection, now: datetime) -> None:
+        """Come first: take queue rows away, work out what the readings are. ``now`` is the database's."""
+
+    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+        """Look at the outcome once it is locked and before it is written; raise to write nothing."""
+
+    def finish(self, conn: Connection, applied: Applied) -> None:
+        """Come last, when all is written."""
+
+
+def apply(engine: Engine, organization_id: UUID, batch: Batch) -> Applied:
     """Let readings take effect, once and whole.
 
-    ``around`` runs first in the same transaction (taking queue rows away, storing an answer); it may run
-    again when the transaction does. A replay is rare and locks the whole organization. Raises
-    TransientError when other writers keep being faster; database errors of other kinds pass.
+    A replay is rare and locks the whole organization. Raises TransientError when other writers keep being
+    faster; database errors of other kinds, and what the hooks raise, pass.
     """
     keys: set[str] = set()
     for attempt in range(ATTEMPTS):
         try:
             with engine.begin() as conn:
-                around(conn)
-                locking = _Locking(keys, everything=attempt >= _PATIENCE or replay is not None)
-                return _apply(conn, organization_id, readings, connection_of, replay, locking)
+                batch.begin(conn, db.enter(conn, organization_id))
+                locking = _Locking(keys, everything=attempt >= _PATIENCE or batch.replay is not None)
+                applied = _apply(conn, organization_id, batch, locking)
+                batch.finish(conn, applied)
+                return applied
         except _OutdatedError as outdated:
             keys |= outdated.keys
         except DBAPIError as error:
@@ -123,15 +138,9 @@ def apply(
     raise TransientError("other writers kept changing the same people")
 
 
-def _apply(
-    conn: Connection,
-    organization_id: UUID,
-    readings: Sequence[Reading],
-    connection_of: Mapping[UUID, UUID],
-    replay: Replay | None,
-    locking: _Locking,
-) -> Applied:
+def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Locking) -> Applied:
     limits = Limits(settings().crowd_limit, settings().component_limit)
+    readings, replay = batch.readings, batch.replay
     locking.take(conn, organization_id)
     gone: list[RecordRow] = []
     if replay is not None:
@@ -155,14 +164,14 @@ def _apply(
     locking.confirm(
         conn, organization_id, needed, lambda: _is_current(conn, organization_id, component, rows, limits, len(active))
     )
+    batch.judge(conn, component, resolution)
     causes = _causes(readings, component)
     priorities = connections.priorities(conn, organization_id)
     changes = upsert(conn, organization_id, component, resolution, folded, before, priorities, causes)
     records.delete(conn, organization_id, forgotten)
     envelopes.link(conn, organization_id, {(r.envelope_id, touched[ref].id) for r in readings for ref in r.records})
-    contact_of = {ref: row.contact_id for ref, row in rows.items()}
-    logged = record(conn, organization_id, readings, contact_of, changes, connection_of)
-    return Applied(len(folded), logged)
+    logged = record(conn, organization_id, readings, rows, changes, batch.connection_of)
+    return Applied(len(folded), logged, {ref: row.contact_id for ref, row in rows.items()}, changes)
 
 
 def _withdraw(conn: Connection, organization_id: UUID, replay: Replay) -> list[RecordRow]:

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID, uuid4
 
@@ -19,10 +19,11 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from connectors.contract import Envelope, MalformedPayloadError
-from worker import metrics
-from worker.apply import Replay, apply
+from worker import metrics, writes
+from worker.apply import Batch, Replay, apply
 from worker.errors import PermanentError, TransientError
-from worker.normalise import Reading, normalise
+from worker.normalise import Reading, normalise, of_events
+from worker.resolve import API_SOURCE
 from worker.settings import settings
 from worker.store import connections, envelopes, ready
 from worker.store.connections import ConnectionRow
@@ -170,6 +171,10 @@ def _read(item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> bool:
 def _reading(row: EnvelopeRow, connection: ConnectionRow) -> Reading:
     if row.body is None:
         raise MalformedPayloadError("the body has expired and cannot be read again")
+    if connection.connector == API_SOURCE:
+        assert row.sent_at is not None  # noqa: S101 - a request of the API always has one
+        write = writes.load(bytes(row.body))
+        return of_events(row.id, write.events, write.links, sent_at=row.sent_at, delivery_id=row.delivery_id)
     headers = {name.lower(): value for name, value in row.headers}
     envelope = Envelope(
         topic=row.topic, delivery_id=row.delivery_id, sent_at=row.sent_at, headers=headers, body=bytes(row.body)
@@ -236,12 +241,13 @@ def _commit(
     ids_ = [item.envelope.id for item in items]
     connection_of = {item.envelope.id: item.envelope.connection_id for item in items}
 
-    def settle(conn: Connection) -> None:
-        # First of all: the rows stay locked until the end, so nobody can take them over meanwhile.
-        if ready.take(conn, organization_id, ids_, token) != len(ids_):
-            raise LeaseLostError
-        ready.park(conn, organization_id, parked)
-        ready.settle(conn, organization_id, outcomes)
+    class Settling(Batch):
+        def begin(self, conn: Connection, now: datetime) -> None:  # noqa: ARG002 - a hook's
+            # First of all: the rows stay locked until the end, so nobody can take them over meanwhile.
+            if ready.take(conn, organization_id, ids_, token) != len(ids_):
+                raise LeaseLostError
+            ready.park(conn, organization_id, parked)
+            ready.settle(conn, organization_id, outcomes)
 
     def others(conn: Connection) -> list[Reading]:
         readings = []
@@ -257,7 +263,7 @@ def _commit(
     ]
     replay = Replay([item.envelope.id for item in replayed], others) if replayed else None
     readings = [item.reading for item in good if item.reading is not None]
-    apply(engine, organization_id, readings, connection_of, replay=replay, around=settle)
+    apply(engine, organization_id, Settling(readings, connection_of, replay))
     ignored = sum(1 for outcome in outcomes if outcome[1] == "ignored")
     return Drained(settled=len(outcomes) - ignored, ignored=ignored, parked=len(parked))
 

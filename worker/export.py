@@ -17,6 +17,7 @@ from worker.golden import Origin
 from worker.standing import Statement, Suppression
 from worker.store import contacts
 from worker.view import Identity, View
+from worker.writes import is_of_request
 
 _PAGE = 500
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
@@ -66,7 +67,8 @@ def _origin(origin: Origin) -> dict[str, Any]:
     return {
         "source": origin.source,
         "external_id": origin.external_id,
-        "occurred_at": moment(origin.stamp.occurred),
+        # What came through the API without a time of its own has only that of its arrival.
+        "occurred_at": None if is_of_request(origin.stamp) else moment(origin.stamp.occurred),
     }
 
 
@@ -88,16 +90,18 @@ def _order(shown: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _consent(statement: Statement) -> dict[str, Any]:
+    rest = {"legal_basis": statement.legal_basis, "expires_at": statement.expires_at}
     return {
         "channel": statement.channel,
         "purpose": statement.purpose,
         "status": statement.status,
         "address": statement.address,
         "occurred_at": moment(statement.occurred),
-        "source": statement.ref[0],
+        "source": statement.origin or statement.ref[0],
         "external_id": statement.ref[1],
         "method": statement.method,
         "evidence": statement.evidence,
+        **{name: value for name, value in rest.items() if value is not None},
     }
 
 
@@ -113,4 +117,5 @@ def _suppression(suppression: Suppression) -> dict[str, Any]:
         "lifted_at": moment(suppression.lifted or 0),
         "expires_at": suppression.expires_at,
         "count": suppression.count,
+        **({} if suppression.note is None else {"note": suppression.note}),
     }

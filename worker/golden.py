@@ -1,7 +1,8 @@
 """Golden: what a contact shows, computed from the records of one person. Pure.
 
-For each field the value of the best record that has one: an edit through the API first, then by the
-connection's priority, then the record its source created first, then (source, external_id).
+For each field the value of the best record that has one: an edit through the API first (the newest, where a
+merge brought several together), then by the connection's priority, then the record its source created first,
+then (source, external_id).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.fold import CREATED, IDENTIFIER, Record, Stamp
-from worker.resolve import Ref
+from worker.resolve import API_SOURCE, Ref
 
-#: the source under which edits through the API are kept; its values go before all others
-API_SOURCE = "api"
+#: leads the register of a custom field whose name would mean something else here: ``name``, ``#created``, ``a.b``
+VERBATIM = ":"
+_NAMES = ("name", "first_name", "last_name")
 _LAST = 1 << 62
 
 
@@ -50,21 +52,23 @@ def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[s
         (r for r in records if r.is_live and (r.source, r.external_id) not in gone),
         key=lambda r: _rank(r, priorities),
     )
-    best = next((r for r in ranked if r.kind == "customer" and r.source != API_SOURCE), ranked[0])
+    best = next((r for r in ranked if r.kind == "customer"), ranked[0])
     contact = Golden(best.source, best.external_id)
     tags: dict[str, str] = {}
+    edited = _newest(record for record in ranked if record.source == API_SOURCE)
     for record in ranked:
         effective = record.effective()
+        if record.source == API_SOURCE:
+            effective = {name: held for name, held in effective.items() if edited[name] == held[0]}
         _take_name(contact, record, effective)
         for name, (stamp, value) in sorted(effective.items()):
-            if value is None or name == CREATED or name in ("first_name", "last_name", "name"):
+            if value is None or name == CREATED or name in _NAMES:
                 continue
             origin = Origin(record.source, record.external_id, stamp)
             if name.startswith(IDENTIFIER):
                 _take_identifier(contact, value, origin)
-            elif name not in contact.origins:
-                contact.origins[name] = origin
-                _put(contact.custom_fields, name, value)
+            else:
+                _take_field(contact, name, value, origin)
         for key, (stamp, shown) in record.effective_tags().items():
             if key not in tags:
                 tags[key] = shown
@@ -107,12 +111,35 @@ def _take_identifier(contact: Golden, claim: Sequence[Any], origin: Origin) -> N
         contact.origins["phone_number"] = origin
 
 
-def _put(fields: dict[str, Any], name: str, value: Any) -> None:
-    """Set ``segments.3`` as ``{"segments": {"3": …}}``."""
+def _take_field(contact: Golden, name: str, value: Any, origin: Origin) -> None:
+    """Take a custom field: ``segments.3`` is one entry of ``segments``, and one source's entries may meet another's."""
     head, dot, rest = name.partition(".")
+    if name.startswith(VERBATIM):
+        head, dot, rest = name.removeprefix(VERBATIM), "", ""
+    shown = f"{head}.{rest}" if dot else head
+    if shown in contact.origins or head in contact.origins:
+        return  # a better record has it, or all of which it is a part
+    known = contact.custom_fields.get(head)
     if not dot:
-        fields[head] = value
+        if known is None:  # not entry by entry already
+            contact.custom_fields[head] = value
+            contact.origins[head] = origin
         return
-    inner = fields.setdefault(head, {})
-    if isinstance(inner, dict):
-        inner[rest] = value
+    contact.custom_fields[head] = {**(known or {}), rest: value}
+    contact.origins[shown] = origin
+
+
+def _newest(records: Iterable[Record]) -> dict[str, Stamp]:
+    """The newest edit of each field, over all records of edits."""
+    newest: dict[str, Stamp] = {}
+    for record in records:
+        for name, (stamp, _) in record.effective().items():
+            if name not in newest or stamp > newest[name]:
+                newest[name] = stamp
+    return newest
+
+
+def field_register(name: str) -> str:
+    """Return the register that holds a custom field that was given by its plain name."""
+    is_plain = name not in _NAMES and name[:1] not in (IDENTIFIER, "#", VERBATIM) and "." not in name
+    return name if is_plain else VERBATIM + name

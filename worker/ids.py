@@ -5,7 +5,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 CONTACT, CONNECTION, ENVELOPE, KEY = "cnt", "con", "env", "key"
-CONSENT, SUPPRESSION, CHANGE, PRIVACY_REQUEST = "cst", "sup", "chg", "prv"
+NOTE, CONSENT, SUPPRESSION, CHANGE, PRIVACY_REQUEST = "nte", "cst", "sup", "chg", "prv"
 
 
 def new() -> UUID:

@@ -15,6 +15,7 @@ import orjson
 from connectors import connector
 from connectors.contract import Receipt
 from worker import ids
+from worker.resolve import API_SOURCE
 from worker.store.connections import ConnectionRow
 from worker.store.envelopes import Incoming
 
@@ -33,8 +34,8 @@ class Source(NamedTuple):
 
 
 def source_of(row: ConnectionRow) -> Source | None:
-    """Return a connection ready to receive; None if it was removed."""
-    if row.state == "removed":
+    """Return a connection ready to receive; None if it was removed, or is the API's, which has no webhooks."""
+    if row.state == "removed" or row.connector == API_SOURCE:
         return None
     return Source(row.organization_id, row.id, row.connector, tuple(row.secrets()))
 

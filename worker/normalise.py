@@ -20,6 +20,7 @@ from connectors.contract import (
     Event,
     ExportRequested,
     Identifier,
+    NoteAdded,
     ProfileRemoved,
     ProfileSeen,
     ProfilesMerged,
@@ -30,7 +31,7 @@ from connectors.contract import (
 )
 from worker import identifiers
 from worker.fold import CREATED, IDENTIFIER, Kind, Removed, Stamp, Stated, Statement, Tagged, TagsRead, microseconds
-from worker.resolve import Decision, Ref
+from worker.resolve import API_SOURCE, Decision, Ref
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,9 @@ class Consent:
     ref: Ref
     method: str | None
     evidence: Mapping[str, str]
+    origin: str | None = None
+    legal_basis: str | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +63,32 @@ class Suppression:
     occurred: int
     expires_at: datetime | None
     ref: Ref
+    origin: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A note to be."""
+
+    ref: Ref  #: the record it stays with
+    position: int  #: in its envelope
+    body: str
+    written: int
+    author_type: str
+    author_id: str | None
+    author_name: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivacyRequest:
     """A person's or shop's request that a source passed on."""
 
-    kind: str  #: export, erase_customer, erase_shop
+    kind: str  #: export, erase_customer, erase_shop, erase_contact
     external_id: str | None
     occurred: int
+    #: what a contact held when it was to be erased: ``records`` [[source, external_id]], ``identifiers`` [[type, key]]
+    subjects: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -85,6 +106,7 @@ class Reading:
     suppressions: list[Suppression] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     privacy_requests: list[PrivacyRequest] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     revoked: int | None = None  #: microseconds
 
     @property
@@ -108,13 +130,23 @@ def normalise(envelope_id: UUID, envelope: Envelope, connector_name: str, accoun
 
 
 def of_events(
-    envelope_id: UUID, events: Iterable[Event], account: Account, *, sent_at: datetime, delivery_id: str
+    envelope_id: UUID,
+    events: Iterable[tuple[str, Event]],
+    links: Iterable[tuple[Ref, Ref]] = (),
+    *,
+    sent_at: datetime,
+    delivery_id: str,
 ) -> Reading:
-    """Read events that did not come through a connector (a write through the API)."""
-    reading = Reading(envelope_id, account.source)
-    for position, event in enumerate(events):
-        stamp = _stamp(event.occurred_at, microseconds(sent_at), delivery_id, position, envelope_id.hex)
-        _READERS[type(event)](reading, account, event, stamp)
+    """Read what a request of the API states: events, each about a source, and records that are one person."""
+    reading = Reading(envelope_id, API_SOURCE)
+    sent = microseconds(sent_at)
+    for position, (source, event) in enumerate(events):
+        stamp = _stamp(event.occurred_at, sent, delivery_id, position, envelope_id.hex)
+        _READERS[type(event)](reading, Account(source=source), event, stamp)
+    for a, b in links:
+        _add(reading, a, None)
+        _add(reading, b, None)
+        reading.decisions.append(Decision("link", a, b, sent, delivery_id))
     return reading
 
 
@@ -130,7 +162,8 @@ def _add(reading: Reading, ref: Ref, statement: Statement | None, kind: Kind = "
     statements = reading.records.setdefault(ref, [])
     if statement is not None:
         statements.append(statement)
-    reading.kinds.setdefault(ref, kind)
+    # The API has no customers of its own: rule 4 is for shops, which know theirs.
+    reading.kinds.setdefault(ref, "guest" if ref[0] == API_SOURCE else kind)
 
 
 def _profile_seen(reading: Reading, account: Account, event: ProfileSeen, stamp: Stamp) -> None:
@@ -240,6 +273,9 @@ def _consent_stated(reading: Reading, account: Account, event: ConsentStated, st
             ref=ref,
             method=event.method,
             evidence=event.evidence,
+            origin=event.origin,
+            legal_basis=event.legal_basis,
+            expires_at=event.expires_at,
         )
     )
 
@@ -262,13 +298,41 @@ def _suppression_stated(reading: Reading, account: Account, event: SuppressionSt
             occurred=stamp.occurred,
             expires_at=event.expires_at,
             ref=ref,
+            origin=event.origin,
+            note=event.note,
         )
     )
 
 
 def _erasure_requested(reading: Reading, _account: Account, event: ErasureRequested, stamp: Stamp) -> None:
+    subjects = None
+    if event.subject == "contact":
+        claims = [(one.type, found.key) for one in event.identifiers if (found := _read(one))]
+        subjects = {"records": sorted(event.customers), "identifiers": sorted(claims)}
     reading.privacy_requests.append(
-        PrivacyRequest(kind=f"erase_{event.subject}", external_id=event.external_id, occurred=stamp.occurred)
+        PrivacyRequest(
+            kind=f"erase_{event.subject}", external_id=event.external_id, occurred=stamp.occurred, subjects=subjects
+        )
+    )
+
+
+def _read(identifier: Identifier) -> identifiers.Address | None:
+    return identifiers.read(identifier.type, identifier.value, None)
+
+
+def _note_added(reading: Reading, account: Account, event: NoteAdded, stamp: Stamp) -> None:
+    ref = (account.source, event.external_id)
+    _add(reading, ref, None)
+    reading.notes.append(
+        Note(
+            ref=ref,
+            position=stamp.position,
+            body=event.body,
+            written=stamp.occurred,
+            author_type=event.author_type,
+            author_id=event.author_id,
+            author_name=event.author_name,
+        )
     )
 
 
@@ -293,5 +357,6 @@ _READERS: dict[type[Any], Callable[[Reading, Account, Any, Stamp], None]] = {
     SuppressionStated: _suppression_stated,
     ErasureRequested: _erasure_requested,
     ExportRequested: _export_requested,
+    NoteAdded: _note_added,
     ConnectionRevoked: _connection_revoked,
 }

@@ -1,33 +1,34 @@
-"""Record: consent and suppression statements into their ledgers, changes into the log."""
+"""Record: consent and suppression statements into their ledgers, notes beside them, changes into the log."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker import standing
-from worker.fold import moment
-from worker.normalise import Consent, Reading
+from worker import ids, standing
+from worker.normalise import Consent, Note, Reading, Suppression
 from worker.resolve import Ref
-from worker.store import changes, connections, consents, contacts, decisions, privacy_requests, suppressions
+from worker.store import changes, connections, consents, contacts, decisions, notes, privacy_requests, suppressions
 from worker.store.changes import Change
+from worker.store.records import RecordRow
 
 
 def record(
     conn: Connection,
     organization_id: UUID,
     readings: Iterable[Reading],
-    contact_of: Mapping[Ref, UUID | None],
+    rows: Mapping[Ref, RecordRow],
     made: Mapping[UUID, Change],
     connection_of: Mapping[UUID, UUID],
 ) -> int:
     """Write what a batch stated beside profiles; return the number of entries in the change log.
 
-    ``made`` are the changes to contacts, ``connection_of`` names the connection each envelope came
-    through. Said twice, a statement is one row, and the log says nothing.
+    ``rows`` are the records it spoke of, ``made`` the changes to contacts, ``connection_of`` names the
+    connection each envelope came through. Said twice, a statement is one row, and the log says nothing.
     """
     readings = list(readings)
+    contact_of = {ref: row.contact_id for ref, row in rows.items()}
     log = dict(made)
     entries = [consents.entry(consent, r.envelope_id) for r in readings for consent in r.consents]
     if entries:
@@ -37,15 +38,14 @@ def record(
         _log_consents(log, earlier, [entry for entry in entries if entry.key in fresh], contact_of)
     suppressed = [(s, r.envelope_id) for r in readings for s in r.suppressions]
     if suppressed:
-        suppressions.append(conn, organization_id, suppressed)
+        _suppress(conn, organization_id, suppressed, contact_of, log)
+    written = [(rows[note.ref].id, note, r.envelope_id) for r in readings for note in r.notes]
+    if written:
+        _log_notes(log, notes.append(conn, organization_id, written), rows)
     privacy_requests.insert(
         conn,
         organization_id,
-        [
-            (p.kind, connection_of[r.envelope_id], r.envelope_id, r.source, p.external_id, moment(p.occurred))
-            for r in readings
-            for p in r.privacy_requests
-        ],
+        [(p, connection_of[r.envelope_id], r.envelope_id, r.source) for r in readings for p in r.privacy_requests],
     )
     for reading in readings:
         if reading.revoked is not None:
@@ -68,6 +68,7 @@ def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[U
     """Take back what envelopes stated beside profiles; return records whose decisions fell."""
     consents.withdraw(conn, organization_id, envelope_ids)
     suppressions.withdraw(conn, organization_id, envelope_ids)
+    notes.withdraw(conn, organization_id, envelope_ids)
     privacy_requests.withdraw(conn, organization_id, envelope_ids)
     return decisions.withdraw(conn, organization_id, envelope_ids)
 
@@ -104,10 +105,53 @@ def _log_consents(
         status = None if before is None else before.status
         if contact_id is None or status == best.consent.status:
             continue
-        detail = {"before": status, "after": best.consent.status, "cause": best.envelope_id.hex}
-        entry_ = log.get(contact_id) or Change(contact_id, "changed", {}, (best.envelope_id,))
         name = f"consent:{subject[0]}:{subject[1]}"
-        log[contact_id] = entry_._replace(details={**entry_.details, name: detail})
+        _log(log, contact_id, name, status, best.consent.status, best.envelope_id)
+
+
+def _suppress(
+    conn: Connection,
+    organization_id: UUID,
+    stated: Sequence[tuple[Suppression, UUID]],
+    contact_of: Mapping[Ref, UUID | None],
+    log: dict[UUID, Change],
+) -> None:
+    """Add to the ledger of suppressions, and log those that began or ended by it."""
+    addresses = {said.address for said, _ in stated}
+    before = _standing(suppressions.of(conn, organization_id, addresses))
+    suppressions.append(conn, organization_id, stated)
+    after = _standing(suppressions.of(conn, organization_id, addresses))
+    for said, envelope_id in stated:
+        key = (said.channel, said.address, said.scope, said.reason)
+        contact_id = contact_of.get(said.ref)
+        if contact_id is not None and before.get(key) != after.get(key):
+            name = f"suppression:{said.channel}:{said.reason}:{said.scope}"
+            _log(log, contact_id, name, before.get(key), after.get(key), envelope_id)
+
+
+def _standing(statements: Iterable[standing.SuppressionStatement]) -> dict[tuple[str, str, str, str], str]:
+    return {
+        (s.channel, s.address, s.scope, s.reason): "active" if s.lifted is None else "lifted"
+        for s in standing.suppressions(statements)
+    }
+
+
+def _log_notes(
+    log: dict[UUID, Change], added: Iterable[tuple[Note, UUID, UUID]], rows: Mapping[Ref, RecordRow]
+) -> None:
+    """Log that a note was written; what it says stays in the note."""
+    for note, note_id, envelope_id in added:
+        contact_id = rows[note.ref].contact_id
+        if contact_id is not None:
+            _log(log, contact_id, "note", None, ids.show(ids.NOTE, note_id), envelope_id)
+
+
+def _log(
+    log: dict[UUID, Change], contact_id: UUID, name: str, before: str | None, after: str | None, envelope_id: UUID
+) -> None:
+    entry = log.get(contact_id) or Change(contact_id, "changed", {}, (envelope_id,))
+    detail = {"before": before, "after": after, "cause": envelope_id.hex}
+    log[contact_id] = entry._replace(details={**entry.details, name: detail})
 
 
 def _rank(said: Consent | consents.Standing) -> tuple[bool, int, int]:

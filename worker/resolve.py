@@ -18,6 +18,10 @@ Ident = tuple[str, str]
 #: (source, external_id)
 Ref = tuple[str, str]
 
+#: the source of what is entered through the API without naming another. Its records are edits of a person, not
+#: customers of a shop: they join whomever they are about, and are nobody's oldest record while another stands
+API_SOURCE = "api"
+
 _LAST = 1 << 62  # a record whose source never said when it was created ranks after all others
 _ORDER_OF_TYPES = {"phone": 0, "whatsapp_bsuid": 1, "email": 3}  # other messengers' ids stand between
 
@@ -33,9 +37,9 @@ class Member:
     claims: tuple[tuple[Ident, bool], ...]  #: identifier, verified; empty unless live
 
     @property
-    def seniority(self) -> tuple[int, str, str]:
+    def seniority(self) -> tuple[int, bool, str, str]:
         """Older first; the same for every worker."""
-        return (_LAST if self.created is None else self.created, *self.ref)
+        return (_LAST if self.created is None else self.created, self.ref[0] == API_SOURCE, *self.ref)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +220,7 @@ def _ranked(claimants: dict[Ident, list[tuple[bool, Member]]], lost: Collection[
     value back, perhaps to a new customer.
     """
 
-    def strength(claim: tuple[bool, Member]) -> tuple[bool, bool, tuple[int, str, str]]:
+    def strength(claim: tuple[bool, Member]) -> tuple[bool, bool, tuple[int, bool, str, str]]:
         verified, member = claim
         return (member.ref in lost, not verified, member.seniority)
 

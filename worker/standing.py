@@ -37,9 +37,12 @@ class Statement:
     envelope_id: UUID | None
     created_at: datetime
     is_lost: bool  #: its record was merged away by its source
+    origin: str | None = None  #: where it was made, if not at the source itself
+    legal_basis: str | None = None
+    expires_at: datetime | None = None
 
     @property
-    def strength(self) -> tuple[bool, int, int, int, Ref, str, list[tuple[str, str]]]:
+    def strength(self) -> tuple[bool, int, int, int, Ref, str, list[tuple[str, str]], tuple[str, str, str]]:
         """How it ranks among the statements about one address; no two that differ rank equal."""
         occurred = 0 if self.is_lost and self.status != "opted_out" else self.occurred
         return (
@@ -50,6 +53,7 @@ class Statement:
             self.ref,
             self.method or "",
             sorted(self.evidence.items()),
+            (self.origin or "", self.legal_basis or "", str(self.expires_at)),
         )
 
 
@@ -68,6 +72,8 @@ class SuppressionStatement:
     ref: Ref
     envelope_id: UUID | None
     created_at: datetime
+    origin: str | None = None  #: as in :class:`Statement`
+    note: str | None = None
 
 
 @dataclass(slots=True)
@@ -88,6 +94,11 @@ class Suppression:
     created_at: datetime
     updated_at: datetime
     envelope_ids: list[UUID] = field(default_factory=list)
+    note: str | None = None
+
+    def is_active(self, now: datetime) -> bool:
+        """Whether it stands at a moment."""
+        return self.lifted is None and (self.expires_at is None or self.expires_at > now)
 
 
 def by_address(statements: Iterable[Statement]) -> dict[tuple[str, str, str | Ref], Statement]:
@@ -123,7 +134,7 @@ def suppressions(statements: Iterable[SuppressionStatement], consents: Iterable[
         grouped[statement.channel, statement.address, statement.scope, statement.reason].append(statement)
     found = []
     for (channel, address, scope, reason), group in sorted(grouped.items()):
-        made = sorted((s for s in group if not s.is_lift), key=lambda s: (s.occurred, s.ref, str(s.expires_at)))
+        made = sorted((s for s in group if not s.is_lift), key=_said)
         if not made:
             continue
         lift = max((s.occurred for s in group if s.is_lift), default=0)
@@ -137,7 +148,7 @@ def suppressions(statements: Iterable[SuppressionStatement], consents: Iterable[
                 address=address,
                 scope=scope,
                 reason=reason,
-                source=last.ref[0],
+                source=last.origin or last.ref[0],
                 first_seen=first.occurred,
                 last_seen=last.occurred,
                 lifted=lift if lift > last.occurred else None,
@@ -146,9 +157,14 @@ def suppressions(statements: Iterable[SuppressionStatement], consents: Iterable[
                 created_at=min(s.created_at for s in made),
                 updated_at=max(s.created_at for s in group),
                 envelope_ids=[s.envelope_id for s in made if s.envelope_id is not None],
+                note=last.note,
             )
         )
     return found
+
+
+def _said(s: SuppressionStatement) -> tuple[object, ...]:
+    return (s.occurred, s.ref, str(s.expires_at), s.origin or "", s.note or "")
 
 
 def _restriction(statement: Statement) -> tuple[int, tuple[object, ...], str]:

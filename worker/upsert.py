@@ -1,7 +1,7 @@
 """Upsert: groups of records become contacts and identities, set-wise, only where something changed."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from worker.errors import TransientError
 from worker.fold import Claim
 from worker.golden import Golden, golden
 from worker.resolve import Ident, Ref, Resolution
-from worker.store import claims, contacts, records
+from worker.store import claims, contact_terms, contacts, records
 from worker.store.changes import Change
 from worker.store.claims import ClaimRow
 from worker.store.contacts import ContactRow
@@ -131,10 +131,29 @@ def _write_contacts(
         kind = "removed" if into is None else "merged"
         details = {} if into is None else {"merged_into": {"before": None, "after": into.hex, "cause": None}}
         changes[cid] = Change(cid, kind, details, tuple(sorted(touching.get(cid, ()))))
+    _write_terms(conn, organization_id, known, gone, created + updated)
     contacts.delete(conn, organization_id, gone)
     contacts.update(conn, organization_id, updated)
     contacts.insert(conn, organization_id, created)
     return changes
+
+
+def _write_terms(
+    conn: Connection,
+    organization_id: UUID,
+    known: Mapping[UUID, ContactRow],
+    gone: Collection[UUID],
+    written: Iterable[ContactRow],
+) -> None:
+    """Bring in line what lists are filtered by."""
+    terms = contact_terms.terms_of
+    before = {(term, cid) for cid, row in known.items() for term in terms(row.name, row.tags)}
+    standing = {(term, cid) for term, cid in before if cid not in gone}
+    after = {(term, row.id) for row in written for term in terms(row.name, row.tags)}
+    changed = {row.id for row in written}
+    dropped = (before - standing) | {(term, cid) for term, cid in standing - after if cid in changed}
+    contact_terms.delete(conn, organization_id, dropped)
+    contact_terms.insert(conn, organization_id, after - standing)
 
 
 def _difference(old: ContactRow | None, shown: Golden) -> dict[str, Any]:

@@ -246,10 +246,11 @@ def _ref(row: RecordRow) -> Ref:
 
 def _said(s: Statement) -> tuple[object, ...]:
     """Newest first; two statements never say the same, so this is an order."""
-    return (-s.occurred, s.channel, s.purpose, s.ref, s.status, s.method or "", sorted(s.evidence.items()))
+    rest = (s.origin or "", s.legal_basis or "", str(s.expires_at))
+    return (-s.occurred, s.channel, s.purpose, s.ref, s.status, s.method or "", sorted(s.evidence.items()), rest)
 
 
 def _suppressed(s: SuppressionStatement) -> tuple[object, ...]:
     """Oldest first; of two at the same time the one that lasts longer counts, so it comes last."""
     lasts = (s.expires_at is None, s.expires_at.isoformat() if s.expires_at else "")
-    return (s.occurred, s.ref, s.channel, s.scope, s.reason, s.is_lift, lasts)
+    return (s.occurred, s.ref, s.channel, s.scope, s.reason, s.is_lift, lasts, s.origin or "", s.note or "")

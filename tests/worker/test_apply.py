@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from connectors.contract import (
-    Account,
     ConsentStated,
     Identifier,
     ProfileRemoved,
@@ -21,7 +20,7 @@ from connectors.contract import (
 from tests.conftest import empty
 from worker import ids
 from worker import settings as worker_settings
-from worker.apply import apply
+from worker.apply import Batch, apply
 from worker.component import member
 from worker.normalise import of_events
 from worker.resolve import Decision, Limits, resolve
@@ -35,8 +34,7 @@ EMAILS = [f"{name}@example.com" for name in ("ayu", "budi", "citra")]
 def a_reading(source, *events, minute=0, number=0):
     return of_events(
         ids.new(),
-        events,
-        Account(source=source),
+        [(source, event) for event in events],
         sent_at=T0 + timedelta(minutes=minute),
         delivery_id=f"d{number}",
     )
@@ -96,7 +94,7 @@ def run(engine, readings):
     """Apply readings as one batch; each comes from an envelope that is kept."""
     with engine.begin() as conn:
         organization_id = organizations.ensure(conn, "default")
-    return apply(engine, organization_id, readings, {r.envelope_id: uuid4() for r in readings})
+    return apply(engine, organization_id, Batch(readings, {r.envelope_id: uuid4() for r in readings}))
 
 
 def stored(engine):

@@ -318,12 +318,12 @@ def test_one_envelope_whose_statement_times_out_stops_nobody(engine, source, mon
     keep(engine, source, *({"id": str(n)} for n in range(6)), {"id": "slow"})
     apply = draining.apply
 
-    def slow(on, organization_id, readings, *args, **kwargs):
-        if any(("plain", "slow") in reading.records for reading in readings):
+    def slow(on, organization_id, batch):
+        if any(("plain", "slow") in reading.records for reading in batch.readings):
             with on.begin() as conn:
                 conn.execute(text("SET LOCAL statement_timeout = 1"))
                 conn.execute(text("SELECT pg_sleep(1)"))
-        return apply(on, organization_id, readings, *args, **kwargs)
+        return apply(on, organization_id, batch)
 
     monkeypatch.setattr(draining, "apply", slow)
     done = drain_batch(engine, lane(source))

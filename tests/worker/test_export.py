@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.contract import (
-    Account,
     ConsentStated,
     Identifier,
     ProfileRemoved,
@@ -21,7 +20,7 @@ from connectors.contract import (
 )
 from tests.conftest import empty
 from worker import export, ids
-from worker.apply import apply
+from worker.apply import Batch, apply
 from worker.normalise import of_events
 from worker.store import db, organizations
 
@@ -105,10 +104,10 @@ def feed(engine, sent, *, batch):
         organization_id = organizations.ensure(conn, "default")
     for start in range(0, len(sent), batch):
         readings = [
-            of_events(ids.new(), said, Account(source=source), sent_at=at, delivery_id=f"d{number}")
+            of_events(ids.new(), [(source, event) for event in said], sent_at=at, delivery_id=f"d{number}")
             for number, (source, at, said) in sent[start : start + batch]
         ]
-        apply(engine, organization_id, readings, {r.envelope_id: uuid4() for r in readings})
+        apply(engine, organization_id, Batch(readings, {r.envelope_id: uuid4() for r in readings}))
     return dump(engine, organization_id)
 
 

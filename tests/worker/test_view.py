@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import event
 
 from connectors.contract import (
-    Account,
     ConsentStated,
     Identifier,
     ProfileSeen,
@@ -16,7 +15,7 @@ from connectors.contract import (
     TagsAdded,
 )
 from worker import ids, view
-from worker.apply import apply
+from worker.apply import Batch, apply
 from worker.normalise import of_events
 from worker.store import contacts, db
 
@@ -45,8 +44,8 @@ def say(engine, organization_id):
 
     def say(source, *events, minute=60):
         at = T0 + timedelta(minutes=minute)
-        reading = of_events(ids.new(), events, Account(source=source), sent_at=at, delivery_id=uuid4().hex)
-        apply(engine, organization_id, [reading], {reading.envelope_id: uuid4()})
+        reading = of_events(ids.new(), [(source, event) for event in events], sent_at=at, delivery_id=uuid4().hex)
+        apply(engine, organization_id, Batch([reading], {reading.envelope_id: uuid4()}))
         return reading.envelope_id
 
     return say

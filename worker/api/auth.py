@@ -19,21 +19,23 @@ _NOTE_EVERY_S = 60.0
 _noted: dict[UUID, float] = {}
 
 
-def _allowed(scope: str) -> Callable[..., Key]:
+def _allowed(*scopes: str) -> Callable[..., Key]:
+    allowed = {*scopes, "admin"}
+
     def check(
         api_key: Annotated[str | None, Security(_api_key)],
         bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
     ) -> Key:
         given = api_key or (bearer.credentials if bearer else "")
-        with db.engine().begin() as conn:
+        with db.tenant_engine().begin() as conn:
             key = api_keys.check(conn, given) if given else None
             if key is None:
                 raise ApiError(401, "invalid or missing API key", headers={"WWW-Authenticate": "Bearer"})
             if _noted.get(key.id, 0.0) < time.monotonic():
                 _noted[key.id] = time.monotonic() + _NOTE_EVERY_S
                 api_keys.note_use(conn, key)
-        if scope not in key.scopes:
-            raise ApiError(403, f"the API key lacks the scope {scope}")
+        if not key.scopes & allowed:
+            raise ApiError(403, f"the API key lacks the scope {scopes[0]}")
         return key
 
     return check
@@ -41,3 +43,6 @@ def _allowed(scope: str) -> Callable[..., Key]:
 
 #: the caller's key; everything it may see is scoped to its organization
 Reader = Annotated[Key, Depends(_allowed("contacts:read"))]
+Writer = Annotated[Key, Depends(_allowed("contacts:write"))]
+#: asking a provider about a person is a permission of its own; who may change contacts has it
+Looker = Annotated[Key, Depends(_allowed("channels:lookup", "contacts:write"))]

@@ -36,7 +36,7 @@ _Lookup = tuple[str, str, str]
 def list_contacts(key: Reader, query: Annotated[Filters, Query()]) -> schemas.ContactList:
     """List stored contacts, newest first; filters find every contact that claims the value."""
     wanted = query.keys()
-    with db.snapshot(db.engine()) as conn:
+    with db.reading(key.organization_id) as conn:
         if wanted:
             rows = contacts.page_holding(conn, key.organization_id, wanted, query.before, query.limit + 1)
         else:
@@ -57,7 +57,7 @@ def contact_by_phone(key: Reader, phone: str) -> schemas.ContactAnswer:
         detail = {"field": "phone", "reason": "not a phone number in international form"}
         raise ApiError(422, "the request is not valid", details=[detail])
     lookup = ("phone", "", address.key)
-    with db.snapshot(db.engine()) as conn:
+    with db.reading(key.organization_id) as conn:
         owner = contacts.owners(conn, key.organization_id, [lookup]).get(lookup)
         return _answer(conn, key, owner)
 
@@ -66,7 +66,7 @@ def contact_by_phone(key: Reader, phone: str) -> schemas.ContactAnswer:
 @router.post("/resolve", responses={409: {"model": schemas.Problem}})
 def resolve_contact(key: Reader, asked: ResolveIn) -> schemas.ContactAnswer:
     """Find the one contact that these identifiers belong to; those that nobody has are ignored."""
-    with db.snapshot(db.engine()) as conn:
+    with db.reading(key.organization_id) as conn:
         led = _matches(conn, key.organization_id, asked.identifiers)
         found = {id_ for id_ in led if id_ is not None}
         if not found:
@@ -81,7 +81,7 @@ def resolve_contact(key: Reader, asked: ResolveIn) -> schemas.ContactAnswer:
 @router.get("/{contact_id}")
 def get_contact(key: Reader, contact_id: str) -> schemas.ContactAnswer:
     """Get one contact; the id of a contact that was merged answers with the one it became."""
-    with db.snapshot(db.engine()) as conn:
+    with db.reading(key.organization_id) as conn:
         return schemas.ContactAnswer(data=schemas.Contact.of(_find(conn, key, contact_id)))
 
 
@@ -126,7 +126,7 @@ def _find(conn: Connection, key: Key, contact_id: str) -> ContactRow:
 
 
 def _view(key: Key, contact_id: str) -> View:
-    with db.snapshot(db.engine()) as conn:
+    with db.reading(key.organization_id) as conn:
         (one,) = view.load(conn, key.organization_id, [_find(conn, key, contact_id)])
     return one
 

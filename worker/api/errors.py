@@ -32,11 +32,14 @@ KINDS = {
     404: ("Not Found", "not_found"),
     405: ("Method Not Allowed", "method_not_allowed"),
     409: ("Conflict", "conflict"),
+    412: ("Precondition Failed", "precondition_failed"),
     413: ("Content Too Large", "too_large"),
     422: ("Unprocessable Content", "validation_error"),
     429: ("Too Many Requests", "rate_limited"),
     500: ("Internal Server Error", "internal"),
+    502: ("Bad Gateway", "provider_error"),
     503: ("Service Unavailable", "unavailable"),
+    504: ("Gateway Timeout", "provider_timeout"),
 }
 _RETRY_AFTER_S = "5"
 #: ids from outside end up in logs, so they are plain or replaced
@@ -62,10 +65,12 @@ class ApiError(HTTPException):
         status: int,
         text: str,
         *,
+        code: str | None = None,
         details: Sequence[Detail] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(status, text, headers)
+        self.code = code  #: where the status alone does not say it
         self.details = details
 
 
@@ -142,12 +147,12 @@ def _request_id(scope: Scope) -> str:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the handler's contract
     text = error.detail
-    details = None
+    details = code = None
     if isinstance(error, ApiError):
-        details = error.details
+        details, code = error.details, error.code
     elif error.status_code == 404:
         text = "no such route"
-    return _answer(_id_of(request), error.status_code, text, details, error.headers)
+    return _answer(_id_of(request), error.status_code, text, details, error.headers, code)
 
 
 async def _not_valid(request: Request, error: Exception) -> Response:
@@ -175,14 +180,15 @@ def _answer(
     text: str,
     details: Sequence[Detail] | None = None,
     headers: Mapping[str, str] | None = None,
+    code: str | None = None,
 ) -> Response:
-    title, code = KINDS.get(status, (text, "error"))
+    title, usual = KINDS.get(status, (text, "error"))
     body: MutableMapping[str, Any] = {
         "title": title,
         "status": status,
         "detail": text,
         "error": text,
-        "code": code,
+        "code": code or usual,
         "request_id": request_id,
     }
     if details:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from worker import ids
 from worker.store.db import run, sql
 
-SCOPES = ("contacts:read", "contacts:write", "admin")
+SCOPES = ("contacts:read", "contacts:write", "channels:lookup", "admin")
 #: a prefix that secret scanners can find
 _PREFIX = "csk"
 
@@ -23,13 +23,19 @@ class Key(NamedTuple):
     organization_id: UUID
     id: UUID
     scopes: frozenset[str]
+    rate_limit: int | None  #: requests a minute; None: the default of the installation
+    region: str | None  #: of its organization: country of phone numbers in national form
 
 
 _INSERT = sql("""
     INSERT INTO api_keys (organization_id, id, secret_hash, scopes)
     VALUES (:organization_id, :id, :secret_hash, :scopes)
 """)
-_FIND = sql("SELECT organization_id, id, secret_hash, scopes FROM api_keys WHERE id = :id AND revoked_at IS NULL")
+_FIND = sql("""
+    SELECT k.organization_id, k.id, k.secret_hash, k.scopes, k.rate_limit, o.region
+      FROM api_keys k JOIN organizations o ON o.id = k.organization_id
+     WHERE k.id = :id AND k.revoked_at IS NULL
+""")
 _LIST = sql("""
     SELECT id, scopes, created_at, last_used_at, revoked_at FROM api_keys
      WHERE organization_id = :organization_id ORDER BY created_at, id
@@ -68,7 +74,7 @@ def check(conn: Connection, key: str) -> Key | None:
     expected = bytes(row.secret_hash) if row else bytes(32)
     if not hmac.compare_digest(_hash(secret), expected) or row is None:
         return None
-    return Key(row.organization_id, row.id, frozenset(row.scopes))
+    return Key(row.organization_id, row.id, frozenset(row.scopes), row.rate_limit, row.region)
 
 
 def note_use(conn: Connection, key: Key) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from connectors.contract import Account
 from worker import ids, vault
 from worker.fold import moment
+from worker.resolve import API_SOURCE
 from worker.store.db import columns_of, json, rows_of, run, sql
 
 
@@ -52,13 +53,21 @@ _COLUMNS = ", ".join(ConnectionRow.__dataclass_fields__)
 _BY_ID = sql(f"SELECT {_COLUMNS} FROM connections WHERE id = :id")
 _BY_IDS = sql(f"SELECT {_COLUMNS} FROM connections WHERE id = ANY(:ids)")
 _OF_ORGANIZATION = sql(f"""
-    SELECT {_COLUMNS} FROM connections WHERE organization_id = :organization_id ORDER BY created_at, id
+    SELECT {_COLUMNS} FROM connections WHERE organization_id = :organization_id AND connector <> '{API_SOURCE}'
+     ORDER BY created_at, id
 """)
 _INSERT = sql("""
     INSERT INTO connections (organization_id, id, connector, source, options, region, priority, webhook_secrets,
                              access_token)
     VALUES (:organization_id, :id, :connector, :source, CAST(:options AS jsonb), :region, :priority, :webhook_secrets,
             :access_token)
+""")
+_OF_API = sql(f"""
+    SELECT id FROM connections WHERE organization_id = :organization_id AND connector = '{API_SOURCE}'
+""")
+_INSERT_OF_API = sql(f"""
+    INSERT INTO connections (organization_id, id, connector, source)
+    VALUES (:organization_id, :id, '{API_SOURCE}', '{API_SOURCE}') ON CONFLICT DO NOTHING
 """)
 _SET_STATE = sql("""
     UPDATE connections SET state = :state WHERE organization_id = :organization_id AND id = :id
@@ -102,7 +111,7 @@ def by_ids(conn: Connection, ids_: Collection[UUID]) -> dict[UUID, ConnectionRow
 
 
 def of_organization(conn: Connection, organization_id: UUID) -> list[ConnectionRow]:
-    """Read all connections of an organization, removed ones included, oldest first."""
+    """Read the connections that an operator added, removed ones included, oldest first."""
     return [ConnectionRow(*row) for row in run(conn, _OF_ORGANIZATION, {"organization_id": organization_id})]
 
 
@@ -133,6 +142,15 @@ def insert(
     }
     run(conn, _INSERT, parameters)
     return id_
+
+
+def of_api(conn: Connection, organization_id: UUID) -> UUID:
+    """Return the connection under which requests of the API are kept, made on first use."""
+    found = run(conn, _OF_API, {"organization_id": organization_id}).scalar_one_or_none()
+    if found is None:
+        run(conn, _INSERT_OF_API, {"organization_id": organization_id, "id": ids.new()})
+        found = run(conn, _OF_API, {"organization_id": organization_id}).scalar_one()
+    return UUID(str(found))
 
 
 def set_state(conn: Connection, organization_id: UUID, id_: UUID, state: str) -> None:

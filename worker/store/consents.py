@@ -17,9 +17,9 @@ from worker.store.db import columns_of, json, rows_of, run, sql
 
 _INSERT = sql(f"""
     INSERT INTO consents (organization_id, id, statement_key, channel, purpose, address, status, occurred_at, source,
-                          external_id, method, evidence, envelope_id)
+                          external_id, method, evidence, origin, legal_basis, expires_at, envelope_id)
     SELECT :organization_id, id, statement_key, channel, purpose, address, status, occurred_at, source, external_id,
-           method, evidence::jsonb, envelope_id
+           method, evidence::jsonb, origin, legal_basis, expires_at, envelope_id
       FROM {
     rows_of(
         id="uuid",
@@ -33,6 +33,9 @@ _INSERT = sql(f"""
         external_id="text",
         method="text",
         evidence="json",
+        origin="text",
+        legal_basis="text",
+        expires_at="timestamptz",
         envelope_id="uuid",
     )
 }
@@ -41,7 +44,8 @@ _INSERT = sql(f"""
 """)
 
 _COLUMNS = """s.id, s.channel, s.purpose, s.address, s.status, s.occurred_at, s.source, s.external_id, s.method,
-              s.evidence, s.envelope_id, s.created_at, coalesce(r.is_lost, false)"""
+              s.evidence, s.envelope_id, s.created_at, coalesce(r.is_lost, false), s.origin, s.legal_basis,
+              s.expires_at"""
 _OF_RECORD = """LEFT JOIN records r ON r.organization_id = s.organization_id AND r.source = s.source
                                    AND r.external_id = s.external_id"""
 
@@ -83,7 +87,7 @@ class Entry(NamedTuple):
 
 def entry(consent: Consent, envelope_id: UUID) -> Entry:
     """Key a statement by everything it says."""
-    said = (
+    said: tuple[object, ...] = (
         consent.channel,
         consent.purpose,
         consent.address,
@@ -93,6 +97,9 @@ def entry(consent: Consent, envelope_id: UUID) -> Entry:
         consent.method,
         sorted(consent.evidence.items()),
     )
+    rest = (consent.origin, consent.legal_basis, consent.expires_at)
+    if any(rest):  # appended, so that statements without keep the key they have always had
+        said += rest
     return Entry(blake2b(orjson.dumps(said), digest_size=16).digest(), consent, envelope_id)
 
 
@@ -110,14 +117,19 @@ def append(conn: Connection, organization_id: UUID, entries: Iterable[Entry]) ->
             *c.ref,
             c.method,
             json(dict(c.evidence)),
+            c.origin,
+            c.legal_basis,
+            c.expires_at,
             envelope_id,
         )
         for key, c, envelope_id in sorted({e.key: e for e in entries}.values(), key=lambda e: e.key)
     ]
+    names: tuple[str, ...]
     names = ("id", "statement_key", "channel", "purpose", "address", "status", "occurred_at", "source", "external_id")
     if not values:
         return set()
-    parameters = columns_of(values, *names, "method", "evidence", "envelope_id")
+    names += ("method", "evidence", "origin", "legal_basis", "expires_at", "envelope_id")
+    parameters = columns_of(values, *names)
     return {row[0] for row in run(conn, _INSERT, {"organization_id": organization_id, **parameters})}
 
 
@@ -141,6 +153,9 @@ def of(
             envelope_id=row[10],
             created_at=row[11],
             is_lost=row[12],
+            origin=row[13],
+            legal_basis=row[14],
+            expires_at=row[15],
         )
         for row in found
     ]

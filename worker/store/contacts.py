@@ -51,8 +51,9 @@ _BY_IDS = sql(f"""
 """)
 
 _INSERT = sql(f"""
-    INSERT INTO contacts (organization_id, {", ".join(_VALUES)})
-    SELECT :organization_id, id, name, email, phone_number, external_source, external_id, custom_fields::jsonb, {_TAGS}
+    INSERT INTO contacts (organization_id, {", ".join(_VALUES)}, updated_at)
+    SELECT :organization_id, id, name, email, phone_number, external_source, external_id, custom_fields::jsonb, {_TAGS},
+           clock_timestamp()
       FROM {_NEW}
 """)
 
@@ -60,13 +61,13 @@ _UPDATE = sql(f"""
     UPDATE contacts c
        SET name = new.name, email = new.email, phone_number = new.phone_number,
            external_source = new.external_source, external_id = new.external_id,
-           custom_fields = new.custom_fields::jsonb, tags = {_TAGS}, updated_at = now()
+           custom_fields = new.custom_fields::jsonb, tags = {_TAGS}, updated_at = clock_timestamp()
       FROM {_NEW}
      WHERE c.organization_id = :organization_id AND c.id = new.id
 """)
 
 _TOUCH = sql("""
-    UPDATE contacts SET updated_at = now() WHERE organization_id = :organization_id AND id = ANY(:ids)
+    UPDATE contacts SET updated_at = clock_timestamp() WHERE organization_id = :organization_id AND id = ANY(:ids)
 """)
 
 _DELETE = sql("DELETE FROM contacts WHERE organization_id = :organization_id AND id = ANY(:ids)")

@@ -1,9 +1,11 @@
 """Connections to Postgres: one engine a process, and the few words every statement shares."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 import psycopg
@@ -13,7 +15,12 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.sql.elements import TextClause
 
-_engines: dict[int, Engine] = {}
+_engines: dict[tuple[int, str], Engine] = {}
+
+#: requests of the API that may be at work in one process: one connection and one thread each
+TENANT_CONNECTIONS = 16
+#: what a session of the API is scoped to until it says whose data it is about: an organization nobody has
+NOBODY = UUID(int=0)
 
 #: no statement of ours takes seconds; one that does waits for something that will not come
 _SESSION = {
@@ -29,18 +36,31 @@ _SESSION = {
 
 
 def engine(url: str | None = None) -> Engine:
-    """Return this process's engine, made on first use.
+    """Return this process's engine, made on first use. It sees every organization: for the worker and its operator.
 
     Keyed by process: a connection opened before ``fork()`` would give parent and child the same
     server session, and each would read the other's answers.
     """
+    return _engine("all", lambda given: make_engine(url or given))
+
+
+def tenant_engine() -> Engine:
+    """Return the engine of the API, which sees nothing until ``enter`` says whose data it is about.
+
+    As many connections as requests can be at work, so that none waits for another's.
+    """
+    return _engine("tenant", make_tenant_engine)
+
+
+def _engine(kind: str, make: Callable[[str], Engine]) -> Engine:
     pid = os.getpid()
-    if pid not in _engines:
+    if any(known != pid for known, _ in _engines):
+        _engines.clear()  # a fork's
+    if (pid, kind) not in _engines:
         from worker.settings import settings  # noqa: PLC0415 - read when the environment is complete
 
-        _engines.clear()
-        _engines[pid] = make_engine(url or settings().database_url)
-    return _engines[pid]
+        _engines[pid, kind] = make(settings().database_url)
+    return _engines[pid, kind]
 
 
 def make_engine(url: str, *, pool_size: int = 5) -> Engine:
@@ -48,6 +68,19 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
     engine_ = create_engine(sqlalchemy_url(url), **_options(pool_size))
     event.listen(engine_, "connect", _send_arrays_in_binary)
     return engine_
+
+
+def make_tenant_engine(url: str) -> Engine:
+    """Make an engine whose sessions see one organization at a time: row-level security is the second wall."""
+    options = _options(TENANT_CONNECTIONS, **{_TENANT: NOBODY})
+    engine_ = create_engine(sqlalchemy_url(url), **{**options, "max_overflow": 0})
+    event.listen(engine_, "connect", _send_arrays_in_binary)
+    return engine_
+
+
+def enter(conn: Connection, organization_id: UUID) -> datetime:
+    """Scope the rest of a transaction to an organization; return the time by the database's clock."""
+    return run(conn, _ENTER, {"organization_id": organization_id}).scalar_one()  # type: ignore[no-any-return]
 
 
 def make_ingest_engine(url: str) -> AsyncEngine:
@@ -62,7 +95,7 @@ def make_ingest_engine(url: str) -> AsyncEngine:
     return engine_
 
 
-def _options(pool_size: int) -> dict[str, Any]:
+def _options(pool_size: int, **more: object) -> dict[str, Any]:
     return {
         "pool_size": pool_size,
         "max_overflow": 5,
@@ -76,7 +109,7 @@ def _options(pool_size: int) -> dict[str, Any]:
         "connect_args": {
             "connect_timeout": 3,
             "application_name": "contactsync",
-            "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+            "options": " ".join(f"-c {name}={value}" for name, value in {**_SESSION, **more}.items()),
         },
     }
 
@@ -110,6 +143,14 @@ def snapshot(on: Engine) -> Iterator[Connection]:
         yield conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
+@contextmanager
+def reading(organization_id: UUID) -> Iterator[Connection]:
+    """Read one organization's data for a request, in one snapshot."""
+    with snapshot(tenant_engine()) as conn:
+        enter(conn, organization_id)
+        yield conn
+
+
 def rows_of(**columns: str) -> str:
     """Write ``unnest`` over array parameters as a table ``new`` with these columns and types.
 
@@ -135,6 +176,12 @@ def run(conn: Connection, statement: TextClause, parameters: Mapping[str, Any]) 
 def sql(statement: str) -> TextClause:
     """Write a statement; parsed once, where it is defined."""
     return text(statement)
+
+
+_TENANT = "contactsync.organization_id"
+_ENTER = sql(f"""
+    SELECT clock_timestamp() FROM set_config('{_TENANT}', CAST(CAST(:organization_id AS uuid) AS text), true)
+""")
 
 
 def json(value: Any) -> str:

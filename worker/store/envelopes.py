@@ -86,6 +86,18 @@ _KEEP = sql(f"""
     SELECT id FROM kept
 """)
 
+# A request of the API took effect in the transaction that keeps it: there is nothing left to drain.
+_KEEP_SETTLED = sql("""
+    WITH kept AS (
+        INSERT INTO envelopes (organization_id, id, connection_id, topic, delivery_id, sent_at, headers, body,
+                               body_sha256)
+        VALUES (:organization_id, :id, :connection_id, :topic, :delivery_id, :sent_at, CAST(:headers AS json), :body,
+                :body_sha256)
+        RETURNING organization_id, id
+    )
+    INSERT INTO outcomes (organization_id, envelope_id, outcome) SELECT organization_id, id, 'settled' FROM kept
+""")
+
 _BY_DELIVERY = sql(f"""
     SELECT e.connection_id, e.delivery_id, e.id, e.body_sha256
       FROM {rows_of(organization_id="uuid", connection_id="uuid", delivery_id="text")}
@@ -155,6 +167,11 @@ def keep(conn: Connection, incoming: Sequence[Incoming]) -> list[Kept]:
             is_mismatch = bytes(digest) != request.body_sha256
             answers.append(Kept(envelope_id, is_duplicate=envelope_id != request.id, is_mismatch=is_mismatch))
     return answers
+
+
+def keep_settled(conn: Connection, incoming: Incoming) -> None:
+    """Keep a request whose effect is part of the same transaction."""
+    run(conn, _KEEP_SETTLED, incoming._asdict())
 
 
 def read(conn: Connection, keys: Collection[tuple[UUID, UUID]]) -> dict[UUID, EnvelopeRow]:

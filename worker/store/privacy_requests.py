@@ -1,22 +1,23 @@
 """Requests to see or erase data that a source passed on, with the day they are due."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from worker import ids
-from worker.store.db import columns_of, rows_of, run, sql
+from worker.fold import moment
+from worker.normalise import PrivacyRequest
+from worker.store.db import columns_of, json, rows_of, run, sql
 
 #: Shopify gives thirty days for each of its three compliance topics; so does the GDPR (a month)
 DUE_DAYS = 30
 
 _INSERT = sql(f"""
     INSERT INTO privacy_requests (organization_id, id, kind, connection_id, envelope_id, source, external_id,
-                                  requested_at, due_at)
-    SELECT :organization_id, id, kind, connection_id, envelope_id, source, external_id,
+                                  subjects, requested_at, due_at)
+    SELECT :organization_id, id, kind, connection_id, envelope_id, source, external_id, subjects::jsonb,
            coalesce(requested_at, now()), coalesce(requested_at, now()) + interval '{DUE_DAYS} days'
       FROM {
     rows_of(
@@ -26,6 +27,7 @@ _INSERT = sql(f"""
         envelope_id="uuid",
         source="text",
         external_id="text",
+        subjects="json",
         requested_at="timestamptz",
     )
 }
@@ -42,14 +44,24 @@ _WITHDRAW = sql("""
      WHERE organization_id = :organization_id AND state = 'open' AND envelope_id = ANY(:envelope_ids)
 """)
 
-Row = tuple[str, UUID, UUID, str, str | None, datetime | None]
 
-
-def insert(conn: Connection, organization_id: UUID, rows: Iterable[Row]) -> None:
-    """Write requests as (kind, connection, envelope, source, external_id, requested at)."""
-    values = [(ids.new(), *row) for row in rows]
+def insert(conn: Connection, organization_id: UUID, rows: Iterable[tuple[PrivacyRequest, UUID, UUID, str]]) -> None:
+    """Write requests, each with its connection, envelope and source."""
+    values = [
+        (
+            ids.new(),
+            asked.kind,
+            connection_id,
+            envelope_id,
+            source,
+            asked.external_id,
+            None if asked.subjects is None else json(asked.subjects),
+            moment(asked.occurred),
+        )
+        for asked, connection_id, envelope_id, source in rows
+    ]
     if values:
-        names = ("id", "kind", "connection_id", "envelope_id", "source", "external_id", "requested_at")
+        names = ("id", "kind", "connection_id", "envelope_id", "source", "external_id", "subjects", "requested_at")
         run(conn, _INSERT, {"organization_id": organization_id, **columns_of(values, *names)})
 
 

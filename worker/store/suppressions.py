@@ -15,9 +15,9 @@ from worker.store.db import columns_of, rows_of, run, sql
 
 _INSERT = sql(f"""
     INSERT INTO suppressions (organization_id, id, statement_key, channel, address, scope, reason, is_lift, occurred_at,
-                              expires_at, source, external_id, envelope_id)
+                              expires_at, source, external_id, origin, note, envelope_id)
     SELECT :organization_id, id, statement_key, channel, address, scope, reason, is_lift, occurred_at, expires_at,
-           source, external_id, envelope_id
+           source, external_id, origin, note, envelope_id
       FROM {
     rows_of(
         id="uuid",
@@ -31,6 +31,8 @@ _INSERT = sql(f"""
         expires_at="timestamptz",
         source="text",
         external_id="text",
+        origin="text",
+        note="text",
         envelope_id="uuid",
     )
 }
@@ -40,7 +42,7 @@ _INSERT = sql(f"""
 
 _OF = sql("""
     SELECT s.id, s.channel, s.address, s.scope, s.reason, s.is_lift, s.occurred_at, s.expires_at, s.source,
-           s.external_id, s.envelope_id, s.created_at
+           s.external_id, s.envelope_id, s.created_at, s.origin, s.note
       FROM unnest(CAST(:addresses AS text[])) AS wanted
      CROSS JOIN LATERAL (
         SELECT * FROM suppressions WHERE organization_id = :organization_id AND address = wanted OFFSET 0) AS s
@@ -53,7 +55,7 @@ _WITHDRAW = sql("""
 
 def key_of(said: Suppression) -> bytes:
     """Key a statement by everything it says: said twice, it is one row."""
-    parts = (
+    parts: tuple[object, ...] = (
         said.channel,
         said.address,
         said.scope,
@@ -63,6 +65,8 @@ def key_of(said: Suppression) -> bytes:
         said.expires_at,
         said.ref,
     )
+    if said.origin or said.note:  # appended, so that statements without keep the key they have always had
+        parts += (said.origin, said.note)
     return blake2b(orjson.dumps(parts), digest_size=16).digest()
 
 
@@ -80,6 +84,8 @@ def append(conn: Connection, organization_id: UUID, stated: Iterable[tuple[Suppr
             moment(s.occurred),
             s.expires_at,
             *s.ref,
+            s.origin,
+            s.note,
             envelope_id,
         )
         for key, (s, envelope_id) in sorted({key_of(s): (s, e) for s, e in stated}.items())
@@ -87,7 +93,7 @@ def append(conn: Connection, organization_id: UUID, stated: Iterable[tuple[Suppr
     names = ("id", "statement_key", "channel", "address", "scope", "reason", "is_lift", "occurred_at", "expires_at")
     if not values:
         return set()
-    parameters = columns_of(values, *names, "source", "external_id", "envelope_id")
+    parameters = columns_of(values, *names, "source", "external_id", "origin", "note", "envelope_id")
     return {row[0] for row in run(conn, _INSERT, {"organization_id": organization_id, **parameters})}
 
 
@@ -106,6 +112,8 @@ def of(conn: Connection, organization_id: UUID, addresses: Collection[str]) -> l
             ref=(row[8], row[9]),
             envelope_id=row[10],
             created_at=row[11],
+            origin=row[12],
+            note=row[13],
         )
         for row in run(conn, _OF, {"organization_id": organization_id, "addresses": list(addresses)})
     ]

@@ -9,10 +9,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from connectors.contract import Account, Identifier, ProfileSeen
+from connectors.contract import Identifier, ProfileSeen
 from worker import ids
 from worker.api.app import make_api
-from worker.apply import apply
+from worker.apply import Batch, apply
 from worker.normalise import of_events
 from worker.store import api_keys, db, organizations
 
@@ -64,7 +64,7 @@ class Client:
 
 @pytest.fixture
 def app(engine, monkeypatch):
-    monkeypatch.setitem(db._engines, os.getpid(), engine)
+    monkeypatch.setitem(db._engines, (os.getpid(), "all"), engine)
     return make_api()
 
 
@@ -100,8 +100,8 @@ def say(engine):
         with engine.begin() as conn:
             organization_id = organizations.ensure(conn, organization)
         sent_at = T0 + timedelta(minutes=minute)
-        reading = of_events(ids.new(), events, Account(source=source), sent_at=sent_at, delivery_id=uuid4().hex)
-        apply(engine, organization_id, [reading], {reading.envelope_id: uuid4()})
+        reading = of_events(ids.new(), [(source, event) for event in events], sent_at=sent_at, delivery_id=uuid4().hex)
+        apply(engine, organization_id, Batch([reading], {reading.envelope_id: uuid4()}))
         return ids.show(ids.ENVELOPE, reading.envelope_id)
 
     return say

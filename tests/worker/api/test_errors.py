@@ -151,7 +151,7 @@ def test_a_bug_is_answered_without_details(broken_client, capsys):
 
 def test_a_database_that_is_away_asks_to_try_again(client, monkeypatch):
     away = db.make_engine("postgresql://nobody@127.0.0.1:1/nothing")
-    monkeypatch.setitem(db._engines, os.getpid(), away)
+    monkeypatch.setitem(db._engines, (os.getpid(), "tenant"), away)
 
     answer = client.get("/v1/contacts")
 
@@ -165,6 +165,6 @@ def test_an_exhausted_pool_asks_to_try_again(client, monkeypatch):
         def begin(self):
             raise exc.TimeoutError
 
-    monkeypatch.setitem(db._engines, os.getpid(), Exhausted())
+    monkeypatch.setitem(db._engines, (os.getpid(), "tenant"), Exhausted())
 
     assert client.get("/v1/contacts").status_code == 503

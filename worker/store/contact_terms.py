@@ -1,0 +1,75 @@
+"""Terms: what lists of contacts are filtered by beside identifiers, the tags and the words of the name."""
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker.store.db import columns_of, rows_of, run, sql
+
+_WORD = re.compile(r"\w+")
+#: a b-tree holds 2,704 bytes; four a character, and the organization beside it
+_MAX_TAG = 600
+_MAX_WORD = 64
+_MAX_WORDS = 12
+
+_INSERT = sql(f"""
+    INSERT INTO contact_terms (organization_id, term, contact_id)
+    SELECT :organization_id, term, contact_id FROM {rows_of(term="text", contact_id="uuid")}
+        ON CONFLICT DO NOTHING
+""")
+
+_DELETE = sql(f"""
+    DELETE FROM contact_terms t USING {rows_of(term="text", contact_id="uuid")}
+     WHERE t.organization_id = :organization_id AND t.term = new.term AND t.contact_id = new.contact_id
+""")
+
+_IS_USED = sql("""
+    SELECT EXISTS (SELECT FROM contact_terms WHERE organization_id = :organization_id AND term = :term)
+""")
+
+
+def tag_term(tag: str) -> str:
+    """Return the term of a tag, however it is spelt."""
+    return "t:" + tag.casefold()[:_MAX_TAG]
+
+
+def words(text: str) -> list[str]:
+    """Take a text apart as names and searches are."""
+    found = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return [word[:_MAX_WORD] for word in found[:_MAX_WORDS]]
+
+
+def word_prefix(word: str) -> str:
+    """Return what the terms of words that begin so begin with."""
+    return "w:" + word
+
+
+def terms_of(name: str | None, tags: Iterable[str]) -> set[str]:
+    """Return all terms of a contact."""
+    return {tag_term(tag) for tag in tags} | (_words_of(name) if name else set())
+
+
+@lru_cache(maxsize=4096)
+def _words_of(name: str) -> frozenset[str]:
+    return frozenset(word_prefix(word) for word in words(name))
+
+
+def insert(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str, UUID]]) -> None:
+    """Add terms of contacts."""
+    if pairs:
+        run(conn, _INSERT, {"organization_id": organization_id, **columns_of(sorted(pairs), "term", "contact_id")})
+
+
+def delete(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str, UUID]]) -> None:
+    """Remove terms of contacts."""
+    if pairs:
+        run(conn, _DELETE, {"organization_id": organization_id, **columns_of(sorted(pairs), "term", "contact_id")})
+
+
+def is_used(conn: Connection, organization_id: UUID, term: str) -> bool:
+    """Whether any contact has it."""
+    return bool(run(conn, _IS_USED, {"organization_id": organization_id, "term": term}).scalar_one())

@@ -1,0 +1,99 @@
+"""Notes: what somebody wrote down about a person. A note stays with a record, so it follows merges and splits."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker import ids
+from worker.fold import moment
+from worker.normalise import Note
+from worker.store.db import columns_of, rows_of, run, sql
+
+
+class NoteRow(NamedTuple):
+    """A note as stored."""
+
+    id: UUID
+    body: str
+    author_type: str
+    author_id: str | None
+    author_name: str | None
+    created_at: datetime
+    envelope_id: UUID
+
+
+_COLUMNS = ", ".join("n." + name for name in NoteRow._fields)
+
+_INSERT = sql(f"""
+    INSERT INTO notes (organization_id, id, record_id, body, author_type, author_id, author_name, envelope_id,
+                       position, created_at)
+    SELECT :organization_id, id, record_id, body, author_type, author_id, author_name, envelope_id, position,
+           coalesce(created_at, now())
+      FROM {
+    rows_of(
+        id="uuid",
+        record_id="uuid",
+        body="text",
+        author_type="text",
+        author_id="text",
+        author_name="text",
+        envelope_id="uuid",
+        position="smallint",
+        created_at="timestamptz",
+    )
+}
+        ON CONFLICT (organization_id, envelope_id, position) DO NOTHING
+    RETURNING id
+""")
+
+_PAGE = sql(f"""
+    SELECT {_COLUMNS} FROM unnest(CAST(:record_ids AS uuid[])) AS wanted
+     CROSS JOIN LATERAL (
+        SELECT * FROM notes WHERE organization_id = :organization_id AND record_id = wanted
+           AND (CAST(:before AS uuid) IS NULL OR id < :before)
+         ORDER BY id DESC LIMIT :limit) AS n
+     ORDER BY n.id DESC LIMIT :limit
+""")
+
+_WITHDRAW = sql("DELETE FROM notes WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)")
+
+
+def append(
+    conn: Connection, organization_id: UUID, written: Iterable[tuple[UUID, Note, UUID]]
+) -> list[tuple[Note, UUID, UUID]]:
+    """Add notes given as (record, note, envelope); return the new ones as (note, its id, envelope)."""
+    named = [(ids.new(), record_id, note, envelope_id) for record_id, note, envelope_id in written]
+    values = [
+        (
+            id_,
+            record_id,
+            note.body,
+            note.author_type,
+            note.author_id,
+            note.author_name,
+            envelope_id,
+            note.position,
+            moment(note.written),
+        )
+        for id_, record_id, note, envelope_id in named
+    ]
+    names = ("id", "record_id", "body", "author_type", "author_id", "author_name", "envelope_id", "position")
+    parameters = columns_of(values, *names, "created_at")
+    new = {row[0] for row in run(conn, _INSERT, {"organization_id": organization_id, **parameters})}
+    return [(note, id_, envelope_id) for id_, _, note, envelope_id in named if id_ in new]
+
+
+def page(
+    conn: Connection, organization_id: UUID, record_ids: Sequence[UUID], before: UUID | None, limit: int
+) -> list[NoteRow]:
+    """Read the notes that stay with these records, newest first, from below ``before``."""
+    parameters = {"organization_id": organization_id, "record_ids": list(record_ids), "before": before, "limit": limit}
+    return [NoteRow(*row) for row in run(conn, _PAGE, parameters)]
+
+
+def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:
+    """Remove what these envelopes noted, before they are read anew."""
+    run(conn, _WITHDRAW, {"organization_id": organization_id, "envelope_ids": list(envelope_ids)})
