@@ -94,6 +94,7 @@ class Applied:
     changes: int  #: entries added to the change log
     contact_of: Mapping[Ref, UUID | None] = field(default_factory=dict)  #: the records concerned, as they stand now
     contacts: Mapping[UUID, Change] = field(default_factory=dict)  #: contacts whose row was written
+    envelope_ids: Sequence[UUID] = ()
 
 
 @dataclass(slots=True)
@@ -126,7 +127,8 @@ def apply(engine: Engine, organization_id: UUID, batch: Batch) -> Applied:
             with engine.begin() as conn:
                 batch.begin(conn, db.enter(conn, organization_id))
                 locking = _Locking(keys, everything=attempt >= _PATIENCE or batch.replay is not None)
-                applied = _apply(conn, organization_id, batch, locking)
+                idle = not batch.readings and batch.replay is None
+                applied = Applied(0, 0) if idle else _apply(conn, organization_id, batch, locking)
                 batch.finish(conn, applied)
                 return applied
         except _OutdatedError as outdated:
@@ -171,7 +173,13 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
     records.delete(conn, organization_id, forgotten)
     envelopes.link(conn, organization_id, {(r.envelope_id, touched[ref].id) for r in readings for ref in r.records})
     logged = record(conn, organization_id, readings, rows, changes, batch.connection_of)
-    return Applied(len(folded), logged, {ref: row.contact_id for ref, row in rows.items()}, changes)
+    return Applied(
+        records=len(folded),
+        changes=logged,
+        contact_of={ref: row.contact_id for ref, row in rows.items()},
+        contacts=changes,
+        envelope_ids=[reading.envelope_id for reading in readings],
+    )
 
 
 def _withdraw(conn: Connection, organization_id: UUID, replay: Replay) -> list[RecordRow]:

@@ -21,7 +21,8 @@ from connectors.shopify.simulator import Delivery, Person, Shop, disturbed, peop
 from worker import ids, settings, status, view
 from worker.errors import SyncError
 from worker.fold import moment
-from worker.store import api_keys, connections, contacts, db, organizations
+from worker.store import api_keys, connections, contact_lists, db, organizations
+from worker.store.contact_lists import Wanted
 from worker.supervisor import Stack, Supervisor, secret_key
 
 DOMAIN, SECRET = "warung-kopi.myshopify.com", "demo-webhook-secret"
@@ -181,7 +182,7 @@ def _show_outcomes(console: Console, answers: Counter[int], found: dict[str, Any
 def _show_contacts(console: Console, organization_id: Any) -> None:
     """Show a few contacts as they are, and where each value came from."""
     with db.engine().connect() as conn:
-        views = view.load(conn, organization_id, contacts.page(conn, organization_id, None, 100))
+        views = view.load(conn, organization_id, contact_lists.page(conn, organization_id, Wanted(), None, 100))
     views.sort(key=lambda v: (len(v.identities) + len(v.tags) + 3 * len(v.consents), v.contact.id), reverse=True)
     hero = [v for v in views if any(r.record.external_id == "9000000001" for r in v.records)]
     for one in (hero + [v for v in views if v not in hero])[:_SHOWN]:

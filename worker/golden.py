@@ -15,6 +15,9 @@ from worker.resolve import API_SOURCE, Ref
 #: leads the register of a custom field whose name would mean something else here: ``name``, ``#created``, ``a.b``
 VERBATIM = ":"
 _NAMES = ("name", "first_name", "last_name")
+#: what a contact shows beside its custom fields
+_SHOWN = frozenset({*_NAMES, "email", "phone_number", "external_source", "external_id", "tags"})
+_PREFIXES = (IDENTIFIER, "#", VERBATIM, "tag:", "consent:", "suppression:")
 _LAST = 1 << 62
 
 
@@ -116,17 +119,17 @@ def _take_field(contact: Golden, name: str, value: Any, origin: Origin) -> None:
     head, dot, rest = name.partition(".")
     if name.startswith(VERBATIM):
         head, dot, rest = name.removeprefix(VERBATIM), "", ""
-    shown = f"{head}.{rest}" if dot else head
-    if shown in contact.origins or head in contact.origins:
+    whole = field_register(head)
+    if name in contact.origins or whole in contact.origins:
         return  # a better record has it, or all of which it is a part
     known = contact.custom_fields.get(head)
     if not dot:
         if known is None:  # not entry by entry already
             contact.custom_fields[head] = value
-            contact.origins[head] = origin
+            contact.origins[whole] = origin
         return
     contact.custom_fields[head] = {**(known or {}), rest: value}
-    contact.origins[shown] = origin
+    contact.origins[name] = origin
 
 
 def _newest(records: Iterable[Record]) -> dict[str, Stamp]:
@@ -140,6 +143,6 @@ def _newest(records: Iterable[Record]) -> dict[str, Stamp]:
 
 
 def field_register(name: str) -> str:
-    """Return the register that holds a custom field that was given by its plain name."""
-    is_plain = name not in _NAMES and name[:1] not in (IDENTIFIER, "#", VERBATIM) and "." not in name
+    """Return the register of a custom field that was given by its plain name; also its name among the origins."""
+    is_plain = name not in _SHOWN and not name.startswith(_PREFIXES) and "." not in name
     return name if is_plain else VERBATIM + name

@@ -58,6 +58,15 @@ def phone(value: str, region: str | None) -> Address | None:
     return None
 
 
+def given_phone(value: str, region: str | None) -> Address | None:
+    """Read a number as people and programs give it: also without its plus, as WhatsApp does."""
+    text = value.strip()
+    found = phone(text, region)
+    if found is None and text[:1].isdigit():
+        found = phone("+" + text, None)
+    return found
+
+
 def phone_key(e164: str) -> str:
     """Return the one spelling under which a line is compared.
 

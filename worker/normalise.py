@@ -33,6 +33,9 @@ from worker import identifiers
 from worker.fold import CREATED, IDENTIFIER, Kind, Removed, Stamp, Stated, Statement, Tagged, TagsRead, microseconds
 from worker.resolve import API_SOURCE, Decision, Ref
 
+#: leads the external id of somebody who bought without being a customer
+GUEST = "guest:"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
@@ -146,7 +149,7 @@ def of_events(
     for a, b in links:
         _add(reading, a, None)
         _add(reading, b, None)
-        reading.decisions.append(Decision("link", a, b, sent, delivery_id))
+        reading.decisions.append(Decision("link", a, b, sent, ""))  # said twice, it is one decision
     return reading
 
 
@@ -207,7 +210,7 @@ def _guest_key(claims: Mapping[str, tuple[str, str, str, bool] | None]) -> str |
     for slot in ("email", "phone"):
         claim = claims.get(slot)
         if claim is not None:
-            return f"guest:{claim[0]}:{claim[1]}"
+            return f"{GUEST}{claim[0]}:{claim[1]}"
     return None
 
 

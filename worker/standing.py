@@ -163,6 +163,45 @@ def suppressions(statements: Iterable[SuppressionStatement], consents: Iterable[
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a message may be sent, and what decided."""
+
+    sendable: bool
+    reason: (
+        str  #: no_address, suppressed, no_consent, consent_expired, opted_out, pending, unknown, opted_in, not_refused
+    )
+    consent: Statement | None = None
+    suppression: Suppression | None = None
+
+
+def verdict(
+    channel: str,
+    purpose: str,
+    address: str | None,
+    consent: Statement | None,
+    suppressed: Iterable[Suppression],
+    now: datetime,
+) -> Verdict:
+    """Decide whether an address may be written to on a channel for a purpose.
+
+    A suppression beats every consent. Marketing needs an opt-in that is in force; other purposes need only that
+    the person has not refused.
+    """
+    if address is None:
+        return Verdict(False, "no_address", consent)
+    standing = (s for s in suppressed if s.address == address and s.channel in (channel, "all") and s.is_active(now))
+    for suppression in standing:
+        if suppression.scope == "all" or (suppression.scope == "marketing") == (purpose == "marketing"):
+            return Verdict(False, "suppressed", consent, suppression)
+    status = "no_consent" if consent is None else consent.status
+    if consent is not None and consent.expires_at is not None and consent.expires_at <= now:
+        status = "consent_expired" if status == "opted_in" else status
+    if purpose != "marketing" and status != "opted_out":
+        return Verdict(True, "not_refused", consent)
+    return Verdict(status == "opted_in", status, consent)
+
+
 def _said(s: SuppressionStatement) -> tuple[object, ...]:
     return (s.occurred, s.ref, str(s.expires_at), s.origin or "", s.note or "")
 

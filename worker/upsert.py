@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from worker.component import Component
 from worker.errors import TransientError
 from worker.fold import Claim
-from worker.golden import Golden, golden
+from worker.golden import Golden, field_register, golden
 from worker.resolve import Ident, Ref, Resolution
 from worker.store import claims, contact_terms, contacts, records
 from worker.store.changes import Change
@@ -170,7 +170,7 @@ def _difference(old: ContactRow | None, shown: Golden) -> dict[str, Any]:
         note(name, getattr(old, name, None), getattr(shown, name))
     old_fields: dict[str, Any] = {} if old is None else old.custom_fields
     for name in sorted(old_fields.keys() | shown.custom_fields.keys()):
-        note(name, old_fields.get(name), shown.custom_fields.get(name))
+        note(field_register(name), old_fields.get(name), shown.custom_fields.get(name))
     old_tags = [] if old is None else old.tags
     if old_tags != shown.tags:
         details["tags"] = {"before": old_tags, "after": shown.tags, "cause": None}

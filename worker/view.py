@@ -178,7 +178,7 @@ def _identities(contact: ContactRow, rows: Sequence[RecordRow], held: Sequence[H
                 is_primary=claim.ident in primaries,
                 first_seen_at=moment(first),
                 last_seen_at=moment(last),
-                created_at=_born(row.id),
+                created_at=born(row.id),
             )
         )
     found += [_customer(contact, row) for row in rows if row.record.kind == "customer"]
@@ -199,7 +199,7 @@ def _customer(contact: ContactRow, row: RecordRow) -> Identity:
         is_primary=row.ref == (contact.external_source, contact.external_id),
         first_seen_at=moment(min(stamps, default=0)),
         last_seen_at=moment(max(stamps, default=0)),
-        created_at=_born(row.id),
+        created_at=born(row.id),
     )
 
 
@@ -233,7 +233,7 @@ def _keys(held: Iterable[Ident]) -> list[str]:
     return sorted({key for _, key in held})
 
 
-def _born(id_: UUID) -> datetime:
+def born(id_: UUID) -> datetime:
     """When an id was minted (UUIDv7: milliseconds in its first 48 bits)."""
     at = moment((id_.int >> 80) * 1000)
     assert at is not None  # noqa: S101 - no id of ours was minted in 1970

@@ -17,7 +17,8 @@ from connectors.contract import (
 from worker import ids, view
 from worker.apply import Batch, apply
 from worker.normalise import of_events
-from worker.store import contacts, db
+from worker.store import contact_lists, db
+from worker.store.contact_lists import Wanted
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)
 PHONE, EMAIL = "+6281273509101", "ujang@example.com"
@@ -57,7 +58,7 @@ def views(engine, organization_id):
 
     def views():
         with db.snapshot(engine) as conn:
-            rows = contacts.page(conn, organization_id, None, 100)
+            rows = contact_lists.page(conn, organization_id, Wanted(), None, 100)
             found = view.load(conn, organization_id, rows)
         assert [one.contact.id for one in found] == [row.id for row in rows]
         return {(one.contact.external_source, one.contact.external_id): one for one in found}
@@ -188,7 +189,7 @@ def test_a_record_merged_away_gives_no_values_but_stays_listed(say, views):
 def test_a_page_takes_as_many_statements_as_one_contact(engine, organization_id, say):
     say("shop", *(a_profile(str(n), email=f"u{n}@example.com", phone=f"+62812735091{n:02}") for n in range(40)))
     with db.snapshot(engine) as conn:
-        rows = contacts.page(conn, organization_id, None, 100)
+        rows = contact_lists.page(conn, organization_id, Wanted(), None, 100)
         statements = []
         event.listen(conn, "after_cursor_execute", lambda *args: statements.append(args[2]))
 

@@ -1,11 +1,16 @@
 """The web process: webhooks in, contacts out."""
 
+from typing import Any
+
 from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker import console, logs
-from worker.api import contacts, errors, health, webhooks
+from worker.api import contacts, edits, errors, health, permission, schemas, sublists, webhooks
+
+#: what every operation can answer beside its own
+_ERRORS = (400, 401, 403, 404, 413, 422, 429, 500, 503)
 
 
 def make_api() -> FastAPI:
@@ -16,7 +21,9 @@ def make_api() -> FastAPI:
     api.router.routes.append(Route("/readyz", health.is_ready))
     api.router.routes.append(Route("/metrics", health.metrics))
     api.router.routes.extend(console.routes())
-    api.include_router(contacts.router)
+    problems: dict[int | str, dict[str, Any]] = {status: {"model": schemas.Problem} for status in _ERRORS}
+    for room in (contacts, edits, sublists, permission):
+        api.include_router(room.router, responses=problems)
     errors.install(api)
     return api
 

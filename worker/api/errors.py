@@ -79,6 +79,11 @@ def contact_not_found(details: Sequence[Detail] | None = None) -> ApiError:
     return ApiError(404, "contact not found", details=details)
 
 
+def not_valid(field: str, reason: str) -> ApiError:
+    """One field is not what was expected."""
+    return ApiError(422, "the request is not valid", details=[{"field": field, "reason": reason}])
+
+
 def install(app: FastAPI) -> None:
     """Give an app our errors, request ids and the limit on bodies."""
     app.add_exception_handler(HTTPException, _http_error)

@@ -1,15 +1,30 @@
-"""Pages of lists: keyset on the id, newest first, behind a cursor that callers treat as opaque."""
+"""Pages of lists: keyset behind a cursor that callers treat as opaque.
+
+Most lists go by the id, newest first: ids are minted in order of time. The feed of changes goes by the time of
+the last change, oldest first.
+"""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, Field, field_validator
 
+from worker.fold import EPOCH, microseconds, moment
+
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 100
-#: leads every cursor, so that a later order can tell its own from these
-_BELOW_ID = b"\x01"
+#: leads every cursor, so that each order can tell its own
+_BELOW_ID, _AFTER_CHANGE = b"\x01", b"\x02"
+
+
+class Change(NamedTuple):
+    """A place in the feed of changes."""
+
+    updated_at: datetime
+    id: UUID
 
 
 class Paging(BaseModel):
@@ -22,26 +37,42 @@ class Paging(BaseModel):
     @classmethod
     def _is_ours(cls, cursor: str | None) -> str | None:
         if cursor is not None:
-            read(cursor)
+            _read(cursor)
         return cursor
 
     @property
     def before(self) -> UUID | None:
-        """The id that the page stays below; None for the first page."""
-        return None if self.cursor is None else read(self.cursor)
+        """The id that the page stays below; None for the first page, or for a cursor of another order."""
+        place = None if self.cursor is None else _read(self.cursor)
+        return place if isinstance(place, UUID) else None
+
+    @property
+    def after(self) -> Change | None:
+        """The change that the page comes after; None as above."""
+        place = None if self.cursor is None else _read(self.cursor)
+        return place if isinstance(place, Change) else None
 
 
-def write(last: UUID) -> str:
-    """Write the cursor of the page below an id."""
-    return urlsafe_b64encode(_BELOW_ID + last.bytes).decode().rstrip("=")
+def write(last: UUID | Change) -> str:
+    """Write the cursor of the page behind a place."""
+    if isinstance(last, UUID):
+        packed = _BELOW_ID + last.bytes
+    else:
+        packed = _AFTER_CHANGE + microseconds(last.updated_at).to_bytes(8, "big") + last.id.bytes
+    return urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def read(cursor: str) -> UUID:
+def _read(cursor: str) -> UUID | Change:
     """Read a cursor; raises ValueError for what we did not write."""
     try:
         packed = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except (Error, ValueError):
         packed = b""
-    if len(packed) != 17 or packed[:1] != _BELOW_ID:
-        raise ValueError("not a cursor of this list")
-    return UUID(bytes=packed[1:])
+    if len(packed) == 17 and packed[:1] == _BELOW_ID:
+        return UUID(bytes=packed[1:])
+    if len(packed) == 25 and packed[:1] == _AFTER_CHANGE:
+        try:
+            return Change(moment(int.from_bytes(packed[1:9], "big")) or EPOCH, UUID(bytes=packed[9:]))
+        except OverflowError:
+            pass
+    raise ValueError("not a cursor of this list")

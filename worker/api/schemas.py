@@ -1,124 +1,18 @@
-"""Shapes of the Contacts API: what is asked, what is answered, field by field in this order."""
+"""What is answered: the shapes of the Contacts API, field by field in this order."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from hashlib import blake2b
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import UUID
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel
 
-from worker import identifiers, ids, standing, view
-from worker.api.paging import Paging
-from worker.fold import envelope_of, moment
-from worker.identifiers import Address
+from worker import ids, standing, view
+from worker.fold import envelope_of, microseconds, moment
+from worker.normalise import GUEST
+from worker.resolve import API_SOURCE
 from worker.store.contacts import ContactRow
-
-IdentifierType = Literal[
-    "contact_id",
-    "phone",
-    "whatsapp",
-    "wa_id",
-    "email",
-    "external_id",
-    "whatsapp_bsuid",
-    "telegram",
-    "messenger",
-    "instagram",
-    "line",
-    "viber",
-]
-MAX_IDENTIFIERS = 20
-
-
-def _without_nul(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not contain NUL")
-    return text
-
-
-#: a value that may name something in the store
-Value = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_without_nul)]
-
-
-def read_phone(text: str) -> Address | None:
-    """Read a number with or without its plus; None if it is none."""
-    text = text.strip()
-    found = identifiers.phone(text, None)
-    if found is None and text[:1].isdigit():
-        found = identifiers.phone("+" + text, None)
-    return found
-
-
-class Filters(Paging):
-    """Query of the list of contacts; what is not listed here is refused rather than ignored."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    phone_number: Value | None = None
-    email: Value | None = None
-    external_source: Value | None = None
-    external_id: Value | None = None
-
-    @field_validator("phone_number")
-    @classmethod
-    def _is_phone(cls, value: str | None) -> str | None:
-        if value is not None and read_phone(value) is None:
-            raise ValueError("not a phone number in international form")
-        return value
-
-    @field_validator("email")
-    @classmethod
-    def _is_email(cls, value: str | None) -> str | None:
-        if value is not None and identifiers.email(value) is None:
-            raise ValueError("not an e-mail address")
-        return value
-
-    @model_validator(mode="after")
-    def _has_pair(self) -> "Filters":
-        if (self.external_source is None) != (self.external_id is None):
-            raise ValueError("external_source and external_id go together")
-        return self
-
-    def keys(self) -> list[tuple[str, str, str]]:
-        """What the contacts must hold, as (type, source, key)."""
-        keys = []
-        if self.phone_number is not None and (phone := read_phone(self.phone_number)):
-            keys.append(("phone", "", phone.key))
-        if self.email is not None and (email := identifiers.email(self.email)):
-            keys.append(("email", "", email.key))
-        if self.external_source is not None and self.external_id is not None:
-            keys.append(("external_id", self.external_source, self.external_id))
-        return keys
-
-
-class IdentifierIn(BaseModel):
-    """Something that a caller knows of a contact."""
-
-    type: IdentifierType
-    value: Value
-    source: Value | None = Field(None, description="Required for `external_id`", validate_default=True)
-
-    @field_validator("source")
-    @classmethod
-    def _is_complete(cls, source: str | None, info: ValidationInfo) -> str | None:
-        if source is None and info.data.get("type") == "external_id":
-            raise ValueError("required for external_id")
-        return source
-
-
-class ResolveIn(BaseModel):
-    """Identifiers of one contact; those that nobody has are ignored."""
-
-    identifiers: list[IdentifierIn] = Field(min_length=1, max_length=MAX_IDENTIFIERS)
 
 
 class Contact(BaseModel):
@@ -128,26 +22,28 @@ class Contact(BaseModel):
     phone_number: str | None
     name: str | None
     email: str | None
-    external_source: str
-    external_id: str
+    external_source: str | None  #: null for somebody whom no source has given a customer number
+    external_id: str | None
     custom_fields: dict[str, Any]
     tags: list[str]
-    created_at: datetime | None
-    updated_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
 
     @classmethod
     def of(cls, row: ContactRow) -> "Contact":
         """Show a stored contact."""
+        has_number = row.external_source != API_SOURCE and not row.external_id.startswith(GUEST)
+        assert row.updated_at is not None  # noqa: S101 - it is stored
         return cls(
             id=ids.show(ids.CONTACT, row.id),
             phone_number=row.phone_number,
             name=row.name,
             email=row.email,
-            external_source=row.external_source,
-            external_id=row.external_id,
+            external_source=row.external_source if has_number else None,
+            external_id=row.external_id if has_number else None,
             custom_fields=row.custom_fields,
             tags=row.tags,
-            created_at=row.created_at,
+            created_at=view.born(row.id),
             updated_at=row.updated_at,
         )
 
@@ -198,11 +94,11 @@ class Tag(BaseModel):
     envelope_id: str | None
 
     @classmethod
-    def of(cls, tag: view.Tag, organization_id: UUID) -> "Tag":
-        """Show a tag; its id is the same on every contact of the organization."""
+    def of(cls, tag: view.Tag) -> "Tag":
+        """Show a tag; its id is the same on every contact."""
         origin = tag.origin
         return cls(
-            id=_id("tag", organization_id, tag.key),
+            id=tag_id(tag.key),
             name=tag.name,
             color=None,
             assigned_at=None if origin is None else moment(origin.stamp.occurred),
@@ -243,12 +139,12 @@ class Consent(BaseModel):
             channel=said.channel,
             purpose=said.purpose,
             status=said.status,
-            source=said.ref[0],
+            source=said.origin or said.ref[0],
             method=said.method,
             occurred_at=moment(said.occurred),
             evidence=dict(said.evidence),
-            legal_basis=None,
-            expires_at=None,
+            legal_basis=said.legal_basis,
+            expires_at=said.expires_at,
             created_at=consent.created_at,
             updated_at=said.created_at,
             address=said.address,
@@ -281,7 +177,6 @@ class Suppression(BaseModel):
     @classmethod
     def of(cls, suppression: standing.Suppression, contact_id: UUID, now: datetime) -> "Suppression":
         """Show a suppression of one of a contact's addresses."""
-        expires_at = suppression.expires_at
         return cls(
             id=ids.show(ids.SUPPRESSION, suppression.id),
             contact_id=ids.show(ids.CONTACT, contact_id),
@@ -290,9 +185,9 @@ class Suppression(BaseModel):
             scope=suppression.scope,
             address=suppression.address,
             source=suppression.source,
-            note=None,
-            active=suppression.lifted is None and (expires_at is None or expires_at > now),
-            expires_at=expires_at,
+            note=suppression.note,
+            active=suppression.is_active(now),
+            expires_at=suppression.expires_at,
             first_seen_at=moment(suppression.first_seen),
             last_seen_at=moment(suppression.last_seen),
             lifted_at=moment(suppression.lifted or 0),
@@ -301,6 +196,19 @@ class Suppression(BaseModel):
             updated_at=suppression.updated_at,
             envelope_ids=[ids.show(ids.ENVELOPE, id_) for id_ in suppression.envelope_ids],
         )
+
+
+class Sendability(BaseModel):
+    """Whether a message may be sent, and what decided."""
+
+    contact_id: str
+    channel: str
+    purpose: str
+    sendable: bool
+    reason: str
+    address: str | None
+    consent: Consent | None
+    suppression: Suppression | None
 
 
 class Meta(BaseModel):
@@ -315,8 +223,32 @@ class ContactAnswer(BaseModel):
     data: Contact
 
 
+class TagAnswer(BaseModel):
+    """The tag that was asked for, or the list of those."""
+
+    data: Tag | list[Tag]
+
+
+class ConsentAnswer(BaseModel):
+    """One consent row."""
+
+    data: Consent
+
+
+class SuppressionAnswer(BaseModel):
+    """One suppression."""
+
+    data: Suppression
+
+
+class SendabilityAnswer(BaseModel):
+    """A verdict."""
+
+    data: Sendability
+
+
 class ContactList(BaseModel):
-    """A page of contacts, newest first."""
+    """A page of contacts, newest first; with ``updated_after`` the oldest change first."""
 
     data: list[Contact]
     meta: Meta
@@ -369,6 +301,27 @@ class Problem(BaseModel):
     code: str
     request_id: str
     details: list[Detail] | None = None
+
+
+def tag_id(key: str) -> str:
+    """Name a tag by its case-folded key."""
+    return "tag_" + urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def tag_key(shown: str) -> str | None:
+    """Read the id of a tag; None if it is none."""
+    prefix, _, packed = shown.partition("_")
+    try:
+        key = urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode() if prefix == "tag" else ""
+    except ValueError:
+        return None
+    return key if key and "\x00" not in key and tag_id(key) == shown else None
+
+
+def etag(row: ContactRow) -> str:
+    """Name this state of a contact."""
+    assert row.updated_at is not None  # noqa: S101 - it is stored
+    return f'"{row.id.hex}-{microseconds(row.updated_at):x}"'
 
 
 def _id(prefix: str, within: UUID, *parts: str) -> str:

@@ -1,6 +1,7 @@
 """The change log: what happened to each contact, with the envelope that caused it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -8,6 +9,9 @@ from sqlalchemy import Connection
 
 from worker import ids
 from worker.store.db import columns_of, json, rows_of, run, sql
+
+#: the header of a request's envelope that names the API key
+ACTOR = "actor"
 
 
 class Change(NamedTuple):
@@ -25,6 +29,75 @@ _INSERT = sql(f"""
     SELECT :organization_id, id, contact_id, kind, details::jsonb, string_to_array(causes, ',')::uuid[]
       FROM {rows_of(id="uuid", contact_id="uuid", kind="text", details="json", causes="text")}
 """)
+
+
+class CauseRow(NamedTuple):
+    """An envelope that led to a change."""
+
+    envelope_id: UUID
+    source: str
+    topic: str
+    actor: str | None
+    sent_at: datetime | None
+    received_at: datetime
+
+
+class ChangeRow(NamedTuple):
+    """An entry as stored, with its causes."""
+
+    id: UUID
+    contact_id: UUID
+    kind: str
+    details: dict[str, Any]
+    changed_at: datetime
+    causes: list[CauseRow]
+
+
+# The history of a person is that of every id the person has had.
+_PAGE = sql("""
+    SELECT h.id, h.contact_id, h.kind, h.details, h.changed_at, h.causes
+      FROM unnest(CAST(:contact_ids AS uuid[])) AS wanted
+     CROSS JOIN LATERAL (
+        SELECT * FROM changes WHERE organization_id = :organization_id AND contact_id = wanted
+           AND (CAST(:before AS uuid) IS NULL OR id < :before)
+         ORDER BY id DESC LIMIT :limit) AS h
+     ORDER BY h.id DESC LIMIT :limit
+""")
+
+_CAUSES = sql("""
+    SELECT e.id, c.source, e.topic, e.sent_at, e.received_at, e.headers
+      FROM unnest(CAST(:ids AS uuid[])) AS wanted
+     CROSS JOIN LATERAL (
+        SELECT * FROM envelopes WHERE organization_id = :organization_id AND id = wanted LIMIT 1) AS e
+      JOIN connections c ON c.organization_id = e.organization_id AND c.id = e.connection_id
+""")
+
+
+def page(
+    conn: Connection, organization_id: UUID, contact_ids: Sequence[UUID], before: UUID | None, limit: int
+) -> list[ChangeRow]:
+    """Read what happened under these ids of a contact, newest first, from below ``before``."""
+    asked = {"contact_ids": list(contact_ids), "before": before, "limit": limit}
+    rows = list(run(conn, _PAGE, {"organization_id": organization_id, **asked}))
+    ids_ = {cause for row in rows for cause in row.causes}
+    found = run(conn, _CAUSES, {"organization_id": organization_id, "ids": list(ids_)})
+    causes = {row.id: _cause(row) for row in found}
+    return [
+        ChangeRow(
+            row.id,
+            row.contact_id,
+            row.kind,
+            row.details,
+            row.changed_at,
+            [causes[id_] for id_ in row.causes if id_ in causes],
+        )
+        for row in rows
+    ]
+
+
+def _cause(row: Any) -> CauseRow:
+    actor = next((value for name, value in row.headers if name == ACTOR), None)
+    return CauseRow(row.id, row.source, row.topic, actor, row.sent_at, row.received_at)
 
 
 def append(conn: Connection, organization_id: UUID, entries: Iterable[Change]) -> None:

@@ -27,7 +27,7 @@ class ContactRow:
     updated_at: datetime | None = None
 
 
-_COLUMNS = (
+COLUMNS = (
     "c.id, c.name, c.email, c.phone_number, c.external_source, c.external_id, c.custom_fields, c.tags, "
     "c.created_at, c.updated_at"
 )
@@ -45,7 +45,7 @@ _NEW = rows_of(
 _TAGS = "ARRAY(SELECT json_array_elements_text(new.tags::json))"
 
 _BY_IDS = sql(f"""
-    SELECT {_COLUMNS} FROM unnest(CAST(:ids AS uuid[])) AS wanted
+    SELECT {COLUMNS} FROM unnest(CAST(:ids AS uuid[])) AS wanted
      CROSS JOIN LATERAL (
         SELECT * FROM contacts c WHERE c.organization_id = :organization_id AND c.id = wanted LIMIT 1) AS c
 """)
@@ -74,21 +74,14 @@ _DELETE = sql("DELETE FROM contacts WHERE organization_id = :organization_id AND
 
 _COUNT = sql("SELECT count(*) FROM contacts WHERE organization_id = :organization_id")
 
-# Ids are minted in order of time, so the newest contact has the greatest id and one key serves both.
-_PAGE = sql(f"""
-    SELECT {_COLUMNS} FROM contacts c
-     WHERE c.organization_id = :organization_id AND (CAST(:before AS uuid) IS NULL OR c.id < :before)
-     ORDER BY c.id DESC LIMIT :limit
-""")
-
 _EXPORT = sql(f"""
-    SELECT {_COLUMNS} FROM contacts c
+    SELECT {COLUMNS} FROM contacts c
      WHERE c.organization_id = :organization_id AND (c.external_source, c.external_id) > (:source, :external_id)
      ORDER BY c.external_source, c.external_id LIMIT :limit
 """)
 
 _BY_BIRTH_ID = sql(f"""
-    SELECT {_COLUMNS} FROM records r
+    SELECT {COLUMNS} FROM records r
       JOIN contacts c ON c.organization_id = r.organization_id AND c.id = r.contact_id
      WHERE r.organization_id = :organization_id AND r.id = :id
 """)
@@ -112,27 +105,6 @@ _OWNERS = sql(f"""
       FROM new
       JOIN records r ON r.organization_id = :organization_id AND r.source = new.source AND r.external_id = new.key
      WHERE new.type = 'external_id' AND r.kind = 'customer' AND r.contact_id IS NOT NULL
-""")
-
-# Who claims a value holds it, contested or not: a filter shows every candidate, where resolving names one.
-_HOLDING = sql(f"""
-    WITH new AS MATERIALIZED (SELECT * FROM {rows_of(type="text", source="text", key="text")}),
-    held AS (
-        SELECT r.contact_id, new.type
-          FROM new
-          JOIN claims k ON k.organization_id = :organization_id AND k.type = new.type AND k.key = new.key
-          JOIN records r ON r.organization_id = :organization_id AND r.id = k.record_id
-         UNION
-        SELECT r.contact_id, new.type
-          FROM new
-          JOIN records r ON r.organization_id = :organization_id AND r.source = new.source
-                        AND r.external_id = new.key
-         WHERE new.type = 'external_id'
-    )
-    SELECT {_COLUMNS} FROM contacts c
-     WHERE c.organization_id = :organization_id AND (CAST(:before AS uuid) IS NULL OR c.id < :before)
-       AND c.id IN (SELECT contact_id FROM held GROUP BY contact_id HAVING count(*) = (SELECT count(*) FROM new))
-     ORDER BY c.id DESC LIMIT :limit
 """)
 
 
@@ -160,24 +132,6 @@ def owners(
     """Find the contact that each (type, source, key) belongs to; unknown ones are left out."""
     parameters = {"organization_id": organization_id, **columns_of(list(keys), "type", "source", "key")}
     return {(row[0], row[1], row[2]): row[3] for row in run(conn, _OWNERS, parameters)}
-
-
-def page_holding(
-    conn: Connection, organization_id: UUID, keys: Collection[tuple[str, str, str]], before: UUID | None, limit: int
-) -> list[ContactRow]:
-    """Read the contacts whose records claim every one of these (type, source, key), newest first.
-
-    Each type may be asked for once.
-    """
-    wanted = columns_of(list(keys), "type", "source", "key")
-    parameters = {"organization_id": organization_id, "before": before, "limit": limit, **wanted}
-    return [ContactRow(*values) for values in run(conn, _HOLDING, parameters)]
-
-
-def page(conn: Connection, organization_id: UUID, before: UUID | None, limit: int) -> list[ContactRow]:
-    """Read contacts, newest first, from below ``before``."""
-    parameters = {"organization_id": organization_id, "before": before, "limit": limit}
-    return [ContactRow(*values) for values in run(conn, _PAGE, parameters)]
 
 
 def page_by_external_id(

@@ -58,6 +58,11 @@ _PAGE = sql(f"""
      ORDER BY n.id DESC LIMIT :limit
 """)
 
+_OF_ENVELOPES = sql(f"""
+    SELECT {_COLUMNS} FROM notes n WHERE n.organization_id = :organization_id AND n.envelope_id = ANY(:envelope_ids)
+     ORDER BY n.envelope_id, n.position
+""")
+
 _WITHDRAW = sql("DELETE FROM notes WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)")
 
 
@@ -92,6 +97,12 @@ def page(
     """Read the notes that stay with these records, newest first, from below ``before``."""
     parameters = {"organization_id": organization_id, "record_ids": list(record_ids), "before": before, "limit": limit}
     return [NoteRow(*row) for row in run(conn, _PAGE, parameters)]
+
+
+def of_envelopes(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> list[NoteRow]:
+    """Read what these envelopes noted."""
+    parameters = {"organization_id": organization_id, "envelope_ids": list(envelope_ids)}
+    return [NoteRow(*row) for row in run(conn, _OF_ENVELOPES, parameters)]
 
 
 def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:

@@ -142,7 +142,7 @@ class TestList:
             ("phone_number=", "phone_number"),
             ("email=hello", "email"),
             ("external_source=a%00&external_id=1", "external_source"),
-            ("external_id=cust_123", "query"),
+            ("external_id=cust_123", "external_id"),
             ("serach=ujang", "serach"),
         ],
     )

@@ -1,0 +1,297 @@
+"""Contacts written: create or update, edit, delete. Each is an event about a record, like a source's."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Response
+from sqlalchemy import Connection
+
+from connectors.contract import ErasureRequested, Event, Identifier, ProfileRemoved, ProfileSeen, TagsAdded
+from worker import identifiers, ids
+from worker.api import schemas, writing
+from worker.api.asked import ContactIn, ContactPatch, Profile
+from worker.api.auth import Writer
+from worker.api.bodies import JsonRoute
+from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
+from worker.api.writing import Answer, AskedOnce, AskedPlainly, Held
+from worker.apply import Applied
+from worker.component import Component
+from worker.golden import field_register
+from worker.resolve import API_SOURCE, Ident, Ref, Resolution
+from worker.store import contacts, records
+from worker.store.api_keys import Key
+from worker.store.contacts import ContactRow
+from worker.writes import Write
+
+router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
+
+CONFLICT = "contact identifiers resolve to different contacts"
+
+
+@router.post(
+    "",
+    response_model=schemas.ContactAnswer,
+    status_code=201,
+    responses={200: {"model": schemas.ContactAnswer}, 409: {"model": schemas.Problem}},
+)
+def upsert_contact(key: Writer, asked: AskedOnce, contact: ContactIn) -> Response:
+    """Create a contact, or update the one that an identifier leads to.
+
+    Matched by external_source with external_id, then phone_number, then email. With an external pair the request
+    speaks for that customer of that source, as a webhook would; without, it edits the contact.
+    """
+    return writing.perform(key, asked, _Upsert(key, contact))
+
+
+@router.patch(
+    "/{contact_id}",
+    response_model=schemas.ContactAnswer,
+    responses={409: {"model": schemas.Problem}, 412: {"model": schemas.Problem}},
+)
+def update_contact(
+    key: Writer,
+    asked: AskedPlainly,
+    contact_id: str,
+    contact: ContactPatch,
+    if_match: Annotated[
+        str | None, Header(max_length=1000, description="`ETag` of the state that the edit is based on")
+    ] = None,
+) -> Response:
+    """Edit a contact. An edit goes before what sources say; ``null`` takes it back, and their value shows again."""
+    return writing.perform(key, asked, _Patch(key, contact_id, contact, if_match))
+
+
+@router.delete("/{contact_id}", status_code=204, response_class=Response)
+def delete_contact(
+    key: Writer,
+    asked: AskedPlainly,
+    contact_id: str,
+    erase: Annotated[bool, Query(description="Also ask for the person's data to be erased everywhere")] = False,  # noqa: FBT002 - a flag of the query
+) -> Response:
+    """Delete a contact, which a newer statement of a source makes again; suppressions stay with their addresses."""
+    return writing.perform(key, asked, _Delete(key, contact_id, erase=erase))
+
+
+@dataclass(slots=True)
+class _Upsert:
+    key: Key
+    contact: ContactIn
+    target: Ref = ("", "")
+    named: dict[str, Ident] = field(default_factory=dict)  #: identifiers by the field that gave them
+
+    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
+        asked = self.contact
+        profile, self.named = read_profile(asked, self.key.region)
+        links: tuple[tuple[Ref, Ref], ...] = ()
+        if asked.pair is not None:
+            self.target = asked.pair
+            known = records.by_refs(conn, self.key.organization_id, [self.target])
+        else:
+            held = self._matched(conn)
+            known = [] if held is None else held.records
+            self.target, links = (API_SOURCE, ids.new().hex), ()
+            if held is not None:
+                self.target, links = held.edits(conn, self.key)
+        source, external_id = self.target
+        events: list[tuple[str, Event]] = [(source, ProfileSeen(external_id=external_id, occurred_at=None, **profile))]
+        if asked.tags:
+            events.append((source, TagsAdded(external_id=external_id, tags=tuple(asked.tags), occurred_at=None)))
+        return Write(events=tuple(events), links=links), writing.after(now, known)
+
+    def _matched(self, conn: Connection) -> Held | None:
+        """The one contact that the number and the address lead to."""
+        lookups = {name: (kind, "", value) for name, (kind, value) in self.named.items()}
+        owners = contacts.owners(conn, self.key.organization_id, set(lookups.values()))
+        led = {name: owners[lookup] for name, lookup in lookups.items() if lookup in owners}
+        if len(set(led.values())) > 1:
+            raise conflict(self.named, led)
+        for id_ in led.values():
+            return writing.hold(conn, self.key, ids.show(ids.CONTACT, id_))
+        return None
+
+    def judge(self, _: Connection, component: Component, resolution: Resolution) -> None:
+        """Refuse what would leave the identifiers with several contacts; where rules make them one, they are."""
+        owner_of = _owners(component)
+        led = {
+            name: component.rows[ref].contact_id for name, ident in self.named.items() if (ref := owner_of.get(ident))
+        }
+        refs = {owner_of[ident] for ident in self.named.values() if ident in owner_of}
+        if self.contact.pair is not None:
+            led["external_id"] = component.rows[self.target].contact_id
+            refs.add(self.target)
+        matched = {name: id_ for name, id_ in led.items() if id_ is not None}
+        group_of = {ref: number for number, group in enumerate(resolution.groups) for ref in group}
+        stay_apart = len({group_of.get(ref) for ref in refs}) > 1
+        if len(set(matched.values())) > 1 and (stay_apart or self.contact.pair is None):
+            raise conflict(self.named, matched)
+
+    def answer(self, conn: Connection, applied: Applied) -> Answer:
+        id_ = applied.contact_of[self.target]
+        assert id_ is not None  # noqa: S101 - it was seen just now
+        is_new = id_ in applied.contacts and applied.contacts[id_].kind == "created"
+        return _show(_read(conn, self.key, id_), 201 if is_new else 200)
+
+
+@dataclass(slots=True)
+class _Patch:
+    key: Key
+    contact_id: str
+    contact: ContactPatch
+    if_match: str | None
+    held: Held | None = None
+    named: dict[str, Ident] = field(default_factory=dict)
+
+    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
+        self.held = held = writing.hold(conn, self.key, self.contact_id)
+        self._check_state(held.contact)
+        profile, self.named = read_profile(self.contact, self.key.region)
+        events: list[tuple[str, Event]] = []
+        links: tuple[tuple[Ref, Ref], ...] = ()
+        if any(profile.values()):
+            (source, external_id), links = held.edits(conn, self.key)
+            events.append((source, ProfileSeen(external_id=external_id, occurred_at=None, **profile)))
+        pair = self.contact.pair
+        if pair is not None and all(row.ref != pair for row in held.records):
+            events.append((pair[0], ProfileSeen(external_id=pair[1], occurred_at=None)))
+            links += ((held.anchor, pair),)
+        return Write(events=tuple(events), links=links), held.after(now)
+
+    def judge(self, conn: Connection, component: Component, _: Resolution) -> None:
+        """Under the locks: the state is still the one the edit is based on, and nobody else has the identifiers."""
+        assert self.held is not None  # noqa: S101 - plan came first
+        now = [component.rows[row.ref].contact_id for row in self.held.records if row.ref in component.rows]
+        mine = next((id_ for id_ in now if id_ is not None), self.held.contact.id)
+        self._check_state(_read(conn, self.key, mine))
+        owner_of = _owners(component)
+        led = {
+            name: component.rows[owner_of[ident]].contact_id for name, ident in self.named.items() if ident in owner_of
+        }
+        pair = self.contact.pair
+        if pair is not None and pair in component.rows:
+            led["external_id"] = component.rows[pair].contact_id
+        others = {name: id_ for name, id_ in led.items() if id_ not in (None, mine)}
+        if others:
+            raise conflict(self.named, {name: id_ for name, id_ in others.items() if id_ is not None})
+
+    def _check_state(self, row: ContactRow) -> None:
+        if self.if_match is not None and self.if_match.strip() != "*":
+            wanted = {tag.strip() for tag in self.if_match.split(",")}
+            if schemas.etag(row) not in wanted:
+                raise ApiError(412, "the contact has changed since; get it again")
+
+    def answer(self, conn: Connection, _: Applied) -> Answer:
+        return _show(writing.hold(conn, self.key, self.contact_id).contact, 200)
+
+
+@dataclass(slots=True)
+class _Delete:
+    key: Key
+    contact_id: str
+    erase: bool = field(kw_only=True)
+
+    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
+        held = writing.hold(conn, self.key, self.contact_id)
+        events: list[tuple[str, Event]] = [
+            (source, ProfileRemoved(external_id=external_id, occurred_at=None))
+            for source, external_id in sorted(row.ref for row in held.records if row.record.is_live)
+        ]
+        if self.erase:
+            events.append((API_SOURCE, _erasure(held)))
+        return Write(events=tuple(events)), held.after(now)
+
+    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+        """Whoever joined the contact meanwhile was not there when it was deleted, and stays."""
+
+    def answer(self, _: Connection, __: Applied) -> Answer:
+        return Answer(204)
+
+
+def _erasure(held: Held) -> ErasureRequested:
+    """Name all that the contact consists of now: what comes later is not meant."""
+    claimed = {claim for row in held.records for claim in row.record.claims().values()}
+    return ErasureRequested(
+        subject="contact",
+        external_id=None,
+        identifiers=tuple(
+            Identifier(type=claim.type, value=claim.key)  # type: ignore[arg-type]
+            for claim in sorted(claimed)
+        ),
+        occurred_at=None,
+        customers=tuple(sorted(row.ref for row in held.records)),
+    )
+
+
+def read_profile(asked: Profile, region: str | None) -> tuple[dict[str, Any], dict[str, Ident]]:
+    """Turn what is asked into the parts of an event, and name the identifiers by their field.
+
+    Raises ApiError for a number that cannot be one.
+    """
+    given = asked.model_fields_set
+    fields: dict[str, Any] = {}
+    slots: dict[str, Identifier | None] = {}
+    named: dict[str, Ident] = {}
+    if "name" in given:
+        fields["name"] = asked.name
+    for name, value in (asked.custom_fields or {}).items():
+        fields[field_register(name)] = value
+    if "phone_number" in given:
+        slots["phone"] = None
+        if asked.phone_number is not None:
+            phone = identifiers.given_phone(asked.phone_number, region)
+            if phone is None:
+                raise not_valid("phone_number", "not a phone number in international form")
+            slots["phone"] = Identifier(type="phone", value=phone.value)
+            named["phone_number"] = ("phone", phone.key)
+    if "email" in given:
+        slots["email"] = None
+        if asked.email is not None and (email := identifiers.email(asked.email)):
+            slots["email"] = Identifier(type="email", value=email.value)
+            named["email"] = ("email", email.key)
+    return {"fields": fields, "identifiers": slots}, named
+
+
+def conflict(named: Mapping[str, Ident], led: Mapping[str, UUID]) -> ApiError:
+    """Name each contact that was found, and the field that led to it."""
+    details: list[Detail] = [
+        {
+            "field": name,
+            "reason": "belongs to this contact",
+            "type": named[name][0] if name in named else "external_id",
+            "contact_id": ids.show(ids.CONTACT, id_),
+        }
+        for name, id_ in sorted(led.items())
+    ]
+    return ApiError(409, CONFLICT, details=details)
+
+
+def _owners(component: Component) -> dict[Ident, Ref]:
+    """Whose each identifier was before this request, among the records concerned."""
+    refs = {row.id: ref for ref, row in component.rows.items()}
+    return {
+        ident: refs[claim.record_id]
+        for ident, claims in component.claimed.items()
+        for claim in _owning(claims)
+        if claim.record_id in refs
+    }
+
+
+def _owning(claims: Iterable[Any]) -> list[Any]:
+    return [claim for claim in claims if claim.is_owner]
+
+
+def _read(conn: Connection, key: Key, id_: UUID) -> ContactRow:
+    row = contacts.by_ids(conn, key.organization_id, [id_]).get(id_)
+    if row is None:
+        raise contact_not_found()
+    return row
+
+
+def _show(row: ContactRow, status: int) -> Answer:
+    shown = schemas.Contact.of(row)
+    headers = {"ETag": schemas.etag(row)}
+    if status == 201:
+        headers["Location"] = f"/v1/contacts/{shown.id}"
+    return Answer(status, schemas.ContactAnswer(data=shown), headers)
