@@ -23,10 +23,12 @@ from worker.errors import ConfigError, TransientError
 from worker.ingest import accept, source_of
 from worker.nudge import nudger
 from worker.settings import settings
-from worker.store import connections, db, envelopes, ready
+from worker.store import connections, db, envelopes, idempotency_keys, ready
 from worker.store.envelopes import LANES
 
 log = structlog.get_logger()
+
+_FORGET_EVERY_S = 20.0
 
 
 class _Nudged(Task):
@@ -99,6 +101,24 @@ def _call_for_help(lane: int) -> None:
     nudger.nudge({lane})
 
 
+class _Forgetting:
+    """When this process last looked for what may go."""
+
+    again_at = 0.0
+
+
+_forgetting = _Forgetting()
+
+
+def _forget() -> None:
+    """Let go of what is kept for a while only, a batch at a time."""
+    if time.monotonic() < _forgetting.again_at:
+        return
+    _forgetting.again_at = time.monotonic() + _FORGET_EVERY_S
+    with db.engine().begin() as conn:
+        idempotency_keys.expire(conn)
+
+
 @app.task(name="worker.tasks.tick")
 def tick() -> None:
     """Do what is due: nudge for lanes that wait, drain those for which nudges do not help.
@@ -115,3 +135,4 @@ def tick() -> None:
                 log.warning("sweep_stopped", lane=lane.lane, error=type(error).__name__)
         elif lane.age_s > settings().nudge_after_s:
             nudger.nudge({lane.lane})
+    _forget()

@@ -1,22 +1,33 @@
 """The web process: webhooks in, contacts out."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+from anyio import to_thread
 from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker import console, logs
 from worker.api import contacts, edits, errors, health, permission, schemas, sublists, webhooks
+from worker.store import db
 
 #: what every operation can answer beside its own
 _ERRORS = (400, 401, 403, 404, 413, 422, 429, 500, 503)
 
 
+@asynccontextmanager
+async def _threads(_: FastAPI) -> AsyncIterator[None]:
+    """Run as many requests at once as there are connections for them: none waits for a connection and gives up."""
+    to_thread.current_default_thread_limiter().total_tokens = db.TENANT_CONNECTIONS
+    yield
+
+
 def make_api() -> FastAPI:
     """Put the routes of the API together."""
     logs.configure()
-    api = FastAPI(title="contactsync", version="1", docs_url=None, redoc_url=None)
+    api = FastAPI(title="contactsync", version="1", docs_url=None, redoc_url=None, lifespan=_threads)
     api.router.routes.append(Route("/healthz", health.alive))
     api.router.routes.append(Route("/readyz", health.is_ready))
     api.router.routes.append(Route("/metrics", health.metrics))

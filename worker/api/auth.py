@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from worker.api.errors import ApiError
+from worker.api.limits import limiter
+from worker.settings import settings
 from worker.store import api_keys, db
 from worker.store.api_keys import Key
 
@@ -23,6 +25,7 @@ def _allowed(*scopes: str) -> Callable[..., Key]:
     allowed = {*scopes, "admin"}
 
     def check(
+        request: Request,
         api_key: Annotated[str | None, Security(_api_key)],
         bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
     ) -> Key:
@@ -34,6 +37,7 @@ def _allowed(*scopes: str) -> Callable[..., Key]:
             if _noted.get(key.id, 0.0) < time.monotonic():
                 _noted[key.id] = time.monotonic() + _NOTE_EVERY_S
                 api_keys.note_use(conn, key)
+        request.state.headers = limiter().spend(key.id, key.rate_limit or settings().api_rate_limit)
         if not key.scopes & allowed:
             raise ApiError(403, f"the API key lacks the scope {scopes[0]}")
         return key

@@ -28,8 +28,8 @@ class Key(NamedTuple):
 
 
 _INSERT = sql("""
-    INSERT INTO api_keys (organization_id, id, secret_hash, scopes)
-    VALUES (:organization_id, :id, :secret_hash, :scopes)
+    INSERT INTO api_keys (organization_id, id, secret_hash, scopes, rate_limit)
+    VALUES (:organization_id, :id, :secret_hash, :scopes, :rate_limit)
 """)
 _FIND = sql("""
     SELECT k.organization_id, k.id, k.secret_hash, k.scopes, k.rate_limit, o.region
@@ -37,7 +37,7 @@ _FIND = sql("""
      WHERE k.id = :id AND k.revoked_at IS NULL
 """)
 _LIST = sql("""
-    SELECT id, scopes, created_at, last_used_at, revoked_at FROM api_keys
+    SELECT id, scopes, rate_limit, created_at, last_used_at, revoked_at FROM api_keys
      WHERE organization_id = :organization_id ORDER BY created_at, id
 """)
 _REVOKE = sql("""
@@ -51,14 +51,17 @@ _USED = sql("""
 """)
 
 
-def create(conn: Connection, organization_id: UUID, scopes: Sequence[str]) -> tuple[UUID, str]:
-    """Make a key; return its id and the key itself, which is not kept."""
+def create(
+    conn: Connection, organization_id: UUID, scopes: Sequence[str], *, rate_limit: int | None = None
+) -> tuple[UUID, str]:
+    """Make a key, for ``rate_limit`` requests a minute; return its id and the key itself, which is not kept."""
     id_, secret = ids.new(), secrets.token_urlsafe(32)
     parameters = {
         "organization_id": organization_id,
         "id": id_,
         "secret_hash": _hash(secret),
         "scopes": sorted(set(scopes)),
+        "rate_limit": rate_limit,
     }
     run(conn, _INSERT, parameters)
     return id_, f"{_PREFIX}_{id_.hex}_{secret}"

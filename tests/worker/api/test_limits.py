@@ -1,0 +1,91 @@
+"""How much a key may ask, counted on a real broker; and what happens without one."""
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.worker.api.conftest import Client
+from worker.api.limits import Limiter
+from worker.embedded import EmbeddedBroker
+from worker.store import api_keys, organizations
+
+
+@pytest.fixture(scope="module")
+def broker():
+    directory = Path(tempfile.mkdtemp(prefix="contactsync-test-"))
+    server = EmbeddedBroker(directory)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def limiter(broker, monkeypatch):
+    counting = Limiter(broker.url)
+    monkeypatch.setattr("worker.api.auth.limiter", lambda: counting)
+    return counting
+
+
+@pytest.fixture
+def limited(app, engine, limiter):
+    """A caller that may ask twice a minute."""
+    with engine.begin() as conn:
+        organization_id = organizations.ensure(conn, "default")
+        _, key = api_keys.create(conn, organization_id, ["contacts:read"], rate_limit=2)
+    return Client(app, {"X-Api-Key": key})
+
+
+def test_a_key_that_asks_too_much_is_told_when_to_come_again(limited):
+    first, second, third = (limited.get("/v1/contacts") for _ in range(3))
+
+    assert [answer.status_code for answer in (first, second, third)] == [200, 200, 429]
+    assert [answer.headers["ratelimit-remaining"] for answer in (first, second, third)] == ["1", "0", "0"]
+    assert first.headers["ratelimit-limit"] == "2"
+    assert 0 < int(first.headers["ratelimit-reset"]) <= 60
+    assert 0 < int(third.headers["retry-after"]) <= 60
+    assert third.json()["code"] == "rate_limited"
+
+
+def test_each_key_has_its_own_minute(limited, app, a_key):
+    for _ in range(3):
+        limited.get("/v1/contacts")
+
+    other = Client(app, {"X-Api-Key": a_key()}).get("/v1/contacts")
+
+    assert other.status_code == 200
+    assert other.headers["ratelimit-limit"] == "30000"
+
+
+def test_errors_tell_what_is_left_too(limited):
+    answer = limited.get("/v1/contacts/cnt_unknown")
+
+    assert answer.status_code == 404
+    assert answer.headers["ratelimit-remaining"] == "1"
+
+
+def test_a_frozen_broker_lets_everybody_pass_and_is_left_alone(limited, broker, limiter):
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        answers = [limited.get("/v1/contacts") for _ in range(4)]
+        took = time.monotonic() - began
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert "ratelimit-limit" not in answers[-1].headers
+    assert took < 2  # one waited for the time-out, the others did not ask
+
+
+def test_without_a_broker_nobody_counts(app, a_key, monkeypatch):
+    monkeypatch.setattr("worker.api.auth.limiter", lambda: Limiter("redis://127.0.0.1:1/0"))
+
+    answer = Client(app, {"X-Api-Key": a_key()}).get("/v1/contacts")
+
+    assert answer.status_code == 200
