@@ -1,13 +1,14 @@
 """Standing: what consents and suppressions add up to."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.standing import Statement, SuppressionStatement, by_address, of_contact, suppressions
+from worker.standing import Statement, SuppressionStatement, by_address, of_contact, suppressions, verdict
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -122,3 +123,68 @@ def test_a_lift_holds_until_the_next_suppression():
 
     assert suppressions(made)[0].lifted == 4
     assert suppressions([*made, a_suppression("hard_bounce", 6)])[0].lifted is None
+
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def decide(*said, purpose="marketing", address="ayu@example.com", consent=None):
+    return verdict("email", purpose, address, consent, suppressions(said), NOW)
+
+
+@pytest.mark.parametrize(
+    ("status", "marketing", "transactional"),
+    [
+        (None, (False, "no_consent"), (True, "not_refused")),
+        ("unknown", (False, "unknown"), (True, "not_refused")),
+        ("pending", (False, "pending"), (True, "not_refused")),
+        ("opted_out", (False, "opted_out"), (False, "opted_out")),
+        ("opted_in", (True, "opted_in"), (True, "not_refused")),
+    ],
+)
+def test_marketing_needs_a_yes_and_the_rest_no_no(status, marketing, transactional):
+    consent = None if status is None else a_consent(status, 5)
+
+    for purpose, expected in (("marketing", marketing), ("transactional", transactional)):
+        found = decide(purpose=purpose, consent=consent)
+        assert (found.sendable, found.reason) == expected
+        assert found.consent is consent
+
+
+def test_a_yes_that_ran_out_is_none():
+    consent = replace(a_consent("opted_in", 5), expires_at=NOW)
+
+    assert decide(consent=consent).reason == "consent_expired"
+    assert decide(consent=replace(consent, expires_at=NOW + timedelta(seconds=1))).sendable
+
+
+@pytest.mark.parametrize(
+    ("scope", "purpose", "sendable"),
+    [
+        ("all", "marketing", False),
+        ("all", "conversational", False),
+        ("marketing", "marketing", False),
+        ("marketing", "transactional", True),
+        ("transactional", "transactional", False),
+        ("transactional", "marketing", True),
+    ],
+)
+def test_a_suppression_beats_every_yes_within_its_scope(scope, purpose, sendable):
+    suppressed = replace(a_suppression("hard_bounce", 9), scope=scope)
+
+    found = decide(suppressed, purpose=purpose, consent=a_consent("opted_in", 10))
+
+    assert found.sendable is sendable
+    assert (found.suppression is not None) is not sendable
+
+
+def test_a_suppression_of_all_channels_counts_and_one_of_another_address_does_not():
+    yes = a_consent("opted_in", 5)
+
+    assert decide(replace(a_suppression("manual", 1), channel="all"), consent=yes).reason == "suppressed"
+    assert decide(replace(a_suppression("manual", 1), address="budi@example.com"), consent=yes).sendable
+    assert decide(a_suppression("manual", 1), a_suppression("manual", 2, is_lift=True), consent=yes).sendable
+
+
+def test_nobody_is_written_to_without_an_address():
+    assert decide(address=None, consent=a_consent("opted_in", 5)).reason == "no_address"
