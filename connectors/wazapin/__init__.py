@@ -1,0 +1,64 @@
+"""A client of the Contacts API of Wazapin, https://docsx.wazapin.com/api/reference-contacts, and of our own.
+
+    with Contacts("https://api.wazapin.id", api_key) as contacts:
+        contact = contacts.upsert(phone_number="+6281234567890", name="Ujang")
+        contacts.add_tags(contact.id, "vip")
+
+Quirk: Wazapin publishes few of its answers, so every field but an id may be missing.
+"""
+
+from connectors.wazapin.async_client import AsyncContacts
+from connectors.wazapin.client import Contacts
+from connectors.wazapin.errors import (
+    ApiError,
+    ConflictError,
+    DeniedError,
+    Detail,
+    InvalidError,
+    NotFoundError,
+    OutdatedError,
+    TryLaterError,
+    UnexpectedAnswerError,
+)
+from connectors.wazapin.identifiers import Identifier
+from connectors.wazapin.models import (
+    Author,
+    Change,
+    Consent,
+    Contact,
+    Identity,
+    Note,
+    Page,
+    Profile,
+    ProfileLookup,
+    Sendability,
+    Suppression,
+    Tag,
+)
+
+__all__ = [
+    "ApiError",
+    "AsyncContacts",
+    "Author",
+    "Change",
+    "ConflictError",
+    "Consent",
+    "Contact",
+    "Contacts",
+    "DeniedError",
+    "Detail",
+    "Identifier",
+    "Identity",
+    "InvalidError",
+    "NotFoundError",
+    "Note",
+    "OutdatedError",
+    "Page",
+    "Profile",
+    "ProfileLookup",
+    "Sendability",
+    "Suppression",
+    "Tag",
+    "TryLaterError",
+    "UnexpectedAnswerError",
+]

@@ -1,0 +1,197 @@
+"""The client for asyncio; :mod:`connectors.wazapin.client` is its twin, method for method, in the same words."""
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Literal, Self, TypeVar, Unpack
+
+import httpx
+
+from connectors.contract import Channel, ConsentStatus, SuppressionReason
+from connectors.wazapin import calls, retries, wire
+from connectors.wazapin.calls import ConsentDetails, ContactChanges, ContactFields, Filters, Purpose, SuppressionDetails
+from connectors.wazapin.errors import ApiError, TryLaterError
+from connectors.wazapin.identifiers import Identifier
+from connectors.wazapin.models import (
+    Change,
+    Consent,
+    Contact,
+    Identity,
+    Note,
+    Page,
+    ProfileLookup,
+    Sendability,
+    Suppression,
+    Tag,
+)
+from connectors.wazapin.wire import Call
+
+T = TypeVar("T")
+
+
+class AsyncContacts:
+    """The Contacts API of Wazapin or of contactsync, which differ in ``base_url`` only.
+
+    Every method raises ApiError (see :mod:`connectors.wazapin.errors`). 429, 5xx and failed connections are tried
+    ``attempts`` times in all before it does; a write carries one ``Idempotency-Key`` through all of them. Tasks may
+    share a client. httpx logs URLs at INFO, with the numbers and addresses in them: keep its logger at WARNING.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        timeout: float = 10.0,  # seconds, for each step of each attempt
+        attempts: int = 4,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._attempts = attempts
+        self._http = httpx.AsyncClient(**wire.client_settings(base_url, api_key, timeout), transport=transport)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._http.base_url)!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; the client cannot be used afterwards."""
+        await self._http.aclose()
+
+    async def upsert(self, *, idempotency_key: str | None = None, **fields: Unpack[ContactFields]) -> Contact:
+        """Make a contact, or update the one that the external pair, number or address belongs to.
+
+        What is left out stays as it is, None clears. Raises ConflictError if they belong to different contacts.
+        """
+        return await self._send(calls.upsert(fields, idempotency_key))
+
+    async def list(self, *, cursor: str | None = None, **filters: Unpack[Filters]) -> Page[Contact]:
+        """Read one page of contacts; ``cursor`` is the ``next_cursor`` of the page before."""
+        return await self._send(calls.contacts(filters, cursor))
+
+    def all(self, **filters: Unpack[Filters]) -> AsyncIterator[Contact]:
+        """Yield the contacts of all pages, asking for each page as it is reached."""
+        return self._items(calls.contacts(filters))
+
+    async def get(self, contact_id: str) -> Contact:
+        """Read a contact; the id of one that was merged answers with the contact it became."""
+        return await self._send(calls.get(contact_id))
+
+    async def patch(
+        self, contact_id: str, *, if_match: str | None = None, **changes: Unpack[ContactChanges]
+    ) -> Contact:
+        """Change a contact: what is left out stays as it is, None clears.
+
+        With ``if_match``, the contact's ``etag``, raises OutdatedError if somebody changed it meanwhile.
+        """
+        return await self._send(calls.patch(contact_id, changes, if_match))
+
+    async def delete(self, contact_id: str, *, erase: bool = False) -> None:
+        """Remove a contact; a source that speaks of it again brings it back, unless ``erase`` forgets the person."""
+        await self._send(calls.delete(contact_id, erase=erase))
+
+    async def by_phone(self, phone: str) -> Contact:
+        """Read the contact that a number belongs to, in international form, with or without its plus."""
+        return await self._send(calls.by_phone(phone))
+
+    async def resolve(self, *identifiers: Identifier) -> Contact:
+        """Find the one contact that these belong to, 1 to 20; those that nobody has are ignored.
+
+        Raises NotFoundError if nobody has any, ConflictError if they belong to different contacts.
+        """
+        return await self._send(calls.resolve(identifiers))
+
+    async def identities(self, contact_id: str) -> tuple[Identity, ...]:
+        """Read all identifiers that lead to a contact."""
+        return tuple([item async for item in self._items(calls.identities(contact_id))])
+
+    async def notes(self, contact_id: str) -> tuple[Note, ...]:
+        """Read all notes about a contact, newest first."""
+        return tuple([item async for item in self._items(calls.notes(contact_id))])
+
+    async def add_note(self, contact_id: str, text: str, *, idempotency_key: str | None = None) -> Note:
+        """Write a note; a server that knows no ``Idempotency-Key`` may hold it twice after a lost answer."""
+        return await self._send(calls.add_note(contact_id, text, idempotency_key))
+
+    async def tags(self, contact_id: str) -> tuple[Tag, ...]:
+        """Read all tags of a contact."""
+        return tuple([item async for item in self._items(calls.tags(contact_id))])
+
+    async def add_tags(self, contact_id: str, *names: str, idempotency_key: str | None = None) -> tuple[Tag, ...]:
+        """Put tags on a contact and return what the server shows of them; those it has already stay."""
+        return (await self._send(calls.add_tags(contact_id, names, idempotency_key))).items
+
+    async def remove_tag(self, contact_id: str, tag: str) -> None:
+        """Take a tag off a contact, by its name or id."""
+        await self._send(calls.remove_tag(contact_id, tag))
+
+    async def put_consent(
+        self, contact_id: str, channel: Channel, status: ConsentStatus, **details: Unpack[ConsentDetails]
+    ) -> Consent:
+        """State a contact's will for a channel and purpose; returns what counts now, which a newer statement may be."""
+        return await self._send(calls.put_consent(contact_id, channel, status, details))
+
+    async def consents(self, contact_id: str) -> tuple[Consent, ...]:
+        """Read what counts for a contact, one row per channel and purpose."""
+        return tuple([item async for item in self._items(calls.consents(contact_id))])
+
+    async def suppressions(self, contact_id: str, *, include_lifted: bool = False) -> tuple[Suppression, ...]:
+        """Read all suppressions of a contact's addresses, those that ended only if asked for."""
+        return tuple(
+            [item async for item in self._items(calls.suppressions(contact_id, include_lifted=include_lifted))]
+        )
+
+    async def suppress(
+        self,
+        contact_id: str,
+        channel: Channel | Literal["all"],
+        reason: SuppressionReason,
+        *,
+        idempotency_key: str | None = None,
+        **details: Unpack[SuppressionDetails],
+    ) -> Suppression:
+        """Forbid the use of an address, or with ``active=False`` lift that; the address stays when the contact goes."""
+        return await self._send(calls.suppress(contact_id, channel, reason, details, idempotency_key))
+
+    def timeline(self, contact_id: str, *, limit: int | None = None) -> AsyncIterator[Change]:
+        """Yield what happened to a contact, ``limit`` entries a page, asking for each page as it is reached."""
+        return self._items(calls.timeline(contact_id, limit))
+
+    async def sendability(self, contact_id: str, channel: Channel, purpose: Purpose = "marketing") -> Sendability:
+        """Ask whether a contact may be written to, by its consents and suppressions."""
+        return await self._send(calls.sendability(contact_id, channel, purpose))
+
+    async def lookup_profile(self, channel_id: str, person: Identifier, *, refresh: bool = False) -> ProfileLookup:
+        """Ask a channel's provider for a person's profile, past its cache if ``refresh``; stores nothing.
+
+        ``Identifier.contact(…)`` takes the contact's identity on this channel. Raises DeniedError, code
+        ``consent_required``, if the person has not allowed it; InvalidError, code ``lookup_not_supported``, if the
+        provider has no look-up.
+        """
+        return await self._send(calls.lookup_profile(channel_id, person, refresh=refresh))
+
+    async def _items(self, call: Call[Page[T]] | None) -> AsyncIterator[T]:
+        while call is not None:
+            page = await self._send(call)
+            for item in page.items:
+                yield item
+            call = wire.following(call, page)
+
+    async def _send(self, call: Call[T]) -> T:
+        async for attempt in retries.tries(self._attempts):
+            with attempt:
+                return wire.answer(call, await self._exchange(call), attempt.num)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _exchange(self, call: Call[T]) -> httpx.Response:
+        try:
+            return await self._http.send(wire.request(self._http, call))
+        except httpx.RequestError as error:
+            failure: ApiError = TryLaterError.no_answer(error)
+        # Out here, because httpx's error holds the request and would come along as context.
+        raise failure

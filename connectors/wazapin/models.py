@@ -1,0 +1,244 @@
+"""What the API answers, as frozen dataclasses.
+
+A server shows more or less than is listed here: fields that it leaves out have their default, fields that are not
+listed are in ``raw``. Times are aware and in UTC; a value of another kind than documented reads as absent.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R", bound="Row")
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """An object of an answer."""
+
+    raw: Json = field(default_factory=dict, repr=False, compare=False)  #: as answered
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contact(Row):
+    """A person; an answer to ``resolve`` of the hosted API shows the first four fields only."""
+
+    id: str
+    phone_number: str | None = None  #: E.164
+    name: str | None = None
+    email: str | None = None
+    external_source: str | None = None
+    external_id: str | None = None
+    custom_fields: Json = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    etag: str | None = None  #: for ``patch(if_match=…)``; contacts of a list have none
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity(Row):
+    """An identifier that leads to the contact."""
+
+    id: str | None = None
+    type: str | None = None
+    value: str | None = None
+    source: str | None = None
+    channel_id: str | None = None
+    is_primary: bool = False
+    verified: bool = False
+    contested: bool = False  #: another contact claims it too
+    first_seen_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Author(Row):
+    """Who wrote a note."""
+
+    type: str | None = None
+    id: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note(Row):
+    """A remark about the contact."""
+
+    id: str | None = None
+    contact_id: str | None = None
+    body: str | None = None
+    author: Author | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tag(Row):
+    """A tag of the contact, and where it came from."""
+
+    id: str | None = None
+    name: str | None = None
+    color: str | None = None
+    source: str | None = None
+    assigned_by: str | None = None
+    assigned_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Consent(Row):
+    """What counts for one channel and purpose."""
+
+    id: str | None = None
+    contact_id: str | None = None
+    channel: str | None = None
+    purpose: str | None = None
+    status: str | None = None  #: opted_in, opted_out, pending, unknown
+    source: str | None = None
+    method: str | None = None
+    evidence: Json = field(default_factory=dict)
+    legal_basis: str | None = None
+    occurred_at: datetime | None = None  #: when the person decided
+    expires_at: datetime | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suppression(Row):
+    """An address of the contact that must not be used, or had not to be."""
+
+    id: str | None = None
+    contact_id: str | None = None
+    channel: str | None = None
+    reason: str | None = None
+    scope: str | None = None  #: all, marketing, transactional
+    address: str | None = None
+    source: str | None = None
+    note: str | None = None
+    active: bool = True  #: said or not: a suppression counts until the server calls it lifted
+    expires_at: datetime | None = None
+    first_seen_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    lifted_at: datetime | None = None
+    event_count: int | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sendability(Row):
+    """Whether a contact may be written to on a channel, for a purpose."""
+
+    contact_id: str | None = None
+    channel: str | None = None
+    purpose: str | None = None
+    sendable: bool = False  #: no, unless the server says yes
+    reasons: tuple[str, ...] = ()  #: why not
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change(Row):
+    """One entry of a contact's timeline."""
+
+    id: str | None = None
+    contact_id: str | None = None
+    kind: str | None = None  #: created, changed, merged, removed …
+    details: Json = field(default_factory=dict)  #: per field what was before and after, and what caused it
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Profile(Row):
+    """What a provider shows of a person."""
+
+    id: str | None = None
+    name: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    username: str | None = None
+    avatar_url: str | None = None  #: the provider's, and it expires: not to be kept
+    avatar_expires_at: datetime | None = None
+    locale: str | None = None
+    country: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProfileLookup(Row):
+    """The answer of a look-up at a channel's provider."""
+
+    channel_id: str | None = None
+    platform: str | None = None
+    identity: Identity | None = None
+    profile: Profile | None = None
+    contact_id: str | None = None  #: the stored contact with this identity
+    cached: bool = False
+    fetched_at: datetime | None = None  #: when the provider showed it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None  #: of the page after; None on the last
+
+
+def read(kind: type[R], row: object) -> R:
+    """Fill a dataclass with what the server shows.
+
+    Raises ValueError if it is no object, or lacks a field without a default.
+    """
+    if not isinstance(row, dict):
+        raise ValueError(f"{kind.__name__} is not an object")  # noqa: TRY004 - the body is wrong, not our code
+    values: dict[str, Any] = {"raw": row}
+    for slot in fields(kind):
+        value = None if slot.name == "raw" else _READERS[slot.type](row.get(slot.name))
+        if value is not None:
+            values[slot.name] = value
+        elif slot.default is MISSING and slot.default_factory is MISSING:
+            raise ValueError(f"{kind.__name__} has no {slot.name}")
+    return kind(**values)
+
+
+def _text(value: object) -> str | None:
+    if type(value) is int:  # ids are opaque: some servers count them
+        return str(value)
+    return value if isinstance(value, str) else None
+
+
+def _time(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+        time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+    return None if time.year == 1 else time  # Go's way to write a time that was never set
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else None
+
+
+def _one(kind: type[R]) -> Callable[[object], R | None]:
+    return lambda value: read(kind, value) if isinstance(value, dict) else None
+
+
+#: how each kind of field above is read; None: absent, or of another kind
+_READERS: dict[object, Callable[[object], object]] = {
+    str: _text,
+    str | None: _text,
+    bool: lambda value: value if isinstance(value, bool) else None,
+    int | None: lambda value: value if type(value) is int else None,
+    datetime | None: _time,
+    tuple[str, ...]: _texts,
+    Json: lambda value: value if isinstance(value, dict) else None,
+    Author | None: _one(Author),
+    Identity | None: _one(Identity),
+    Profile | None: _one(Profile),
+}
