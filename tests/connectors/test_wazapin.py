@@ -388,3 +388,24 @@ def test_key_read_from_a_file_works():
         contacts.get("cnt_1")
 
     assert server.requests[0].headers["x-api-key"] == KEY
+
+
+def test_client_waits_as_long_as_told_and_no_longer_works_once_closed():
+    server = Server(CONTACT)
+
+    with Contacts(URL, KEY, timeout=2.5, transport=httpx.MockTransport(server)) as contacts:
+        contacts.get("cnt_1")
+
+    assert set(server.requests[0].extensions["timeout"].values()) == {2.5}
+    with pytest.raises(RuntimeError, match="closed"):
+        contacts.get("cnt_1")
+
+
+def test_asyncio_client_no_longer_works_once_closed():
+    async def run():
+        async with AsyncContacts(URL, KEY, transport=httpx.MockTransport(Server(CONTACT))) as contacts:
+            pass
+        await contacts.get("cnt_1")
+
+    with pytest.raises(RuntimeError, match="closed"):
+        asyncio.run(run())

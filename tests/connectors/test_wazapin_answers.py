@@ -161,6 +161,12 @@ def test_nobody_may_be_written_to_unless_the_server_says_so(data, sendable):
     assert wait(Server({"data": data}), lambda c: c.sendability("cnt_1", "sms")).sendable is sendable
 
 
+def test_suppression_counts_its_events():
+    (suppression,) = wait(Server({"data": [{"event_count": 3}]}), lambda c: c.suppressions("cnt_1"))
+
+    assert suppression.event_count == 3
+
+
 @pytest.mark.parametrize(("row", "active"), [({}, True), ({"active": False}, False)])
 def test_suppression_counts_unless_the_server_lifts_it(row, active):
     (suppression,) = wait(Server({"data": [row]}), lambda c: c.suppressions("cnt_1"))

@@ -132,6 +132,13 @@ def test_error_reads_as_one_line_for_a_person():
     assert repr(error) == f"InvalidError({str(error)!r})"
 
 
+def test_details_are_kept_up_to_a_limit():
+    error = refusal(httpx.Response(422, json={"error": "x", "details": [{"field": "f", "reason": "r"}] * 500}))
+
+    assert len(error.details) == 20
+    assert str(error).count("f: r") == 3
+
+
 def test_request_id_may_come_in_a_header():
     assert refusal(httpx.Response(502, content=PAGE, headers={"X-Request-Id": "r1"})).request_id == "r1"
 

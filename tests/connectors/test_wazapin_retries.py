@@ -34,7 +34,9 @@ def get(contacts):
     return contacts.get("cnt_1")
 
 
-@pytest.mark.parametrize("failure", [(429, {}), (500, {}), (502, PAGE), (503, {}), (504, {}), httpx.ReadTimeout("x")])
+@pytest.mark.parametrize(
+    "failure", [(408, {}), (429, {}), (500, {}), (502, PAGE), (503, {}), (504, {}), httpx.ReadTimeout("x")]
+)
 def test_what_may_pass_is_tried_again(run, failure):
     server = Server(failure, failure, failure, DONE)
 

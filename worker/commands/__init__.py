@@ -1,0 +1,1 @@
+"""The commands of `contactsync`, one module a group; `worker.cli` puts them together."""

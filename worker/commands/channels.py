@@ -1,0 +1,109 @@
+"""Commands about channels: accounts on messaging platforms that profiles are looked up through."""
+
+from typing import Annotated
+
+import typer
+from sqlalchemy.exc import IntegrityError
+
+from connectors import CHANNELS
+from connectors.profiles import Platform
+from worker import ids
+from worker.commands.session import DataDir, Json, Organization, database, group, organization_id, show
+from worker.errors import ConfigError
+from worker.store import channels, organizations
+
+app = group("Channels: accounts on messaging platforms, for looking up profiles.")
+
+_MAX_NAME = 100
+_PLATFORMS = ", ".join(sorted(CHANNELS))
+
+
+@app.command("add")
+def add_channel(
+    platform: Annotated[str, typer.Argument(help=f"One of {_PLATFORMS}.")],
+    name: Annotated[str | None, typer.Option(help="Unique per organization; without it, the platform's.")] = None,
+    token: Annotated[str | None, typer.Option(help="What the platform gave for its API; not for all of them.")] = None,
+    api_url: Annotated[str | None, typer.Option(help="Origin of the platform's API, if it is another one.")] = None,
+    organization: Organization = "default",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Connect an account on a messaging platform."""
+    known = CHANNELS.get(platform)
+    if known is None:
+        raise ConfigError(f"PLATFORM: expected {_PLATFORMS}")
+    shown = platform if name is None else name.strip()
+    if not (0 < len(shown) <= _MAX_NAME and shown.isprintable()):
+        raise ConfigError(f"--name: expected 1 to {_MAX_NAME} characters on one line")
+    secret = _token(known, token)
+    origin = _origin(known.API_URL if api_url is None else api_url)
+    with database(data_dir) as conn:
+        try:
+            id_ = channels.insert(
+                conn,
+                organizations.ensure(conn, organization),
+                platform=platform,
+                name=shown,
+                api_url=origin,
+                options={},
+                token=secret,
+            )
+        except IntegrityError:
+            raise ConfigError(f"--name: {shown!r} is taken; each channel needs a name of its own") from None
+    show(as_json, {"channel_id": ids.show(ids.CHANNEL, id_), "platform": platform, "name": shown})
+
+
+@app.command("list")
+def list_channels(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List the connected channels of an organization, without their tokens."""
+    with database(data_dir) as conn:
+        rows = channels.of_organization(conn, organization_id(conn, organization))
+    found = [
+        {
+            "channel_id": ids.show(ids.CHANNEL, row.id),
+            "platform": row.platform,
+            "name": row.name,
+            "api_url": row.api_url,
+            "created_at": row.created_at,
+        }
+        for row in rows
+    ]
+    show(as_json, found)
+
+
+@app.command("remove")
+def remove_channel(
+    channel_id: Annotated[str, typer.Argument(help="chn_…")],
+    organization: Organization = "default",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Disconnect a channel and forget its token."""
+    id_ = ids.read(ids.CHANNEL, channel_id)
+    with database(data_dir) as conn:
+        if id_ is None or not channels.remove(conn, organization_id(conn, organization), id_):
+            raise ConfigError(f"no channel {channel_id} in organization {organization!r}")
+    show(as_json, {"channel_id": channel_id, "state": "removed"})
+
+
+def _token(platform: Platform, given: str | None) -> str | None:
+    """Check a token without repeating it: errors end in shells' histories and logs."""
+    if platform.TOKEN is None:
+        if given is not None:
+            raise ConfigError(f"--token: {platform.name} takes none")
+        return None
+    token = (given or "").strip()
+    if not token:
+        raise ConfigError(f"--token: {platform.name} needs {platform.TOKEN}")
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise ConfigError(f"--token: expected {platform.TOKEN}, without spaces")
+    return token
+
+
+def _origin(given: str) -> str:
+    from worker import lookup  # noqa: PLC0415 - only this command needs it, and it loads an HTTP client
+
+    try:
+        return lookup.origin(given)
+    except ConfigError as error:
+        raise ConfigError(f"--api-url: {error}") from None

@@ -1,0 +1,53 @@
+"""Commands about API keys."""
+
+from typing import Annotated
+
+import typer
+
+from worker import ids
+from worker.commands.session import DataDir, Json, Organization, database, group, organization_id, show
+from worker.errors import ConfigError
+from worker.store import api_keys, organizations
+
+app = group("API keys.")
+
+
+@app.command("create")
+def create_key(
+    scope: Annotated[list[str], typer.Option(help=f"One of {', '.join(api_keys.SCOPES)}; may be repeated.")],
+    rate_limit: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, help="Requests a minute; without it, what all keys may.")
+    ] = None,
+    organization: Organization = "default",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Make an API key; it is shown once."""
+    if unknown := set(scope) - set(api_keys.SCOPES):
+        raise ConfigError(f"--scope: expected {', '.join(api_keys.SCOPES)}, got {', '.join(sorted(unknown))}")
+    with database(data_dir) as conn:
+        id_, key = api_keys.create(conn, organizations.ensure(conn, organization), scope, rate_limit=rate_limit)
+    show(as_json, {"key_id": ids.show(ids.KEY, id_), "key": key})
+
+
+@app.command("list")
+def list_keys(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List the keys of an organization, without their secrets."""
+    with database(data_dir) as conn:
+        found = api_keys.of_organization(conn, organization_id(conn, organization))
+    show(as_json, [{"key_id": ids.show(ids.KEY, row.pop("id")), **row} for row in found])
+
+
+@app.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="key_…")],
+    organization: Organization = "default",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """End a key at once."""
+    id_ = ids.read(ids.KEY, key_id)
+    with database(data_dir) as conn:
+        if id_ is None or not api_keys.revoke(conn, organization_id(conn, organization), id_):
+            raise ConfigError(f"no key {key_id}")
+    show(as_json, {"key_id": key_id, "revoked": True})

@@ -1,0 +1,69 @@
+"""Commands for who operates a stack: what happens in it, and putting it right."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from worker import status
+from worker.commands.session import DataDir, Json, Organization, database, organization_id, show
+from worker.errors import ConfigError
+from worker.store import db
+
+#: without a name: its commands stand beside the groups
+app = typer.Typer()
+
+
+@app.command(name="status")
+def status_(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Show the queue, the connections and what is due."""
+    with database(data_dir) as conn:
+        found = status.status(conn, organization_id(conn, organization))
+    if as_json:
+        show(as_json, found)
+    else:
+        status.show(Console(), found)
+
+
+@app.command()
+def parked(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List the envelopes that were set aside, with the reason."""
+    with database(data_dir) as conn:
+        rows = status.parked(conn, organization_id(conn, organization))
+    show(as_json, rows)
+
+
+@app.command()
+def replay(
+    envelope_id: Annotated[str | None, typer.Argument(help="env_…")] = None,
+    parked_: Annotated[bool, typer.Option("--parked", help="All parked envelopes.")] = False,
+    organization: Organization = "default",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Read envelopes again, under today's connectors; what they had stated is withdrawn first."""
+    if (envelope_id is None) == (not parked_):
+        raise ConfigError("give one envelope id, or --parked")
+    with database(data_dir) as conn:
+        replayed = status.replay(conn, organization_id(conn, organization), envelope_id)
+    status.nudge_all()
+    show(as_json, {"replayed": len(replayed)})
+
+
+@app.command()
+def export(
+    canonical: Annotated[bool, typer.Option("--canonical", help="Equal stores print equal bytes.")] = False,
+    organization: Organization = "default",
+    data_dir: DataDir = None,
+) -> None:
+    """Print one JSON line a contact."""
+    from worker import export as exporting  # noqa: PLC0415 - only this command needs it
+
+    if not canonical:
+        raise ConfigError("give --canonical: it is the one form of export so far")
+    with database(data_dir) as conn:
+        id_ = organization_id(conn, organization)
+    with db.snapshot(db.engine()) as conn:
+        for line in exporting.canonical(conn, id_):
+            sys.stdout.buffer.write(line)

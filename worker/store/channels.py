@@ -1,0 +1,90 @@
+"""Channels: accounts on messaging platforms that a person's profile is looked up through; tokens are encrypted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker import ids, vault
+from worker.store.db import json, run, sql
+
+
+@dataclass(slots=True)
+class ChannelRow:
+    """A channel as stored; its token stays encrypted until asked for."""
+
+    organization_id: UUID
+    id: UUID
+    platform: str
+    name: str
+    api_url: str  #: origin of the provider's API
+    options: dict[str, str]
+    token: bytes | None = field(repr=False)
+    created_at: datetime
+
+    def secret(self) -> str:
+        """The token in the clear; empty if the platform takes none."""
+        return "" if self.token is None else vault.unseal(bytes(self.token))
+
+
+_COLUMNS = ", ".join(ChannelRow.__dataclass_fields__)
+
+_BY_ID = sql(f"""
+    SELECT {_COLUMNS} FROM channels
+     WHERE organization_id = :organization_id AND id = :id AND state = 'connected'
+""")
+_OF_ORGANIZATION = sql(f"""
+    SELECT {_COLUMNS} FROM channels
+     WHERE organization_id = :organization_id AND state = 'connected' ORDER BY created_at, id
+""")
+_INSERT = sql("""
+    INSERT INTO channels (organization_id, id, platform, name, api_url, options, token)
+    VALUES (:organization_id, :id, :platform, :name, :api_url, CAST(:options AS jsonb), :token)
+""")
+_REMOVE = sql("""
+    UPDATE channels SET state = 'removed', token = NULL
+     WHERE organization_id = :organization_id AND id = :id AND state = 'connected'
+""")
+
+
+def by_id(conn: Connection, organization_id: UUID, id_: UUID) -> ChannelRow | None:
+    """Read a channel that is connected."""
+    row = run(conn, _BY_ID, {"organization_id": organization_id, "id": id_}).first()
+    return None if row is None else ChannelRow(*row)
+
+
+def of_organization(conn: Connection, organization_id: UUID) -> list[ChannelRow]:
+    """Read the connected channels of an organization, oldest first."""
+    return [ChannelRow(*row) for row in run(conn, _OF_ORGANIZATION, {"organization_id": organization_id})]
+
+
+def insert(
+    conn: Connection,
+    organization_id: UUID,
+    *,
+    platform: str,
+    name: str,
+    api_url: str,
+    options: Mapping[str, str],
+    token: str | None,
+) -> UUID:
+    """Add a channel and return its id; its name is the only one of the organization's connected channels."""
+    id_ = ids.new()
+    parameters = {
+        "organization_id": organization_id,
+        "id": id_,
+        "platform": platform,
+        "name": name,
+        "api_url": api_url,
+        "options": json(dict(options)),
+        "token": None if token is None else vault.seal(token),
+    }
+    run(conn, _INSERT, parameters)
+    return id_
+
+
+def remove(conn: Connection, organization_id: UUID, id_: UUID) -> bool:
+    """Disconnect a channel and forget its token; whether there was one."""
+    return run(conn, _REMOVE, {"organization_id": organization_id, "id": id_}).rowcount > 0
