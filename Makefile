@@ -9,13 +9,14 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # What a Python must be able to do; a name on the PATH may be a shim of a version that is not installed.
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint fuzz bench lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    run everything on this machine and show it at work (ARGS=--exit to stop at the end)"
 	@echo "make test    run the tests on a real Postgres and Valkey"
 	@echo "make lint    ruff and mypy"
+	@echo "make fuzz    try the API against its own document (ARGS='--examples 200')"
 	@echo "make bench   measure it beside its baselines"
 	@echo "make clean   remove .venv and caches; data stays"
 
@@ -29,6 +30,9 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+
+fuzz: $(INSTALLED)
+	$(VENV)/bin/python -m tests.flows.fuzz $(ARGS)
 
 bench: $(INSTALLED)
 	$(VENV)/bin/python -m bench $(ARGS)

@@ -23,9 +23,11 @@ from connectors.wazapin.errors import (
 from connectors.wazapin.identifiers import Identifier
 from connectors.wazapin.models import (
     Author,
+    Cause,
     Change,
     Consent,
     Contact,
+    FieldChange,
     Identity,
     Note,
     Page,
@@ -40,6 +42,7 @@ __all__ = [
     "ApiError",
     "AsyncContacts",
     "Author",
+    "Cause",
     "Change",
     "ConflictError",
     "Consent",
@@ -47,6 +50,7 @@ __all__ = [
     "Contacts",
     "DeniedError",
     "Detail",
+    "FieldChange",
     "Identifier",
     "Identity",
     "InvalidError",

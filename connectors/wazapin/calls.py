@@ -135,11 +135,12 @@ def notes(contact_id: str) -> Call[Page[Note]]:
     return Call(method="GET", path=_of(contact_id, "notes"), read=wire.page(Note))
 
 
-def add_note(contact_id: str, text: str, idempotency_key: str | None) -> Call[Note]:
+def add_note(contact_id: str, text: str, author_name: str | None, idempotency_key: str | None) -> Call[Note]:
+    note = {"body": text} if author_name is None else {"body": text, "author_name": author_name}
     return Call(
         method="POST",
         path=_of(contact_id, "notes"),
-        body=wire.body({"body": text}),
+        body=wire.body(note),
         headers=_once(idempotency_key),
         read=wire.one(Note),
     )

@@ -83,7 +83,7 @@ class Contacts:
         return self._send(calls.get(contact_id))
 
     def patch(self, contact_id: str, *, if_match: str | None = None, **changes: Unpack[ContactChanges]) -> Contact:
-        """Change a contact: what is left out stays as it is, None clears.
+        """Change a contact: what is left out stays as it is, None clears, or shows the sources' value again.
 
         With ``if_match``, the contact's ``etag``, raises OutdatedError if somebody changed it meanwhile.
         """
@@ -112,9 +112,11 @@ class Contacts:
         """Read all notes about a contact, newest first."""
         return tuple(self._items(calls.notes(contact_id)))
 
-    def add_note(self, contact_id: str, text: str, *, idempotency_key: str | None = None) -> Note:
+    def add_note(
+        self, contact_id: str, text: str, *, author_name: str | None = None, idempotency_key: str | None = None
+    ) -> Note:
         """Write a note; a server that knows no ``Idempotency-Key`` may hold it twice after a lost answer."""
-        return self._send(calls.add_note(contact_id, text, idempotency_key))
+        return self._send(calls.add_note(contact_id, text, author_name, idempotency_key))
 
     def tags(self, contact_id: str) -> tuple[Tag, ...]:
         """Read all tags of a contact."""

@@ -99,6 +99,7 @@ class Consent(Row):
     status: str | None = None  #: opted_in, opted_out, pending, unknown
     source: str | None = None
     method: str | None = None
+    address: str | None = None  #: the one it is about; None: the contact's record at its source
     evidence: Json = field(default_factory=dict)
     legal_basis: str | None = None
     occurred_at: datetime | None = None  #: when the person decided
@@ -137,7 +138,32 @@ class Sendability(Row):
     channel: str | None = None
     purpose: str | None = None
     sendable: bool = False  #: no, unless the server says yes
-    reasons: tuple[str, ...] = ()  #: why not
+    reason: str | None = None  #: what decided, in one word
+    address: str | None = None  #: the one that would be used
+    consent: Consent | None = None
+    suppression: Suppression | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldChange(Row):
+    """What became of one field; ``before`` and ``after`` are of any kind."""
+
+    field: str | None = None  #: ``name``, a custom field, ``tags``, ``consent:email:marketing``, ``merged_into`` …
+    before: Any = None
+    after: Any = None
+    envelope_id: str | None = None  #: that said the new value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cause(Row):
+    """What led to a change."""
+
+    envelope_id: str | None = None
+    source: str | None = None
+    topic: str | None = None
+    actor: str | None = None  #: the API key, of a request
+    sent_at: datetime | None = None
+    received_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,8 +173,9 @@ class Change(Row):
     id: str | None = None
     contact_id: str | None = None
     kind: str | None = None  #: created, changed, merged, removed …
-    details: Json = field(default_factory=dict)  #: per field what was before and after, and what caused it
     changed_at: datetime | None = None
+    fields: tuple[FieldChange, ...] = ()
+    causes: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,6 +252,12 @@ def _texts(value: object) -> tuple[str, ...] | None:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else None
 
 
+def _many(kind: type[R]) -> Callable[[object], tuple[R, ...] | None]:
+    return lambda rows: (
+        tuple(read(kind, row) for row in rows if isinstance(row, dict)) if isinstance(rows, list) else None
+    )
+
+
 def _one(kind: type[R]) -> Callable[[object], R | None]:
     return lambda value: read(kind, value) if isinstance(value, dict) else None
 
@@ -238,7 +271,12 @@ _READERS: dict[object, Callable[[object], object]] = {
     datetime | None: _time,
     tuple[str, ...]: _texts,
     Json: lambda value: value if isinstance(value, dict) else None,
+    Any: lambda value: value,
     Author | None: _one(Author),
+    Consent | None: _one(Consent),
     Identity | None: _one(Identity),
     Profile | None: _one(Profile),
+    Suppression | None: _one(Suppression),
+    tuple[Cause, ...]: _many(Cause),
+    tuple[FieldChange, ...]: _many(FieldChange),
 }

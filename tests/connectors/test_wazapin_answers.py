@@ -5,7 +5,17 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from connectors.wazapin import Author, Contact, Contacts, Identifier, Identity, Profile, UnexpectedAnswerError
+from connectors.wazapin import (
+    Author,
+    Cause,
+    Contact,
+    Contacts,
+    FieldChange,
+    Identifier,
+    Identity,
+    Profile,
+    UnexpectedAnswerError,
+)
 from tests.connectors.test_wazapin import KEY, URL, Server, await_, wait
 
 
@@ -172,3 +182,28 @@ def test_suppression_counts_unless_the_server_lifts_it(row, active):
     (suppression,) = wait(Server({"data": [row]}), lambda c: c.suppressions("cnt_1"))
 
     assert suppression.active is active
+
+
+def test_change_tells_fields_and_causes(run):
+    row = {
+        "kind": "changed",
+        "changed_at": "2026-01-02T03:00:00Z",
+        "fields": [{"field": "tags", "before": [], "after": ["vip"], "envelope_id": "env_1"}],
+        "causes": [{"envelope_id": "env_1", "source": "api", "actor": "key_1", "received_at": "2026-01-02T03:00:00Z"}],
+    }
+
+    (change,) = run(Server({"data": [row]}), lambda c: c.timeline("cnt_1"))
+
+    moment = datetime(2026, 1, 2, 3, tzinfo=UTC)
+    assert (change.kind, change.changed_at) == ("changed", moment)
+    assert change.fields == (FieldChange(field="tags", before=[], after=["vip"], envelope_id="env_1"),)
+    assert change.causes == (Cause(envelope_id="env_1", source="api", actor="key_1", received_at=moment),)
+
+
+def test_verdict_shows_what_decided(run):
+    data = {"sendable": False, "reason": "suppressed", "consent": {"status": "opted_in"}, "suppression": {"id": "s"}}
+
+    verdict = run(Server({"data": data}), lambda c: c.sendability("cnt_1", "email"))
+
+    assert (verdict.sendable, verdict.reason, verdict.address) == (False, "suppressed", None)
+    assert (verdict.consent.status, verdict.suppression.id) == ("opted_in", "s")

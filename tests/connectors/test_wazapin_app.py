@@ -1,0 +1,149 @@
+"""The client against our own API on real Postgres: what the one writes, the other reads."""
+
+import asyncio
+import os
+
+import httpx
+import pytest
+
+from connectors.wazapin import (
+    AsyncContacts,
+    ConflictError,
+    DeniedError,
+    Identifier,
+    InvalidError,
+    NotFoundError,
+    OutdatedError,
+)
+from worker.api.app import make_api
+from worker.store import api_keys, db
+
+PHONE, EMAIL = "+6281234567890", "ujang@example.com"
+
+
+@pytest.fixture
+def run(engine, organization_id, monkeypatch):
+    """Run a coroutine function with a client whose key may read and write."""
+    monkeypatch.setitem(db._engines, (os.getpid(), "all"), engine)
+    app = make_api()
+
+    def run(action, *scopes):
+        with engine.begin() as conn:
+            key = api_keys.create(conn, organization_id, scopes or ("contacts:read", "contacts:write"))[1]
+
+        async def call():
+            transport = httpx.ASGITransport(app)
+            async with AsyncContacts("http://contacts", key, attempts=1, transport=transport) as contacts:
+                return await action(contacts)
+
+        return asyncio.run(call())
+
+    return run
+
+
+def test_contact_is_written_found_changed_and_deleted(run):
+    async def action(contacts):
+        made = await contacts.upsert(phone_number=PHONE, name="Ujang", custom_fields={"tier": "gold"}, tags=["a/b"])
+        assert (made.phone_number, made.name, made.tags) == (PHONE, "Ujang", ("a/b",))
+        assert made.custom_fields == {"tier": "gold"}
+        assert made.created_at is not None
+        assert (await contacts.upsert(phone_number=PHONE, email=EMAIL)).id == made.id
+
+        found = await contacts.get(made.id)
+        changed = await contacts.patch(made.id, if_match=found.etag, name=None, custom_fields={"tier": None})
+        assert (changed.name, changed.custom_fields) == (None, {})
+        with pytest.raises(OutdatedError):
+            await contacts.patch(made.id, if_match=found.etag, name="B")
+
+        assert (await contacts.by_phone(PHONE)).id == made.id
+        assert (await contacts.resolve(Identifier.email(EMAIL), Identifier.phone("+628999999999"))).id == made.id
+        assert [c.id async for c in contacts.all(tag="a/b", email=EMAIL)] == [made.id]
+        assert {i.type for i in await contacts.identities(made.id)} >= {"phone", "email"}
+
+        await contacts.delete(made.id)
+        with pytest.raises(NotFoundError):
+            await contacts.get(made.id)
+
+    run(action)
+
+
+def test_every_page_is_read_to_its_end(run):
+    async def action(contacts):
+        ids = [(await contacts.upsert(email=f"p{n}@example.com")).id for n in range(5)]
+        assert [c.id async for c in contacts.all(limit=2)] == ids[::-1]
+        first = (await contacts.get(ids[0])).updated_at
+        assert [c.id async for c in contacts.all(limit=2, updated_after=first)] == ids[1:]
+
+    run(action)
+
+
+def test_notes_tags_and_timeline(run):
+    async def action(contacts):
+        made = await contacts.upsert(phone_number=PHONE)
+
+        note = await contacts.add_note(made.id, "called", author_name="Ani", idempotency_key="call-7")
+        again = await contacts.add_note(made.id, "called", author_name="Ani", idempotency_key="call-7")
+        assert (note.body, note.author.name, again.id) == ("called", "Ani", note.id)
+        assert await contacts.notes(made.id) == (note,)
+
+        assert {tag.name for tag in await contacts.add_tags(made.id, "vip", "a/b c")} == {"vip", "a/b c"}
+        await contacts.remove_tag(made.id, "a/b c")
+        assert [tag.name for tag in await contacts.tags(made.id)] == ["vip"]
+        with pytest.raises(NotFoundError):
+            await contacts.remove_tag(made.id, "a/b c")
+
+        changes = [change async for change in contacts.timeline(made.id, limit=1)]
+        assert changes[-1].kind == "created"
+        assert {"tags", "note"} <= {field.field for change in changes for field in change.fields}
+        assert all(change.causes[0].actor and change.changed_at for change in changes)
+
+    run(action)
+
+
+def test_consent_suppression_and_verdict(run):
+    async def action(contacts):
+        made = await contacts.upsert(email=EMAIL)
+
+        said = await contacts.put_consent(made.id, "email", "opted_in", method="form", evidence={"url": "https://x"})
+        assert (said.status, said.purpose, said.evidence) == ("opted_in", "marketing", {"url": "https://x"})
+        assert [row.id for row in await contacts.consents(made.id)] == [said.id]
+        verdict = await contacts.sendability(made.id, "email")
+        assert (verdict.sendable, verdict.address, verdict.consent.id) == (True, EMAIL, said.id)
+
+        row = await contacts.suppress(made.id, "email", "manual", note="asked by phone")
+        assert (row.active, row.address, row.note) == (True, EMAIL, "asked by phone")
+        verdict = await contacts.sendability(made.id, "email")
+        assert (verdict.sendable, verdict.suppression.id) == (False, row.id)
+
+        await contacts.suppress(made.id, "email", "manual", active=False)
+        assert await contacts.suppressions(made.id) == ()
+        (lifted,) = await contacts.suppressions(made.id, include_lifted=True)
+        assert not lifted.active
+        assert lifted.lifted_at is not None
+
+    run(action)
+
+
+def test_refusals_say_what_to_do(run):
+    async def action(contacts):
+        one = await contacts.upsert(phone_number=PHONE)
+        other = await contacts.upsert(email=EMAIL)
+        with pytest.raises(ConflictError) as conflict:
+            await contacts.resolve(Identifier.phone(PHONE), Identifier.email(EMAIL))
+        assert set(conflict.value.contact_ids) == {one.id, other.id}
+        assert conflict.value.code == "conflict"
+        with pytest.raises(InvalidError) as invalid:
+            await contacts.upsert(name="Nobody")
+        assert invalid.value.details
+        assert invalid.value.request_id
+        with pytest.raises(NotFoundError):
+            await contacts.lookup_profile("chn_none", Identifier("telegram", "7"))
+
+    run(action)
+
+
+def test_key_that_may_only_read_is_told_so(run):
+    with pytest.raises(DeniedError) as caught:
+        run(lambda contacts: contacts.upsert(phone_number=PHONE), "contacts:read")
+
+    assert caught.value.status == 403
