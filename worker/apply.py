@@ -8,7 +8,7 @@ transaction is given up and done again with the locks taken first (``docs/adr/00
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -39,12 +39,12 @@ ATTEMPTS = 8
 _PATIENCE = 3
 
 
-class _OutdatedError(Exception):
+class OutdatedError(Exception):
     """What was read has changed, or more has to be locked: do it again under these keys."""
 
-    def __init__(self, keys: set[str]) -> None:
+    def __init__(self, keys: Collection[str] = ()) -> None:
         super().__init__("another writer was faster")
-        self.keys = keys
+        self.keys = set(keys)
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class _Locking:
     def confirm(
         self, conn: Connection, organization_id: UUID, needed: set[str], is_current: Callable[[], bool]
     ) -> None:
-        """See that what was read is locked and still true; raises _OutdatedError if not."""
+        """See that what was read is locked and still true; raises OutdatedError if not."""
         if self.everything:
             return
         if not self.keys:
@@ -73,7 +73,7 @@ class _Locking:
                 return
         elif needed <= self.keys:
             return
-        raise _OutdatedError(needed)
+        raise OutdatedError(needed)
 
 
 @dataclass(slots=True)
@@ -106,7 +106,10 @@ class Batch:
     replay: Replay | None = None
 
     def begin(self, conn: Connection, now: datetime) -> None:
-        """Come first: take queue rows away, work out what the readings are. ``now`` is the database's."""
+        """Come first: take queue rows away, work out what the readings are. ``now`` is the database's time.
+
+        What is read here is not locked unless another writer was faster before; ``judge`` has to look again.
+        """
 
     def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
         """Look at the outcome once it is locked and before it is written; raise to write nothing."""
@@ -125,13 +128,15 @@ def apply(engine: Engine, organization_id: UUID, batch: Batch) -> Applied:
     for attempt in range(ATTEMPTS):
         try:
             with engine.begin() as conn:
-                batch.begin(conn, db.enter(conn, organization_id))
+                now = db.enter(conn, organization_id)
                 locking = _Locking(keys, everything=attempt >= _PATIENCE or batch.replay is not None)
+                locking.take(conn, organization_id)
+                batch.begin(conn, now)
                 idle = not batch.readings and batch.replay is None
                 applied = Applied(0, 0) if idle else _apply(conn, organization_id, batch, locking)
                 batch.finish(conn, applied)
                 return applied
-        except _OutdatedError as outdated:
+        except OutdatedError as outdated:
             keys |= outdated.keys
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) not in RACES:
@@ -143,7 +148,6 @@ def apply(engine: Engine, organization_id: UUID, batch: Batch) -> Applied:
 def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Locking) -> Applied:
     limits = Limits(settings().crowd_limit, settings().component_limit)
     readings, replay = batch.readings, batch.replay
-    locking.take(conn, organization_id)
     gone: list[RecordRow] = []
     if replay is not None:
         readings = [*readings, *replay.others(conn)]

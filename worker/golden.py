@@ -17,6 +17,8 @@ VERBATIM = ":"
 _NAMES = ("name", "first_name", "last_name")
 #: what a contact shows beside its custom fields
 _SHOWN = frozenset({*_NAMES, "email", "phone_number", "external_source", "external_id", "tags"})
+#: what was given as an identifier and is none is kept under its slot's name and this
+_AS_GIVEN = "_as_given"
 _PREFIXES = (IDENTIFIER, "#", VERBATIM, "tag:", "consent:", "suppression:")
 _LAST = 1 << 62
 
@@ -144,5 +146,11 @@ def _newest(records: Iterable[Record]) -> dict[str, Stamp]:
 
 def field_register(name: str) -> str:
     """Return the register of a custom field that was given by its plain name; also its name among the origins."""
-    is_plain = name not in _SHOWN and not name.startswith(_PREFIXES) and "." not in name
+    is_special = name in _SHOWN or name.startswith(_PREFIXES) or name.endswith(_AS_GIVEN)
+    is_plain = not is_special and "." not in name
     return name if is_plain else VERBATIM + name
+
+
+def is_custom(register: str) -> bool:
+    """Whether a register holds a custom field."""
+    return register not in _NAMES and register != CREATED and not register.startswith(IDENTIFIER)

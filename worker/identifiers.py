@@ -108,6 +108,8 @@ def read(kind: str, value: str, region: str | None) -> Address | None:
 
 def type_of_address(channel: str, address: str) -> str:
     """Return the type of identifier that an address of a channel is; ``all`` covers e-mails and numbers."""
+    if channel == "whatsapp" and any(map(str.isalpha, address)):
+        return "whatsapp_bsuid"  # no number: WhatsApp's id of a person for one business
     if channel in _PHONE_CHANNELS:
         return "phone"
     if channel == "all":

@@ -1,5 +1,6 @@
 """Ids: UUIDv7 inside, an opaque prefixed text outside (``cnt_…``, ``con_…``, ``env_…``)."""
 
+from hashlib import blake2b
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -12,6 +13,13 @@ NOTE, CONSENT, SUPPRESSION, CHANGE, PRIVACY_REQUEST = "nte", "cst", "sup", "chg"
 def new() -> UUID:
     """Mint an id; ids of one process sort by time of birth."""
     return uuid7()
+
+
+def within(parent: UUID, position: int) -> UUID:
+    """Name a part of something: the same part always has the same id, born when the whole was."""
+    digest = blake2b(parent.bytes + position.to_bytes(8, "big"), digest_size=8).digest()
+    low = int.from_bytes(digest, "big") & ((1 << 62) - 1)
+    return UUID(int=(parent.int >> 62 << 62) | low)
 
 
 def show(prefix: str, value: UUID) -> str:

@@ -52,6 +52,7 @@ class Consent:
     origin: str | None = None
     legal_basis: str | None = None
     expires_at: datetime | None = None
+    is_repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +280,7 @@ def _consent_stated(reading: Reading, account: Account, event: ConsentStated, st
             origin=event.origin,
             legal_basis=event.legal_basis,
             expires_at=event.expires_at,
+            is_repeat=event.is_repeat,
         )
     )
 

@@ -40,6 +40,7 @@ class Statement:
     origin: str | None = None  #: where it was made, if not at the source itself
     legal_basis: str | None = None
     expires_at: datetime | None = None
+    is_repeat: bool = False  #: said again what counted already
 
     @property
     def strength(self) -> tuple[bool, int, int, int, Ref, str, list[tuple[str, str]], tuple[str, str, str]]:
@@ -110,6 +111,15 @@ def by_address(statements: Iterable[Statement]) -> dict[tuple[str, str, str | Re
         if known is None or statement.strength > known.strength:
             winners[key] = statement
     return winners
+
+
+def first_said(counting: Statement, statements: Iterable[Statement]) -> Statement:
+    """The statement that one that only repeats it repeats: when, and how, it was first said."""
+    if not counting.is_repeat:
+        return counting
+    about = (counting.channel, counting.purpose, counting.address or counting.ref, counting.status)
+    same = [s for s in statements if (s.channel, s.purpose, s.address or s.ref, s.status) == about and not s.is_repeat]
+    return max(same, key=lambda s: s.strength, default=counting)
 
 
 def of_contact(statements: Iterable[Statement]) -> dict[Key, Statement]:

@@ -44,14 +44,14 @@ def upsert(
 
     affected = {row.contact_id for row in changed} | {was[row.ref] for row in changed}
     affected.discard(None)
+    groups = {cid: group for group in resolution.groups if (cid := rows[group[0]].id) in affected}
     goldens = {
-        cid: golden([rows[ref].record for ref in group], resolution.lost, priorities)
-        for group in resolution.groups
-        if (cid := rows[group[0]].id) in affected
+        cid: golden([rows[ref].record for ref in group], resolution.lost, priorities) for cid, group in groups.items()
     }
+    firsts = {cid: min(rows[ref].id for ref in group) for cid, group in groups.items()}
     known = contacts.by_ids(conn, organization_id, [cid for cid in affected if cid is not None])
     touching = _causes_by_contact(rows, was, causes)
-    changes = _write_contacts(conn, organization_id, goldens, known, touching, _successors(rows, was))
+    changes = _write_contacts(conn, organization_id, goldens, firsts, known, touching, _successors(rows, was))
 
     records.insert(conn, organization_id, [row for row in changed if row.version == 0])
     stored = [row for row in changed if row.version > 0]
@@ -99,6 +99,7 @@ def _write_contacts(
     conn: Connection,
     organization_id: UUID,
     goldens: Mapping[UUID, Golden],
+    firsts: Mapping[UUID, UUID],
     known: Mapping[UUID, ContactRow],
     touching: Mapping[UUID, set[UUID]],
     successors: Mapping[UUID, UUID],
@@ -110,7 +111,7 @@ def _write_contacts(
     for cid, shown in goldens.items():
         old = known.get(cid)
         details = _difference(old, shown)
-        if old is not None and not details:
+        if old is not None and not details and old.first_id == firsts[cid]:
             continue
         row = ContactRow(
             cid,
@@ -121,10 +122,12 @@ def _write_contacts(
             shown.external_id,
             shown.custom_fields,
             shown.tags,
+            firsts[cid],
         )
         (created if old is None else updated).append(row)
-        kind = "created" if old is None else "changed"
-        changes[cid] = Change(cid, kind, details, tuple(sorted(touching.get(cid, ()))))
+        if details:
+            kind = "created" if old is None else "changed"
+            changes[cid] = Change(cid, kind, details, tuple(sorted(touching.get(cid, ()))))
     gone = [cid for cid in known if cid not in goldens]
     for cid in gone:
         into = successors.get(cid)

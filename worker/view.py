@@ -153,7 +153,7 @@ def _consents(stated: Sequence[Statement]) -> list[Consent]:
         key = (statement.channel, statement.purpose)
         since[key] = min(statement.created_at, since.get(key, statement.created_at))
     counting = standing.of_contact(stated)
-    return [Consent(counting[key], since[key]) for key in sorted(counting)]
+    return [Consent(standing.first_said(counting[key], stated), since[key]) for key in sorted(counting)]
 
 
 def _identities(contact: ContactRow, rows: Sequence[RecordRow], held: Sequence[HeldRow]) -> list[Identity]:

@@ -6,15 +6,16 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker import console, logs
-from worker.api import contacts, edits, errors, health, permission, schemas, sublists, webhooks
+from worker.api import channels, contacts, docs, edits, errors, health, openapi, permission, schemas, sublists, webhooks
 from worker.store import db
 
-#: what every operation can answer beside its own
-_ERRORS = (400, 401, 403, 404, 413, 422, 429, 500, 503)
+#: all errors look like this; ``openapi`` says which operation can answer which
+_PROBLEM: dict[int | str, dict[str, Any]] = {422: {"model": schemas.Problem}}
 
 
 @asynccontextmanager
@@ -27,16 +28,29 @@ async def _threads(_: FastAPI) -> AsyncIterator[None]:
 def make_api() -> FastAPI:
     """Put the routes of the API together."""
     logs.configure()
-    api = FastAPI(title="contactsync", version="1", docs_url=None, redoc_url=None, lifespan=_threads)
+    api = FastAPI(
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_threads,
+        generate_unique_id_function=_name,
+        redirect_slashes=False,  # a redirect names the host as we see it, behind a proxy without its TLS
+    )
     api.router.routes.append(Route("/healthz", health.alive))
+    api.router.routes.append(Route("/v1/health", health.alive))  # what clients of the hosted API ask
     api.router.routes.append(Route("/readyz", health.is_ready))
     api.router.routes.append(Route("/metrics", health.metrics))
-    api.router.routes.extend(console.routes())
-    problems: dict[int | str, dict[str, Any]] = {status: {"model": schemas.Problem} for status in _ERRORS}
-    for room in (contacts, edits, sublists, permission):
-        api.include_router(room.router, responses=problems)
+    api.router.routes.extend([*console.routes(), *docs.routes()])
+    for room in (contacts, edits, sublists, permission, channels):
+        api.include_router(room.router, responses=_PROBLEM)
+    api.openapi = openapi.describer(api)  # type: ignore[method-assign] # as FastAPI has it
     errors.install(api)
     return api
+
+
+def _name(route: APIRoute) -> str:
+    """Name an operation after its function: programs made from the document keep their names."""
+    return route.name
 
 
 class App:

@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -35,6 +36,7 @@ MAX_TAGS = 100
 MAX_NOTE = 10_000
 MAX_EVIDENCE = 20
 
+JsonSchema = dict[str, Any]
 IdentifierType = Literal[
     "contact_id",
     "phone",
@@ -77,10 +79,12 @@ def _without_nul(text: str) -> str:
 
 
 _PLAIN = AfterValidator(_without_nul)
-Word = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True), _PLAIN]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True), _PLAIN]
-Remark = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True), _PLAIN]
-NoteText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NOTE, strip_whitespace=True), _PLAIN]
+#: what the document says of a text that is stripped: something must be left
+_SOME = Field(json_schema_extra={"pattern": r"\S"})
+Word = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True), _PLAIN, _SOME]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True), _PLAIN, _SOME]
+Remark = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True), _PLAIN, _SOME]
+NoteText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NOTE, strip_whitespace=True), _PLAIN, _SOME]
 Proof = Annotated[str, StringConstraints(max_length=2048), _PLAIN]
 #: a value that may name something in the store
 Value = Annotated[str, StringConstraints(min_length=1, max_length=512), _PLAIN]
@@ -96,15 +100,19 @@ def _checked(what: Callable[[str], object], expected: str) -> AfterValidator:
 
 
 #: numbers are read again with the organization's default region, which is not known here
-Phone = Annotated[Value, Field(examples=["+6281234567890"])]
-Email = Annotated[Value, _checked(identifiers.email, "not an e-mail address"), Field(examples=["ujang@example.com"])]
+Phone = Annotated[Value, WithJsonSchema({"type": "string", "format": "phone", "examples": ["+6281234567890"]})]
+Email = Annotated[
+    Value,
+    _checked(identifiers.email, "not an e-mail address"),
+    WithJsonSchema({"type": "string", "format": "email", "examples": ["ujang@example.com"]}),
+]
 
 
 def _in_the_past(at: datetime) -> datetime:
     """Bring a time to UTC; PostgreSQL ends in the year 294276, Python in 9999, and microseconds before 1970 are odd."""
-    if not datetime(1970, 1, 2, tzinfo=UTC) <= at.astimezone(UTC) <= datetime(2200, 1, 1, tzinfo=UTC):
+    if not datetime(1970, 1, 2, tzinfo=UTC) <= at <= datetime(2200, 1, 1, tzinfo=UTC):
         raise ValueError("expected a time between 1970 and 2200")
-    return at.astimezone(UTC)
+    return at.astimezone(UTC)  # which the first and last hours of Python's calendar would not survive
 
 
 def _is_text(value: object) -> object:
@@ -150,7 +158,11 @@ def _has_nul(value: object) -> bool:
 CustomFields = Annotated[
     dict[str, Any],
     AfterValidator(_custom_fields),
-    Field(description="Merged field by field; `null` removes one", examples=[{"tier": "premium"}]),
+    Field(
+        description=f"Merged field by field; `null` removes one. At most {MAX_DEPTH} levels and 64 KiB",
+        examples=[{"tier": "premium"}],
+        json_schema_extra={"maxProperties": MAX_CUSTOM_FIELDS, "propertyNames": {"minLength": 1, "maxLength": 255}},
+    ),
 ]
 
 
@@ -168,6 +180,27 @@ def _not_reserved_id(external_id: str | None) -> str | None:
 
 ExternalSource = Annotated[Word, AfterValidator(_not_reserved_source), Field(examples=["shopify"])]
 ExternalId = Annotated[Value, AfterValidator(_not_reserved_id), Field(examples=["cust_123"])]
+
+
+def _given(*names: str) -> JsonSchema:
+    """What the document says of fields that have to be there, and not null."""
+    return {"required": list(names), "properties": {name: {"not": {"type": "null"}} for name in names}}
+
+
+def _left_out(*names: str) -> JsonSchema:
+    return {"properties": {name: {"type": "null"} for name in names}}
+
+
+def _together(*names: str) -> JsonSchema:
+    return {"oneOf": [_given(*names), _left_out(*names)]}
+
+
+def _one_of(*names: str) -> JsonSchema:
+    options = []
+    for name in names:
+        given, others = _given(name), _left_out(*(other for other in names if other != name))
+        options.append({**given, "properties": given["properties"] | others["properties"]})
+    return {"oneOf": options}
 
 
 class Profile(BaseModel):
@@ -202,14 +235,8 @@ class ContactIn(Profile):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {
-                "phone_number": "+6281234567890",
-                "name": "Ujang",
-                "email": "ujang@example.com",
-                "external_source": "shopify",
-                "external_id": "cust_123",
-                "custom_fields": {"tier": "premium"},
-            }
+            "anyOf": [_given("phone_number"), _given("email"), _given("external_source")],
+            **_together("external_source", "external_id"),
         }
     )
 
@@ -223,9 +250,7 @@ class ContactIn(Profile):
 class ContactPatch(Profile):
     """Fields to set; ``null`` lets the sources' value show again."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"name": "Ujang Updated", "email": "ujang-updated@example.com"}}
-    )
+    model_config = ConfigDict(json_schema_extra=_together("external_source", "external_id"))
 
 
 class IdentifierIn(BaseModel):
@@ -234,6 +259,13 @@ class IdentifierIn(BaseModel):
     type: IdentifierType
     value: Value
     source: Value | None = Field(None, description="Required for `external_id`", validate_default=True)
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"type": {"const": "external_id"}}},
+            "then": _given("source"),
+        }
+    )
 
     @field_validator("source")
     @classmethod
@@ -248,10 +280,6 @@ class ResolveIn(BaseModel):
 
     identifiers: list[IdentifierIn] = Field(min_length=1, max_length=MAX_IDENTIFIERS)
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"identifiers": [{"type": "phone", "value": "+6281234567890"}]}}
-    )
-
 
 class NoteIn(BaseModel):
     """A note; ``content`` is another name for ``body``."""
@@ -260,7 +288,7 @@ class NoteIn(BaseModel):
     content: NoteText | None = None
     author_name: Line | None = None
 
-    model_config = ConfigDict(json_schema_extra={"example": {"body": "Prefers to be called in the evening."}})
+    model_config = ConfigDict(json_schema_extra=_one_of("body", "content"))
 
     @model_validator(mode="after")
     def _says_something(self) -> "NoteIn":
@@ -276,7 +304,7 @@ class TagsIn(BaseModel):
     tag_id: Value | None = None
     tags: Annotated[list[Line], Field(min_length=1, max_length=MAX_TAGS)] | None = None
 
-    model_config = ConfigDict(json_schema_extra={"example": {"name": "vip"}})
+    model_config = ConfigDict(json_schema_extra=_one_of("name", "tag_id", "tags"))
 
     @model_validator(mode="after")
     def _is_one_of_them(self) -> "TagsIn":
@@ -304,12 +332,6 @@ class ConsentIn(BaseModel):
     legal_basis: LegalBasis | None = None
     expires_at: Time | None = None
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"status": "opted_in", "method": "form", "occurred_at": "2026-10-01T12:00:00Z"},
-        }
-    )
-
 
 class SuppressionIn(BaseModel):
     """An address that must not be used, or (``active: false``) may be again."""
@@ -326,7 +348,15 @@ class SuppressionIn(BaseModel):
         None, description="`null`: for good. Required for `soft_bounce`", validate_default=True
     )
 
-    model_config = ConfigDict(json_schema_extra={"example": {"channel": "email", "reason": "manual"}})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {
+                "properties": {"reason": {"const": "soft_bounce"}, "active": {"const": True}},
+                "required": ["reason"],
+            },
+            "then": _given("expires_at"),
+        }
+    )
 
     @field_validator("expires_at")
     @classmethod

@@ -25,7 +25,7 @@ from connectors.profiles import (
 )
 from worker import identifiers, ids, lookup, view
 from worker.api.asked import JsonSchema, Value
-from worker.api.auth import Looker, Reader
+from worker.api.auth import Caller, Looker
 from worker.api.bodies import JsonRoute
 from worker.api.errors import ApiError, contact_not_found
 from worker.lookup import Found, ProviderTimeoutError
@@ -130,7 +130,7 @@ class ChannelList(BaseModel):
 
 
 @router.get("")
-def list_channels(key: Reader) -> ChannelList:
+def list_channels(key: Caller) -> ChannelList:
     """List the connected channels."""
     with db.reading(key.organization_id) as conn:
         rows = channels.of_organization(conn, key.organization_id)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy import Connection
 
 from worker import identifiers, ids
@@ -18,7 +18,7 @@ from worker.api.auth import Reader
 from worker.api.bodies import JsonRoute
 from worker.api.edits import CONFLICT
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
-from worker.api.filters import Filters
+from worker.api.filters import Filters, given_once
 from worker.api.sublists import find
 from worker.store import contact_lists, contacts, db
 from worker.store.api_keys import Key
@@ -30,7 +30,7 @@ _NOT_READABLE = "not a value of its type, so it leads to nobody"
 _Lookup = tuple[str, str, str]
 
 
-@router.get("")
+@router.get("", dependencies=[Depends(given_once)])
 def list_contacts(key: Reader, query: Annotated[Filters, Query()]) -> schemas.ContactList:
     """List stored contacts, newest first; filters find every contact that claims the value.
 
@@ -45,7 +45,7 @@ def list_contacts(key: Reader, query: Annotated[Filters, Query()]) -> schemas.Co
     shown = rows[: query.limit]
     return schemas.ContactList(
         data=[schemas.Contact.of(row) for row in shown],
-        meta=schemas.Meta(next_cursor=paging.write(shown[-1].id) if len(rows) > query.limit else None),
+        meta=schemas.Meta(next_cursor=paging.write(shown[-1].first_id) if len(rows) > query.limit else None),
     )
 
 
@@ -64,8 +64,10 @@ def _changed(key: Key, query: Filters, wanted: Wanted) -> schemas.ContactList:
     return schemas.ContactList(data=[schemas.Contact.of(row) for row in rows], meta=schemas.Meta(next_cursor=place))
 
 
-@router.get("/phone/{phone}")
-def contact_by_phone(key: Reader, phone: str, response: Response) -> schemas.ContactAnswer:
+@router.get("/phone/{phone}", summary="Get a contact by phone number")
+def contact_by_phone(
+    key: Reader, phone: Annotated[str, Path(json_schema_extra={"format": "phone"})], response: Response
+) -> schemas.ContactAnswer:
     """Get the contact that a number belongs to; the plus may be left out."""
     address = None if "\x00" in phone else identifiers.given_phone(phone, key.region)
     if address is None:
@@ -76,8 +78,8 @@ def contact_by_phone(key: Reader, phone: str, response: Response) -> schemas.Con
         return _answer(conn, key, owner, response)
 
 
-@router.post("/lookup", responses={409: {"model": schemas.Problem}}, summary="Same as resolve")
-@router.post("/resolve", responses={409: {"model": schemas.Problem}})
+@router.post("/lookup", operation_id="lookup_contact", summary="Resolve a contact (other name)")
+@router.post("/resolve", summary="Resolve a contact by what is known of it")
 def resolve_contact(key: Reader, asked: ResolveIn, response: Response) -> schemas.ContactAnswer:
     """Find the one contact that these identifiers belong to; those that nobody has are ignored."""
     with db.reading(key.organization_id) as conn:
@@ -88,6 +90,13 @@ def resolve_contact(key: Reader, asked: ResolveIn, response: Response) -> schema
         if len(found) > 1:
             raise ApiError(409, CONFLICT, details=_conflict(asked.identifiers, led))
         return _answer(conn, key, found.pop(), response)
+
+
+@router.api_route("/lookup", methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+@router.api_route("/resolve", methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+def refuse_other_methods() -> None:
+    """Answer before these words are taken for the id of a contact, which would be "not found"."""
+    raise ApiError(405, "Method Not Allowed", headers={"Allow": "POST"})
 
 
 @router.get("/{contact_id}")

@@ -19,11 +19,14 @@ from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
 from worker.api.writing import Answer, AskedOnce, AskedPlainly, Held
 from worker.apply import Applied
 from worker.component import Component
-from worker.golden import field_register
+from worker.fold import IDENTIFIER
+from worker.golden import field_register, is_custom
+from worker.normalise import GUEST
 from worker.resolve import API_SOURCE, Ident, Ref, Resolution
 from worker.store import contacts, records
 from worker.store.api_keys import Key
 from worker.store.contacts import ContactRow
+from worker.store.records import RecordRow
 from worker.writes import Write
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
@@ -35,7 +38,9 @@ CONFLICT = "contact identifiers resolve to different contacts"
     "",
     response_model=schemas.ContactAnswer,
     status_code=201,
-    responses={200: {"model": schemas.ContactAnswer}, 409: {"model": schemas.Problem}},
+    responses={200: {"model": schemas.ContactAnswer, "description": "Updated"}},
+    response_description="Created",
+    summary="Create or update a contact",
 )
 def upsert_contact(key: Writer, asked: AskedOnce, contact: ContactIn) -> Response:
     """Create a contact, or update the one that an identifier leads to.
@@ -46,11 +51,7 @@ def upsert_contact(key: Writer, asked: AskedOnce, contact: ContactIn) -> Respons
     return writing.perform(key, asked, _Upsert(key, contact))
 
 
-@router.patch(
-    "/{contact_id}",
-    response_model=schemas.ContactAnswer,
-    responses={409: {"model": schemas.Problem}, 412: {"model": schemas.Problem}},
-)
+@router.patch("/{contact_id}", response_model=schemas.ContactAnswer)
 def update_contact(
     key: Writer,
     asked: AskedPlainly,
@@ -80,6 +81,8 @@ class _Upsert:
     key: Key
     contact: ContactIn
     target: Ref = ("", "")
+    is_new: bool = False
+    minted: str = field(default_factory=lambda: ids.new().hex)
     named: dict[str, Ident] = field(default_factory=dict)  #: identifiers by the field that gave them
 
     def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
@@ -91,11 +94,13 @@ class _Upsert:
             known = records.by_refs(conn, self.key.organization_id, [self.target])
         else:
             held = self._matched(conn)
-            known = [] if held is None else held.records
-            self.target, links = (API_SOURCE, ids.new().hex), ()
-            if held is not None:
+            if held is None:
+                self.target, known = self._place(conn)
+            else:
                 self.target, links = held.edits(conn, self.key)
+                known = held.records + held.others
         source, external_id = self.target
+        profile["fields"].update(_cleared(asked, known, self.target))
         events: list[tuple[str, Event]] = [(source, ProfileSeen(external_id=external_id, occurred_at=None, **profile))]
         if asked.tags:
             events.append((source, TagsAdded(external_id=external_id, tags=tuple(asked.tags), occurred_at=None)))
@@ -112,6 +117,19 @@ class _Upsert:
             return writing.hold(conn, self.key, ids.show(ids.CONTACT, id_))
         return None
 
+    def _place(self, conn: Connection) -> tuple[Ref, list[RecordRow]]:
+        """The record of somebody nobody knows: named like a guest of a shop, by the number, else by the address.
+
+        So requests that say the same at the same time speak of one record, and who was deleted comes back as before.
+        A record whose identifier was edited since is another person's by now.
+        """
+        ident = next(iter(self.named.values()))
+        ref = (API_SOURCE, f"{GUEST}{ident[0]}:{ident[1]}")
+        known = records.by_refs(conn, self.key.organization_id, [ref])
+        if all(not row.record.is_live or ident in row.record.claims() for row in known):
+            return ref, known
+        return (API_SOURCE, self.minted), []
+
     def judge(self, _: Connection, component: Component, resolution: Resolution) -> None:
         """Refuse what would leave the identifiers with several contacts; where rules make them one, they are."""
         owner_of = _owners(component)
@@ -123,16 +141,18 @@ class _Upsert:
             led["external_id"] = component.rows[self.target].contact_id
             refs.add(self.target)
         matched = {name: id_ for name, id_ in led.items() if id_ is not None}
+        self.is_new = not matched
         group_of = {ref: number for number, group in enumerate(resolution.groups) for ref in group}
+        if self.target not in group_of:
+            raise ApiError(409, "the source of this customer says that it is no more")
         stay_apart = len({group_of.get(ref) for ref in refs}) > 1
         if len(set(matched.values())) > 1 and (stay_apart or self.contact.pair is None):
             raise conflict(self.named, matched)
 
     def answer(self, conn: Connection, applied: Applied) -> Answer:
         id_ = applied.contact_of[self.target]
-        assert id_ is not None  # noqa: S101 - it was seen just now
-        is_new = id_ in applied.contacts and applied.contacts[id_].kind == "created"
-        return _show(_read(conn, self.key, id_), 201 if is_new else 200)
+        assert id_ is not None  # noqa: S101 - judge has seen that it stands
+        return _show(_read(conn, self.key, id_), 201 if self.is_new else 200)
 
 
 @dataclass(slots=True)
@@ -148,18 +168,21 @@ class _Patch:
         self.held = held = writing.hold(conn, self.key, self.contact_id)
         self._check_state(held.contact)
         profile, self.named = read_profile(self.contact, self.key.region)
+        target, links = held.edits(conn, self.key)
+        profile["fields"].update(_cleared(self.contact, held.records, target))
         events: list[tuple[str, Event]] = []
-        links: tuple[tuple[Ref, Ref], ...] = ()
         if any(profile.values()):
-            (source, external_id), links = held.edits(conn, self.key)
-            events.append((source, ProfileSeen(external_id=external_id, occurred_at=None, **profile)))
+            events.append((target[0], ProfileSeen(external_id=target[1], occurred_at=None, **profile)))
+            events += _freed(held, target, profile["identifiers"])
+        else:
+            links = ()
         pair = self.contact.pair
         if pair is not None and all(row.ref != pair for row in held.records):
             events.append((pair[0], ProfileSeen(external_id=pair[1], occurred_at=None)))
             links += ((held.anchor, pair),)
         return Write(events=tuple(events), links=links), held.after(now)
 
-    def judge(self, conn: Connection, component: Component, _: Resolution) -> None:
+    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
         """Under the locks: the state is still the one the edit is based on, and nobody else has the identifiers."""
         assert self.held is not None  # noqa: S101 - plan came first
         now = [component.rows[row.ref].contact_id for row in self.held.records if row.ref in component.rows]
@@ -172,9 +195,22 @@ class _Patch:
         pair = self.contact.pair
         if pair is not None and pair in component.rows:
             led["external_id"] = component.rows[pair].contact_id
+            self._check_customer(self.held, pair, resolution)
         others = {name: id_ for name, id_ in led.items() if id_ not in (None, mine)}
         if others:
             raise conflict(self.named, {name: id_ for name, id_ in others.items() if id_ is not None})
+
+    def _check_customer(self, held: Held, pair: Ref, resolution: Resolution) -> None:
+        """A source knows its customers: two of them are two people, unless the source or an operator says otherwise."""
+        others = [
+            row.ref
+            for row in held.records
+            if row.record.kind == "customer" and row.record.is_live and row.ref[0] == pair[0] and row.ref != pair
+        ]
+        together = any({pair, held.anchor} <= set(group) for group in resolution.groups)
+        if others or not together:
+            detail = {"field": "external_id", "reason": "the contact is another customer of this source"}
+            raise ApiError(409, CONFLICT, details=[detail])
 
     def _check_state(self, row: ContactRow) -> None:
         if self.if_match is not None and self.if_match.strip() != "*":
@@ -207,6 +243,24 @@ class _Delete:
 
     def answer(self, _: Connection, __: Applied) -> Answer:
         return Answer(204)
+
+
+def _cleared(asked: Profile, known: Iterable[RecordRow], target: Ref) -> dict[str, None]:
+    """Every custom field of a record, if all are to go."""
+    if asked.custom_fields is not None or "custom_fields" not in asked.model_fields_set:
+        return {}
+    registers = [name for row in known if row.ref == target for name in row.record.registers]
+    return {name: None for name in registers if is_custom(name)}
+
+
+def _freed(held: Held, target: Ref, slots: Mapping[str, Any]) -> list[tuple[str, Event]]:
+    """Let go of the same identifiers in other records of edits, which a merge may have brought here."""
+    freed: list[tuple[str, Event]] = []
+    for row in held.records:
+        mine: dict[str, Identifier | None] = {slot: None for slot in slots if IDENTIFIER + slot in row.record.registers}
+        if row.record.source == API_SOURCE and row.ref != target and mine:
+            freed.append((API_SOURCE, ProfileSeen(external_id=row.ref[1], occurred_at=None, identifiers=mine)))
+    return freed
 
 
 def _erasure(held: Held) -> ErasureRequested:

@@ -6,13 +6,14 @@ RFC 9457 (``title``, ``status``, ``detail``).
 
 import re
 import secrets
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from sqlalchemy import exc as database
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -84,6 +85,22 @@ def not_valid(field: str, reason: str) -> ApiError:
     return ApiError(422, "the request is not valid", details=[{"field": field, "reason": reason}])
 
 
+def problem(
+    request_id: str, status: int, text: str, details: Sequence[Detail] | None = None, code: str | None = None
+) -> dict[str, Any]:
+    """The body of an error."""
+    title, usual = KINDS.get(status, (text, "error"))
+    body = {
+        "title": title,
+        "status": status,
+        "detail": text,
+        "error": text,
+        "code": code or usual,
+        "request_id": request_id,
+    }
+    return {**body, "details": details} if details else body
+
+
 def install(app: FastAPI) -> None:
     """Give an app our errors, request ids and the limit on bodies."""
     app.add_exception_handler(HTTPException, _http_error)
@@ -153,13 +170,21 @@ def _request_id(scope: Scope) -> str:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the handler's contract
-    text = error.detail
+    text, headers = error.detail, error.headers
     details = code = None
     if isinstance(error, ApiError):
         details, code = error.details, error.code
     elif error.status_code == 404:
         text = "no such route"
-    return _answer(_id_of(request), error.status_code, text, details, error.headers, code)
+    elif error.status_code == 405:
+        headers = {"Allow": ", ".join(sorted(_methods(request)))}
+    return _answer(_id_of(request), error.status_code, text, details, headers, code)
+
+
+def _methods(request: Request) -> set[str]:
+    """What a path can be asked with; the framework knows of the first route only, and a path has one per method."""
+    routes = [route for route in iter_route_contexts(request.app.routes) if route.methods]
+    return {method for route in routes if route.path_regex.match(request.url.path) for method in route.methods or ()}
 
 
 async def _not_valid(request: Request, error: Exception) -> Response:
@@ -189,17 +214,7 @@ def _answer(
     headers: Mapping[str, str] | None = None,
     code: str | None = None,
 ) -> Response:
-    title, usual = KINDS.get(status, (text, "error"))
-    body: MutableMapping[str, Any] = {
-        "title": title,
-        "status": status,
-        "detail": text,
-        "error": text,
-        "code": code or usual,
-        "request_id": request_id,
-    }
-    if details:
-        body["details"] = details
+    body = problem(request_id, status, text, details, code)
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
 
 

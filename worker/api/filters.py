@@ -1,25 +1,36 @@
 """The query of the list of contacts."""
 
+from collections import Counter
 from typing import Annotated
+from uuid import UUID
 
+from fastapi import Request
 from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from worker import identifiers
 from worker.api.asked import Email, Line, Phone, Time, Value
 from worker.api.errors import not_valid
-from worker.api.paging import Paging
+from worker.api.paging import Change, Paging
+from worker.store.contact_lists import MIN_WORD
 from worker.store.contact_terms import words
 
-#: shorter beginnings of words match so many that their list says nothing
-MIN_SEARCH = 2
+_SEARCHABLE = Field(json_schema_extra={"pattern": r"\w\w"})
+
+
+def given_once(request: Request) -> None:
+    """Refuse a filter that is given twice: only one of them would count."""
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    if (name := next((name for name, times in given.items() if times > 1), None)) is not None:
+        raise not_valid(name, "given more than once")
 
 
 class Filters(Paging):
     """Which contacts are wanted, and which page of them; all filters given have to fit."""
 
     model_config = ConfigDict(extra="forbid")
+    _orders = (UUID, Change)
 
-    search: Annotated[str, StringConstraints(min_length=MIN_SEARCH, max_length=255)] | None = Field(
+    search: Annotated[str, StringConstraints(min_length=MIN_WORD, max_length=255), _SEARCHABLE] | None = Field(
         None, description="Beginnings of words of the name, or of an e-mail address or phone number"
     )
     phone_number: Phone | None = None
@@ -35,8 +46,8 @@ class Filters(Paging):
     @field_validator("search")
     @classmethod
     def _has_words(cls, search: str | None) -> str | None:
-        if search is not None and (not words(search) or "\x00" in search):
-            raise ValueError("expected letters or digits")
+        if search is not None and ("\x00" in search or all(len(word) < MIN_WORD for word in words(search))):
+            raise ValueError(f"expected words of at least {MIN_WORD} letters or digits")
         return search
 
     @field_validator("external_id")

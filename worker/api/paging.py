@@ -6,11 +6,12 @@ the last change, oldest first.
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
+from contextlib import suppress
 from datetime import datetime
-from typing import NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 from uuid import UUID
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, WithJsonSchema, field_validator
 
 from worker.fold import EPOCH, microseconds, moment
 
@@ -18,6 +19,10 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 100
 #: leads every cursor, so that each order can tell its own
 _BELOW_ID, _AFTER_CHANGE = b"\x01", b"\x02"
+_NOT_OURS = "not a cursor of this list"
+
+
+Cursor = Annotated[str, Field(max_length=100), WithJsonSchema({"type": "string", "format": "cursor"})]
 
 
 class Change(NamedTuple):
@@ -31,13 +36,16 @@ class Paging(BaseModel):
     """Which page of a list is wanted."""
 
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
-    cursor: str | None = Field(None, max_length=100, description="`meta.next_cursor` of the page before")
+    cursor: Cursor | None = Field(None, description="`meta.next_cursor` of the page before")
+
+    #: the orders that the list can go in
+    _orders: ClassVar[tuple[type[UUID | Change], ...]] = (UUID,)
 
     @field_validator("cursor")
     @classmethod
     def _is_ours(cls, cursor: str | None) -> str | None:
-        if cursor is not None:
-            _read(cursor)
+        if cursor is not None and not isinstance(_read(cursor), cls._orders):
+            raise ValueError(_NOT_OURS)
         return cursor
 
     @property
@@ -68,11 +76,12 @@ def _read(cursor: str) -> UUID | Change:
         packed = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except (Error, ValueError):
         packed = b""
+    place: UUID | Change | None = None
     if len(packed) == 17 and packed[:1] == _BELOW_ID:
-        return UUID(bytes=packed[1:])
-    if len(packed) == 25 and packed[:1] == _AFTER_CHANGE:
-        try:
-            return Change(moment(int.from_bytes(packed[1:9], "big")) or EPOCH, UUID(bytes=packed[9:]))
-        except OverflowError:
-            pass
-    raise ValueError("not a cursor of this list")
+        place = UUID(bytes=packed[1:])
+    elif len(packed) == 25 and packed[:1] == _AFTER_CHANGE:
+        with suppress(OverflowError):
+            place = Change(moment(int.from_bytes(packed[1:9], "big")) or EPOCH, UUID(bytes=packed[9:]))
+    if place is None or write(place) != cursor:  # the decoder skips what is no letter of its own
+        raise ValueError(_NOT_OURS)
+    return place

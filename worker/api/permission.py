@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query, Response
 from sqlalchemy import Connection
@@ -20,16 +20,16 @@ from worker.api.writing import Answer, AskedOnce, AskedPlainly
 from worker.apply import Applied
 from worker.component import Component
 from worker.resolve import API_SOURCE, Ref, Resolution
-from worker.standing import Statement, Suppression
+from worker.standing import Statement, Suppression, SuppressionStatement
 from worker.store import consents, db, suppressions
 from worker.store.api_keys import Key
-from worker.view import Identity, View
+from worker.view import EXTERNAL_ID, Identity, View
 from worker.writes import Write
 
 router = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["permission"], route_class=JsonRoute)
 
 
-@router.put("/consent/{channel}", response_model=schemas.ConsentAnswer)
+@router.put("/consent/{channel}", response_model=schemas.ConsentAnswer, summary="State a consent")
 def put_consent(key: Writer, asked: AskedPlainly, contact_id: str, channel: Channel, consent: ConsentIn) -> Response:
     """State what the contact wants on a channel, for all its addresses there.
 
@@ -64,13 +64,14 @@ def list_suppressions(
     response_model=schemas.SuppressionAnswer,
     status_code=201,
     responses={200: {"model": schemas.SuppressionAnswer, "description": "It was known already"}},
+    summary="Suppress an address, or lift that",
 )
 def upsert_suppression(key: Writer, asked: AskedOnce, contact_id: str, suppression: SuppressionIn) -> Response:
     """State that an address of the contact must not be used, or with ``active: false`` that it may be again."""
     return writing.perform(key, asked, _Suppress(key, contact_id, suppression))
 
 
-@router.get("/sendability")
+@router.get("/sendability", summary="Ask whether a message may be sent")
 def sendability(
     key: Reader, contact_id: str, channel: Channel, purpose: Purpose = "marketing"
 ) -> schemas.SendabilityAnswer:
@@ -101,20 +102,22 @@ def sendability(
     )
 
 
-def addresses(one: View, channel: str) -> list[str]:
-    """What a contact is reached by on a channel, the one it shows first."""
-    if channel == "all":
-        kinds = ["phone", "email"]
-    elif channel == "whatsapp":
-        kinds = ["phone", "whatsapp_bsuid"]
-    else:
-        kinds = [identifiers.type_of_address(channel, "")]
-    held = one.identities + one.unowned
+def identities(one: View, channel: str, *, owned: bool = False) -> list[Identity]:
+    """What a contact is reached by on a channel, the one it shows first; ``owned``: not what belongs to another."""
+    kinds = ["phone", "whatsapp_bsuid"] if channel == "whatsapp" else [identifiers.type_of_address(channel, "")]
+    held = one.identities + ([] if owned else one.unowned)
 
-    def order(identity: Identity) -> tuple[int, bool, str]:
-        return (kinds.index(identity.type), not identity.is_primary, identity.key)
+    def order(identity: Identity) -> tuple[int, bool, bool, str]:
+        is_owned = identity.owner == identity.claimant
+        return (kinds.index(identity.type), not identity.is_primary, not is_owned, identity.key)
 
-    return list(dict.fromkeys(i.key for i in sorted((i for i in held if i.type in kinds), key=order)))
+    found = sorted((i for i in held if i.type in kinds), key=order)
+    return list({identity.key: identity for identity in reversed(found)}.values())[::-1]
+
+
+def addresses(one: View, channel: str, *, owned: bool = False) -> list[str]:
+    """The addresses that those identities are."""
+    return [identity.key for identity in identities(one, channel, owned=owned)]
 
 
 @dataclass(slots=True)
@@ -125,20 +128,36 @@ class _Consent:
     asked: ConsentIn
 
     def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
-        one = look(conn, self.key, self.contact_id)
-        if self.asked.occurred_at is None and self._is_so(one):
-            return Write(), now
-        source, external_id = _anchor(one)
-        events: list[tuple[str, Event]] = [
-            (source, self._stated(external_id, address, now)) for address in addresses(one, self.channel)
-        ]
-        # Where nothing but a record is known, the statement is about the record; so it is about those that were.
-        about = {_anchor(one)} if not events else set()
-        refs = sorted(about | self._without_address(conn, one))
-        events += [(source, self._stated(external_id, None, now)) for source, external_id in refs]
-        return Write(events=tuple(events)), now
+        """State it for every address of the channel, so that no older word about one of them stands against it.
 
-    def _stated(self, external_id: str, address: str | None, now: datetime) -> ConsentStated:
+        A "yes" is stated only for addresses that are the contact's own: another person's "no" is not ours to lift.
+        A "no" is kept even if it repeats what counts: an older "yes" may still be on its way.
+        """
+        asked = self.asked
+        one = look(conn, self.key, self.contact_id)
+        held = writing.held(one.contact, one.records)
+        mine = addresses(one, self.channel, owned=asked.status != "opted_out")
+        stated = [s for s in self._ledger(conn, one, mine) if (s.channel, s.purpose) == (self.channel, asked.purpose)]
+        about: list[tuple[Ref, str | None]] = [(held.anchor, address) for address in mine]
+        about += [(ref, None) for ref in sorted({s.ref for s in stated if s.address is None})]
+        links: tuple[tuple[Ref, Ref], ...] = ()
+        events: list[tuple[str, Event]] = []
+        if not about:  # nothing but the person is known, who is the record of our edits
+            ref, links = held.edits(conn, self.key)
+            about, events = [(ref, None)], [writing.seen(ref)]
+        is_repeat = asked.occurred_at is None and self._is_so(about, stated, now)
+        if is_repeat and asked.status != "opted_out":
+            return Write(), now
+        said_at = now
+        if asked.occurred_at is None:
+            said_at = writing.after(now, held.records + held.others, *(s.occurred for s in stated))
+        events += [(ref[0], self._stated(ref[1], address, said_at, is_repeat=is_repeat)) for ref, address in about]
+        return Write(events=tuple(events), links=links), said_at
+
+    def _ledger(self, conn: Connection, one: View, mine: Sequence[str]) -> list[Statement]:
+        return consents.of(conn, self.key.organization_id, mine, [row.ref for row in one.records])
+
+    def _stated(self, external_id: str, address: str | None, now: datetime, *, is_repeat: bool) -> ConsentStated:
         asked = self.asked
         return ConsentStated(
             external_id=external_id,
@@ -153,14 +172,20 @@ class _Consent:
             origin=asked.source or API_SOURCE,
             legal_basis=asked.legal_basis,
             expires_at=asked.expires_at,
+            is_repeat=is_repeat,
         )
 
-    def _is_so(self, one: View) -> bool:
-        """Whether the request repeats what counts; details that it leaves out are not repeated."""
-        said = self._row(one)
-        if said is None or said.status != self.asked.status:
-            return False
+    def _is_so(self, about: Sequence[tuple[Ref, str | None]], stated: Sequence[Statement], now: datetime) -> bool:
+        """Whether that is what counts for each of them already."""
+        counting = standing.by_address(stated)
+        found = [counting.get((self.channel, self.asked.purpose, address or ref)) for ref, address in about]
+        return all(said is not None and self._says(standing.first_said(said, stated), now) for said in found)
+
+    def _says(self, said: Statement, now: datetime) -> bool:
+        """Whether a statement says what is asked; details that the request leaves out are not compared."""
         asked = self.asked
+        if said.status != asked.status or (said.expires_at is not None and said.expires_at <= now):
+            return False
         given = {
             "method": (asked.method, said.method),
             "source": (asked.source, said.origin),
@@ -169,16 +194,6 @@ class _Consent:
             "expires_at": (asked.expires_at, said.expires_at),
         }
         return all(name not in asked.model_fields_set or wanted == known for name, (wanted, known) in given.items())
-
-    def _row(self, one: View) -> Statement | None:
-        key = (self.channel, self.asked.purpose)
-        return next((c.statement for c in one.consents if (c.statement.channel, c.statement.purpose) == key), None)
-
-    def _without_address(self, conn: Connection, one: View) -> set[Ref]:
-        refs = [row.ref for row in one.records]
-        stated = consents.of(conn, self.key.organization_id, (), refs)
-        key = (self.channel, self.asked.purpose)
-        return {s.ref for s in stated if s.address is None and (s.channel, s.purpose) == key}
 
     def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
         """Consent belongs to addresses, whoever holds them now."""
@@ -195,26 +210,33 @@ class _Suppress:
     key: Key
     contact_id: str
     asked: SuppressionIn
-    about: list[str] = field(default_factory=list)
+    about: list[tuple[str, str]] = field(default_factory=list)  #: (channel, address)
     is_new: bool = False
 
     def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
+        """State it for one address, or with ``all`` for everything that the contact is reached by.
+
+        A suppression that repeats another is kept: what would lift it may still be on its way.
+        """
+        asked = self.asked
         one = look(conn, self.key, self.contact_id)
         self.about = self._addresses(one)
         known = self._known(conn)
         self.is_new = not known
-        asked = self.asked
         if not asked.active and not known:
             raise ApiError(404, "suppression not found")
-        if asked.occurred_at is None and self._is_so(known, now):
+        if not asked.active and asked.occurred_at is None and all(row.lifted is not None for row in known):
             return Write(), now
-        source, external_id = _anchor(one)
+        said_at = now
+        if asked.occurred_at is None:
+            said_at = writing.after(now, [], *(s.occurred for ledger in self._ledgers(conn) for s in ledger))
+        source, external_id = writing.held(one.contact, one.records).anchor
         events: list[tuple[str, Event]] = [
             (
                 source,
                 SuppressionStated(
                     external_id=external_id,
-                    channel=asked.channel,
+                    channel=cast("Channel", channel),
                     address=address,
                     reason=asked.reason,
                     occurred_at=asked.occurred_at,
@@ -225,57 +247,57 @@ class _Suppress:
                     note=asked.note,
                 ),
             )
-            for address in self.about
+            for channel, address in self.about
         ]
-        return Write(events=tuple(events)), now
+        return Write(events=tuple(events)), said_at
 
-    def _addresses(self, one: View) -> list[str]:
+    def _addresses(self, one: View) -> list[tuple[str, str]]:
         asked = self.asked
-        if asked.address is None:
-            mine = addresses(one, asked.channel)
-            if not mine:
-                raise not_valid("address", f"required: the contact has none for {asked.channel}")
-            return mine if asked.channel == "all" else mine[:1]
-        kind = identifiers.type_of_address(asked.channel, asked.address)
-        if kind == "phone":
-            found = identifiers.given_phone(asked.address, self.key.region)
+        if asked.address is not None:
+            return [(asked.channel, self._address(asked.address))]
+        # What is another's is suppressed with ours, but not given free with ours.
+        owned = not asked.active
+        if asked.channel == "all":
+            held = one.identities + ([] if owned else one.unowned)
+            mine = list(dict.fromkeys(_reach(identity) for identity in held if identity.type != EXTERNAL_ID))
         else:
-            found = identifiers.read(kind, asked.address, None)
+            mine = [(asked.channel, address) for address in addresses(one, asked.channel, owned=owned)[:1]]
+        if not mine:
+            raise not_valid("address", f"required: the contact has none for {asked.channel}")
+        return mine
+
+    def _address(self, given: str) -> str:
+        kind = identifiers.type_of_address(self.asked.channel, given)
+        if kind == "phone":
+            found = identifiers.given_phone(given, self.key.region)
+        else:
+            found = identifiers.read(kind, given, None)
         if found is None:
-            raise not_valid("address", f"not an address of the channel {asked.channel}")
-        return [found.key]
+            raise not_valid("address", f"not an address of the channel {self.asked.channel}")
+        return found.key
+
+    def _ledgers(self, conn: Connection) -> tuple[list[SuppressionStatement], list[Statement]]:
+        about, organization_id = [address for _, address in self.about], self.key.organization_id
+        return suppressions.of(conn, organization_id, about), consents.of(conn, organization_id, about)
 
     def _known(self, conn: Connection) -> list[Suppression]:
         """What stands, or stood, for the addresses; they need not be the contact's own any more."""
-        asked, organization_id = self.asked, self.key.organization_id
-        rows = standing.suppressions(
-            suppressions.of(conn, organization_id, self.about), consents.of(conn, organization_id, self.about)
-        )
-        wanted = (asked.channel, asked.scope, asked.reason)
-        return [row for row in rows if (row.channel, row.scope, row.reason) == wanted]
-
-    def _is_so(self, known: Sequence[Suppression], now: datetime) -> bool:
-        asked = self.asked
-        if {row.address for row in known} != set(self.about):
-            return False
-        if not asked.active:
-            return all(row.lifted is not None for row in known)
-        return all(
-            row.is_active(now)
-            and row.expires_at == asked.expires_at
-            and ("note" not in asked.model_fields_set or row.note == asked.note)
-            for row in known
-        )
+        rows = standing.suppressions(*self._ledgers(conn))
+        wanted = (self.asked.scope, self.asked.reason)
+        return [row for row in rows if (row.channel, row.address) in self.about and (row.scope, row.reason) == wanted]
 
     def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
         """A suppression belongs to its address, whoever holds it now."""
 
     def answer(self, conn: Connection, _: Applied) -> Answer:
         contact = find(conn, self.key, self.contact_id)
-        first = min(self._known(conn), key=lambda row: self.about.index(row.address))
+        first = min(self._known(conn), key=lambda row: self.about.index((row.channel, row.address)))
         shown = schemas.Suppression.of(first, contact.id, datetime.now(UTC))
         return Answer(201 if self.is_new else 200, schemas.SuppressionAnswer(data=shown))
 
 
-def _anchor(one: View) -> Ref:
-    return next(row.ref for row in one.records if row.id == one.contact.id)
+def _reach(identity: Identity) -> tuple[str, str]:
+    """How "all channels" is said of an identity: ``all`` of numbers and e-mails, else the one channel it is for."""
+    if identity.type in ("phone", "email"):
+        return ("all", identity.key)
+    return ("whatsapp" if identity.type == "whatsapp_bsuid" else identity.type, identity.key)

@@ -43,7 +43,7 @@ class Contact(BaseModel):
             external_id=row.external_id if has_number else None,
             custom_fields=row.custom_fields,
             tags=row.tags,
-            created_at=view.born(row.id),
+            created_at=view.born(row.first_id),
             updated_at=row.updated_at,
         )
 

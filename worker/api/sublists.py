@@ -133,9 +133,9 @@ class _Assign:
         self.is_new = bool(missing)
         if not missing:
             return Write(), now
-        (source, external_id), links = held.edits(conn, self.key)
-        event: Event = TagsAdded(external_id=external_id, tags=missing, occurred_at=None)
-        return Write(events=((source, event),), links=links), held.after(now)
+        ref, links = held.edits(conn, self.key)
+        event: Event = TagsAdded(external_id=ref[1], tags=missing, occurred_at=None)
+        return Write(events=(writing.seen(ref), (ref[0], event)), links=links), held.after(now)
 
     def _names(self, conn: Connection) -> list[str]:
         if self.asked.tags is not None:
@@ -191,15 +191,16 @@ class _Note:
     asked: NoteIn
 
     def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
-        source, external_id = writing.hold(conn, self.key, self.contact_id).anchor
+        held = writing.hold(conn, self.key, self.contact_id)
+        ref, links = held.edits(conn, self.key)
         event: Event = NoteAdded(
-            external_id=external_id,
+            external_id=ref[1],
             body=self.asked.body or self.asked.content or "",
             occurred_at=None,
             author_id=ids.show(ids.KEY, self.key.id),
             author_name=self.asked.author_name,
         )
-        return Write(events=((source, event),)), now
+        return Write(events=(writing.seen(ref), (ref[0], event)), links=links), held.after(now)
 
     def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
         """A note goes with whoever the contact has become."""

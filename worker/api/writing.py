@@ -15,11 +15,12 @@ from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
+from connectors.contract import Event, ProfileSeen
 from worker import ids, writes
-from worker.api.errors import ApiError, contact_not_found
-from worker.apply import Applied, Batch, apply
+from worker.api.errors import ApiError, contact_not_found, not_valid
+from worker.apply import Applied, Batch, OutdatedError, apply
 from worker.component import Component
-from worker.fold import microseconds, moment
+from worker.fold import EPOCH, dump, microseconds, moment
 from worker.normalise import of_events
 from worker.resolve import API_SOURCE, Ref, Resolution
 from worker.store import connections, contacts, db, decisions, envelopes, idempotency_keys, records
@@ -34,6 +35,8 @@ from worker.writes import Write
 _SKEW = timedelta(hours=1)
 _MICROSECOND = timedelta(microseconds=1)
 _REPLAYED = "Idempotent-Replayed"
+#: what one record may hold, those since removed included
+MAX_HELD_FIELDS, MAX_HELD_TAGS, MAX_HELD_BYTES = 1000, 1000, 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +105,18 @@ class _Writing(Batch):
     key: Key
     asked: Asked
     task: Task
+    now: datetime = EPOCH
+    write: Write = field(default_factory=Write)
     response: Response | None = None
 
     def begin(self, conn: Connection, now: datetime) -> None:
-        self.readings, self.connection_of, self.response = (), {}, None
+        self.readings, self.connection_of, self.response, self.now = (), {}, None, now
         if self.asked.idempotency_key is not None:
             self.response = self._stored(conn, self.asked.idempotency_key)
         if self.response is None:
-            write, said_at = self.task.plan(conn, now)
-            if write.events or write.links:
-                self._keep(conn, write, said_at)
+            self.write, said_at = self.task.plan(conn, now)
+            if self.write.events or self.write.links:
+                self._keep(conn, self.write, said_at)
 
     def _stored(self, conn: Connection, idempotency_key: str) -> Response | None:
         stored = idempotency_keys.claim(conn, self.key.organization_id, self.key.id, idempotency_key, self.asked.digest)
@@ -146,8 +151,17 @@ class _Writing(Batch):
         self.connection_of = {envelope_id: connection_id}
 
     def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
-        if self.readings:
-            self.task.judge(conn, component, resolution)
+        if not self.readings:
+            return
+        # What it was planned on was read without locks. Now they are held: the plan has to be the same.
+        again, _ = self.task.plan(conn, self.now)
+        # Its own links are there by now, and are not made again.
+        if again.events != self.write.events or not set(again.links) <= set(self.write.links):
+            raise OutdatedError
+        for ref in self.readings[0].records:
+            if ref in component.rows:
+                _check_size(component.rows[ref])
+        self.task.judge(conn, component, resolution)
 
     def finish(self, conn: Connection, applied: Applied) -> None:
         if self.response is not None:
@@ -167,6 +181,15 @@ class _Writing(Batch):
             )
 
 
+def _check_size(row: RecordRow) -> None:
+    """A contact cannot grow without end: it is read whole with every page that it is on."""
+    record = row.record
+    if len(record.tags) > MAX_HELD_TAGS:
+        raise not_valid("tags", f"the contact would have had more than {MAX_HELD_TAGS} tags")
+    if len(record.registers) > MAX_HELD_FIELDS or len(orjson.dumps(dump(record))) > MAX_HELD_BYTES:
+        raise not_valid("custom_fields", f"the contact would hold more than {MAX_HELD_BYTES} bytes")
+
+
 def _response(status: int, body: bytes, headers: Mapping[str, str]) -> Response:
     return Response(body, status, headers, media_type="application/json" if body else None)
 
@@ -177,6 +200,7 @@ class Held:
 
     contact: ContactRow
     records: list[RecordRow]
+    others: list[RecordRow] = field(default_factory=list)  #: not of the contact now, but about to be written
 
     @property
     def anchor(self) -> Ref:
@@ -189,18 +213,20 @@ class Held:
         Identifiers tie it only until they are edited. One tie is enough: two would hold together records that
         nothing but an identifier had joined.
         """
-        others = {row.ref for row in self.records}
-        known = sorted(ref for ref in others if ref[0] == API_SOURCE)
+        mine = {row.ref for row in self.records}
+        known = sorted(ref for ref in mine if ref[0] == API_SOURCE)
         ref = known[0] if known else (API_SOURCE, ids.show(ids.CONTACT, self.contact.id))
+        if not known:  # it may be there all the same, removed with the contact that came back since
+            self.others = records.by_refs(conn, key.organization_id, [ref])
         if ref == self.anchor:
             return ref, ()
         ties = decisions.touching(conn, key.organization_id, [ref])
-        is_tied = any(tie.kind == "link" and {tie.a, tie.b} <= others for tie in ties)
+        is_tied = any(tie.kind == "link" and {tie.a, tie.b} - {ref} <= mine for tie in ties)
         return ref, () if is_tied else ((self.anchor, ref),)
 
     def after(self, now: datetime) -> datetime:
         """A time that comes after all that its records say, unless a clock is quite wrong."""
-        return after(now, self.records)
+        return after(now, self.records + self.others)
 
 
 def hold(conn: Connection, key: Key, contact_id: str) -> Held:
@@ -209,12 +235,27 @@ def hold(conn: Connection, key: Key, contact_id: str) -> Held:
     row = None if id_ is None else contacts.by_any_id(conn, key.organization_id, id_)
     if row is None:
         raise contact_not_found()
-    return Held(row, records.of_contacts(conn, key.organization_id, [row.id]))
+    return held(row, records.of_contacts(conn, key.organization_id, [row.id]))
 
 
-def after(now: datetime, rows: list[RecordRow]) -> datetime:
-    """A time after all that these records say: a source's clock may be ahead, and what is asked now is newer."""
-    newest = max((stamp for row in rows for stamp in _stamps(row)), default=0)
+def held(contact: ContactRow, rows: list[RecordRow]) -> Held:
+    """Put a contact and its records together; raises OutdatedError if it moved on between the two look-ups."""
+    if all(row.id != contact.id for row in rows):
+        raise OutdatedError
+    return Held(contact, rows)
+
+
+def seen(ref: Ref) -> tuple[str, Event]:
+    """Say that a record is there: what is stated of one that was removed would not show."""
+    return ref[0], ProfileSeen(external_id=ref[1], occurred_at=None)
+
+
+def after(now: datetime, rows: list[RecordRow], *stated: int) -> datetime:
+    """A time after all that these records say, and that was stated beside them (microseconds).
+
+    A source's clock may be ahead, and what is asked now is newer.
+    """
+    newest = max([*stated, *(stamp for row in rows for stamp in _stamps(row))], default=0)
     ahead = moment(newest)
     if ahead is None or microseconds(now) > newest or ahead > now + _SKEW:
         return now

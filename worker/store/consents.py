@@ -17,9 +17,10 @@ from worker.store.db import columns_of, json, rows_of, run, sql
 
 _INSERT = sql(f"""
     INSERT INTO consents (organization_id, id, statement_key, channel, purpose, address, status, occurred_at, source,
-                          external_id, method, evidence, origin, legal_basis, expires_at, envelope_id)
+                          external_id, method, evidence, origin, legal_basis, expires_at, is_repeat,
+                          envelope_id)
     SELECT :organization_id, id, statement_key, channel, purpose, address, status, occurred_at, source, external_id,
-           method, evidence::jsonb, origin, legal_basis, expires_at, envelope_id
+           method, evidence::jsonb, origin, legal_basis, expires_at, is_repeat, envelope_id
       FROM {
     rows_of(
         id="uuid",
@@ -36,6 +37,7 @@ _INSERT = sql(f"""
         origin="text",
         legal_basis="text",
         expires_at="timestamptz",
+        is_repeat="boolean",
         envelope_id="uuid",
     )
 }
@@ -45,7 +47,7 @@ _INSERT = sql(f"""
 
 _COLUMNS = """s.id, s.channel, s.purpose, s.address, s.status, s.occurred_at, s.source, s.external_id, s.method,
               s.evidence, s.envelope_id, s.created_at, coalesce(r.is_lost, false), s.origin, s.legal_basis,
-              s.expires_at"""
+              s.expires_at, s.is_repeat"""
 _OF_RECORD = """LEFT JOIN records r ON r.organization_id = s.organization_id AND r.source = s.source
                                    AND r.external_id = s.external_id"""
 
@@ -97,7 +99,7 @@ def entry(consent: Consent, envelope_id: UUID) -> Entry:
         consent.method,
         sorted(consent.evidence.items()),
     )
-    rest = (consent.origin, consent.legal_basis, consent.expires_at)
+    rest = (consent.origin, consent.legal_basis, consent.expires_at, consent.is_repeat)
     if any(rest):  # appended, so that statements without keep the key they have always had
         said += rest
     return Entry(blake2b(orjson.dumps(said), digest_size=16).digest(), consent, envelope_id)
@@ -120,6 +122,7 @@ def append(conn: Connection, organization_id: UUID, entries: Iterable[Entry]) ->
             c.origin,
             c.legal_basis,
             c.expires_at,
+            c.is_repeat,
             envelope_id,
         )
         for key, c, envelope_id in sorted({e.key: e for e in entries}.values(), key=lambda e: e.key)
@@ -128,7 +131,7 @@ def append(conn: Connection, organization_id: UUID, entries: Iterable[Entry]) ->
     names = ("id", "statement_key", "channel", "purpose", "address", "status", "occurred_at", "source", "external_id")
     if not values:
         return set()
-    names += ("method", "evidence", "origin", "legal_basis", "expires_at", "envelope_id")
+    names += ("method", "evidence", "origin", "legal_basis", "expires_at", "is_repeat", "envelope_id")
     parameters = columns_of(values, *names)
     return {row[0] for row in run(conn, _INSERT, {"organization_id": organization_id, **parameters})}
 
@@ -156,6 +159,7 @@ def of(
             origin=row[13],
             legal_basis=row[14],
             expires_at=row[15],
+            is_repeat=row[16],
         )
         for row in found
     ]

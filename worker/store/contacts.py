@@ -23,15 +23,16 @@ class ContactRow:
     external_id: str
     custom_fields: dict[str, Any]
     tags: list[str]
+    first_id: UUID  #: the first of its records' ids to be minted; the place in lists, whatever id it answers to
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
 
 COLUMNS = (
     "c.id, c.name, c.email, c.phone_number, c.external_source, c.external_id, c.custom_fields, c.tags, "
-    "c.created_at, c.updated_at"
+    "c.first_id, c.created_at, c.updated_at"
 )
-_VALUES = ("id", "name", "email", "phone_number", "external_source", "external_id", "custom_fields", "tags")
+_VALUES = ("id", "name", "email", "phone_number", "external_source", "external_id", "custom_fields", "tags", "first_id")
 _NEW = rows_of(
     id="uuid",
     name="text",
@@ -41,6 +42,7 @@ _NEW = rows_of(
     external_id="text",
     custom_fields="json",
     tags="json",
+    first_id="uuid",
 )
 _TAGS = "ARRAY(SELECT json_array_elements_text(new.tags::json))"
 
@@ -53,7 +55,7 @@ _BY_IDS = sql(f"""
 _INSERT = sql(f"""
     INSERT INTO contacts (organization_id, {", ".join(_VALUES)}, updated_at)
     SELECT :organization_id, id, name, email, phone_number, external_source, external_id, custom_fields::jsonb, {_TAGS},
-           clock_timestamp()
+           first_id, clock_timestamp()
       FROM {_NEW}
 """)
 
@@ -61,7 +63,8 @@ _UPDATE = sql(f"""
     UPDATE contacts c
        SET name = new.name, email = new.email, phone_number = new.phone_number,
            external_source = new.external_source, external_id = new.external_id,
-           custom_fields = new.custom_fields::jsonb, tags = {_TAGS}, updated_at = clock_timestamp()
+           custom_fields = new.custom_fields::jsonb, tags = {_TAGS}, first_id = new.first_id,
+           updated_at = clock_timestamp()
       FROM {_NEW}
      WHERE c.organization_id = :organization_id AND c.id = new.id
 """)
@@ -180,6 +183,7 @@ def _write(conn: Connection, organization_id: UUID, rows: Iterable[ContactRow], 
             row.external_id,
             json(row.custom_fields),
             json(row.tags),
+            row.first_id,
         )
         for row in sorted(rows, key=lambda row: row.id)
     ]

@@ -70,7 +70,7 @@ def append(
     conn: Connection, organization_id: UUID, written: Iterable[tuple[UUID, Note, UUID]]
 ) -> list[tuple[Note, UUID, UUID]]:
     """Add notes given as (record, note, envelope); return the new ones as (note, its id, envelope)."""
-    named = [(ids.new(), record_id, note, envelope_id) for record_id, note, envelope_id in written]
+    named = [(ids.within(envelope_id, n.position), record_id, n, envelope_id) for record_id, n, envelope_id in written]
     values = [
         (
             id_,

@@ -14,7 +14,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def a_contact(name):
-    return ContactRow(ids.new(), name, None, None, "shop", name, {}, [])
+    return ContactRow((id_ := ids.new()), name, None, None, "shop", name, {}, [], id_)
 
 
 @pytest.fixture

@@ -11,12 +11,19 @@ from sqlalchemy.dialects.postgresql import psycopg
 import worker.store
 from worker.store.migrate import upgrade
 
+
+def statements_of(module):
+    """Statements of a module, also those that it keeps by name in a dictionary."""
+    for name, value in vars(module).items():
+        named = value.items() if isinstance(value, dict) else [("", value)]
+        yield from ((f"{name}{key}", one) for key, one in named if isinstance(one, TextClause))
+
+
 STATEMENTS = [
     (module.name, name, value)
     for module in pkgutil.iter_modules(worker.store.__path__, "worker.store.")
     if "migrations" not in module.name
-    for name, value in vars(importlib.import_module(module.name)).items()
-    if isinstance(value, TextClause)
+    for name, value in statements_of(importlib.import_module(module.name))
 ]
 
 

@@ -9,7 +9,8 @@ DDL = """
 ALTER TABLE organizations ADD COLUMN region text CHECK (region ~ '^[A-Z]{2}$');
 ALTER TABLE api_keys ADD COLUMN rate_limit integer CHECK (rate_limit > 0);
 
-ALTER TABLE consents ADD COLUMN origin text, ADD COLUMN legal_basis text, ADD COLUMN expires_at timestamptz;
+ALTER TABLE consents ADD COLUMN origin text, ADD COLUMN legal_basis text, ADD COLUMN expires_at timestamptz,
+    ADD COLUMN is_repeat boolean NOT NULL DEFAULT false;
 ALTER TABLE suppressions ADD COLUMN origin text, ADD COLUMN note text;
 
 ALTER TABLE privacy_requests ADD COLUMN subjects jsonb;
@@ -41,6 +42,13 @@ CREATE TABLE contact_terms (
 );
 COMMENT ON TABLE contact_terms IS 'What lists of contacts are filtered by: t:tag, w:word of the name';
 
+-- The first of the ids of its records to be minted. Joining another record may give a contact another id, but moves
+-- it in no list. The release before writes none: such a contact comes last until it is written again.
+ALTER TABLE contacts ADD COLUMN first_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000';
+UPDATE contacts c SET first_id = coalesce((
+    SELECT r.id FROM records r WHERE r.organization_id = c.organization_id AND r.contact_id = c.id
+     ORDER BY r.id LIMIT 1), c.id);
+CREATE INDEX contacts_first ON contacts (organization_id, first_id);
 CREATE INDEX contacts_updated ON contacts (organization_id, updated_at, id);
 
 CREATE TABLE idempotency_keys (

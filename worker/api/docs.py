@@ -1,0 +1,76 @@
+"""``/docs``: the API's document as a page to read and try, with Swagger UI's files as ``fastapi_offline`` ships them.
+
+No other host is asked for anything, and a key that is entered stays in the tab.
+"""
+
+from pathlib import Path
+
+import fastapi_offline
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+_SHIPPED = Path(fastapi_offline.__file__).parent / "static"
+# As strict as the console's, but for what Swagger UI draws with: styles in the page, pictures in its style sheet.
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_PAGE = b"""<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>contactsync: Contacts API</title>
+  <link rel="icon" href="data:,">
+  <link rel="stylesheet" href="/docs/swagger-ui.css">
+  <script src="/docs/swagger-ui-bundle.js" defer></script>
+  <script src="/docs/start.js" defer></script>
+</head>
+<body>
+  <div id="api"></div>
+  <noscript>This page needs JavaScript; the document itself is <a href="/openapi.json">/openapi.json</a>.</noscript>
+</body>
+</html>
+"""
+# No validator: its badge would send the document's address to another host.
+_START = b"""SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#api",
+  deepLinking: true,
+  displayOperationId: false,
+  filter: true,
+  tryItOutEnabled: false,
+  validatorUrl: null,
+  presets: [SwaggerUIBundle.presets.apis],
+  layout: "BaseLayout",
+});
+"""
+
+
+def routes() -> list[Route]:
+    """Serve the page, its script, and Swagger UI's two files."""
+    return [
+        _own("/docs", _PAGE, "text/html"),
+        _own("/docs/start.js", _START, "text/javascript"),
+        _shipped("swagger-ui-bundle.js", "text/javascript"),
+        _shipped("swagger-ui.css", "text/css"),
+    ]
+
+
+def _own(path: str, content: bytes, media_type: str) -> Route:
+    async def serve(_: Request) -> Response:
+        return Response(content, media_type=media_type, headers={**_HEADERS, "Cache-Control": "no-cache"})
+
+    return Route(path, serve)
+
+
+def _shipped(name: str, media_type: str) -> Route:
+    async def serve(_: Request) -> Response:
+        # They change with a release at most, and are large.
+        headers = {**_HEADERS, "Cache-Control": "public, max-age=86400"}
+        return FileResponse(_SHIPPED / name, media_type=media_type, headers=headers)
+
+    return Route(f"/docs/{name}", serve)

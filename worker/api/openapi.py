@@ -1,0 +1,290 @@
+"""The document of the API, ``/openapi.json``: what FastAPI reads from the routes, and what only we know.
+
+Added are examples, every error that an operation can answer, headers, and links from what is answered to what
+can be asked next.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from worker.api import examples
+from worker.api.examples import Json
+
+_DESCRIPTION = """
+One clean contact per person, from every shop and messaging system that knows them, with consent, suppressions and
+the cause of every change.
+
+**Keys.** `X-Api-Key: KEY`, or `Authorization: Bearer KEY`. A key belongs to one organization and sees nothing of
+another: what belongs to somebody else is not found. `contactsync keys create --scope contacts:read` makes one.
+
+**Errors** have one body, [`Problem`](#/components/schemas/Problem): `error` says what is wrong, `code` is for
+programs, and `details` names each field. 429 and 503 say in `Retry-After` when to ask again; no other 4xx is worth
+repeating as it is.
+
+**Lists** come in pages: ask again with `cursor` = `meta.next_cursor` until that is `null`.
+
+**Writing twice.** POST takes an `Idempotency-Key`; the same request under the same key answers the same, and says
+so in `Idempotent-Replayed`. Other methods can be repeated as they are.
+
+**Fields.** In a body, a field that is absent says nothing and `null` clears it. Unknown fields are ignored. Times
+are RFC 3339 in UTC. Ids are opaque.
+""".strip()
+_TAGS = [
+    {"name": "contacts", "description": "The people: stored, found, edited, and their history"},
+    {"name": "permission", "description": "Whether they may be written to: consent, suppressions, the verdict of both"},
+    {"name": "channels", "description": "Connected messaging accounts, and what their providers show of a person"},
+]
+_SCHEMES: Json = {
+    "ApiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "The usual way"},
+    "Bearer": {"type": "http", "scheme": "bearer", "description": "The same key as a bearer token"},
+}
+_HEADERS: Json = {
+    "X-Request-Id": ("Names this request in our logs; yours, if you sent a plain one", {"type": "string"}, True),
+    "RateLimit-Limit": ("Requests a minute of this key; absent while nobody counts", {"type": "integer"}, False),
+    "RateLimit-Remaining": ("Requests left in this minute", {"type": "integer", "minimum": 0}, False),
+    "RateLimit-Reset": ("Seconds until the count starts anew", {"type": "integer", "minimum": 0}, False),
+    "Retry-After": ("Seconds to wait before asking again", {"type": "integer", "minimum": 0}, True),
+    "WWW-Authenticate": ("How to show a key", {"type": "string", "const": "Bearer"}, True),
+    "ETag": ("Names this state of the contact, for `If-Match`", {"type": "string"}, True),
+    "Location": ("Where the new contact is", {"type": "string", "format": "uri-reference"}, True),
+    "Idempotent-Replayed": ("`true` if this answers an earlier request again", {"const": "true"}, False),
+}
+_RATE = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+_PARAMETERS = {
+    "contact_id": "Id of the contact; an id that was merged leads to the contact it became",
+    "channel_id": "Id of the channel",
+    "phone": "A number in international form; the plus may be left out",
+    "tag": "Name of a tag, in any case; in a path also its id",
+    "channel": "The kind of channel",
+}
+
+#: what can happen to every operation
+_ALWAYS = ("no_key", "too_many", "our_fault", "unavailable")
+#: and to those named here, beside what their parameters and bodies tell
+_SOMETIMES: dict[str, tuple[str, ...]] = {
+    "upsert_contact": ("several_contacts",),
+    "update_contact": ("several_contacts", "changed_since"),
+    "resolve_contact": ("contact_not_found", "several_contacts"),
+    "lookup_contact": ("contact_not_found", "several_contacts"),
+    "contact_by_phone": ("contact_not_found", "wrong_phone"),
+    "assign_tags": ("tag_not_found",),
+    "remove_tag": ("tag_not_found",),
+    "upsert_suppression": ("suppression_not_found",),
+    "look_up_profile": (
+        "key_may_not_look_up",
+        "consent_required",
+        "contact_not_found",
+        "channel_not_found",
+        "profile_not_found",
+        "no_look_up",
+        "provider_limit",
+        "provider_failed",
+        "provider_silent",
+    ),
+}
+_MEANINGS = {
+    400: "The body is not JSON",
+    401: "No key, or one that is not valid",
+    403: "The key may not do this",
+    404: "There is no such thing, or it belongs to somebody else",
+    409: "It contradicts what is stored",
+    412: "The contact is not in the state that `If-Match` names",
+    413: "The body is too large",
+    422: "A field or parameter is not valid; `details` names each",
+    429: "Too many requests; `Retry-After` says when to go on",
+    500: "Our fault; `X-Request-Id` helps to find out why",
+    502: "The channel's provider failed",
+    503: "Not possible now; nothing was changed",
+    504: "The channel's provider did not answer in time",
+}
+#: answers that show a contact, whose id leads on
+_SHOW_A_CONTACT = ("upsert_contact", "update_contact", "resolve_contact", "lookup_contact", "contact_by_phone")
+#: operation -> [(the one that it leads to, its parameter, where the value is)], beside those
+_LEADS: dict[str, list[tuple[str, str, str]]] = {
+    "list_contacts": [
+        ("list_contacts", "cursor", "$response.body#/meta/next_cursor"),
+        ("get_contact", "contact_id", "$response.body#/data/0/id"),
+    ],
+    "list_notes": [("list_notes", "cursor", "$response.body#/meta/next_cursor")],
+    "list_timeline": [("list_timeline", "cursor", "$response.body#/meta/next_cursor")],
+    "list_tags": [("remove_tag", "tag", "$response.body#/data/0/id")],
+    "assign_tags": [("list_tags", "", ""), ("remove_tag", "tag", "$response.body#/data/id")],
+    "create_note": [("list_notes", "", ""), ("list_timeline", "", "")],
+    "put_consent": [("list_consents", "", ""), ("sendability", "channel", "$request.path.channel")],
+    "upsert_suppression": [
+        ("list_suppressions", "", ""),
+        ("sendability", "channel", "$response.body#/data/channel"),
+    ],
+    "delete_contact": [("get_contact", "", "")],
+    "list_channels": [("look_up_profile", "channel_id", "$response.body#/data/0/id")],
+    "look_up_profile": [("get_contact", "contact_id", "$response.body#/data/contact_id")],
+}
+
+
+def describer(api: FastAPI) -> Callable[[], Json]:
+    """Return what FastAPI calls for the document of an app; it is written once."""
+    written: Json = {}
+
+    def describe() -> Json:
+        if not written:
+            written.update(_document(api))
+        return written
+
+    return describe
+
+
+def _document(api: FastAPI) -> Json:
+    document = get_openapi(
+        title="contactsync: Contacts API",
+        version=api.version,
+        summary="Contacts, consent and suppressions, compatible with Wazapin's Contacts API",
+        description=_DESCRIPTION,
+        routes=api.routes,
+        tags=_TAGS,
+        servers=[{"url": "/", "description": "The server that this document comes from"}],
+    )
+    components = document["components"]
+    components["securitySchemes"] = _SCHEMES
+    components["headers"] = {
+        name: {"description": text, "schema": schema, "required": required}
+        for name, (text, schema, required) in _HEADERS.items()
+    }
+    components["examples"] = {name: {"value": body} for name, body in examples.PROBLEMS.items()}
+    operations = {operation["operationId"]: operation for _, _, operation in operations_of(document)}
+    for method, path, operation in operations_of(document):
+        _complete(operation, components["schemas"])
+        operation["responses"] |= _refusals(method, path, operation)
+        for status, response in operation["responses"].items():
+            response["headers"] = {name: _ref("headers", name) for name in _headers_of(status, operation)}
+            if status < "300" and (links := dict(_links(operation, operations))):
+                response["links"] = links
+    for schema in components["schemas"].values():  # shown at the operations, where none is cut short
+        schema.pop("examples", None)
+    return document
+
+
+def operations_of(document: Json) -> Iterator[tuple[str, str, Json]]:
+    """Each operation of a document, with its method and path."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def _complete(operation: Json, schemas: Json) -> None:
+    """Put names, examples and meanings to what FastAPI found."""
+    name = operation["operationId"]
+    if operation["summary"].istitle():
+        operation["summary"] = operation["summary"].capitalize()
+    operation["security"] = [{scheme: []} for scheme in _SCHEMES]
+    for parameter in operation.get("parameters", ()):
+        _complete_parameter(parameter)
+    if "requestBody" in operation:
+        operation["requestBody"]["content"]["application/json"]["examples"] = _named(examples.ASKED.get(name, {}))
+    answers = {status: answer for status, answer in operation["responses"].items() if status < "300"}
+    for answer in answers.values():
+        content = answer.get("content", {}).get("application/json")
+        if content is not None:
+            content["examples"] = _named(examples.ANSWERED.get(name, {}))
+        if answer["description"] == "Successful Response":
+            model = content["schema"]["$ref"].rpartition("/")[2] if content else ""
+            answer["description"] = schemas[model]["description"] if model else "Done"
+    operation["responses"] = answers
+
+
+def _complete_parameter(parameter: Json) -> None:
+    if parameter["in"] == "header":
+        parameter["name"] = parameter["name"].title()
+    name, schema = parameter["name"], parameter["schema"]
+    if "anyOf" in schema:  # a parameter is there or not, but never null
+        (there,) = (option for option in schema.pop("anyOf") if option != {"type": "null"})
+        schema.update(there)
+    if name in _PARAMETERS:
+        parameter.setdefault("description", _PARAMETERS[name])
+    if name in examples.PARAMETERS:
+        parameter["example"] = examples.PARAMETERS[name]
+
+
+def _refusals(method: str, path: str, operation: Json) -> Json:
+    """The errors that an operation can answer, by status."""
+    by_status: dict[int, list[str]] = {}
+    for name in _possible(method, path, operation):
+        by_status.setdefault(examples.PROBLEMS[name]["status"], []).append(name)
+    return {
+        str(status): {
+            "description": _MEANINGS[status],
+            "content": {
+                "application/json": {
+                    "schema": _ref("schemas", "Problem"),
+                    "examples": {name: _ref("examples", name) for name in names},
+                }
+            },
+        }
+        for status, names in sorted(by_status.items())
+    }
+
+
+def _possible(method: str, path: str, operation: Json) -> Iterator[str]:
+    name = operation["operationId"]
+    parameters = {(parameter["in"], parameter["name"]) for parameter in operation.get("parameters", ())}
+    yield from _ALWAYS
+    is_reading = method == "get" or name in ("resolve_contact", "lookup_contact")
+    if name != "look_up_profile":
+        yield "key_may_not_read" if is_reading else "key_may_not_write"
+    if "requestBody" in operation:
+        yield from ("not_json", "too_large", "wrong_field")
+    elif any(place == "query" for place, _ in parameters):
+        yield "wrong_parameter"
+    if "{contact_id}" in path:
+        yield "contact_not_found"
+    if ("header", "Idempotency-Key") in parameters:
+        yield "key_used_before"
+    yield from _SOMETIMES.get(name, ())
+
+
+def _headers_of(status: str, operation: Json) -> Iterator[str]:
+    yield "X-Request-Id"
+    if status == "401":
+        yield "WWW-Authenticate"
+    else:
+        yield from _RATE
+    if status in ("429", "503"):
+        yield "Retry-After"
+    if status in ("200", "201"):
+        content = operation["responses"][status]["content"]["application/json"]
+        if content["schema"] == _ref("schemas", "ContactAnswer"):
+            yield "ETag"
+            if status == "201":
+                yield "Location"
+        if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
+            yield "Idempotent-Replayed"
+
+
+def _links(operation: Json, operations: dict[str, Json]) -> Iterator[tuple[str, Json]]:
+    name = operation["operationId"]
+    if name in _SHOW_A_CONTACT:
+        for other, target in operations.items():
+            if _takes(target, "contact_id"):
+                yield other, _link(other, {"contact_id": "$response.body#/data/id"})
+    for other, parameter, place in _LEADS.get(name, ()):
+        is_same = _takes(operation, "contact_id") and parameter != "contact_id"
+        kept = {"contact_id": "$request.path.contact_id"} if is_same else {}
+        yield other, _link(other, kept | ({parameter: place} if parameter else {}))
+
+
+def _takes(operation: Json, parameter: str) -> bool:
+    return any(one["name"] == parameter for one in operation.get("parameters", ()))
+
+
+def _link(operation_id: str, parameters: dict[str, str]) -> Json:
+    return {"operationId": operation_id, "parameters": parameters}
+
+
+def _named(values: Json) -> Json:
+    return {name.replace(" ", "-"): {"summary": name, "value": value} for name, value in values.items()}
+
+
+def _ref(kind: str, name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/{kind}/{name}"}
