@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker import console, logs
 from worker.api import channels, contacts, docs, edits, errors, health, openapi, permission, schemas, sublists, webhooks
+from worker.api.writing import WRITERS
 from worker.store import db
 
 #: all errors look like this; ``openapi`` says which operation can answer which
@@ -21,7 +22,7 @@ _PROBLEM: dict[int | str, dict[str, Any]] = {422: {"model": schemas.Problem}}
 @asynccontextmanager
 async def _threads(_: FastAPI) -> AsyncIterator[None]:
     """Run as many requests at once as there are connections for them: none waits for a connection and gives up."""
-    to_thread.current_default_thread_limiter().total_tokens = db.TENANT_CONNECTIONS
+    to_thread.current_default_thread_limiter().total_tokens = db.TENANT_CONNECTIONS - WRITERS
     yield
 
 

@@ -42,17 +42,17 @@ CONFLICT = "contact identifiers resolve to different contacts"
     response_description="Created",
     summary="Create or update a contact",
 )
-def upsert_contact(key: Writer, asked: AskedOnce, contact: ContactIn) -> Response:
+async def upsert_contact(key: Writer, asked: AskedOnce, contact: ContactIn) -> Response:
     """Create a contact, or update the one that an identifier leads to.
 
     Matched by external_source with external_id, then phone_number, then email. With an external pair the request
     speaks for that customer of that source, as a webhook would; without, it edits the contact.
     """
-    return writing.perform(key, asked, _Upsert(key, contact))
+    return await writing.perform(key, asked, _Upsert(key, contact))
 
 
 @router.patch("/{contact_id}", response_model=schemas.ContactAnswer)
-def update_contact(
+async def update_contact(
     key: Writer,
     asked: AskedPlainly,
     contact_id: str,
@@ -62,18 +62,18 @@ def update_contact(
     ] = None,
 ) -> Response:
     """Edit a contact. An edit goes before what sources say; ``null`` takes it back, and their value shows again."""
-    return writing.perform(key, asked, _Patch(key, contact_id, contact, if_match))
+    return await writing.perform(key, asked, _Patch(key, contact_id, contact, if_match))
 
 
 @router.delete("/{contact_id}", status_code=204, response_class=Response)
-def delete_contact(
+async def delete_contact(
     key: Writer,
     asked: AskedPlainly,
     contact_id: str,
     erase: Annotated[bool, Query(description="Also ask for the person's data to be erased everywhere")] = False,  # noqa: FBT002 - a flag of the query
 ) -> Response:
     """Delete a contact, which a newer statement of a source makes again; suppressions stay with their addresses."""
-    return writing.perform(key, asked, _Delete(key, contact_id, erase=erase))
+    return await writing.perform(key, asked, _Delete(key, contact_id, erase=erase))
 
 
 @dataclass(slots=True)

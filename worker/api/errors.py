@@ -98,7 +98,7 @@ def problem(
         "code": code or usual,
         "request_id": request_id,
     }
-    return {**body, "details": details} if details else body
+    return {**body, "details": list(details)} if details else body
 
 
 def install(app: FastAPI) -> None:

@@ -30,13 +30,15 @@ router = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["permission"], rout
 
 
 @router.put("/consent/{channel}", response_model=schemas.ConsentAnswer, summary="State a consent")
-def put_consent(key: Writer, asked: AskedPlainly, contact_id: str, channel: Channel, consent: ConsentIn) -> Response:
+async def put_consent(
+    key: Writer, asked: AskedPlainly, contact_id: str, channel: Channel, consent: ConsentIn
+) -> Response:
     """State what the contact wants on a channel, for all its addresses there.
 
     A statement older than the one that counts is kept, and changes nothing. Without ``occurred_at`` it counts from
     now, unless it repeats what is so.
     """
-    return writing.perform(key, asked, _Consent(key, contact_id, channel, consent))
+    return await writing.perform(key, asked, _Consent(key, contact_id, channel, consent))
 
 
 @router.get("/consents")
@@ -66,9 +68,9 @@ def list_suppressions(
     responses={200: {"model": schemas.SuppressionAnswer, "description": "It was known already"}},
     summary="Suppress an address, or lift that",
 )
-def upsert_suppression(key: Writer, asked: AskedOnce, contact_id: str, suppression: SuppressionIn) -> Response:
+async def upsert_suppression(key: Writer, asked: AskedOnce, contact_id: str, suppression: SuppressionIn) -> Response:
     """State that an address of the contact must not be used, or with ``active: false`` that it may be again."""
-    return writing.perform(key, asked, _Suppress(key, contact_id, suppression))
+    return await writing.perform(key, asked, _Suppress(key, contact_id, suppression))
 
 
 @router.get("/sendability", summary="Ask whether a message may be sent")

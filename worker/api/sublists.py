@@ -53,15 +53,15 @@ def list_tags(key: Reader, contact_id: str) -> schemas.TagList:
     status_code=201,
     responses={200: {"model": schemas.TagAnswer, "description": "The contact had them already"}},
 )
-def assign_tags(key: Writer, asked: AskedOnce, contact_id: str, tags: TagsIn) -> Response:
+async def assign_tags(key: Writer, asked: AskedOnce, contact_id: str, tags: TagsIn) -> Response:
     """Assign a tag by name or id, or several by name. A name that is new makes a new tag."""
-    return writing.perform(key, asked, _Assign(key, contact_id, tags))
+    return await writing.perform(key, asked, _Assign(key, contact_id, tags))
 
 
 @router.delete("/tags/{tag:path}", status_code=204, response_class=Response)
-def remove_tag(key: Writer, asked: AskedPlainly, contact_id: str, tag: str) -> Response:
+async def remove_tag(key: Writer, asked: AskedPlainly, contact_id: str, tag: str) -> Response:
     """Take a tag, given by its name or id, off a contact, whoever put it there."""
-    return writing.perform(key, asked, _Unassign(key, contact_id, tag))
+    return await writing.perform(key, asked, _Unassign(key, contact_id, tag))
 
 
 @router.get("/notes")
@@ -78,9 +78,9 @@ def list_notes(key: Reader, contact_id: str, query: Page) -> history.NoteList:
 
 
 @router.post("/notes", response_model=history.NoteAnswer, status_code=201)
-def create_note(key: Writer, asked: AskedOnce, contact_id: str, note: NoteIn) -> Response:
+async def create_note(key: Writer, asked: AskedOnce, contact_id: str, note: NoteIn) -> Response:
     """Write something down about a contact."""
-    return writing.perform(key, asked, _Note(key, contact_id, note))
+    return await writing.perform(key, asked, _Note(key, contact_id, note))
 
 
 @router.get("/timeline")

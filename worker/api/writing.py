@@ -7,10 +7,12 @@ and stored for an ``Idempotency-Key``, before the commit. Whatever raises leaves
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Protocol
 
 import orjson
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Connection
@@ -35,6 +37,8 @@ from worker.writes import Write
 _SKEW = timedelta(hours=1)
 _MICROSECOND = timedelta(microseconds=1)
 _REPLAYED = "Idempotent-Replayed"
+#: writes at work in one process; the other connections are for those who read
+WRITERS = db.TENANT_CONNECTIONS // 2
 #: what one record may hold, those since removed included
 MAX_HELD_FIELDS, MAX_HELD_TAGS, MAX_HELD_BYTES = 1000, 1000, 256 * 1024
 
@@ -92,8 +96,20 @@ AskedOnce = Annotated[Asked, Depends(_asked)]
 AskedPlainly = Annotated[Asked, Depends(_asked_plainly)]
 
 
-def perform(key: Key, asked: Asked, task: Task) -> Response:
-    """Carry a write out and answer it."""
+async def perform(key: Key, asked: Asked, task: Task) -> Response:
+    """Carry a write out and answer it.
+
+    Writes have threads of their own: where many wait for each other's locks, those who only read do not.
+    """
+    return await to_thread.run_sync(_perform, key, asked, task, limiter=_writers())
+
+
+@lru_cache
+def _writers() -> CapacityLimiter:
+    return CapacityLimiter(WRITERS)
+
+
+def _perform(key: Key, asked: Asked, task: Task) -> Response:
     writing = _Writing(key=key, asked=asked, task=task)
     apply(db.tenant_engine(), key.organization_id, writing)
     assert writing.response is not None  # noqa: S101 - finish made it
@@ -106,6 +122,7 @@ class _Writing(Batch):
     asked: Asked
     task: Task
     now: datetime = EPOCH
+    said_at: datetime = EPOCH
     write: Write = field(default_factory=Write)
     response: Response | None = None
 
@@ -114,9 +131,9 @@ class _Writing(Batch):
         if self.asked.idempotency_key is not None:
             self.response = self._stored(conn, self.asked.idempotency_key)
         if self.response is None:
-            self.write, said_at = self.task.plan(conn, now)
+            self.write, self.said_at = self.task.plan(conn, now)
             if self.write.events or self.write.links:
-                self._keep(conn, self.write, said_at)
+                self._keep(conn, self.write, self.said_at)
 
     def _stored(self, conn: Connection, idempotency_key: str) -> Response | None:
         stored = idempotency_keys.claim(conn, self.key.organization_id, self.key.id, idempotency_key, self.asked.digest)
@@ -154,9 +171,10 @@ class _Writing(Batch):
         if not self.readings:
             return
         # What it was planned on was read without locks. Now they are held: the plan has to be the same.
-        again, _ = self.task.plan(conn, self.now)
+        again, said_at = self.task.plan(conn, self.now)
         # Its own links are there by now, and are not made again.
-        if again.events != self.write.events or not set(again.links) <= set(self.write.links):
+        is_same = again.events == self.write.events and set(again.links) <= set(self.write.links)
+        if not is_same or said_at != self.said_at:  # another's later word would go before ours, who come later
             raise OutdatedError
         for ref in self.readings[0].records:
             if ref in component.rows:

@@ -15,6 +15,8 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.sql.elements import TextClause
 
+from worker.errors import ConfigError
+
 _engines: dict[tuple[int, str], Engine] = {}
 
 #: requests of the API that may be at work in one process: one connection and one thread each
@@ -72,10 +74,21 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
 
 def make_tenant_engine(url: str) -> Engine:
     """Make an engine whose sessions see one organization at a time: row-level security is the second wall."""
-    options = _options(TENANT_CONNECTIONS, **{_TENANT: NOBODY})
+    # Whoever waits longer for another's lock is told to come again: a client waits for the answer.
+    options = _options(TENANT_CONNECTIONS, **{_TENANT: NOBODY, "lock_timeout": "5s"})
     engine_ = create_engine(sqlalchemy_url(url), **{**options, "max_overflow": 0})
     event.listen(engine_, "connect", _send_arrays_in_binary)
+    event.listen(engine_, "connect", _check_that_it_is_scoped)
     return engine_
+
+
+def _check_that_it_is_scoped(connection: Any, _record: object) -> None:
+    """Refuse a session that did not take its start-up options, as behind some poolers: it would see everybody."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT current_setting('{_TENANT}', true)")
+        if cursor.fetchone() != (str(NOBODY),):
+            raise ConfigError("the database session ignored its start-up options; let the pooler pass `options` on")
+    connection.rollback()
 
 
 def enter(conn: Connection, organization_id: UUID) -> datetime:
