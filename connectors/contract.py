@@ -157,6 +157,7 @@ class ConsentStated:
     origin: str | None = None  #: where the statement was made, if not at the source itself
     legal_basis: str | None = None
     expires_at: datetime | None = None
+    is_repeat: bool = False  #: says again what counts already; shown as when it was first said
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
