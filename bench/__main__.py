@@ -1,6 +1,6 @@
 """``make bench``: one table of ratios from one run on this machine.
 
-    python -m bench [--quick] [--json]
+    python -m bench [--quick] [--json] [--only sync|ingest|api]
 
 Absolute figures wander with the machine and whatever else it does; the ratios are what counts. Both sides run
 in turns (A B A B), on the same Postgres and the same broker, and the median of each is shown.
@@ -22,7 +22,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench import ingest, sync
+from bench import api, ingest, sync
 from bench.events import body_bytes
 from bench.stack import Stack, stack
 from worker.errors import ConfigError
@@ -39,28 +39,58 @@ class Size:
     requests: int
     empty_requests: int
     seconds: float
+    contacts: int
+    api_rounds: int
+    api_seconds: float
 
 
 FULL = Size(
-    rounds=3, synced=12_000, synced_alone=6_000, baseline=500, requests=8_000, empty_requests=16_000, seconds=10
+    rounds=3,
+    synced=12_000,
+    synced_alone=6_000,
+    baseline=500,
+    requests=8_000,
+    empty_requests=16_000,
+    seconds=10,
+    contacts=1_000_000,
+    api_rounds=5,
+    api_seconds=1,
 )
-QUICK = Size(rounds=2, synced=4_000, synced_alone=2_000, baseline=200, requests=3_000, empty_requests=6_000, seconds=5)
+QUICK = Size(
+    rounds=2,
+    synced=4_000,
+    synced_alone=2_000,
+    baseline=200,
+    requests=3_000,
+    empty_requests=6_000,
+    seconds=5,
+    contacts=100_000,
+    api_rounds=3,
+    api_seconds=0.5,
+)
+SECTIONS = ("sync", "ingest", "api")
 
 
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything, under 90 s")
+    parser.add_argument("--quick", action="store_true", help="less of everything, under 3 minutes")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
+    parser.add_argument("--only", action="append", choices=SECTIONS, help="a section; may be repeated")
     asked = parser.parse_args()
+    sections = asked.only or SECTIONS
     size = QUICK if asked.quick else FULL
     said = Console(stderr=True)
     began = time.perf_counter()
     found: dict[str, Any] = {"machine": _machine(), "body_bytes": body_bytes()}
     try:
         with stack() as running:
-            found |= _sync(running, size, said)
-            found |= _ingest(running, size, said)
+            if "sync" in sections:
+                found |= _sync(running, size, said)
+            if "ingest" in sections:
+                found |= _ingest(running, size, said)
+            if "api" in sections:
+                found |= api.run(running, size.contacts, size.api_rounds, size.api_seconds, said)
     except ConfigError as error:  # no broker, no Postgres
         said.print(str(error))
         return 1
@@ -136,10 +166,32 @@ def _machine() -> dict[str, Any]:
 
 
 def _show(console: Console, found: dict[str, Any]) -> None:
-    synced, alone, taken = found["sync"], found["sync_one_worker"], found["ingest"]
     table = Table("work", "beside", title="contactsync bench", title_justify="left", box=box.SIMPLE)
     for name in ("contactsync", "baseline", "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
+    notes = []
+    if "sync" in found:
+        _show_sync(table, found)
+    if "ingest" in found:
+        _show_ingest(table, found)
+        notes.append(
+            f"customers/update of {found['body_bytes']:,} bytes; {found['ingest']['connections']} connections; the "
+            f"load generator was busy for at most {found['load_generator_cpu']:.0%} of a run."
+        )
+    if "contacts" in found:
+        api.show(table, found)
+        notes.append(api.note(found))
+    console.print(table)
+    machine = found["machine"]
+    notes.append(
+        f"Medians of rounds in turns. {machine['cpus']} CPUs (load before: {machine['load_before']}), Python "
+        f"{machine['python']}; {found['seconds']:.0f} s in all."
+    )
+    console.print("\n".join(notes), highlight=False)
+
+
+def _show_sync(table: Table, found: dict[str, Any]) -> None:
+    synced, alone = found["sync"], found["sync_one_worker"]
     table.add_row(
         "sync, 2 worker processes",
         "a Celery task per event, the ORM",
@@ -148,6 +200,10 @@ def _show(console: Console, found: dict[str, Any]) -> None:
         f"[bold]{synced['ratio']:.1f} x[/]",
     )
     table.add_row("sync, 1 worker process", "", f"{alone['ours']:,.0f} events/s")
+
+
+def _show_ingest(table: Table, found: dict[str, Any]) -> None:
+    taken, bare = found["ingest"], found["ingest_beside_bare"]
     table.add_row(
         "ingest, committed before 200",
         "the same application, an empty route",
@@ -155,21 +211,11 @@ def _show(console: Console, found: dict[str, Any]) -> None:
         f"{taken['baseline']:,.0f} requests/s",
         f"[bold]{taken['ratio']:.2f} x[/]",
     )
-    bare = found["ingest_beside_bare"]
     table.add_row(
         "", "the same server, no framework", "", f"{bare['baseline']:,.0f} requests/s", f"{bare['ratio']:.2f} x"
     )
     for name, value in taken["latency_ms"].items():
         table.add_row(f"ingest latency, {name}", "", f"{value:.1f} ms")
-    console.print(table)
-    machine = found["machine"]
-    console.print(
-        f"customers/update of {found['body_bytes']:,} bytes; {taken['connections']} connections; medians of "
-        f"{len(synced['rounds']['ours'])} rounds in turns.\n{machine['cpus']} CPUs (load before: "
-        f"{machine['load_before']}), Python {machine['python']}; the load generator was busy for at most "
-        f"{found['load_generator_cpu']:.0%} of a run; {found['seconds']:.0f} s in all.",
-        highlight=False,
-    )
 
 
 if __name__ == "__main__":

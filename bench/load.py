@@ -9,23 +9,47 @@ one request under way. Prints one JSON object.
 import asyncio
 import json
 import struct
+import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import uvloop
 
 HOST = "127.0.0.1"
 _LENGTH = struct.Struct(">I")
+_BODILESS = frozenset({"204", "304"})
 
 
 def request(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
     """Write a POST request."""
     lines = [f"POST {path} HTTP/1.1", f"Host: {HOST}", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+def get(path: str, headers: Mapping[str, str]) -> bytes:
+    """Write a GET request."""
+    lines = [f"GET {path} HTTP/1.1", f"Host: {HOST}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def send(
+    port: int, requests: Iterable[bytes], *, connections: int, seconds: float, file: Path, status: str = "200"
+) -> dict[str, Any]:
+    """Send requests, or as many as the seconds allow, from a process of its own; all have to be answered so."""
+    save(file, requests)
+    command = (sys.executable, "-m", "bench.load", str(port), str(connections), str(seconds), str(file))
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=seconds + 60, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"the load generator failed: {done.stderr[-500:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    if found["answers"].keys() != {status}:
+        raise SystemExit(f"expected {status}, got {found['answers']}")
+    return found
 
 
 def save(path: Path, requests: Iterable[bytes]) -> None:
@@ -78,18 +102,26 @@ class Sender(asyncio.Protocol):
         head = self._answer.find(b"\r\n\r\n")
         if head < 0:
             return
+        status = self._answer[9:12].decode()
         at = self._answer.find(b"content-length: ", 0, head)  # uvicorn writes it so
-        length = int(self._answer[at + 16 : self._answer.index(b"\r", at)])
+        if at < 0 and status not in _BODILESS:
+            self._fail(ValueError(f"an answer with status {status} does not say how long it is"))
+            return
+        length = 0 if at < 0 else int(self._answer[at + 16 : self._answer.index(b"\r", at)])
         if len(self._answer) < head + 4 + length:
             return
         self._run.latencies.append(time.perf_counter() - self._sent_at)
-        self._run.answers[self._answer[9:12].decode()] += 1
+        self._run.answers[status] += 1
         self._answer = b""
         self.send()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(exc or ConnectionResetError("the server closed the connection"))
+
+    def _fail(self, error: Exception) -> None:
         if not self.is_done.done():
-            self.is_done.set_exception(exc or ConnectionResetError("the server closed the connection"))
+            self.is_done.set_exception(error)
+        self._transport.close()
 
 
 async def run(port: int, connections: int, seconds: float, requests: list[bytes]) -> dict[str, object]:

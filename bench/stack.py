@@ -1,11 +1,13 @@
 """A Postgres, a broker and processes of ours for one run, in a directory that goes away with it."""
 
+import http.client
 import os
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from uuid import UUID
@@ -18,7 +20,7 @@ from worker import logs
 from worker import settings as worker_settings
 from worker.embedded import EmbeddedBroker, EmbeddedPostgres
 from worker.ingest import Source, source_of
-from worker.processes import Reaper, end, log_tail, spawn
+from worker.processes import HOST, Reaper, end, free_port, log_tail, spawn
 from worker.store import connections, db, organizations
 from worker.store.migrate import upgrade
 from worker.supervisor import our_programs, secret_key
@@ -26,8 +28,9 @@ from worker.supervisor import our_programs, secret_key
 ROOT = Path(__file__).resolve().parents[1]
 _FILLED = (
     "envelopes, ready, outcomes, parked, contacts, records, claims, decisions, consents, suppressions, changes, "
-    "envelope_records"
+    "envelope_records, notes, contact_terms"
 )
+_START_S = 30.0
 
 
 class Stack:
@@ -35,6 +38,7 @@ class Stack:
 
     def __init__(self, directory: Path, database_url: str, broker_url: str, reaper: Reaper) -> None:
         self.directory = directory
+        self.database_url = database_url
         self.broker_url = broker_url
         #: the baseline's messages are in a database of their own
         self.baseline_broker_url = broker_url.removesuffix("/0") + "/1"
@@ -88,15 +92,26 @@ class Stack:
         return next(program.command for program in programs if program.name == name)
 
     @contextmanager
-    def running(self, name: str, command: Sequence[str]) -> Iterator[Popen[bytes]]:
+    def running(self, name: str, command: Sequence[str], **environment: str) -> Iterator[Popen[bytes]]:
         """Run a command of ours; at the end it and all its children are gone."""
-        process = spawn(command, log=self.directory / "logs" / f"{name}.log", env=os.environ, cwd=ROOT)
+        env = {**os.environ, **environment}
+        process = spawn(command, log=self.directory / "logs" / f"{name}.log", env=env, cwd=ROOT)
         self._reaper.watch(process.pid)
         try:
             yield process
         finally:
             end(process, (signal.SIGTERM, 10), (signal.SIGKILL, 5))
             self._reaper.forget(process.pid)
+
+    @contextmanager
+    def web(self, name: str, *, app: str = "worker.api.app:app", **environment: str) -> Iterator[int]:
+        """Run a web process, as the supervisor starts it; yield its port once it answers."""
+        port = free_port()
+        command = [part.replace("worker.api.app:app", app) for part in self.program("web", port=port)]
+        with self.running(name, command, **environment):
+            if not until(partial(_answers, port), seconds=_START_S, every_s=0.05):
+                raise self.failure(name, f"did not answer in {_START_S:.0f} s")
+            yield port
 
     def failure(self, name: str, what: str) -> SystemExit:
         """Say what a process of ours failed to do, and what it wrote last."""
@@ -116,6 +131,17 @@ def stack() -> Iterator[Stack]:
         running = Stack(directory, postgres.start(), broker.start(), reaper)
         at_end.callback(running.engine.dispose)
         yield running
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def until(condition: Callable[[], bool], *, seconds: float, every_s: float = 0.005) -> bool:

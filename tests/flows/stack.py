@@ -14,12 +14,14 @@ from typing import Any
 
 import httpx
 import redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.shopify.simulator import Delivery
 from worker import export, status
-from worker.store import db, organizations
+from worker.drain import drain
+from worker.store import api_keys, db, organizations
+from worker.store.envelopes import LANES
 
 #: a sender has this many requests under way
 CONCURRENCY = 16
@@ -85,6 +87,32 @@ class RunningStack:
         with db.snapshot(self._engine()) as conn:
             organization_id = organizations.find(conn, organization)
             return b"".join(export.canonical(conn, organization_id))
+
+    def client(self, organization: str = "default", *scopes: str) -> httpx.Client:
+        """A caller with a new key; one that reads and writes contacts unless told."""
+        headers = {"X-Api-Key": self.key(organization, *scopes)}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+
+    def key(self, organization: str, *scopes: str) -> str:
+        """What `contactsync keys create` makes, without a process for each call."""
+        with self._engine().begin() as conn:
+            organization_id = organizations.ensure(conn, organization)
+            wanted = scopes or ("contacts:read", "contacts:write")
+            return api_keys.create(conn, organization_id, wanted, rate_limit=1_000_000)[1]
+
+    def rows(self, statement: str, organization: str, **parameters: Any) -> list[Any]:
+        """Read rows of an organization, which the statement calls `:organization_id`."""
+        with self._engine().connect() as conn:
+            parameters["organization_id"] = organizations.find(conn, organization)
+            return list(conn.execute(text(statement), parameters))
+
+    def replay(self, organization: str, envelope_id: str) -> None:
+        """What `contactsync replay` does, drained at once and here: not by the workers, who need a nudge each time."""
+        with self._engine().begin() as conn:
+            assert len(status.replay(conn, organizations.find(conn, organization), envelope_id)) == 1
+        for lane in range(LANES):
+            drain(self._engine(), lane, budget_s=10)
+        self.settled(organization)
 
     def status(self, organization: str = "default") -> dict[str, Any]:
         """What `contactsync status` shows, without a process for each call."""

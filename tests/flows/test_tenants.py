@@ -1,0 +1,371 @@
+"""Two organizations in one store: what the key of one can do never shows or changes the data of the other."""
+
+import hashlib
+import uuid
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import product
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from connectors.shopify.simulator import BEGIN, signed
+from tests.flows.stack import wait_until
+from worker import ids
+from worker.store import channels, connections, db, organizations
+
+#: in everything of B that is free text
+MARK = "belongs-to-b"
+PHONE, EMAIL = "+6281234567890", f"ujang.{MARK}@example.com"
+TELEGRAM = "5550001111"
+DOMAIN, SECRET = "s.myshopify.com", "secret"
+UJANG = {
+    "phone_number": PHONE,
+    "name": f"Ujang {MARK}",
+    "email": EMAIL,
+    "external_source": "shopify",
+    "external_id": "71",
+    "custom_fields": {MARK: MARK},
+    "tags": [MARK],
+}
+
+#: tables with an organization_id that row-level security does not guard, and why not
+UNGUARDED = {"api_keys": "read to learn whose key it is, before there is an organization to scope to"}
+
+
+@pytest.fixture(scope="module")
+def ours(stack):
+    """A: an organization with nothing in it but a key that may do everything."""
+    name = f"a-{uuid.uuid4().hex[:8]}"
+    with stack.client(name, "contacts:read", "contacts:write", "channels:lookup", "admin") as client:
+        yield SimpleNamespace(name=name, client=client)
+
+
+@pytest.fixture(scope="module")
+def theirs(stack):
+    """B: an organization with rows in every table."""
+    name = f"b-{uuid.uuid4().hex[:8]}"
+    with stack.client(name) as client:
+        yield fill(stack, name, client)
+
+
+def fill(stack, name, client):
+    def made(method, path, expected, **body):
+        answer = client.request(method, path, json=body)
+        assert answer.status_code == expected, answer.text
+        return answer.json()["data"]
+
+    first = client.post("/v1/contacts", json=UJANG, headers={"Idempotency-Key": MARK}).json()["data"]
+    second = made("POST", "/v1/contacts", 201, external_source="shopify", external_id="72", name=f"Lost {MARK}")
+    erased = made("POST", "/v1/contacts", 201, email=f"erased.{MARK}@example.com")
+    url = f"/v1/contacts/{first['id']}"
+    made("PATCH", url, 200, custom_fields={"edited": MARK})
+    note = made("POST", f"{url}/notes", 201, body=f"Note {MARK}")
+    made("PUT", f"{url}/consent/email", 200, status="opted_in", source=MARK, evidence={"text": MARK})
+    made("POST", f"{url}/suppressions", 201, channel="whatsapp", reason="manual", note=MARK)
+    tag = client.get(f"{url}/tags").json()["data"][0]
+    assert client.delete(f"/v1/contacts/{erased['id']}?erase=true").status_code == 204
+    cursors = [
+        client.get(path).json()["meta"]["next_cursor"] for path in ("/v1/contacts?limit=1", f"{url}/timeline?limit=1")
+    ]
+    cursors.append(client.get("/v1/contacts?updated_after=2020-01-01T00:00:00Z").json()["meta"]["next_cursor"])
+    hook = stack.connect(DOMAIN, secret=SECRET, source="shopify", organization=name)
+    merge = {"admin_graphql_api_customer_kept_id": "gid://shopify/Customer/71", "status": "completed", "errors": []}
+    merge["admin_graphql_api_customer_deleted_id"] = "gid://shopify/Customer/72"
+    for topic, body in (("customers/merge", merge), ("customers/update", b"[1]")):
+        delivery = signed(body, SECRET, topic=topic, domain=DOMAIN)
+        assert client.post(hook, content=delivery.body, headers=delivery.headers).status_code == 200
+    stack.settled(name)
+    pause(stack, name, hook)
+    last = datetime.now(UTC)
+    waiting = signed({"id": 73, "first_name": MARK}, SECRET, domain=DOMAIN)
+    assert client.post(hook, content=waiting.body, headers=waiting.headers).status_code == 200
+    wait_until(lambda: stack.status(name)["inbox"]["postponed"] == 1, 10)
+    # It is noted a little later, and nothing of B may change once it stands.
+    wait_until(lambda: (stack.status(name)["connections"][0]["last_delivery_at"] or BEGIN) >= last, 10)
+    with stack._engine().begin() as conn:
+        organization_id = organizations.find(conn, name)
+        channel_id = channels.insert(
+            conn, organization_id, platform="telegram", name=MARK, api_url="https://127.0.0.1:1", options={}, token=None
+        )
+        conn.execute(text(TOMBSTONE), {"organization_id": organization_id, "id": uuid.uuid4(), "digest": bytes(32)})
+    assert client.get(f"/v1/contacts/{second['id']}").json()["data"]["id"] == first["id"]
+    return SimpleNamespace(
+        name=name,
+        organization_id=organization_id,
+        ids=[first["id"], second["id"]],
+        tags=[tag["id"], MARK],
+        cursors=[cursor for cursor in cursors if cursor],
+        channel_id=ids.show(ids.CHANNEL, channel_id),
+        note_id=note["id"],
+    )
+
+
+def pause(stack, name, hook):
+    """What `contactsync connections pause` does: what the shop sends is kept, and waits."""
+    with stack._engine().begin() as conn:
+        connections.set_state(
+            conn, organizations.find(conn, name), ids.read(ids.CONNECTION, hook.rsplit("/", 1)[1]), "paused"
+        )
+
+
+TOMBSTONE = """
+    INSERT INTO tombstones (organization_id, digest, erased_at, privacy_request_id)
+    VALUES (:organization_id, :digest, now(), :id)
+"""
+
+
+def values(theirs):
+    """What each parameter of a path or a query is filled with: values of B."""
+    pair = {"external_source": "shopify", "external_id": "71"}
+    return SimpleNamespace(
+        path={
+            "contact_id": theirs.ids,
+            "phone": [PHONE, PHONE[1:]],
+            "channel": ["email"],
+            "tag": theirs.tags,
+            "channel_id": [theirs.channel_id],
+        },
+        query={
+            "limit": [{"limit": 1}],
+            "cursor": [{"cursor": cursor} for cursor in theirs.cursors],
+            "search": [{"search": "ujang"}, {"search": MARK}, {"search": PHONE}],
+            "phone_number": [{"phone_number": PHONE}],
+            "email": [{"email": EMAIL}],
+            "external_source": [pair],
+            "external_id": [pair],
+            "tag": [{"tag": MARK}],
+            "updated_after": [{"updated_after": "2020-01-01T00:00:00Z"}],
+            "created_after": [{"created_after": "2020-01-01T00:00:00Z"}],
+            "include": [{"include": "lifted"}],
+            "channel": [{"channel": "email"}, {"channel": "whatsapp"}],
+            "purpose": [{"purpose": "marketing"}],
+            "erase": [{"erase": "true"}],
+        },
+    )
+
+
+def bodies(theirs):
+    """What each operation that takes a body is sent."""
+    known = [("phone", PHONE, None), ("whatsapp", PHONE[1:], None), ("email", EMAIL, None)]
+    known += [("external_id", "71", "shopify"), *(("contact_id", id_, None) for id_ in theirs.ids)]
+    identifiers = [
+        {"type": kind, "value": value} | ({"source": source} if source else {}) for kind, value, source in known
+    ]
+    resolve = [{"identifiers": [one]} for one in identifiers] + [{"identifiers": identifiers}]
+    return {
+        "POST /v1/contacts": [
+            {"phone_number": PHONE, "custom_fields": {"ours": 1}},
+            {"email": EMAIL, "tags": ["ours"]},
+            {"external_source": "shopify", "external_id": "71", "phone_number": PHONE, "email": EMAIL},
+        ],
+        "POST /v1/contacts/resolve": resolve,
+        "POST /v1/contacts/lookup": resolve,
+        "PATCH /v1/contacts/{contact_id}": [{"name": "Ours"}, {}, {"external_source": "ours", "external_id": "1"}],
+        "POST /v1/contacts/{contact_id}/notes": [{"body": "Ours"}],
+        "POST /v1/contacts/{contact_id}/tags": [{"name": "ours"}, {"tag_id": theirs.tags[0]}],
+        "PUT /v1/contacts/{contact_id}/consent/{channel}": [{"status": "opted_out"}],
+        "POST /v1/contacts/{contact_id}/suppressions": [
+            {"channel": "email", "reason": "manual"},
+            {"channel": "whatsapp", "reason": "manual", "active": False},
+        ],
+        "POST /v1/channels/{channel_id}/contacts/lookup": [
+            {"type": "telegram", "value": TELEGRAM},
+            {"contact_id": theirs.ids[0]},
+        ],
+    }
+
+
+#: asking for these makes something of one's own, whatever others have; they come last
+CREATING = ("POST /v1/contacts",)
+
+
+def operations(client):
+    """Every operation that the server publishes, as (name, path, method, description)."""
+    paths = client.get("/openapi.json").json()["paths"]
+    found = [
+        (f"{method.upper()} {path}", path, method, said)
+        for path, said_of in paths.items()
+        for method, said in said_of.items()
+    ]
+    return sorted(found, key=lambda one: one[0] in CREATING)
+
+
+def requests_of(operation, theirs):
+    """All ways to call an operation with values of B; fails for one that this test does not know how to fill."""
+    name, path, method, said = operation
+    known, filled = values(theirs), bodies(theirs)
+    parameters = said.get("parameters", [])
+    in_path = [one["name"] for one in parameters if one["in"] == "path"]
+    in_query = [one for one in parameters if one["in"] == "query"]
+    unknown = {*in_path} - known.path.keys() | {one["name"] for one in in_query} - known.query.keys()
+    assert not unknown, f"{name}: say in `values` what of another organization {unknown} can be"
+    assert ("requestBody" in said) == (name in filled), f"{name}: say in `bodies` what it is sent"
+    urls = [
+        path.format(**dict(zip(in_path, chosen, strict=True)))
+        for chosen in product(*(known.path[one] for one in in_path))
+    ]
+    required = {}
+    for one in in_query:
+        if one.get("required"):
+            required |= known.query[one["name"]][0]
+    queries = [required] + [required | query for one in in_query for query in known.query[one["name"]]]
+    for url, query, body in product(urls, queries, filled.get(name, [None])):
+        yield method, url, {"params": query} | ({} if body is None else {"json": body})
+
+
+def test_no_operation_shows_or_changes_what_is_anothers(stack, ours, theirs):
+    before, exported = everything_of(stack, theirs), stack.export(theirs.name)
+    called = []
+
+    for operation in operations(ours.client):
+        for method, url, request in requests_of(operation, theirs):
+            answer = ours.client.request(method, url, **request)
+            called.append(operation[0])
+            assert_nothing_of_theirs(answer, operation[0], theirs, request)
+
+    assert len(called) > 60
+    assert {"GET /v1/contacts", "DELETE /v1/contacts/{contact_id}"} <= {*called}
+    assert everything_of(stack, theirs) == before
+    assert stack.export(theirs.name) == exported
+
+
+def assert_nothing_of_theirs(answer, name, theirs, request):
+    shown = answer.text
+    for sent in (EMAIL, *request.get("params", {}).values()):  # what is said back is no secret to who said it
+        shown = shown.replace(str(sent), "")
+    for secret in (MARK, theirs.note_id, *(id_.partition("_")[2] for id_ in theirs.ids)):
+        assert secret not in shown, f"{name}: {answer.text}"
+    if name in CREATING:
+        assert answer.status_code in (200, 201), f"{name}: {answer.text}"
+        contact = answer.json()["data"]
+        assert contact["name"] is None
+        assert contact["custom_fields"].keys() <= {"ours"}
+        return
+    is_empty = answer.status_code == 200 and answer.json() == {"data": [], "meta": {"next_cursor": None}}
+    # A cursor of the feed is none of a list, whoever asks.
+    is_empty = is_empty or [detail["field"] for detail in answer.json().get("details", ())] == ["cursor"]
+    is_empty = is_empty or (name == "GET /v1/channels" and answer.json() == {"data": []})
+    assert answer.status_code == 404 or is_empty, f"{name} {answer.request.url}: {answer.text}"
+
+
+def test_the_walk_fails_for_an_operation_it_does_not_know(theirs):
+    unknown_path = {"parameters": [{"name": "shelf", "in": "path"}]}
+    unknown_query = {"parameters": [{"name": "near", "in": "query"}]}
+
+    for said in (unknown_path, unknown_query, {"requestBody": {}}):
+        with pytest.raises(AssertionError, match="say in"):
+            list(requests_of(("POST /v1/shelves", "/v1/shelves", "post", said), theirs))
+
+
+def test_an_idempotency_key_is_ones_own(stack, ours, theirs):
+    once = {"json": UJANG, "headers": {"Idempotency-Key": MARK}}
+
+    with stack.client(f"{ours.name}-2") as first, stack.client(f"{ours.name}-2") as second:
+        answers = [client.post("/v1/contacts", **once) for client in (first, second, first)]
+
+    assert [answer.status_code for answer in answers] == [201, 200, 201]
+    assert ["idempotent-replayed" in answer.headers for answer in answers] == [False, False, True]
+    assert not {answer.json()["data"]["id"] for answer in answers} & {*theirs.ids}
+
+
+def everything_of(stack, theirs):
+    """A digest of all rows of B, table by table."""
+    found = {}
+    for table in tables(stack):
+        rows = stack.rows(
+            f"SELECT t::text FROM {table} t WHERE organization_id = :organization_id ORDER BY 1", theirs.name
+        )
+        found[table] = (len(rows), hashlib.sha256("\n".join(row[0] for row in rows).encode()).hexdigest())
+    return found
+
+
+def tables(stack, kinds="rp"):
+    """Tables (or views: v, m) with an organization_id."""
+    found = stack.rows(
+        """
+        SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+         WHERE c.relnamespace = 'public'::regnamespace AND a.attname = 'organization_id' AND NOT a.attisdropped
+           AND c.relkind::text = ANY(string_to_array(:kinds, NULL)) ORDER BY 1
+        """,
+        "default",
+        kinds=kinds,
+    )
+    return [row[0] for row in found]
+
+
+@contextmanager
+def session(stack, organization=None):
+    """A transaction of the API's engine, scoped to an organization or to none."""
+    engine = db.make_tenant_engine(stack.state()["database_url"])
+    try:
+        with engine.connect() as conn:
+            if organization is not None:
+                db.enter(conn, organizations.find(conn, organization))
+            yield conn
+    finally:
+        engine.dispose()
+
+
+def count(conn, table, organization_id):
+    return conn.execute(
+        text(f"SELECT count(*) FROM {table} WHERE organization_id = :id"), {"id": organization_id}
+    ).scalar_one()
+
+
+def test_the_database_shows_a_session_its_own_organization_alone(stack, ours, theirs):
+    ours.client.post("/v1/contacts", json={"external_source": "ours", "external_id": "1", "name": "Ours"})
+    guarded = [table for table in tables(stack, "rpvm") if table not in UNGUARDED]
+    with stack._engine().connect() as conn:
+        there = {table: count(conn, table, theirs.organization_id) for table in guarded}
+    assert 0 not in there.values(), there  # or nothing is shown by it
+
+    with session(stack, ours.name) as conn:
+        seen = {table: count(conn, table, theirs.organization_id) for table in guarded}
+        own = conn.execute(text("SELECT count(*) FROM contacts")).scalar_one()
+    with session(stack) as conn:
+        unscoped = {table: conn.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in guarded}
+    with session(stack, theirs.name) as conn:
+        inside = {table: count(conn, table, theirs.organization_id) for table in guarded}
+
+    assert seen == dict.fromkeys(guarded, 0)
+    assert unscoped == dict.fromkeys(guarded, 0)
+    assert own > 0
+    assert inside == there
+
+
+def test_the_database_lets_a_session_write_for_its_own_organization_alone(stack, ours, theirs):
+    guarded = [table for table in tables(stack) if table not in UNGUARDED]
+
+    with session(stack, ours.name) as conn:
+        for table in guarded:
+            at = {"theirs": theirs.organization_id}
+            for statement in (
+                f"UPDATE {table} SET organization_id = organization_id WHERE organization_id = :theirs",
+                f"DELETE FROM {table} WHERE organization_id = :theirs",
+            ):
+                assert conn.execute(text(statement), at).rowcount == 0, statement
+        with pytest.raises(ProgrammingError, match="row-level security"):
+            conn.execute(
+                text(TOMBSTONE), {"organization_id": theirs.organization_id, "id": uuid.uuid4(), "digest": b"\1" * 32}
+            )
+
+
+def test_every_table_of_a_tenant_is_guarded_against_its_owner_too(stack):
+    rows = stack.rows(
+        """
+        SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity AS is_forced,
+               (SELECT count(*) FROM pg_policies p
+                 WHERE p.schemaname = 'public' AND p.tablename = c.relname AND p.cmd = 'ALL') AS policies
+          FROM pg_class c WHERE c.relname = ANY(:tables) AND c.relnamespace = 'public'::regnamespace
+        """,
+        "default",
+        tables=tables(stack),
+    )
+
+    assert len(rows) >= 20
+    assert {row.relname for row in rows if not (row.is_forced and row.policies == 1)} == {*UNGUARDED}
+    (role,) = stack.rows("SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user", "default")
+    assert tuple(role) == (False, False)
