@@ -62,7 +62,7 @@ def test_a_no_is_stated_for_every_address_even_if_one_has_it_already(client, say
     say("shop", ProfileRemoved(external_id="1", occurred_at=None))
     (left,) = client.get("/v1/contacts").json()["data"]
 
-    assert verdict(client, f"/v1/contacts/{left['id']}", "whatsapp", "transactional") == (False, "opted_out")
+    assert verdict(client, f"/v1/contacts/{left['id']}", "whatsapp") == (False, "opted_out")
 
 
 def test_a_repeated_no_counts_against_an_older_yes_that_comes_late(client, say):
