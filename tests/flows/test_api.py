@@ -745,7 +745,7 @@ class TestSuppressions:
             "updated_at",
             "envelope_ids",
         }
-        assert listed == {"data": [made], "meta": {"next_cursor": None}}
+        assert listed == {"data": [again], "meta": {"next_cursor": None}}
         assert (lifted["id"], lifted["active"]) == (made["id"], False)
         assert data(client.get(path)) == []
         assert data(client.get(f"{path}?include=lifted")) == [lifted]
