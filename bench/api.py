@@ -64,9 +64,9 @@ def _time(at: datetime) -> str:
 
 
 RESOLVE = Operation("resolve a phone number", lambda _: "/v1/contacts/resolve", _identifiers)
-KEYED = Operation("", lambda _: "/keyed", _identifiers)
-CREATE = Operation("", lambda _: "/v1/contacts", _profile, "201")
-REPEAT = Operation("", lambda _: "/v1/contacts", _profile)
+KEYED = Operation("a key and an empty route", lambda _: "/keyed", _identifiers)
+CREATE = Operation("upsert, new contacts", lambda _: "/v1/contacts", _profile, "201")
+REPEAT = Operation("upsert, the same once more", lambda _: "/v1/contacts", _profile)
 OPERATIONS = {
     "resolve": RESOLVE,
     "get": Operation("get by id", lambda one: f"/v1/contacts/{ids.show(ids.CONTACT, one.id)}"),
@@ -86,7 +86,7 @@ class Store:
     """A database full of contacts, and the web process that serves it."""
 
     def __init__(self, stack: Stack, name: str, size: int, at_end: ExitStack) -> None:
-        self._file = stack.directory / f"requests-{name}"
+        self.file = stack.directory / f"requests-{name}"
         self._turn = count()
         with stack.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
             conn.execute(text(f"CREATE DATABASE {name}"))
@@ -103,33 +103,33 @@ class Store:
             self.people.grow(SMALL)
         self.people.grow(size)
         self.people.check(map(self.people.person, range(0, size, size // _CHECKED)))
-        self._port = at_end.enter_context(stack.web(name, app="bench.empty:app", DATABASE_URL=url))
+        self.port = at_end.enter_context(stack.web(name, app="bench.empty:app", DATABASE_URL=url))
 
     def measure(self, operation: Operation, *, seconds: float, connections: int = 1) -> dict[str, Any]:
         """Ask for people drawn from all that are stored."""
+        return self.send(operation, self.drawn(operation, seconds), seconds=seconds, connections=connections)
+
+    def drawn(self, operation: Operation, seconds: float) -> Iterator[Person]:
+        """Draw more people than can be asked for in so many seconds."""
         drawn = random.Random(f"{operation.title} {next(self._turn)}")
-        size = self.people.size
-        return self.send(
-            operation,
-            (self.people.person(drawn.randrange(size)) for _ in range(int(_ENOUGH * seconds))),
-            seconds=seconds,
-            connections=connections,
-        )
+        for _ in range(int(_ENOUGH * seconds)):
+            yield self.people.person(drawn.randrange(self.people.size))
 
     def send(
         self, operation: Operation, people: Iterator[Person], *, seconds: float, connections: int
     ) -> dict[str, Any]:
         """Ask for these people, as far as the seconds allow."""
         return load.send(
-            self._port,
-            (self._request(operation, one) for one in people),
+            self.port,
+            (self.request(operation, one) for one in people),
             connections=connections,
             seconds=seconds,
-            file=self._file,
+            file=self.file,
             status=operation.status,
         )
 
-    def _request(self, operation: Operation, one: Person) -> bytes:
+    def request(self, operation: Operation, one: Person) -> bytes:
+        """Write the request for a person."""
         headers = {"X-Api-Key": self._key}
         if operation.body is None:
             return load.get(operation.path(one), headers)
@@ -158,9 +158,12 @@ def run(stack: Stack, size: int, rounds: int, seconds: float, said: Console) -> 
         for number in range(1, rounds + 1):
             said.print(f"contacts, round {number} of {rounds} …", highlight=False)
             for name, operation in OPERATIONS.items():
-                times[name].append(_in_turns(number, small, large, operation, seconds))
-            sides = [large.measure(one, seconds=seconds, connections=CONNECTIONS) for one in (KEYED, RESOLVE)]
-            rates.append((sides[0], sides[1]))
+                times[name].append(_in_turns(small, large, operation, 2 * seconds))
+            sides = {
+                one.title: large.measure(one, seconds=seconds, connections=CONNECTIONS)
+                for one in ((KEYED, RESOLVE) if number % 2 else (RESOLVE, KEYED))
+            }
+            rates.append((sides[KEYED.title], sides[RESOLVE.title]))
         written = _upserts(large, rounds, seconds)
         return {
             "contacts": {
@@ -174,13 +177,17 @@ def run(stack: Stack, size: int, rounds: int, seconds: float, said: Console) -> 
         }
 
 
-def _in_turns(number: int, small: Store, large: Store, operation: Operation, seconds: float) -> tuple[Any, Any]:
-    """Measure both, each as often the first as the other."""
-    if number % 2:
-        beside = small.measure(operation, seconds=seconds)
-        return beside, large.measure(operation, seconds=seconds)
-    ours = large.measure(operation, seconds=seconds)
-    return small.measure(operation, seconds=seconds), ours
+def _in_turns(small: Store, large: Store, operation: Operation, seconds: float) -> tuple[Any, Any]:
+    """Ask both in turns, one request at a time."""
+    stores_ = (small, large)
+    beside, ours = load.send_in_turns(
+        [store.port for store in stores_],
+        [[store.request(operation, one) for one in store.drawn(operation, seconds)] for store in stores_],
+        seconds=seconds,
+        file=large.file,
+        status=operation.status,
+    )
+    return beside, ours
 
 
 def _upserts(store: Store, rounds: int, seconds: float) -> dict[str, Any]:
@@ -204,7 +211,7 @@ def _upserts(store: Store, rounds: int, seconds: float) -> dict[str, Any]:
 
 
 def _compared(found: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
-    """Times of an answer. Each ratio is of two measurements in a row, so that what else the machine does cancels."""
+    """Times of an answer."""
     ratios = [ours["latency_ms"]["p50"] / beside["latency_ms"]["p50"] for beside, ours in found]
     return {
         "ours": _answers([ours for _, ours in found]),
@@ -246,13 +253,13 @@ def show(table: Table, found: dict[str, Any]) -> None:
     resolved = found["resolve_beside_keyed"]
     table.add_row(
         f"resolve, {resolved['connections']} connections",
-        "the same server, a key and an empty route",
+        KEYED.title,
         f"{resolved['ours']['per_s']:,.0f} requests/s",
         f"{resolved['baseline']['per_s']:,.0f} requests/s",
         f"[bold]{resolved['ratio']:.2f} x[/]",
     )
-    for name, title in (("created", "upsert, new contacts"), ("repeated", "upsert, the same once more")):
-        table.add_row(title, "", f"{found['upsert'][name]['per_s']:,.0f} requests/s")
+    for name, operation in (("created", CREATE), ("repeated", REPEAT)):
+        table.add_row(operation.title, "", f"{found['upsert'][name]['per_s']:,.0f} requests/s")
 
 
 def _shown(figures: dict[str, float]) -> str:
@@ -264,5 +271,5 @@ def note(found: dict[str, Any]) -> str:
     sizes = found["contacts"]
     return (
         f"{sizes['stored']:,} contacts were written in {sizes['seconds_to_fill']:.0f} s; times are medians with one "
-        "connection, ratios those of two measurements in a row."
+        "connection, that asks both stores in turns."
     )

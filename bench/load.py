@@ -1,9 +1,10 @@
 """The load generator, in a process of its own: the same requests as fast as the answers come.
 
     python -m bench.load PORT CONNECTIONS SECONDS FILE
+    python -m bench.load --in-turns PORT PORT SECONDS FILE FILE
 
-FILE holds whole HTTP/1.1 requests, each after its length in four bytes. Every connection is kept alive and has
-one request under way. Prints one JSON object.
+A FILE holds whole HTTP/1.1 requests, each after its length in four bytes. Every connection is kept alive and has
+one request under way; in turns, one is under way in all. Prints one JSON object, in turns a list of two.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,14 +42,31 @@ def send(
 ) -> dict[str, Any]:
     """Send requests, or as many as the seconds allow, from a process of its own; all have to be answered so."""
     save(file, requests)
-    command = (sys.executable, "-m", "bench.load", str(port), str(connections), str(seconds), str(file))
+    (found,) = _run([str(port), str(connections), str(seconds), str(file)], seconds, status)
+    return found
+
+
+def send_in_turns(
+    ports: Sequence[int], requests: Sequence[Iterable[bytes]], *, seconds: float, file: Path, status: str = "200"
+) -> list[dict[str, Any]]:
+    """Ask two servers one after the other, again and again: what else the machine does slows down both."""
+    files = [file.with_name(f"{file.name}-{side}") for side in (0, 1)]
+    for one, of_side in zip(files, requests, strict=True):
+        save(one, of_side)
+    return _run(["--in-turns", *map(str, ports), str(seconds), *map(str, files)], seconds, status)
+
+
+def _run(arguments: Sequence[str], seconds: float, status: str) -> list[dict[str, Any]]:
     root = Path(__file__).resolve().parents[1]
+    command = (sys.executable, "-m", "bench.load", *arguments)
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=seconds + 60, check=False)
     if done.returncode != 0:
         raise SystemExit(f"the load generator failed: {done.stderr[-500:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    if found["answers"].keys() != {status}:
-        raise SystemExit(f"expected {status}, got {found['answers']}")
+    printed = json.loads(done.stdout)
+    found: list[dict[str, Any]] = printed if isinstance(printed, list) else [printed]
+    for one in found:
+        if one["answers"].keys() != {status}:
+            raise SystemExit(f"expected {status}, got {one['answers']}")
     return found
 
 
@@ -102,12 +120,11 @@ class Sender(asyncio.Protocol):
         head = self._answer.find(b"\r\n\r\n")
         if head < 0:
             return
-        status = self._answer[9:12].decode()
-        at = self._answer.find(b"content-length: ", 0, head)  # uvicorn writes it so
-        if at < 0 and status not in _BODILESS:
-            self._fail(ValueError(f"an answer with status {status} does not say how long it is"))
+        try:
+            status, length = _head(self._answer[: head + 2])
+        except ValueError as error:
+            self._fail(error)
             return
-        length = 0 if at < 0 else int(self._answer[at + 16 : self._answer.index(b"\r", at)])
         if len(self._answer) < head + 4 + length:
             return
         self._run.latencies.append(time.perf_counter() - self._sent_at)
@@ -134,6 +151,49 @@ async def run(port: int, connections: int, seconds: float, requests: list[bytes]
         sender.send()
     await asyncio.gather(*(sender.is_done for sender in senders))
     elapsed = time.perf_counter() - began
+    return _figures(what, elapsed, time.process_time() - cpu)
+
+
+async def run_in_turns(
+    ports: Sequence[int], seconds: float, requests: Sequence[list[bytes]]
+) -> list[dict[str, object]]:
+    """Ask two servers in turns, each as often the first as the other, one request at a time."""
+    sides = [
+        (Run(iter(mine), seconds), *await asyncio.open_connection(HOST, port))
+        for port, mine in zip(ports, requests, strict=True)
+    ]
+    cpu = time.process_time()
+    is_over = False
+    while not is_over:
+        for what, reader, writer in sides:
+            following = what.take()
+            if following is None:
+                is_over = True
+                break
+            sent_at = time.perf_counter()
+            writer.write(following)
+            status, length = _head(await reader.readuntil(b"\r\n\r\n"))
+            await reader.readexactly(length)
+            what.latencies.append(time.perf_counter() - sent_at)
+            what.answers[status] += 1
+        sides.reverse()
+    for _, _, writer in sides:
+        writer.close()
+    cpu = time.process_time() - cpu
+    sides.sort(key=lambda side: ports.index(side[2].get_extra_info("peername")[1]))
+    return [_figures(what, sum(what.latencies), cpu) for what, _, _ in sides]
+
+
+def _head(head: bytes) -> tuple[str, int]:
+    """Return the status of an answer, and how long its body is."""
+    status = head[9:12].decode()
+    at = head.find(b"content-length: ")  # uvicorn writes it so
+    if at < 0 and status not in _BODILESS:
+        raise ValueError(f"an answer with status {status} does not say how long it is")
+    return status, 0 if at < 0 else int(head[at + 16 : head.index(b"\r", at)])
+
+
+def _figures(what: Run, elapsed: float, cpu: float) -> dict[str, object]:
     latencies = sorted(what.latencies)
 
     def percentile(share: float) -> float:
@@ -145,7 +205,7 @@ async def run(port: int, connections: int, seconds: float, requests: list[bytes]
         "per_s": round(len(latencies) / elapsed, 1),
         "answers": dict(what.answers),
         "latency_ms": {"p50": percentile(0.5), "p95": percentile(0.95), "p99": percentile(0.99), "max": percentile(1)},
-        "generator_cpu": round((time.process_time() - cpu) / elapsed, 2),
+        "generator_cpu": round(cpu / elapsed, 2),
     }
 
 
@@ -160,6 +220,11 @@ def _read(path: Path) -> Iterator[bytes]:
 
 
 def main() -> None:
+    if sys.argv[1] == "--in-turns":
+        first, second, seconds, *files = sys.argv[2:]
+        requests = [list(_read(Path(file))) for file in files]
+        print(json.dumps(uvloop.run(run_in_turns([int(first), int(second)], float(seconds), requests))))
+        return
     port, connections, seconds, file = sys.argv[1:]
     print(json.dumps(uvloop.run(run(int(port), int(connections), float(seconds), list(_read(Path(file)))))))
 

@@ -166,7 +166,8 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
 
     needed = component.lock_keys() | {record_key(ref) for ref in touched}
     needed.update(ident_key(ident) for reading in readings for ident in reading.idents)
-    rows = {**touched, **component.rows}
+    # Ours first: a record that another writer stored meanwhile must not pass for the one that we made up.
+    rows = {**component.rows, **touched}
     locking.confirm(
         conn, organization_id, needed, lambda: _is_current(conn, organization_id, component, rows, limits, len(active))
     )

@@ -94,7 +94,7 @@ def load(
         wanted -= {row.id for row in component.rows.values()} | {row.id for row in new}
         if wanted:
             new = linked + records.by_ids(conn, organization_id, wanted)
-        component.rows.update({row.ref: row for row in new})
+        component.rows.update({row.ref: row for row in new if row.ref not in touched})
         later = {row.ref: row for row in new[len(linked) :] if row.is_oversize}
         deferred.update(later)
         refs = {row.ref for row in new}

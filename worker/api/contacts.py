@@ -27,6 +27,7 @@ from worker.store.contact_lists import Wanted
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
 
 _NOT_READABLE = "not a value of its type, so it leads to nobody"
+_ALL_BUT_POST = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "DELETE"]
 _Lookup = tuple[str, str, str]
 
 
@@ -92,8 +93,8 @@ def resolve_contact(key: Reader, asked: ResolveIn, response: Response) -> schema
         return _answer(conn, key, found.pop(), response)
 
 
-@router.api_route("/lookup", methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"], include_in_schema=False)
-@router.api_route("/resolve", methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+@router.api_route("/lookup", methods=_ALL_BUT_POST, include_in_schema=False)
+@router.api_route("/resolve", methods=_ALL_BUT_POST, include_in_schema=False)
 def refuse_other_methods() -> None:
     """Answer before these words are taken for the id of a contact, which would be "not found"."""
     raise ApiError(405, "Method Not Allowed", headers={"Allow": "POST"})

@@ -203,8 +203,10 @@ def _complete_parameter(parameter: Json) -> None:
         schema.update(there)
     if name in _PARAMETERS:
         parameter.setdefault("description", _PARAMETERS[name])
-    if name in examples.PARAMETERS:
+    if name in examples.PARAMETERS and parameter.get("required"):
         parameter["example"] = examples.PARAMETERS[name]
+    elif name in examples.PARAMETERS:  # not where the page would fill it in: all filters at once find nobody
+        schema["examples"] = [examples.PARAMETERS[name]]
 
 
 def _refusals(method: str, path: str, operation: Json) -> Json:
