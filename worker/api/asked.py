@@ -79,8 +79,8 @@ def _without_nul(text: str) -> str:
 
 
 _PLAIN = AfterValidator(_without_nul)
-#: what the document says of a text that is stripped: something must be left
-_SOME = Field(json_schema_extra={"pattern": r"[^\s\u0085]"})  # what is left after trimming; ECMA does not count NEL as space
+#: what the document says of a text that is stripped: something must be left (ECMA does not count NEL as space)
+_SOME = Field(json_schema_extra={"pattern": r"[^\s\u0085]"})
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True), _PLAIN, _SOME]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True), _PLAIN, _SOME]
 Remark = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True), _PLAIN, _SOME]
