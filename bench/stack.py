@@ -66,7 +66,6 @@ class Stack:
                 region="ID",
                 priority=100,
                 webhook_secrets=[SECRET],
-                access_token=None,
             )
             row = connections.by_id(conn, id_)
         source = None if row is None else source_of(row)

@@ -8,6 +8,7 @@ from typing import cast
 
 from connectors import line, shopify, telegram, whatsapp
 from connectors.contract import Connector
+from connectors.pages import Reader
 from connectors.profiles import Platform
 
 CONNECTORS: dict[str, Connector] = {
@@ -29,6 +30,18 @@ def connector(name: str) -> Connector:
         CONNECTORS[name] = cast("Connector", found.load())
         return CONNECTORS[name]
     raise KeyError(f"no connector {name!r}; known: {', '.join(sorted(CONNECTORS))}")
+
+
+def can_read(name: str) -> bool:
+    """Whether the connector of that name reads its provider, and does not only listen to it."""
+    return hasattr(connector(name), "read")
+
+
+def reader(name: str) -> Reader:
+    """Return the connector of that name as a reader; raises KeyError if it does not read."""
+    if not can_read(name):
+        raise KeyError(f"the connector {name!r} cannot read its provider")
+    return cast("Reader", connector(name))
 
 
 def platform(name: str) -> Platform:

@@ -36,7 +36,6 @@ def connect(engine, organization_id):
             region=None,
             priority=100,
             webhook_secrets=[SECRET],
-            access_token=None,
         )
         return source_of(connections.by_id(conn, id_))
 

@@ -27,7 +27,7 @@ from worker.record import withdraw as withdraw_statements
 from worker.resolve import Limits, Ref, Resolution, resolve
 from worker.settings import settings
 from worker.store import claims, connections, db, decisions, envelopes, locks, records
-from worker.store.changes import Change
+from worker.store.changes import Change, causes_of
 from worker.store.records import RecordRow
 from worker.upsert import upsert
 
@@ -94,6 +94,7 @@ class Applied:
     changes: int  #: entries added to the change log
     contact_of: Mapping[Ref, UUID | None] = field(default_factory=dict)  #: the records concerned, as they stand now
     contacts: Mapping[UUID, Change] = field(default_factory=dict)  #: contacts whose row was written
+    changed_by: Collection[UUID] = ()  #: the envelopes that led to an entry in the change log
     envelope_ids: Sequence[UUID] = ()
 
 
@@ -180,9 +181,10 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
     logged = record(conn, organization_id, readings, rows, changes, batch.connection_of)
     return Applied(
         records=len(folded),
-        changes=logged,
+        changes=len(logged),
         contact_of={ref: row.contact_id for ref, row in rows.items()},
         contacts=changes,
+        changed_by=causes_of(logged),
         envelope_ids=[reading.envelope_id for reading in readings],
     )
 

@@ -86,7 +86,6 @@ def _play(running: Stack, data_dir: Path, console: Console, *, stay: bool) -> No
             region="ID",
             priority=100,
             webhook_secrets=[SECRET],
-            access_token=None,
         )
     url = f"{running['url']}/webhooks/{ids.show(ids.CONNECTION, connection_id)}"
     deliveries = story()

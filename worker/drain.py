@@ -7,7 +7,7 @@ bisection and parked alone.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
@@ -18,14 +18,15 @@ from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from connectors import reader
 from connectors.contract import Envelope, MalformedPayloadError
 from worker import metrics, writes
-from worker.apply import Batch, Replay, apply
+from worker.apply import Applied, Batch, Replay, apply
 from worker.errors import PermanentError, TransientError
 from worker.normalise import Reading, normalise, of_events
 from worker.resolve import API_SOURCE
 from worker.settings import settings
-from worker.store import connections, envelopes, ready
+from worker.store import connections, envelopes, ready, runs, wanted
 from worker.store.connections import ConnectionRow
 from worker.store.envelopes import EnvelopeRow
 from worker.store.ready import Claimed, Parked
@@ -240,6 +241,7 @@ def _commit(
     outcomes = [_outcome(item) for item in good]
     ids_ = [item.envelope.id for item in items]
     connection_of = {item.envelope.id: item.envelope.connection_id for item in items}
+    to_read_back = [found for item in good if (found := _to_read_back(item, accounts)) is not None]
 
     class Settling(Batch):
         def begin(self, conn: Connection, now: datetime) -> None:  # noqa: ARG002 - a hook's
@@ -248,6 +250,10 @@ def _commit(
                 raise LeaseLostError
             ready.park(conn, organization_id, parked)
             ready.settle(conn, organization_id, outcomes)
+
+        def finish(self, conn: Connection, applied: Applied) -> None:
+            wanted.add(conn, organization_id, to_read_back)
+            runs.count(conn, organization_id, _counts(items, applied.changed_by))  # last: others wait for the row
 
     def others(conn: Connection) -> list[Reading]:
         readings = []
@@ -266,6 +272,25 @@ def _commit(
     apply(engine, organization_id, Settling(readings, connection_of, replay))
     ignored = sum(1 for outcome in outcomes if outcome[1] == "ignored")
     return Drained(settled=len(outcomes) - ignored, ignored=ignored, parked=len(parked))
+
+
+def _to_read_back(item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> tuple[UUID, str] | None:
+    """Name the customer to be read back, if the envelope did not say all of them and we can ask."""
+    connection = accounts[item.claimed.connection_id]
+    if not connection.can_be_read or item.envelope.body is None or item.claimed.run_id is not None:
+        return None
+    external_id = reader(connection.connector).wanted(item.envelope.topic, bytes(item.envelope.body))
+    return None if external_id is None else (connection.id, external_id)
+
+
+def _counts(items: Sequence[_Item], changed_by: Collection[UUID]) -> dict[UUID, list[int]]:
+    """Count what became of the rows of each run: changed, unchanged, parked."""
+    counts: dict[UUID, list[int]] = {}
+    for item in items:
+        if item.claimed.run_id is not None:
+            place = 2 if item.parked is not None else 0 if item.envelope.id in changed_by else 1
+            counts.setdefault(item.claimed.run_id, [0, 0, 0])[place] += 1
+    return counts
 
 
 def _outcome(item: _Item) -> tuple[UUID, str, str | None]:
@@ -304,7 +329,9 @@ def _set_apart(engine: Engine, organization_id: UUID, item: _Item, token: UUID, 
     with engine.begin() as conn:
         if ready.take(conn, organization_id, [item.envelope.id], token) != 1:
             return Drained()  # another drain has it now
-        ready.park(conn, organization_id, [_park(item, kind, reason)])
+        item.parked = _park(item, kind, reason)
+        ready.park(conn, organization_id, [item.parked])
+        runs.count(conn, organization_id, _counts([item], ()))
     return Drained(parked=1)
 
 

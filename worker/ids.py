@@ -8,6 +8,7 @@ from uuid_utils.compat import uuid7
 CONTACT, CONNECTION, ENVELOPE, KEY = "cnt", "con", "env", "key"
 CHANNEL = "chn"
 NOTE, CONSENT, SUPPRESSION, CHANGE, PRIVACY_REQUEST = "nte", "cst", "sup", "chg", "prv"
+RUN = "run"
 
 
 def new() -> UUID:

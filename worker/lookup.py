@@ -7,7 +7,6 @@ provider's problem.
 
 import logging
 import math
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -16,7 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ipaddress import ip_address
 from threading import BoundedSemaphore, Lock
 from typing import NamedTuple
 from unicodedata import category, normalize
@@ -39,6 +37,7 @@ from connectors.profiles import (
     TokenRefusedError,
 )
 from worker.errors import ConfigError, TransientError
+from worker.outbound import origin
 from worker.store.channels import ChannelRow
 
 #: a caller waits no longer, retries included
@@ -54,7 +53,6 @@ _AT_ONCE = 8
 _KEEP, _KEEP_NOTHING = timedelta(seconds=60), timedelta(seconds=10)
 _MAX_KEPT = 10_000
 _MAX_NAME, _MAX_WORD, _MAX_URL = 255, 35, 2048
-_HOST = re.compile(rb"[a-z0-9._-]+|[0-9a-f:.]+")
 #: control characters, halves of surrogate pairs, line and paragraph separators
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 #: these turn around the text that follows a name
@@ -235,29 +233,6 @@ class Lookups:
 def lookups() -> Lookups:
     """Return those of this process, made on first use."""
     return Lookups()
-
-
-def origin(text: str) -> str:
-    """Read the origin of a provider's API: https, or http on this machine for simulators.
-
-    Raises ConfigError for anything else, and for more than an origin.
-    """
-    try:
-        url = httpx.URL(text.strip())
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    is_allowed = url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.host))
-    is_bare = not url.userinfo and not url.fragment and url.raw_path in (b"", b"/")
-    if not is_allowed or not is_bare or not _HOST.fullmatch(url.raw_host):
-        raise ConfigError("expected an origin such as https://api.example.com (http for this machine only)")
-    return f"{url.scheme}://{url.netloc.decode()}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _join(base: str, path: str) -> httpx.URL:

@@ -5,8 +5,12 @@ import time
 
 import structlog
 
+from worker.store.envelopes import LANES
+
 log = structlog.get_logger()
 
+#: beside the lanes of the inbox: there is a provider to be read
+READING = LANES
 #: between two publications: what arrives meanwhile shares the next nudge, and a drain at work needs none
 _PAUSE_S = 0.05
 #: after a failure the broker is left alone for this long; the sweeper drains meanwhile
@@ -40,7 +44,7 @@ class Nudger:
         self._flag.set()
 
     def _run(self) -> None:
-        from worker.tasks import drain  # noqa: PLC0415 - tasks import us
+        from worker.tasks import drain, read  # noqa: PLC0415 - tasks import us
 
         while True:
             self._flag.wait()
@@ -49,7 +53,7 @@ class Nudger:
                 lanes, self._lanes = self._lanes, set()
             try:
                 for lane in lanes:
-                    drain.nudge(lane)
+                    (read if lane == READING else drain).nudge(lane)
             except Exception as error:  # noqa: BLE001 - whatever a broker does, nothing is lost by it
                 log.warning("nudge_failed", error=type(error).__name__)
                 time.sleep(_BREAK_S)
@@ -63,10 +67,10 @@ def publish_once(lane: int) -> bool:
     """Publish one nudge now, from a command; False if the broker does not take it."""
     from kombu.exceptions import OperationalError  # noqa: PLC0415 - only commands need it
 
-    from worker.tasks import drain  # noqa: PLC0415 - tasks import us
+    from worker.tasks import drain, read  # noqa: PLC0415 - tasks import us
 
     try:
-        drain.nudge(lane)
+        (read if lane == READING else drain).nudge(lane)
     except (OperationalError, OSError):
         return False
     return True

@@ -21,8 +21,8 @@ def record(
     rows: Mapping[Ref, RecordRow],
     made: Mapping[UUID, Change],
     connection_of: Mapping[UUID, UUID],
-) -> int:
-    """Write what a batch stated beside profiles; return the number of entries in the change log.
+) -> list[Change]:
+    """Write what a batch stated beside profiles; return the entries of the change log.
 
     ``rows`` are the records it spoke of, ``made`` the changes to contacts, ``connection_of`` names the
     connection each envelope came through. Said twice, a statement is one row, and the log says nothing.
@@ -52,7 +52,7 @@ def record(
             connections.revoke(conn, organization_id, connection_of[reading.envelope_id], reading.revoked)
     contacts.touch(conn, organization_id, log.keys() - made.keys())
     changes.append(conn, organization_id, log.values())
-    return len(log)
+    return list(log.values())
 
 
 def decide(conn: Connection, organization_id: UUID, readings: Iterable[Reading]) -> None:

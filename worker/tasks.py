@@ -1,6 +1,7 @@
 """The spine: the Celery tasks in order of flow. Read this first.
 
     webhook ─> ingest ─> INBOX ─> drain: claim ─> normalise ─> fold ─> resolve ─> upsert ─> record ─> settle
+    schedule ─> read ──────┘
 
 The inbox in Postgres is the queue. A message says "there is work" and never what; it may be lost, doubled
 or late, and Redis may be wiped at any moment: ``tick`` finds what is due without it.
@@ -16,14 +17,14 @@ from celery.exceptions import Reject
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from connectors.contract import BadSignatureError
+from worker import backfill, ids, schedules
 from worker import drain as draining
-from worker import ids
 from worker.app import NUDGE_EXPIRES_S, app
 from worker.errors import ConfigError, TransientError
 from worker.ingest import accept, source_of
-from worker.nudge import nudger
+from worker.nudge import READING, nudger
 from worker.settings import settings
-from worker.store import connections, db, envelopes, idempotency_keys, ready
+from worker.store import connections, db, envelopes, idempotency_keys, ready, runs
 from worker.store.envelopes import LANES
 
 log = structlog.get_logger()
@@ -101,6 +102,21 @@ def _call_for_help(lane: int) -> None:
     nudger.nudge({lane})
 
 
+@app.task(name="worker.tasks.read", base=_Nudged)
+def read(_: int) -> None:
+    """Read providers page by page, for as long as a drain drains; pass the rest on, so that lanes get their turn."""
+    try:
+        is_more = backfill.work(db.engine(), budget_s=settings().drain_budget_s)
+    except (TransientError, DBAPIError) as error:
+        log.warning("reading_stopped", error=type(error).__name__)
+        return
+    except Exception as error:  # as in drain
+        log.error("reading_failed", exc_info=error)
+        return
+    if is_more:
+        nudger.nudge({READING})
+
+
 class _Forgetting:
     """When this process last looked for what may go."""
 
@@ -119,12 +135,29 @@ def _forget() -> None:
         idempotency_keys.expire(conn)
 
 
+def _read_what_is_due() -> None:
+    """Start what schedules say, and see that somebody reads."""
+    schedules.start_due(db.engine())
+    with db.engine().connect() as conn:
+        age_s = runs.due_for_s(conn)
+    if age_s is None:
+        return
+    if age_s < settings().sweep_after_s:
+        nudger.nudge({READING})
+        return
+    try:
+        backfill.work(db.engine(), budget_s=settings().drain_budget_s / 4)
+    except (TransientError, DBAPIError) as error:
+        log.warning("reading_stopped", error=type(error).__name__)
+
+
 @app.task(name="worker.tasks.tick")
 def tick() -> None:
     """Do what is due: nudge for lanes that wait, drain those for which nudges do not help.
 
     Needs no Redis. Any number may run at once: claims skip what others hold.
     """
+    _read_what_is_due()
     with db.engine().connect() as conn:
         waiting = ready.waiting(conn)
     for lane in waiting:

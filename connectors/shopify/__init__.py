@@ -27,6 +27,10 @@ name = "shopify"
 
 PROTECTED_FIELDS = customers.PROTECTED_FIELDS
 
+#: what ``connections add shopify`` asks for, with an example
+OPTIONS: Mapping[str, str] = {"shop_domain": "example.myshopify.com"}
+_DOMAIN = ".myshopify.com"
+
 SKIPPED_TOPICS: Mapping[str, str] = {
     "Product/create": "is about goods",
     "Product/delete": "is about goods",
@@ -49,6 +53,14 @@ SKIPPED_TOPICS: Mapping[str, str] = {
 }
 
 _MAX_HEADER = 128  #: characters; ids are UUIDs, the longest topic has 44
+
+
+def settle(options: Mapping[str, str]) -> dict[str, str]:
+    """Check the options of a connection; raises ValueError with the option and what was expected."""
+    domain = options.get("shop_domain", "").strip().lower().removeprefix("https://").rstrip("/")
+    if not domain.endswith(_DOMAIN) or domain == _DOMAIN:
+        raise ValueError(f"shop-domain: expected a name like example{_DOMAIN}")
+    return {**options, "shop_domain": domain}
 
 
 def receive(headers: Mapping[str, str], body: bytes) -> Receipt:

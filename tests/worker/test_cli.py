@@ -119,7 +119,6 @@ def test_the_connection_of_the_api_is_nobody_s_to_touch(ask, run, engine):
             region=None,
             priority=0,
             webhook_secrets=[],
-            access_token=None,
         )
     shown = ids.show(ids.CONNECTION, id_)
 

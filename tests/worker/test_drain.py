@@ -63,7 +63,6 @@ def source(engine, organization_id, plain):
             region=None,
             priority=100,
             webhook_secrets=["x"],
-            access_token=None,
         )
     return Source(organization_id, id_, "plain", ("x",))
 

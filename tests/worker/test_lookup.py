@@ -27,7 +27,7 @@ from connectors.profiles import (
     ProviderLimitError,
     TokenRefusedError,
 )
-from worker import logs, lookup, settings, vault
+from worker import logs, lookup, outbound, settings, vault
 from worker.errors import ConfigError, TransientError
 from worker.lookup import Lookups, ProviderTimeoutError, ProviderUnavailableError
 from worker.store.channels import ChannelRow
@@ -163,7 +163,7 @@ def test_a_redirect_is_refused_and_not_followed(channel):
     ],
 )
 def test_an_origin_is_https_or_on_this_machine(origin):
-    assert lookup.origin(origin) == origin.rstrip("/")
+    assert outbound.origin(origin) == origin.rstrip("/")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_an_origin_is_https_or_on_this_machine(origin):
 )
 def test_anything_but_an_origin_is_refused(origin):
     with pytest.raises(ConfigError, match="origin"):
-        lookup.origin(origin)
+        outbound.origin(origin)
 
 
 def test_an_origin_that_came_past_the_command_line_is_refused_too(channel):

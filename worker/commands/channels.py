@@ -101,9 +101,9 @@ def _token(platform: Platform, given: str | None) -> str | None:
 
 
 def _origin(given: str) -> str:
-    from worker import lookup  # noqa: PLC0415 - only this command needs it, and it loads an HTTP client
+    from worker import outbound  # noqa: PLC0415 - only this command needs it, and it loads an HTTP client
 
     try:
-        return lookup.origin(given)
+        return outbound.origin(given)
     except ConfigError as error:
         raise ConfigError(f"--api-url: {error}") from None

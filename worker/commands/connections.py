@@ -2,79 +2,32 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 from uuid import UUID
 
 import typer
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
-from connectors import connector
-from worker import ids, settings
-from worker.commands.session import (
-    DataDir,
-    Json,
-    Organization,
-    country,
-    database,
-    group,
-    organization_id,
-    show,
-)
+from connectors import can_read, connector, reader
+from connectors.contract import MalformedPayloadError
+from connectors.pages import ReadingError, Subscriber
+from worker import ids
+from worker.access import asking, job_of
+from worker.commands import adding
+from worker.commands.adding import webhook_url
+from worker.commands.session import DataDir, Json, Organization, database, group, organization_id, show
 from worker.errors import ConfigError
 from worker.resolve import API_SOURCE
-from worker.store import connections, organizations, ready
+from worker.store import connections, db, ready
 from worker.store.connections import ConnectionRow
 
 app = group("Connections: accounts at providers.")
-add = group("Add a connection.")
-app.add_typer(add, name="add")
-
-_SHOP_DOMAIN = ".myshopify.com"
+app.add_typer(adding.app, name="add")
 
 ConnectionId = Annotated[str, typer.Argument(help="con_…")]
 Secrets = Annotated[
     list[str], typer.Option("--webhook-secret", help="Secret that signs webhooks; repeat for old ones.")
 ]
-
-
-@add.command("shopify")
-def add_shopify(
-    shop_domain: Annotated[str, typer.Option(help="s.myshopify.com")],
-    webhook_secret: Secrets,
-    source: Annotated[str, typer.Option(help="Name of the source, unique per organization.")] = "shopify",
-    access_token: Annotated[str | None, typer.Option(help="Admin API token, for reading the shop.")] = None,
-    region: Annotated[str | None, typer.Option(help="Country of numbers in national form: ID, US, …")] = None,
-    priority: Annotated[int, typer.Option(help="Lower wins where sources disagree.")] = 100,
-    organization: Organization = "default",
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Connect a Shopify shop; prints the URL to give to its webhooks."""
-    domain = shop_domain.strip().lower().removeprefix("https://").rstrip("/")
-    if not domain.endswith(_SHOP_DOMAIN) or domain == _SHOP_DOMAIN:
-        raise ConfigError(f"--shop-domain: expected a name like example{_SHOP_DOMAIN}")
-    home = None if region is None else country("--region", region)
-    if not source or not all(secret.strip() for secret in webhook_secret):
-        raise ConfigError("--source and --webhook-secret must not be empty")
-    if source == API_SOURCE:
-        raise ConfigError("--source: 'api' is the name under which edits through the API are kept")
-    with database(data_dir) as conn:
-        try:
-            id_ = connections.insert(
-                conn,
-                organizations.ensure(conn, organization),
-                connector="shopify",
-                source=source,
-                options={"shop_domain": domain},
-                region=home,
-                priority=priority,
-                webhook_secrets=webhook_secret,
-                access_token=access_token,
-            )
-        except IntegrityError:
-            raise ConfigError(f"--source: {source!r} is taken; each connection needs a name of its own") from None
-    show(as_json, {"connection_id": ids.show(ids.CONNECTION, id_), "webhook_url": _webhook_url(id_)})
 
 
 @app.command("list")
@@ -91,8 +44,8 @@ def show_connection(
 ) -> None:
     """Show one connection."""
     with database(data_dir) as conn:
-        row = _connection(conn, organization, connection_id)
-    show(as_json, {**connections.describe(row), "webhook_url": _webhook_url(row.id)})
+        row = find(conn, organization, connection_id)
+    show(as_json, {**connections.describe(row), "webhook_url": webhook_url(row.id)})
 
 
 @app.command("pause")
@@ -130,10 +83,52 @@ def rotate_secret(
 ) -> None:
     """Accept new webhook secrets beside the old ones: a provider may sign with the oldest for an hour."""
     with database(data_dir) as conn:
-        row = _connection(conn, organization, connection_id)
+        row = find(conn, organization, connection_id)
         kept = [] if drop_old else [secret for secret in row.secrets() if secret not in webhook_secret]
         connections.set_secrets(conn, row.organization_id, row.id, [*webhook_secret, *kept])
     show(as_json, {"connection_id": connection_id, "webhook_secrets": len(webhook_secret) + len(kept)})
+
+
+@app.command("authorize")
+def authorize(
+    connection_id: ConnectionId,
+    credential: Annotated[list[str], typer.Option(help="NAME=VALUE, as access_token=…; replaces what was there.")],
+    organization: Organization = "default",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Give a connection new credentials for its provider's API, as after the app was installed again."""
+    given = adding.pairs("--credential", credential)
+    with database(data_dir) as conn:
+        row = find(conn, organization, connection_id)
+        if not can_read(row.connector):
+            raise ConfigError(f"{row.connector} is not read; it takes no credentials")
+        missing = [name for name in reader(row.connector).CREDENTIALS if not given.get(name, "").strip()]
+        if missing:
+            raise ConfigError(f"--credential: {missing[0]}=… is needed to read the provider")
+        connections.set_credentials(conn, row.organization_id, row.id, given, is_new=True)
+    show(as_json, {"connection_id": connection_id, "credentials": sorted(given)})
+
+
+@app.command("subscribe")
+def subscribe(
+    connection_id: ConnectionId,
+    organization: Organization = "default",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Register our webhooks at the provider, and repair those that were removed."""
+    with database(data_dir) as conn:
+        row = find(conn, organization, connection_id)
+    if not row.can_be_read or not hasattr(connector(row.connector), "subscribe"):
+        raise ConfigError(f"{connection_id} has no credentials, or {row.connector} has no API for webhooks")
+    subscriber = cast("Subscriber", connector(row.connector))
+    try:
+        with asking(db.engine(), row) as fetch:
+            done = subscriber.subscribe(job_of(row, "full"), webhook_url(row.id), fetch)
+    except (ReadingError, MalformedPayloadError) as error:
+        raise ConfigError(f"the provider did not do it: {error}") from None
+    show(as_json, {"connection_id": connection_id, "webhook_url": webhook_url(row.id), "topics": dict(done)})
 
 
 @app.command("approve-fields")
@@ -147,7 +142,7 @@ def approve_fields(
 ) -> None:
     """Name the protected fields the provider shows us: there, null means empty; elsewhere, not shown."""
     with database(data_dir) as conn:
-        row = _connection(conn, organization, connection_id)
+        row = find(conn, organization, connection_id)
         known = connector(row.connector).PROTECTED_FIELDS
         wanted = known if everything else frozenset(fields or ())
         if unknown := wanted - known:
@@ -156,7 +151,8 @@ def approve_fields(
     show(as_json, {"connection_id": connection_id, "approved_fields": sorted(wanted)})
 
 
-def _connection(conn: Connection, organization: str, shown_id: str) -> ConnectionRow:
+def find(conn: Connection, organization: str, shown_id: str) -> ConnectionRow:
+    """Find a connection by the id that an operator gave; raises ConfigError if there is none."""
     id_ = ids.read(ids.CONNECTION, shown_id)
     row = None if id_ is None else connections.by_id(conn, id_)
     # Edits through the API are kept under a connection that nobody made, and nobody must touch.
@@ -174,14 +170,9 @@ def _change(
     queue: Callable[[Connection, UUID, UUID], None],
 ) -> None:
     with database(data_dir) as conn:
-        row = _connection(conn, organization, connection_id)
+        row = find(conn, organization, connection_id)
         if row.state == "removed" and state != "removed":
             raise ConfigError(f"{connection_id} was removed; add the shop again")
         connections.set_state(conn, row.organization_id, row.id, state)
         queue(conn, row.organization_id, row.id)
     show(as_json, {"connection_id": connection_id, "state": state})
-
-
-def _webhook_url(id_: UUID) -> str:
-    origin = settings.settings().public_url or f"http://127.0.0.1:{settings.settings().port}"
-    return f"{origin.rstrip('/')}/webhooks/{ids.show(ids.CONNECTION, id_)}"

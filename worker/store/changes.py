@@ -23,6 +23,15 @@ class Change(NamedTuple):
     causes: tuple[UUID, ...]  #: envelopes
 
 
+def causes_of(entries: Iterable[Change]) -> set[UUID]:
+    """Return the envelopes behind these entries."""
+    causes: set[UUID] = set()
+    for entry in entries:
+        causes.update(entry.causes)
+        causes.update(UUID(hex=detail["cause"]) for detail in entry.details.values() if detail.get("cause"))
+    return causes
+
+
 # An array of arrays must be rectangular, so the causes of an entry travel as one text.
 _INSERT = sql(f"""
     INSERT INTO changes (organization_id, id, contact_id, kind, details, causes)

@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection
 
+from connectors import can_read
 from connectors.contract import Account
 from worker import ids, vault
 from worker.fold import moment
@@ -28,6 +30,8 @@ class ConnectionRow:
     priority: int
     approved_fields: list[str]
     webhook_secrets: list[bytes]
+    access_token: bytes | None  #: of connections that a release before ``credentials`` added
+    sealed_credentials: bytes | None
     state: str  #: active, paused (kept, not drained), removed (refused)
     revoked_at: datetime | None
     refused_signatures: int
@@ -43,12 +47,25 @@ class ConnectionRow:
             options=self.options,
         )
 
+    @property
+    def can_be_read(self) -> bool:
+        """Whether we have what it takes to ask the provider."""
+        has_credentials = self.sealed_credentials is not None or self.access_token is not None
+        return has_credentials and self.revoked_at is None and can_read(self.connector)
+
+    def credentials(self) -> dict[str, str]:
+        """What the provider's API wants, in the clear."""
+        found = {} if self.access_token is None else {"access_token": vault.unseal(bytes(self.access_token))}
+        if self.sealed_credentials is not None:
+            found |= orjson.loads(vault.unseal(bytes(self.sealed_credentials)))
+        return found
+
     def secrets(self) -> list[str]:
         """The webhook secrets in the clear."""
         return [vault.unseal(bytes(sealed)) for sealed in self.webhook_secrets]
 
 
-_COLUMNS = ", ".join(ConnectionRow.__dataclass_fields__)
+_COLUMNS = ", ".join(ConnectionRow.__dataclass_fields__).replace("sealed_credentials", "credentials")
 
 _BY_ID = sql(f"SELECT {_COLUMNS} FROM connections WHERE id = :id")
 _BY_IDS = sql(f"SELECT {_COLUMNS} FROM connections WHERE id = ANY(:ids)")
@@ -58,9 +75,9 @@ _OF_ORGANIZATION = sql(f"""
 """)
 _INSERT = sql("""
     INSERT INTO connections (organization_id, id, connector, source, options, region, priority, webhook_secrets,
-                             access_token)
+                             credentials)
     VALUES (:organization_id, :id, :connector, :source, CAST(:options AS jsonb), :region, :priority, :webhook_secrets,
-            :access_token)
+            :credentials)
 """)
 _OF_API = sql(f"""
     SELECT id FROM connections WHERE organization_id = :organization_id AND connector = '{API_SOURCE}'
@@ -73,11 +90,16 @@ _SET_STATE = sql("""
     UPDATE connections SET state = :state WHERE organization_id = :organization_id AND id = :id
 """)
 _REMOVE = sql("""
-    UPDATE connections SET state = 'removed', webhook_secrets = '{}', access_token = NULL
+    UPDATE connections SET state = 'removed', webhook_secrets = '{}', access_token = NULL, credentials = NULL
      WHERE organization_id = :organization_id AND id = :id
 """)
 _SET_SECRETS = sql("""
     UPDATE connections SET webhook_secrets = :secrets WHERE organization_id = :organization_id AND id = :id
+""")
+_SET_CREDENTIALS = sql("""
+    UPDATE connections
+       SET credentials = :credentials, access_token = NULL, revoked_at = CASE WHEN :is_new THEN NULL ELSE revoked_at END
+     WHERE organization_id = :organization_id AND id = :id
 """)
 _SET_FIELDS = sql("""
     UPDATE connections SET approved_fields = :fields WHERE organization_id = :organization_id AND id = :id
@@ -125,7 +147,7 @@ def insert(
     region: str | None,
     priority: int,
     webhook_secrets: Sequence[str],
-    access_token: str | None,
+    credentials: Mapping[str, str] | None = None,
 ) -> UUID:
     """Add a connection and return its id, which nobody can guess from another."""
     id_ = ids.new()
@@ -138,7 +160,7 @@ def insert(
         "region": region,
         "priority": priority,
         "webhook_secrets": [vault.seal(secret) for secret in webhook_secrets],
-        "access_token": None if access_token is None else vault.seal(access_token),
+        "credentials": _sealed(credentials or {}),
     }
     run(conn, _INSERT, parameters)
     return id_
@@ -163,6 +185,19 @@ def set_secrets(conn: Connection, organization_id: UUID, id_: UUID, secrets: Seq
     """Replace the webhook secrets."""
     sealed = [vault.seal(secret) for secret in secrets]
     run(conn, _SET_SECRETS, {"organization_id": organization_id, "id": id_, "secrets": sealed})
+
+
+def set_credentials(
+    conn: Connection, organization_id: UUID, id_: UUID, credentials: Mapping[str, str], *, is_new: bool = False
+) -> None:
+    """Replace what the provider's API wants; ``is_new`` access also ends that it was taken back."""
+    sealed = _sealed(credentials)
+    parameters = {"organization_id": organization_id, "id": id_, "credentials": sealed, "is_new": is_new}
+    run(conn, _SET_CREDENTIALS, parameters)
+
+
+def _sealed(credentials: Mapping[str, str]) -> bytes | None:
+    return vault.seal(json(dict(credentials))) if credentials else None
 
 
 def set_approved_fields(conn: Connection, organization_id: UUID, id_: UUID, fields: Sequence[str]) -> None:
@@ -197,6 +232,7 @@ def describe(row: ConnectionRow) -> dict[str, Any]:
         "priority": row.priority,
         "approved_fields": row.approved_fields,
         "webhook_secrets": len(row.webhook_secrets),
+        "can_be_read": row.can_be_read,
         "revoked_at": row.revoked_at,
         "last_delivery_at": row.last_delivery_at,
         "refused_signatures": row.refused_signatures,

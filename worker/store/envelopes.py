@@ -26,6 +26,7 @@ class Incoming(NamedTuple):
     headers: str  #: JSON list of [name, value]
     body: bytes
     body_sha256: bytes
+    run_id: UUID | None = None  #: the run that read it
 
     @property
     def lane(self) -> int:
@@ -78,10 +79,11 @@ _KEEP = sql(f"""
             ON CONFLICT (organization_id, connection_id, delivery_id) DO NOTHING
         RETURNING organization_id, id, connection_id
     ), queued AS (
-        INSERT INTO ready (organization_id, envelope_id, connection_id, lane)
-        SELECT kept.organization_id, kept.id, kept.connection_id, lanes.lane
-          FROM kept JOIN unnest(CAST(:lane_ids AS uuid[]), CAST(:lanes AS smallint[])) AS lanes(id, lane)
-               ON lanes.id = kept.id
+        INSERT INTO ready (organization_id, envelope_id, connection_id, lane, run_id)
+        SELECT kept.organization_id, kept.id, kept.connection_id, lanes.lane, lanes.run_id
+          FROM kept
+          JOIN unnest(CAST(:lane_ids AS uuid[]), CAST(:lanes AS smallint[]), CAST(:run_id AS uuid[]))
+               AS lanes(id, lane, run_id) ON lanes.id = kept.id
     )
     SELECT id FROM kept
 """)

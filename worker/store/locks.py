@@ -20,6 +20,7 @@ _TAKE = sql("""
 """)
 
 _TAKE_ALL = sql("SELECT pg_advisory_xact_lock(CAST(:space AS integer), -1)")
+_TAKE_NAMED = sql("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
 def take(conn: Connection, organization_id: UUID, keys: Collection[str], buckets: int) -> None:
@@ -30,6 +31,11 @@ def take(conn: Connection, organization_id: UUID, keys: Collection[str], buckets
 def take_all(conn: Connection, organization_id: UUID) -> None:
     """Lock every identifier of an organization; to be taken before any other lock."""
     run(conn, _TAKE_ALL, {"space": _space(organization_id)})
+
+
+def take_named(conn: Connection, name: str) -> None:
+    """Lock something of another kind by its name."""
+    run(conn, _TAKE_NAMED, {"name": name})
 
 
 def _space(organization_id: UUID) -> int:

@@ -31,6 +31,7 @@ class Claimed(NamedTuple):
     attempts: int
     crashes: int
     replay: bool
+    run_id: UUID | None = None  #: the run that read it, if it is to be counted
 
 
 class Parked(NamedTuple):
@@ -59,7 +60,8 @@ _CLAIM = """
            lease_until = clock_timestamp() + :lease, lease_token = :token
       FROM picked
      WHERE r.organization_id = picked.organization_id AND r.envelope_id = picked.envelope_id
-    RETURNING r.organization_id, r.envelope_id, r.connection_id, r.attempts, r.crashes, r.replay
+    RETURNING r.organization_id, r.envelope_id, r.connection_id, r.attempts, r.crashes, r.replay,
+              r.run_id
 """
 # Literals, so that looking for suspects uses their own small index.
 _CLAIM_ORDINARY = sql(_CLAIM.format(suspicion="< 2"))

@@ -1,0 +1,106 @@
+"""Runs: reading a provider page by page, on a schedule or when asked, and what each run did."""
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+DDL = """
+ALTER TABLE connections ADD COLUMN credentials bytea;
+ALTER TABLE ready ADD COLUMN run_id uuid;
+
+CREATE TABLE runs (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('full', 'increment', 'reconcile', 'import')),
+    state text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'done', 'failed', 'cancelled')),
+    phase text NOT NULL DEFAULT 'reading' CHECK (phase IN ('reading', 'repairing', 'draining')),
+    is_dry boolean NOT NULL DEFAULT false,
+    is_confirmed boolean NOT NULL DEFAULT false,
+    since timestamptz,
+    cursor jsonb,
+    seen bigint NOT NULL DEFAULT 0,
+    read bigint NOT NULL DEFAULT 0,
+    changed bigint NOT NULL DEFAULT 0,
+    unchanged bigint NOT NULL DEFAULT 0,
+    parked bigint NOT NULL DEFAULT 0,
+    expected bigint,
+    waited_s double precision NOT NULL DEFAULT 0,
+    failures integer NOT NULL DEFAULT 0,
+    watermark timestamptz,
+    report jsonb NOT NULL DEFAULT '{}',
+    error text,
+    next_run_at timestamptz NOT NULL DEFAULT now(),
+    lease_until timestamptz,
+    lease_token uuid,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    started_at timestamptz,
+    finished_at timestamptz,
+    PRIMARY KEY (organization_id, id),
+    CHECK ((state = 'running') = (finished_at IS NULL))
+) WITH (fillfactor = 50);
+CREATE INDEX runs_due ON runs (next_run_at) WHERE state = 'running' AND phase <> 'draining' AND kind <> 'import';
+CREATE UNIQUE INDEX runs_one ON runs (organization_id, connection_id, kind)
+    WHERE state = 'running' AND NOT is_dry AND kind <> 'import';
+CREATE INDEX runs_connection ON runs (organization_id, connection_id, id);
+
+CREATE TABLE run_rows (
+    organization_id uuid NOT NULL,
+    run_id uuid NOT NULL,
+    external_id text COLLATE "C" NOT NULL,
+    updated_at timestamptz,
+    verdict text CHECK (verdict IN ('missing', 'stale', 'gone')),
+    PRIMARY KEY (organization_id, run_id, external_id)
+);
+
+CREATE TABLE schedules (
+    organization_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('full', 'increment', 'reconcile')),
+    every interval NOT NULL CHECK (every >= interval '1 minute'),
+    next_run_at timestamptz NOT NULL,
+    is_paused boolean NOT NULL DEFAULT false,
+    last_run_id uuid,
+    PRIMARY KEY (organization_id, connection_id, kind)
+);
+CREATE INDEX schedules_due ON schedules (next_run_at) WHERE NOT is_paused;
+
+CREATE TABLE wanted (
+    organization_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    external_id text COLLATE "C" NOT NULL CHECK (length(external_id) <= 512),
+    token uuid NOT NULL,
+    attempts smallint NOT NULL DEFAULT 0,
+    next_run_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (organization_id, connection_id, external_id)
+);
+CREATE INDEX wanted_due ON wanted (next_run_at);
+COMMENT ON TABLE wanted IS 'Customers to be read back, because a webhook did not say all of them'
+"""
+
+#: as in 0002: a session that never set it sees everything, one of the API its own organization
+TENANT_TABLES = ("runs", "run_rows", "schedules", "wanted")
+POLICY = """
+CREATE POLICY tenant ON {table} USING (
+    (SELECT coalesce(current_setting('contactsync.organization_id', true), '') = '')
+    OR organization_id = (SELECT nullif(current_setting('contactsync.organization_id', true), '')::uuid)
+)
+"""
+
+
+def upgrade() -> None:
+    for statement in DDL.split(";\n"):
+        if statement.strip():
+            op.execute(statement)
+    for table in TENANT_TABLES:
+        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+        op.execute(POLICY.format(table=table))
+
+
+def downgrade() -> None:
+    for table in reversed(TENANT_TABLES):
+        op.execute(f"DROP TABLE {table}")
+    op.execute("ALTER TABLE ready DROP COLUMN run_id")
+    op.execute("ALTER TABLE connections DROP COLUMN credentials")

@@ -1,0 +1,315 @@
+"""Runs: reading a provider, or a file, from a cursor to the end; with counts that account for every row."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker import ids
+from worker.store.db import columns_of, json, rows_of, run, sql
+
+
+@dataclass(slots=True)
+class RunRow:
+    """A run as stored."""
+
+    organization_id: UUID
+    id: UUID
+    connection_id: UUID
+    kind: str  #: full, increment, reconcile, import
+    state: str  #: running, done, failed, cancelled
+    phase: str  #: reading, repairing (what reconciling found), draining (all is kept, not all worked off)
+    is_dry: bool
+    is_confirmed: bool  #: may remove more customers than the threshold allows
+    since: datetime | None
+    cursor: dict[str, Any] | None
+    seen: int  #: rows the provider gave, repeats included
+    read: int  #: different rows: each is an envelope, or compared
+    changed: int
+    unchanged: int
+    parked: int
+    expected: int | None
+    waited_s: float
+    failures: int  #: in a row, without a page between them
+    watermark: datetime | None
+    report: dict[str, Any]
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def left(self) -> int:
+        """Rows that are kept and not worked off."""
+        return self.read - self.changed - self.unchanged - self.parked
+
+
+_COLUMNS = ", ".join(RunRow.__dataclass_fields__)
+_ADDED_UP = "read = changed + unchanged + parked"
+
+_START = sql("""
+    INSERT INTO runs (organization_id, id, connection_id, kind, is_dry, is_confirmed, since, report)
+    VALUES (:organization_id, :id, :connection_id, :kind, :is_dry, :is_confirmed, :since, '{}')
+        ON CONFLICT (organization_id, connection_id, kind)
+     WHERE state = 'running' AND NOT is_dry AND kind <> 'import' DO NOTHING
+""")
+_BY_ID = sql(f"SELECT {_COLUMNS} FROM runs WHERE organization_id = :organization_id AND id = :id")
+_RUNNING = sql(f"""
+    SELECT {_COLUMNS} FROM runs
+     WHERE organization_id = :organization_id AND connection_id = :connection_id AND kind = :kind
+       AND state = 'running' AND NOT is_dry
+""")
+_LIST = sql(f"""
+    SELECT {_COLUMNS} FROM runs
+     WHERE organization_id = :organization_id
+       AND (CAST(:connection_id AS uuid) IS NULL OR connection_id = :connection_id)
+     ORDER BY id DESC LIMIT :limit
+""")
+_WATERMARK = sql("""
+    SELECT watermark FROM runs
+     WHERE organization_id = :organization_id AND connection_id = :connection_id AND state = 'done' AND NOT is_dry
+       AND watermark IS NOT NULL
+     ORDER BY watermark DESC LIMIT 1
+""")
+_CLAIM = sql(f"""
+    WITH picked AS (
+        SELECT organization_id, id FROM runs
+         WHERE state = 'running' AND phase <> 'draining' AND kind <> 'import' AND next_run_at <= clock_timestamp()
+           AND (lease_until IS NULL OR lease_until < clock_timestamp())
+         ORDER BY next_run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE runs r
+       SET lease_until = clock_timestamp() + :lease, lease_token = :token, started_at = coalesce(started_at, now())
+      FROM picked WHERE r.organization_id = picked.organization_id AND r.id = picked.id
+    RETURNING {", ".join("r." + name for name in RunRow.__dataclass_fields__)}
+""")
+_DUE_FOR = sql("""
+    SELECT extract(epoch FROM now() - least(
+        (SELECT min(greatest(next_run_at, coalesce(lease_until, next_run_at))) FROM runs
+          WHERE state = 'running' AND phase <> 'draining' AND kind <> 'import' AND next_run_at <= now()
+            AND (lease_until IS NULL OR lease_until < now())),
+        (SELECT min(next_run_at) FROM wanted WHERE next_run_at <= now())))::float
+""")
+_RENEW = sql("""
+    UPDATE runs SET lease_until = clock_timestamp() + :lease
+     WHERE organization_id = :organization_id AND id = :id AND lease_token = :token AND state = 'running'
+""")
+_RELEASE = sql("""
+    UPDATE runs
+       SET lease_until = NULL, lease_token = NULL, next_run_at = clock_timestamp() + :after,
+           cursor = coalesce(CAST(:cursor AS jsonb), cursor), waited_s = waited_s + :waited_s,
+           failures = CASE WHEN :failed THEN failures + 1 ELSE failures END, error = :error
+     WHERE organization_id = :organization_id AND id = :id AND lease_token = :token AND state = 'running'
+""")
+_ADVANCE = sql(f"""
+    UPDATE runs
+       SET cursor = CAST(:cursor AS jsonb), seen = seen + :seen, read = read + :read, changed = changed + :changed,
+           unchanged = unchanged + :unchanged, parked = parked + :parked,
+           expected = coalesce(:expected, expected), watermark = greatest(watermark, :watermark), failures = 0,
+           error = NULL, lease_until = clock_timestamp() + :lease
+     WHERE organization_id = :organization_id AND id = :id AND lease_token = :token AND state = 'running'
+    RETURNING {_COLUMNS}
+""")
+_TURN = sql("""
+    UPDATE runs
+       SET phase = :phase, cursor = NULL, unchanged = unchanged + :unchanged, report = report || CAST(:report AS jsonb)
+     WHERE organization_id = :organization_id AND id = :id AND lease_token = :token AND state = 'running'
+""")
+_READ_WHOLE = sql(f"""
+    UPDATE runs
+       SET phase = 'draining', cursor = NULL, lease_until = NULL, lease_token = NULL, error = NULL,
+           report = report || CAST(:report AS jsonb),
+           state = CASE WHEN {_ADDED_UP} THEN 'done' ELSE state END,
+           finished_at = CASE WHEN {_ADDED_UP} THEN clock_timestamp() END
+     WHERE organization_id = :organization_id AND id = :id AND lease_token = :token AND state = 'running'
+""")
+_END = sql("""
+    UPDATE runs
+       SET state = :state, error = :error, finished_at = clock_timestamp(), lease_until = NULL, lease_token = NULL
+     WHERE organization_id = :organization_id AND id = :id AND state = 'running'
+       AND (CAST(:token AS uuid) IS NULL OR lease_token = :token)
+""")
+# Counted where the work is committed. The one who completes the sum ends the run.
+_COUNT = sql(f"""
+    UPDATE runs r
+       SET changed = r.changed + new.changed, unchanged = r.unchanged + new.unchanged,
+           parked = r.parked + new.parked
+      FROM {rows_of(id="uuid", changed="bigint", unchanged="bigint", parked="bigint")}
+     WHERE r.organization_id = :organization_id AND r.id = new.id
+""")
+_COMPLETE = sql(f"""
+    UPDATE runs SET state = 'done', finished_at = clock_timestamp()
+     WHERE organization_id = :organization_id AND id = ANY(:ids) AND state = 'running' AND phase = 'draining'
+       AND {_ADDED_UP}
+""")
+_REPORT = sql("""
+    UPDATE runs SET report = report || CAST(:report AS jsonb) WHERE organization_id = :organization_id AND id = :id
+""")
+_FORGET_ROWS = sql("DELETE FROM run_rows WHERE organization_id = :organization_id AND run_id = :id")
+
+
+def start(
+    conn: Connection,
+    organization_id: UUID,
+    connection_id: UUID,
+    kind: str,
+    *,
+    since: datetime | None = None,
+    is_dry: bool = False,
+    is_confirmed: bool = False,
+) -> UUID | None:
+    """Begin a run; None if one of the kind is running for the connection."""
+    id_ = ids.new()
+    parameters = {
+        "organization_id": organization_id,
+        "id": id_,
+        "connection_id": connection_id,
+        "kind": kind,
+        "since": since,
+        "is_dry": is_dry,
+        "is_confirmed": is_confirmed,
+    }
+    return id_ if run(conn, _START, parameters).rowcount else None
+
+
+def by_id(conn: Connection, organization_id: UUID, id_: UUID) -> RunRow | None:
+    """Read a run."""
+    row = run(conn, _BY_ID, {"organization_id": organization_id, "id": id_}).first()
+    return None if row is None else RunRow(*row)
+
+
+def running(conn: Connection, organization_id: UUID, connection_id: UUID, kind: str) -> RunRow | None:
+    """Read the run of a kind that is under way for a connection."""
+    parameters = {"organization_id": organization_id, "connection_id": connection_id, "kind": kind}
+    row = run(conn, _RUNNING, parameters).first()
+    return None if row is None else RunRow(*row)
+
+
+def latest(conn: Connection, organization_id: UUID, connection_id: UUID | None, limit: int) -> list[RunRow]:
+    """Read the newest runs, of one connection or of all."""
+    parameters = {"organization_id": organization_id, "connection_id": connection_id, "limit": limit}
+    return [RunRow(*row) for row in run(conn, _LIST, parameters)]
+
+
+def watermark(conn: Connection, organization_id: UUID, connection_id: UUID) -> datetime | None:
+    """Return up to when the provider's changes are known to be read, by its clock."""
+    parameters = {"organization_id": organization_id, "connection_id": connection_id}
+    return run(conn, _WATERMARK, parameters).scalar_one_or_none()
+
+
+def due_for_s(conn: Connection) -> float | None:
+    """For how many seconds a run could have gone on, or a customer been read back; None if nothing is due."""
+    return run(conn, _DUE_FOR, {}).scalar_one()  # type: ignore[no-any-return]
+
+
+def claim(conn: Connection, *, lease: timedelta, token: UUID) -> RunRow | None:
+    """Take the run that has waited longest under a lease."""
+    row = run(conn, _CLAIM, {"lease": lease, "token": token}).first()
+    return None if row is None else RunRow(*row)
+
+
+def renew(conn: Connection, row: RunRow, *, lease: timedelta, token: UUID) -> bool:
+    """Hold the lease for longer; False if the run is another's now, or has ended."""
+    return run(conn, _RENEW, {**_key(row, token), "lease": lease}).rowcount == 1
+
+
+def release(
+    conn: Connection,
+    row: RunRow,
+    *,
+    token: UUID,
+    after: timedelta = timedelta(0),
+    cursor: Mapping[str, Any] | None = None,
+    waited_s: float = 0.0,
+    error: str | None = None,
+) -> None:
+    """Give the run back, due again ``after``; ``error`` says what was in the way, and counts as a failure."""
+    parameters = {
+        **_key(row, token),
+        "after": after,
+        "cursor": None if cursor is None else json(dict(cursor)),
+        "waited_s": waited_s,
+        "failed": error is not None,
+        "error": error,
+    }
+    run(conn, _RELEASE, parameters)
+
+
+def advance(
+    conn: Connection,
+    row: RunRow,
+    *,
+    token: UUID,
+    lease: timedelta,
+    cursor: Mapping[str, Any],
+    seen: int = 0,
+    read: int = 0,
+    changed: int = 0,
+    unchanged: int = 0,
+    parked: int = 0,
+    expected: int | None = None,
+    watermark: datetime | None = None,
+) -> RunRow | None:
+    """Note a page, in the transaction that keeps it; None if the run is another's now, or has ended."""
+    parameters = {
+        **_key(row, token),
+        "lease": lease,
+        "cursor": json(dict(cursor)),
+        "seen": seen,
+        "read": read,
+        "changed": changed,
+        "unchanged": unchanged,
+        "parked": parked,
+        "expected": expected,
+        "watermark": watermark,
+    }
+    found = run(conn, _ADVANCE, parameters).first()
+    return None if found is None else RunRow(*found)
+
+
+def turn(conn: Connection, row: RunRow, phase: str, *, token: UUID, unchanged: int, report: Mapping[str, Any]) -> bool:
+    """Go over to another phase; ``unchanged`` rows need nothing more."""
+    parameters = {**_key(row, token), "phase": phase, "unchanged": unchanged, "report": json(dict(report))}
+    return run(conn, _TURN, parameters).rowcount == 1
+
+
+def read_whole(conn: Connection, row: RunRow, *, token: UUID, report: Mapping[str, Any]) -> None:
+    """Note that everything is kept; the run is done once everything is worked off."""
+    run(conn, _READ_WHOLE, {**_key(row, token), "report": json(dict(report))})
+
+
+def end(conn: Connection, row: RunRow, state: str, error: str | None, *, token: UUID | None = None) -> bool:
+    """End a run that cannot or must not go on; rows that are kept are worked off all the same."""
+    parameters = {"organization_id": row.organization_id, "id": row.id, "token": token, "state": state, "error": error}
+    ended = run(conn, _END, parameters).rowcount == 1
+    forget_rows(conn, row)
+    return ended
+
+
+def count(conn: Connection, organization_id: UUID, counts: Mapping[UUID, Collection[int]]) -> None:
+    """Add to (changed, unchanged, parked) of runs, in the transaction that worked the rows off."""
+    if counts:
+        rows = [(id_, *counts[id_]) for id_ in sorted(counts)]
+        run(
+            conn,
+            _COUNT,
+            {"organization_id": organization_id, **columns_of(rows, "id", "changed", "unchanged", "parked")},
+        )
+        run(conn, _COMPLETE, {"organization_id": organization_id, "ids": sorted(counts)})
+
+
+def report(conn: Connection, row: RunRow, found: Mapping[str, Any]) -> None:
+    """Add to what a run reports."""
+    run(conn, _REPORT, {"organization_id": row.organization_id, "id": row.id, "report": json(dict(found))})
+
+
+def forget_rows(conn: Connection, row: RunRow) -> None:
+    """Forget which customers a run compared."""
+    run(conn, _FORGET_ROWS, {"organization_id": row.organization_id, "id": row.id})
+
+
+def _key(row: RunRow, token: UUID) -> dict[str, Any]:
+    return {"organization_id": row.organization_id, "id": row.id, "token": token}

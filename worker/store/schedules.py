@@ -1,0 +1,98 @@
+"""Schedules: how often each connection is read. Any number of beats may look; each due one starts once."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker.store.db import run, sql
+
+
+class ScheduleRow(NamedTuple):
+    """A schedule as stored."""
+
+    organization_id: UUID
+    connection_id: UUID
+    kind: str
+    every: timedelta
+    next_run_at: datetime
+    is_paused: bool
+    last_run_id: UUID | None
+
+
+#: what a connection gets that can be read, unless told otherwise
+DEFAULTS = {"full": timedelta(days=7), "increment": timedelta(hours=1), "reconcile": timedelta(days=1)}
+
+_COLUMNS = ", ".join(ScheduleRow._fields)
+_SET = sql("""
+    INSERT INTO schedules (organization_id, connection_id, kind, every, next_run_at)
+    VALUES (:organization_id, :connection_id, :kind, :every, coalesce(:first, now() + :every))
+        ON CONFLICT (organization_id, connection_id, kind) DO UPDATE
+       SET every = excluded.every, next_run_at = excluded.next_run_at, is_paused = false
+""")
+_PAUSE = sql("""
+    UPDATE schedules
+       SET is_paused = :is_paused, next_run_at = CASE WHEN :is_paused THEN next_run_at
+                                                      ELSE greatest(next_run_at, now()) END
+     WHERE organization_id = :organization_id AND connection_id = :connection_id
+       AND (CAST(:kind AS text) IS NULL OR kind = :kind)
+""")
+_LIST = sql(f"""
+    SELECT {_COLUMNS} FROM schedules WHERE organization_id = :organization_id ORDER BY connection_id, kind
+""")
+# Moved on in the same statement, so that another beat finds nothing due. After an outage a schedule starts once,
+# not once for each time that it missed. Removed, paused and revoked connections are passed over.
+_DUE = sql(f"""
+    WITH due AS (
+        SELECT s.organization_id, s.connection_id, s.kind FROM schedules s
+          JOIN connections c ON c.organization_id = s.organization_id AND c.id = s.connection_id
+         WHERE NOT s.is_paused AND s.next_run_at <= now() AND c.state = 'active' AND c.revoked_at IS NULL
+         ORDER BY s.next_run_at LIMIT 100 FOR UPDATE OF s SKIP LOCKED
+    )
+    UPDATE schedules s SET next_run_at = greatest(s.next_run_at + s.every, now() + s.every / 2)
+      FROM due WHERE s.organization_id = due.organization_id AND s.connection_id = due.connection_id
+       AND s.kind = due.kind
+    RETURNING {", ".join("s." + name for name in ScheduleRow._fields)}
+""")
+_STARTED = sql("""
+    UPDATE schedules SET last_run_id = :run_id
+     WHERE organization_id = :organization_id AND connection_id = :connection_id AND kind = :kind
+""")
+
+
+def put(
+    conn: Connection,
+    organization_id: UUID,
+    connection_id: UUID,
+    kind: str,
+    every: timedelta,
+    first: datetime | None = None,
+) -> None:
+    """Read a connection so often, from ``first`` on (one period from now)."""
+    parameters = {"organization_id": organization_id, "connection_id": connection_id, "kind": kind}
+    run(conn, _SET, {**parameters, "every": every, "first": first})
+
+
+def pause(
+    conn: Connection, organization_id: UUID, connection_id: UUID, kind: str | None, *, is_paused: bool = True
+) -> int:
+    """Stop or resume one kind, or all of them; return how many there were."""
+    parameters = {"organization_id": organization_id, "connection_id": connection_id, "kind": kind}
+    return run(conn, _PAUSE, {**parameters, "is_paused": is_paused}).rowcount
+
+
+def of_organization(conn: Connection, organization_id: UUID) -> list[ScheduleRow]:
+    """Read all schedules."""
+    return [ScheduleRow(*row) for row in run(conn, _LIST, {"organization_id": organization_id})]
+
+
+def take_due(conn: Connection) -> list[ScheduleRow]:
+    """Take the schedules that are due and move them on; the caller starts their runs in the same transaction."""
+    return [ScheduleRow(*row) for row in run(conn, _DUE, {})]
+
+
+def started(conn: Connection, row: ScheduleRow, run_id: UUID) -> None:
+    """Note the run that a schedule started."""
+    parameters = {"organization_id": row.organization_id, "connection_id": row.connection_id, "kind": row.kind}
+    run(conn, _STARTED, {**parameters, "run_id": run_id})

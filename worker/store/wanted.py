@@ -1,0 +1,71 @@
+"""Customers to be read back from their source, because a webhook did not say all of them."""
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker import ids
+from worker.store.db import columns_of, rows_of, run, sql
+
+
+class Wanted(NamedTuple):
+    """A customer to be read."""
+
+    organization_id: UUID
+    connection_id: UUID
+    external_id: str
+    token: UUID  #: of the wish; a newer one has another
+    attempts: int
+
+
+_ADD = sql(f"""
+    INSERT INTO wanted (organization_id, connection_id, external_id, token)
+    SELECT :organization_id, connection_id, external_id, :token FROM {rows_of(connection_id="uuid", external_id="text")}
+        ON CONFLICT (organization_id, connection_id, external_id) DO UPDATE
+       SET token = excluded.token, attempts = 0, next_run_at = now()
+""")
+# Of one connection, so that they fit one request. Whoever takes them has that long before others may.
+_CLAIM = sql("""
+    WITH first AS (
+        SELECT organization_id, connection_id FROM wanted WHERE next_run_at <= now() ORDER BY next_run_at LIMIT 1
+    ), picked AS (
+        SELECT w.organization_id, w.connection_id, w.external_id FROM wanted w
+          JOIN first f ON f.organization_id = w.organization_id AND f.connection_id = w.connection_id
+         WHERE w.next_run_at <= now() ORDER BY w.external_id LIMIT :most FOR UPDATE OF w SKIP LOCKED
+    )
+    UPDATE wanted w
+       SET next_run_at = now() + CAST(:lease AS interval) * (1 << least(w.attempts, 10)), attempts = w.attempts + 1
+      FROM picked WHERE w.organization_id = picked.organization_id AND w.connection_id = picked.connection_id
+       AND w.external_id = picked.external_id
+    RETURNING w.organization_id, w.connection_id, w.external_id, w.token, w.attempts
+""")
+_NAMED = {"external_id": "text", "token": "uuid"}
+_DROP = sql(f"""
+    DELETE FROM wanted w USING {rows_of(**_NAMED)}
+     WHERE w.organization_id = :organization_id AND w.connection_id = :connection_id
+       AND w.external_id = new.external_id AND w.token = new.token
+""")
+
+
+def add(conn: Connection, organization_id: UUID, customers: Collection[tuple[UUID, str]]) -> None:
+    """Ask for customers to be read back: (connection, external id)."""
+    if customers:
+        parameters = columns_of(sorted(set(customers)), "connection_id", "external_id")
+        run(conn, _ADD, {"organization_id": organization_id, "token": ids.new(), **parameters})
+
+
+def claim(conn: Connection, *, most: int, lease: timedelta) -> list[Wanted]:
+    """Take customers of one connection; they are due again after the lease, longer with each attempt."""
+    return [Wanted(*row) for row in run(conn, _CLAIM, {"most": most, "lease": lease})]
+
+
+def drop(conn: Connection, rows: Collection[Wanted]) -> None:
+    """Forget wishes that are fulfilled, or never will be; newer ones for the same customers stay."""
+    if rows:
+        first = next(iter(rows))
+        parameters = columns_of([(row.external_id, row.token) for row in rows], "external_id", "token")
+        key = {"organization_id": first.organization_id, "connection_id": first.connection_id}
+        run(conn, _DROP, {**key, **parameters})
