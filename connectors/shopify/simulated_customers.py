@@ -29,7 +29,7 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 #: of a customer, in the order they are written
 FIELDS = (
     *("id", "firstName", "lastName", "locale", "state", "verifiedEmail", "taxExempt", "tags", "note", "createdAt"),
-    *("updatedAt", "dataSaleOptOut", "numberOfOrders", "amountSpent", "lastOrder", "defaultEmailAddress"),
+    *("updatedAt", "numberOfOrders", "amountSpent", "lastOrder", "defaultEmailAddress"),
     *("defaultPhoneNumber", "defaultAddress"),
 )
 _FIRST_NAMES = ("Budi", "Siti", "Dewi", "Agus", "Emma", "Noah", "Zoë", "Lukas", "Jürgen", "Anneliese", "João", "Wati")
@@ -78,9 +78,10 @@ class Population:
         """Return the customer as they are now."""
         return self._kept.get(number) or self._invented(number)
 
-    def numbers(self) -> Iterator[int]:
+    def numbers(self, *, backwards: bool = False) -> Iterator[int]:
         """Yield the numbers of all customers."""
-        return (number for number in range(self.size + self.made) if number not in self.deleted)
+        numbers = range(self.size + self.made)
+        return (n for n in (reversed(numbers) if backwards else numbers) if n not in self.deleted)
 
     def lines(
         self, names: Collection[str] | None, hidden: Collection[str] = (), *, children: bool = False
@@ -178,7 +179,6 @@ class Population:
             "note": None if bits >> 46 & 7 else "Prefers to be called / after six",
             "createdAt": iso(since - _DAY),
             "updatedAt": iso(second),
-            "dataSaleOptOut": False,
             "numberOfOrders": str(orders),
             "amountSpent": {"amount": f"{orders * 12}.5", "currencyCode": "USD"},
             "lastOrder": {"id": f"gid://shopify/Order/{number * 8 + orders}"} if orders else None,
@@ -211,7 +211,6 @@ class Population:
             "marketingState": state,
             "marketingOptInLevel": "CONFIRMED_OPT_IN" if state == "PENDING" else "SINGLE_OPT_IN",
             "marketingUpdatedAt": None if state == "NOT_SUBSCRIBED" else iso(since),
-            "validFormat": state != "INVALID",
         }
 
     def _phone(self, number: int, bits: int, since: int) -> Body:
