@@ -1,4 +1,4 @@
-"""Shopify webhooks, classic and Next Gen Events, any API version.
+"""Shopify: webhooks, classic and Next Gen Events, of any API version; and customers read through the Admin API.
 
 Payload reference: https://shopify.dev/docs/api/webhooks/2026-07 and
 https://shopify.dev/docs/api/events/2026-10
@@ -18,10 +18,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from connectors import reading, signing
+from connectors import pages, reading, signing
 from connectors.contract import Account, Envelope, Event, Receipt
 from connectors.reading import Payload
-from connectors.shopify import consent, customers, events, orders, privacy, summaries, tags
+from connectors.shopify import admin, consent, customers, events, orders, privacy, reads, subscriptions, summaries, tags
 
 name = "shopify"
 
@@ -30,6 +30,18 @@ PROTECTED_FIELDS = customers.PROTECTED_FIELDS
 #: what ``connections add shopify`` asks for, with an example
 OPTIONS: Mapping[str, str] = {"shop_domain": "example.myshopify.com"}
 _DOMAIN = ".myshopify.com"
+# What a reader and a subscriber offer (connectors/pages.py).
+DOWNLOAD_HOSTS = admin.DOWNLOAD_HOSTS
+CREDENTIALS = admin.CREDENTIALS
+api_url = admin.api_url
+authorize = admin.authorize
+renewal = admin.renewal
+renewed = admin.renewed
+read = admin.read
+read_some = admin.read_some
+gone = reads.gone
+wanted = reads.wanted
+subscribe = subscriptions.subscribe
 
 SKIPPED_TOPICS: Mapping[str, str] = {
     "Product/create": "is about goods",
@@ -100,6 +112,9 @@ def parse(envelope: Envelope, account: Account) -> Iterable[Event]:
         if topic == "Customer":  # an Event whose action header got lost; the body repeats it
             body = reading.load_json(envelope.body)
             topic = f"Customer/{reading.required(reading.word(body, 'action'), 'text', 'action')}"
+        if topic in (reads.CUSTOMER, reads.GONE):
+            read_at = pages.read_from(envelope)
+            return list(reads.translated(topic, reading.load_json(envelope.body), account, read_at))
         translate = _TRANSLATIONS.get(topic)
         if translate is None:
             return []

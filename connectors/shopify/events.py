@@ -12,6 +12,7 @@ from the sending time.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from connectors import reading
 from connectors.contract import Account, Event, ProfileRemoved, ProfileSeen, TagsSnapshot
@@ -77,7 +78,7 @@ def changed(body: Payload, account: Account) -> Iterator[Event]:
     # Null: gone again before the query ran, or not for our eyes. Neither is a reason to state that they exist.
     if customer is not None:
         external_id = reading.number_id(customer, "id", _AT, kind="Customer") or named
-        yield from _shown(customer, _required(external_id), account)
+        yield from shown(customer, _required(external_id), account, at=_AT)
 
 
 def removed(body: Payload, _account: Account) -> Iterator[Event]:
@@ -94,78 +95,83 @@ def _required(external_id: str | None) -> str:
     return reading.required(external_id, "the gid of a Customer", "query_variables.customerId")
 
 
-def _shown(customer: Payload, external_id: str, account: Account) -> Iterator[Event]:
+def shown(
+    customer: Payload, external_id: str, account: Account, *, at: str = "", tags_at: datetime | None = None
+) -> Iterator[Event]:
+    """Yield what a customer in GraphQL's shape says; ``tags_at`` is when the set of tags was read, if known."""
     hidden = customers.PROTECTED_FIELDS - account.approved_fields
-    fields = customers.fields_of(customer, _FIELDS, hidden, _AT)
-    fields.update(summaries.amount_spent(customer, _AT))
+    fields = customers.fields_of(customer, _FIELDS, hidden, at)
+    fields.update(summaries.amount_spent(customer, at))
     if "lastOrder" in customer:
-        last_order = reading.nested(customer, "lastOrder", _AT)
+        last_order = reading.nested(customer, "lastOrder", at)
         if last_order is None:
             fields["last_order_id"] = None
         elif "id" in last_order:
-            fields["last_order_id"] = reading.number_id(last_order, "id", f"{_AT}.lastOrder", kind="Order")
+            fields["last_order_id"] = reading.number_id(
+                last_order, "id", reading.path_of("lastOrder", at), kind="Order"
+            )
     region = None
     if "defaultAddress" in customer:
-        address, region = customers.address_of(customer, "defaultAddress", _ADDRESS, _AT)
+        address, region = customers.address_of(customer, "defaultAddress", _ADDRESS, at)
         if address is not None or "address" not in hidden:
             fields["address"] = address
-    contacts = _contacts_of(customer)
-    is_verified = reading.boolean(customer, "verifiedEmail", _AT) is True
+    contacts = _contacts_of(customer, at)
+    is_verified = reading.boolean(customer, "verifiedEmail", at) is True
     yield ProfileSeen(
         external_id=external_id,
-        occurred_at=reading.moment(customer, "updatedAt", _AT),
-        created_at=reading.moment(customer, "createdAt", _AT),
+        occurred_at=reading.moment(customer, "updatedAt", at),
+        created_at=reading.moment(customer, "createdAt", at),
         fields=fields,
         identifiers=customers.identifiers_of(contacts, hidden, is_verified=is_verified),
         region=region,
     )
-    names = tags.read(customer, "tags", _AT)
+    names = tags.read(customer, "tags", at)
     if names is not None:
-        yield TagsSnapshot(external_id=external_id, tags=names, occurred_at=None)
-    for slot, key, found, layout in _consents_of(customer):
+        yield TagsSnapshot(external_id=external_id, tags=names, occurred_at=tags_at)
+    for slot, key, found, layout in _consents_of(customer, at):
         yield from consent.stated(
             found,
             layout,
             external_id=external_id,
             address=contacts.get(slot),
             region=region,
-            at=f"{_AT}.{key}",
+            at=reading.path_of(key, at),
         )
 
 
-def _contacts_of(customer: Payload) -> dict[customers.Slot, str | None]:
+def _contacts_of(customer: Payload, at: str) -> dict[customers.Slot, str | None]:
     """Read e-mail and number from the objects that hold them today, else from the deprecated fields."""
     contacts: dict[customers.Slot, str | None] = {}
     if "defaultEmailAddress" in customer:
-        email = reading.nested(customer, "defaultEmailAddress", _AT)
+        email = reading.nested(customer, "defaultEmailAddress", at)
         if email is None:
             contacts["email"] = None
         elif "emailAddress" in email:
-            contacts["email"] = consent.email(email, "emailAddress", f"{_AT}.defaultEmailAddress")
+            contacts["email"] = consent.email(email, "emailAddress", reading.path_of("defaultEmailAddress", at))
     elif "email" in customer:
-        contacts["email"] = consent.email(customer, "email", _AT)
+        contacts["email"] = consent.email(customer, "email", at)
     if "defaultPhoneNumber" in customer:
-        phone = reading.nested(customer, "defaultPhoneNumber", _AT)
+        phone = reading.nested(customer, "defaultPhoneNumber", at)
         if phone is None:
             contacts["phone"] = None
         elif "phoneNumber" in phone:
-            contacts["phone"] = reading.text(phone, "phoneNumber", f"{_AT}.defaultPhoneNumber")
+            contacts["phone"] = reading.text(phone, "phoneNumber", reading.path_of("defaultPhoneNumber", at))
     elif "phone" in customer:
-        contacts["phone"] = reading.text(customer, "phone", _AT)
+        contacts["phone"] = reading.text(customer, "phone", at)
     return contacts
 
 
-def _consents_of(customer: Payload) -> Iterator[tuple[customers.Slot, str, Payload, consent.Layout]]:
+def _consents_of(customer: Payload, at: str) -> Iterator[tuple[customers.Slot, str, Payload, consent.Layout]]:
     """Find the consent objects that were asked for: today's, else the deprecated ones that say the same."""
-    email = reading.nested(customer, "defaultEmailAddress", _AT) or {}
-    phone = reading.nested(customer, "defaultPhoneNumber", _AT) or {}
+    email = reading.nested(customer, "defaultEmailAddress", at) or {}
+    phone = reading.nested(customer, "defaultPhoneNumber", at) or {}
     if "marketingState" in email:
         yield "email", "defaultEmailAddress", email, _EMAIL
-    elif old := reading.nested(customer, "emailMarketingConsent", _AT):
+    elif old := reading.nested(customer, "emailMarketingConsent", at):
         yield "email", "emailMarketingConsent", old, _OLD_EMAIL
     if "marketingState" in phone:
         yield "phone", "defaultPhoneNumber", phone, _SMS
-    elif old := reading.nested(customer, "smsMarketingConsent", _AT):
+    elif old := reading.nested(customer, "smsMarketingConsent", at):
         yield "phone", "smsMarketingConsent", old, _OLD_SMS
-    if whatsapp := reading.nested(phone, "whatsAppMarketingConsent", f"{_AT}.defaultPhoneNumber"):
+    if whatsapp := reading.nested(phone, "whatsAppMarketingConsent", reading.path_of("defaultPhoneNumber", at)):
         yield "phone", "defaultPhoneNumber.whatsAppMarketingConsent", whatsapp, _WHATSAPP

@@ -1,0 +1,182 @@
+"""Asking Shopify's Admin API, and what its answers mean before anybody looks at the data.
+
+Status and error codes: https://shopify.dev/docs/api/admin-graphql
+Quirk: throttling and most refusals are HTTP 200 with ``errors``.
+Quirk: ``data`` and ``errors`` come together when a field is not for our eyes: it is null, and an error has its path.
+Such a null is taken out of the data, whatever the connection says about approved fields.
+Quirk: an unknown search field matches everything and says so in ``extensions.search`` only.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from connectors.pages import AccessRefusedError, Answer, Fetch, Request, TryAgainError, UnreadableError
+from connectors.reading import Payload
+
+API_VERSION = "2026-10"
+PATH = f"/admin/api/{API_VERSION}/graphql.json"
+HiddenPath = tuple[str, ...]  #: from the customer to the field that we may not see
+
+_REFUSED = {
+    401: "Shopify does not accept the access token (401): give the connection a new one",
+    402: "the shop is frozen (402): its owner has to settle with Shopify",
+    403: "Shopify refuses access to the shop (403): check the app and the token's scopes",
+    404: "Shopify knows no such shop or API version (404): check the shop's domain",
+    423: "the shop is locked (423): its owner has to ask Shopify",
+}
+_NOT_ALLOWED = "Shopify does not let the app read this: grant it the scope and the access to protected customer data"
+_LONGEST_WAIT = 60.0  #: seconds; a bucket is full again after 20
+
+
+class QueryRefusedError(UnreadableError):
+    """Shopify refuses the query as it is; another one may do."""
+
+    def __init__(self, code: str, *, is_about_cursor: bool = False, share: float | None = None) -> None:
+        super().__init__(f"Shopify refuses the query ({code or 'without a code'})")
+        self.code = code
+        self.is_about_cursor = is_about_cursor
+        self.share = share  #: of the query's size that it would take, if it was too large
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The data of an answer that can be used."""
+
+    data: Payload = field(repr=False)
+    answer: Answer
+    hidden: frozenset[HiddenPath] = frozenset()
+
+
+def ask(fetch: Fetch, operation: str, document: str, variables: Mapping[str, Any]) -> Reply:
+    """Ask one query or mutation; raises a ReadingError if there is no data to use."""
+    replies: list[Reply] = []
+
+    def check(answer: Answer) -> None:
+        # A 401 is left to the worker, which may have a way to renew the token.
+        if answer.status == 200:
+            replies[:] = [_reply(answer)]
+
+    body = {"query": document, "operationName": operation, "variables": dict(variables)}
+    answer = fetch(Request(method="POST", url=PATH, json=body), check)
+    if answer.status != 200 or not replies:
+        raise refusal(answer.status)
+    return replies[0]
+
+
+def refusal(status: int) -> AccessRefusedError | UnreadableError:
+    """Say what a status other than 200 means."""
+    if status in _REFUSED:
+        return AccessRefusedError(_REFUSED[status])
+    if 300 <= status < 400:
+        return AccessRefusedError(f"the shop has moved ({status}): check the shop's domain")
+    return UnreadableError(f"Shopify answered with the status {status}")
+
+
+def without(customer: Payload, hidden: Collection[HiddenPath]) -> Payload:
+    """Take out the nulls that stand for what we may not see; what is there stays."""
+    for path in hidden:
+        inside: Any = customer
+        for key in path:
+            if type(inside) is not dict or key not in inside:
+                break
+            if inside[key] is None:
+                del inside[key]
+                break
+            inside = inside[key]
+    return customer
+
+
+def _reply(answer: Answer) -> Reply:
+    try:
+        payload = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        raise TryAgainError("Shopify answered with something that is not JSON") from None
+    data = payload.get("data") if type(payload) is dict else None
+    errors = _errors_of(payload)
+    if errors is None or (not errors and type(data) is not dict):
+        raise TryAgainError("Shopify answered with something that is not documented")
+    extensions = _object(payload.get("extensions"))
+    hidden = frozenset(_judged(errors, extensions, has_data=type(data) is dict and any(data.values())))
+    _check_search(extensions)
+    if type(data) is not dict:
+        raise TryAgainError("Shopify answered without data")
+    return Reply(data, answer, hidden)
+
+
+def _errors_of(payload: object) -> list[Payload] | None:
+    """Return the errors; None if this is nothing that GraphQL would answer."""
+    if type(payload) is not dict:
+        return None
+    errors = payload.get("errors", [])
+    if type(errors) is not list or not all(type(error) is dict for error in errors):
+        return None
+    return errors
+
+
+def _judged(errors: list[Payload], extensions: Payload, *, has_data: bool) -> Iterator[HiddenPath]:
+    """Raise for the first error that spoils the answer; yield the paths of the fields that are hidden from us."""
+    for error in errors:
+        more = _object(error.get("extensions"))
+        code, message = str(more.get("code") or "").upper(), str(error.get("message") or "")
+        if code == "THROTTLED" or (not code and message == "Throttled"):
+            raise TryAgainError("Shopify is throttling", _wait(_object(extensions.get("cost"))))
+        if code in ("INTERNAL_SERVER_ERROR", "TIMEOUT"):
+            raise TryAgainError(f"Shopify failed ({code})")
+        if code == "SHOP_INACTIVE":
+            raise AccessRefusedError("the shop is not active (SHOP_INACTIVE)")
+        if code == "ACCESS_DENIED" or "not approved" in message or message.startswith("Access denied"):
+            inside = _inside(error.get("path"))
+            if not inside or not has_data:
+                raise AccessRefusedError(_NOT_ALLOWED)
+            yield inside
+        elif has_data:
+            raise TryAgainError(f"Shopify answered in part ({code or 'without a code'})")
+        elif code == "MAX_COST_EXCEEDED":
+            raise QueryRefusedError(code, share=_share(more))
+        else:
+            # "Invalid cursor for current pagination sort."
+            is_about_cursor = "cursor" in message.lower()
+            raise QueryRefusedError(code, is_about_cursor=is_about_cursor)
+
+
+def _inside(path: object) -> HiddenPath:
+    """Return the part of an error's path that is inside a customer; empty if the path ends before."""
+    if type(path) is not list:
+        return ()
+    places = [place for place, part in enumerate(path) if type(part) is int]
+    inside = path[places[-1] + 1 :] if places else []
+    return tuple(part for part in inside if type(part) is str)
+
+
+def _check_search(extensions: Payload) -> None:
+    searches = extensions.get("search")
+    if type(searches) is list and any(_object(search).get("warnings") for search in searches):
+        raise UnreadableError("Shopify ignored a part of the search, so the answer is not what was asked for")
+
+
+def _wait(cost: Payload) -> timedelta | None:
+    """Return how long the bucket takes to hold what the query costs."""
+    status = _object(cost.get("throttleStatus"))
+    asked, rate = _number(cost.get("requestedQueryCost")), _number(status.get("restoreRate"))
+    if not rate:
+        return None
+    # Never at once: the bucket may be full enough while another limit is not.
+    seconds = max((asked - _number(status.get("currentlyAvailable"))) / rate, 0.2)
+    return timedelta(seconds=min(seconds, _LONGEST_WAIT))
+
+
+def _share(more: Payload) -> float | None:
+    cost, most = _number(more.get("cost")), _number(more.get("maxCost"))
+    return most / cost if cost else None
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) and value > 0 else 0.0
+
+
+def _object(value: object) -> Payload:
+    return value if type(value) is dict else {}

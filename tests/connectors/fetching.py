@@ -1,0 +1,120 @@
+"""A worker small enough for tests: it asks an ASGI application, and waits on a clock that only counts."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from connectors.pages import Answer, Job, NotYetError, Page, Request, TryAgainError
+
+MOST_TRIES = 12
+
+
+class Clock:
+    def __init__(self, at: str = "2026-11-20T12:00:00+00:00") -> None:
+        self.at = datetime.fromisoformat(at)
+
+    def __call__(self) -> float:
+        return self.at.timestamp()
+
+    def wait(self, time: timedelta) -> None:
+        self.at += time
+
+
+class Worker:
+    """Fetches like the worker: tries again, renews tokens, gives downloads line by line."""
+
+    def __init__(self, reader: Any, app: Any, credentials: dict[str, str], clock: Clock) -> None:
+        self.reader, self.app, self.credentials, self.clock = reader, app, credentials, clock
+        self.asked: list[Request] = []
+        self.waits: list[timedelta] = []
+        self.most_tries = MOST_TRIES
+
+    def __call__(self, request: Request, check: Callable[[Answer], None] | None = None) -> Answer:
+        has_renewed = False
+        for _ in range(self.most_tries):
+            self.asked.append(request)
+            answer = self.answer(request)
+            if answer.status == 401 and not has_renewed and (renewal := self.reader.renewal(self.credentials)):
+                self.credentials = dict(self.reader.renewed(self.credentials, self.answer(renewal)))
+                has_renewed = True
+                continue
+            if answer.status >= 500 or answer.status == 429:
+                self.wait(None)
+                continue
+            try:
+                if check is not None:
+                    check(answer)
+            except TryAgainError as error:
+                self.wait(error.after)
+                continue
+            return answer
+        raise TryAgainError("tried too often")
+
+    def wait(self, time: timedelta | None) -> None:
+        self.waits.append(time or timedelta(seconds=1))
+        self.clock.wait(self.waits[-1])
+
+    def answer(self, request: Request) -> Answer:
+        headers = dict(request.headers)
+        if "://" not in request.url:
+            headers |= self.reader.authorize(self.credentials)
+        if request.offset is not None:
+            headers["Range"] = f"bytes={request.offset}-"
+        body = json.dumps(request.json) if request.form is None else urlencode(request.form)
+        before = self.clock.at.replace(microsecond=0)
+        status, answered, content = asyncio.run(_call(self.app, request, headers, body.encode()))
+        after = self.clock.at
+        times = {"not_before": before.astimezone(UTC), "not_after": after.astimezone(UTC)}
+        if request.offset is None:
+            return Answer(status=status, headers=answered, body=content, **times)
+        return Answer(status=status, headers=answered, lines=_lines(content, request.offset), **times)
+
+
+def pages_of(worker: Worker, job: Job, cursor: Any = None, most: int = 400) -> Iterator[Page]:
+    """Read a run to its end, each time from a cursor that was stored, as another process would."""
+    for _ in range(most):
+        try:
+            for page in worker.reader.read(job, cursor, worker):
+                yield page
+                cursor = json.loads(json.dumps(page.cursor))
+        except NotYetError as error:
+            cursor = json.loads(json.dumps(error.cursor))
+            worker.wait(error.after)
+        else:
+            return
+    raise AssertionError("the run does not end")
+
+
+def _lines(content: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+    for line in content.splitlines(keepends=True):
+        offset += len(line)
+        yield offset, line.removesuffix(b"\n")
+
+
+async def _call(app: Any, request: Request, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Call the application; a connection that it drops leaves what came before."""
+    url = urlsplit(request.url)
+    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1"}
+    scope |= {"method": request.method, "path": url.path, "raw_path": url.path.encode(), "root_path": ""}
+    scope |= {"scheme": "https", "query_string": url.query.encode(), "server": ("shop.example", 443), "client": None}
+    scope["headers"] = [
+        (name.lower().encode(), value.encode()) for name, value in {"host": "shop.example", **headers}.items()
+    ]
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    try:
+        await app(scope, receive, send)
+    except Exception:
+        if not sent:
+            raise
+    answered = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], answered, b"".join(message.get("body", b"") for message in sent[1:])
