@@ -5,7 +5,7 @@ are told as two.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -47,7 +47,7 @@ def tried(
     applied = try_out(engine, row.organization_id, connection.id, readings)
     changed = sum(1 for reading in readings if reading.envelope_id in applied.changed_by)
     counts = {"read": len(rows), "changed": changed, "unchanged": len(readings) - changed, "parked": len(refused)}
-    return counts, _report(row.report, applied, refused)
+    return counts, report(row.report, applied, refused)
 
 
 def read(one: Incoming, connection: ConnectionRow) -> Reading:
@@ -73,9 +73,10 @@ def try_out(engine: Engine, organization_id: UUID, connection_id: UUID, readings
     raise AssertionError("unreachable")
 
 
-def _report(before: dict[str, Any], applied: Applied, refused: Sequence[str]) -> dict[str, Any]:
+def report(before: Mapping[str, Any], applied: Applied, refused: Sequence[str]) -> dict[str, Any]:
+    """Add what a batch would have done to the report: contacts by kind, examples without values, reasons."""
     kinds = Counter(change.kind for change in applied.contacts.values())
-    report = {name: before.get(name, 0) + kinds[name] for name in ("created", "changed", "merged")}
+    told = {name: before.get(name, 0) + kinds[name] for name in ("created", "changed", "merged")}
     examples = list(before.get("examples", []))
     customers = {contact_id: ref for ref, contact_id in applied.contact_of.items()}
     for contact_id, change in applied.contacts.items():
@@ -84,4 +85,4 @@ def _report(before: dict[str, Any], applied: Applied, refused: Sequence[str]) ->
             examples.append({"external_id": external_id, "kind": change.kind, "fields": sorted(change.details)})
     reasons = Counter(before.get("refused", {}))
     reasons.update(refused)
-    return {**report, "examples": examples, "refused": dict(reasons.most_common(_MOST_EXAMPLES))}
+    return {**told, "examples": examples, "refused": dict(reasons.most_common(_MOST_EXAMPLES))}

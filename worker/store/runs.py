@@ -145,6 +145,27 @@ _COMPLETE = sql(f"""
      WHERE organization_id = :organization_id AND id = ANY(:ids) AND state = 'running' AND phase = 'draining'
        AND {_ADDED_UP}
 """)
+_GIVE_UP_IMPORTS = sql("""
+    UPDATE runs SET state = 'cancelled', error = 'another import of the source began', finished_at = now()
+     WHERE organization_id = :organization_id AND connection_id = :connection_id AND kind = 'import'
+       AND state = 'running' AND phase = 'reading'
+""")
+_START_IMPORT = sql(f"""
+    INSERT INTO runs (organization_id, id, connection_id, kind, started_at, report)
+    VALUES (:organization_id, :id, :connection_id, 'import', now(), jsonb_build_object())
+    RETURNING {_COLUMNS}
+""")
+_ADVANCE_IMPORT = sql(f"""
+    UPDATE runs SET seen = seen + :read, read = read + :read, unchanged = unchanged + :unchanged
+     WHERE organization_id = :organization_id AND id = :id
+    RETURNING {_COLUMNS}
+""")
+_END_IMPORT = sql(f"""
+    UPDATE runs
+       SET phase = 'draining', expected = read, state = CASE WHEN {_ADDED_UP} THEN 'done' ELSE state END,
+           finished_at = CASE WHEN {_ADDED_UP} THEN clock_timestamp() END
+     WHERE organization_id = :organization_id AND id = :id AND state = 'running'
+""")
 _REPORT = sql("""
     UPDATE runs SET report = report || CAST(:report AS jsonb) WHERE organization_id = :organization_id AND id = :id
 """)
@@ -173,6 +194,24 @@ def start(
         "is_confirmed": is_confirmed,
     }
     return id_ if run(conn, _START, parameters).rowcount else None
+
+
+def start_import(conn: Connection, organization_id: UUID, connection_id: UUID, token: UUID) -> RunRow:
+    """Begin a run whose rows come from a file; one that was killed before is given up."""
+    parameters = {"organization_id": organization_id, "connection_id": connection_id, "id": ids.new(), "token": token}
+    run(conn, _GIVE_UP_IMPORTS, parameters)
+    return RunRow(*run(conn, _START_IMPORT, parameters).one())
+
+
+def advance_import(conn: Connection, row: RunRow, *, read: int, unchanged: int) -> RunRow:
+    """Note rows of a file, in the transaction that keeps them; those that were known are unchanged."""
+    parameters = {"organization_id": row.organization_id, "id": row.id, "read": read, "unchanged": unchanged}
+    return RunRow(*run(conn, _ADVANCE_IMPORT, parameters).one())
+
+
+def end_import(conn: Connection, row: RunRow) -> None:
+    """Note that the file has been read to its end."""
+    run(conn, _END_IMPORT, {"organization_id": row.organization_id, "id": row.id})
 
 
 def by_id(conn: Connection, organization_id: UUID, id_: UUID) -> RunRow | None:
