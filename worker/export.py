@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from worker import view
 from worker.fold import moment
 from worker.golden import Origin
+from worker.readback import is_of_run
 from worker.standing import Statement, Suppression
 from worker.store import contacts
 from worker.view import Identity, View
@@ -46,7 +47,7 @@ def _line(one: View) -> dict[str, Any]:
         "phone_number": contact.phone_number,
         "custom_fields": contact.custom_fields,
         "tags": contact.tags,
-        "origins": {name: _origin(origin) for name, origin in one.origins.items()},
+        "origins": {name: _origin(name, origin) for name, origin in one.origins.items()},
         "identities": sorted((_identity(identity) for identity in one.identities), key=_order),
         "unowned": sorted((_identity(identity) for identity in one.unowned), key=_order),
         "records": [
@@ -63,12 +64,14 @@ def _line(one: View) -> dict[str, Any]:
     }
 
 
-def _origin(origin: Origin) -> dict[str, Any]:
+def _origin(name: str, origin: Origin) -> dict[str, Any]:
+    # What came through the API without a time of its own has only that of its arrival; a set of tags that was read
+    # has only that of the reading.
+    is_untimed = is_of_request(origin.stamp) or (name.startswith("tag:") and is_of_run(origin.stamp))
     return {
         "source": origin.source,
         "external_id": origin.external_id,
-        # What came through the API without a time of its own has only that of its arrival.
-        "occurred_at": None if is_of_request(origin.stamp) else moment(origin.stamp.occurred),
+        "occurred_at": None if is_untimed else moment(origin.stamp.occurred),
     }
 
 

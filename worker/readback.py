@@ -13,6 +13,7 @@ from connectors.pages import NOT_BEFORE, ReadingError, Row
 from worker import ids
 from worker.access import asking, job_of
 from worker.errors import ConfigError
+from worker.fold import Stamp
 from worker.nudge import nudger
 from worker.store import connections, db, envelopes, wanted
 from worker.store.connections import ConnectionRow
@@ -20,10 +21,17 @@ from worker.store.envelopes import LANES, Incoming
 
 log = structlog.get_logger()
 
+#: leads the delivery ids of rows
+_DELIVERY = "read:"
 _AT_ONCE = 100
 #: whoever took them has that long; doubled with each attempt
 _LEASE = timedelta(seconds=30)
 _ATTEMPTS = 8
+
+
+def is_of_run(stamp: Stamp) -> bool:
+    """Whether a statement was read from a provider, and not sent by it."""
+    return stamp.delivery_id.startswith(_DELIVERY)
 
 
 def incoming(connection: ConnectionRow, row: Row, run_id: UUID | None) -> Incoming:
@@ -35,7 +43,7 @@ def incoming(connection: ConnectionRow, row: Row, run_id: UUID | None) -> Incomi
         id=ids.new(),
         connection_id=connection.id,
         topic=row.topic,
-        delivery_id=f"read:{read_in}:{digest[:32]}",
+        delivery_id=f"{_DELIVERY}{read_in}:{digest[:32]}",
         sent_at=row.not_after,
         headers=db.json([[NOT_BEFORE, row.not_before.isoformat()]]),
         body=row.body,

@@ -18,9 +18,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.shopify.simulator import Delivery
-from worker import export, status
+from worker import export, ids, status
 from worker.drain import drain
-from worker.store import api_keys, db, organizations
+from worker.store import api_keys, db, organizations, runs
 from worker.store.envelopes import LANES
 
 #: a sender has this many requests under way
@@ -123,6 +123,12 @@ class RunningStack:
         if self._database is None:
             self._database = db.make_engine(self.state()["database_url"])
         return self._database
+
+    def run_state(self, run_id: str, organization: str) -> str:
+        """The state that `contactsync backfill status` shows, without a process for each call."""
+        with self._engine().connect() as conn:
+            row = runs.by_id(conn, organizations.find(conn, organization), ids.read(ids.RUN, run_id))
+        return row.state
 
     def settled(self, organization: str = "default", timeout: float = 60) -> dict[str, Any]:
         """Wait until nothing is due or postponed."""

@@ -98,11 +98,8 @@ def start(stack, added, organization, *more):
 
 
 def ended(stack, run_id, organization):
-    def status():
-        return stack.cli("backfill", "status", run_id, "--organization", organization)
-
-    wait_until(lambda: status()["state"] != "running", LIMIT_S)
-    return status()
+    wait_until(lambda: stack.run_state(run_id, organization) != "running", LIMIT_S)
+    return stack.cli("backfill", "status", run_id, "--organization", organization)
 
 
 @contextmanager
@@ -158,11 +155,6 @@ async def deliver(url, deliveries):
         await asyncio.gather(*(send() for _ in range(8)))
 
 
-def profiles(dump):
-    """What the export says, without what depends on when it was read (baselines are timed by the reading)."""
-    return sorted(dump.splitlines())
-
-
 def test_faults_and_kills_change_nothing(stack, shop):
     plain = connect(stack, shop, "plain")
     began = time.monotonic()
@@ -187,7 +179,7 @@ def test_faults_and_kills_change_nothing(stack, shop):
     assert wild["changed"] + wild["unchanged"] + wild["parked"] == SIZE
     assert wild["parked"] == calm["parked"]
     assert seen["peak_mb"] < 300
-    assert profiles(stack.export("disturbed")) == profiles(stack.export("plain"))
+    assert stack.export("disturbed") == stack.export("plain")
 
 
 def test_newer_webhooks_win_over_a_run(stack, shop):
@@ -215,7 +207,10 @@ def names_and_tags(dump):
             line["email"],
             line["phone_number"],
             sorted(line["tags"]),
-            sorted((one["channel"], one["purpose"], one["status"]) for one in line.get("consents", [])),
+            # That somebody was never asked is said by a reading only; so is the consent for an address that is new.
+            sorted((one["channel"], one["status"]) for one in line["consents"] if one["status"] != "unknown")
+            if not (line["email"] or "").startswith("moved")
+            else [],
         )
     return found
 

@@ -150,7 +150,7 @@ def described(row: RunRow) -> dict[str, Any]:
         "connection_id": ids.show(ids.CONNECTION, row.connection_id),
         "kind": row.kind,
         "state": row.state,
-        "phase": row.phase,
+        "phase": row.phase if row.state == "running" else None,
         "read": row.read,
         "changed": row.changed,
         "unchanged": row.unchanged,
