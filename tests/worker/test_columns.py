@@ -36,9 +36,9 @@ EXPORTS = {
     ),
     "klaviyo": (
         (
-            "Email,Klaviyo ID,First Name,Last Name,Organization,Title,Phone Number,Address,Address 2,City,State / Region,"
-            "Country,Zip Code,Latitude,Longitude,Source,IP Address,Email Marketing Consent,SMS Marketing Consent,"
-            "Profile Created On,Date Added"
+            "Email,Klaviyo ID,First Name,Last Name,Organization,Title,Phone Number,Address,Address 2,City,"
+            "State / Region,Country,Zip Code,Latitude,Longitude,Source,IP Address,Email Marketing Consent,"
+            "SMS Marketing Consent,Profile Created On,Date Added"
         ),
         (
             "ayu@example.com,01HZX,Ayu,Lestari,Toko,,+6281273509101,,,Bandung,,Indonesia,40111,,,-6,,SUBSCRIBED,"
@@ -62,8 +62,8 @@ EXPORTS = {
     ),
     "mailchimp": (
         (
-            "Email Address,First Name,Last Name,Birthday,MEMBER_RATING,OPTIN_TIME,CONFIRM_TIME,CC,LAST_CHANGED,LEID,EUID,"
-            "NOTES,TAGS"
+            "Email Address,First Name,Last Name,Birthday,MEMBER_RATING,OPTIN_TIME,CONFIRM_TIME,CC,LAST_CHANGED,"
+            "LEID,EUID,NOTES,TAGS"
         ),
         "ayu@example.com,Ayu,Lestari,05/01,2,2024-05-06 07:08:09,2024-05-06 07:08:09,ID,2025-01-01 00:00:00,9,ab,,VIP",
         {
