@@ -6,12 +6,13 @@ Connectors of other packages join through the entry point.
 from importlib.metadata import entry_points
 from typing import cast
 
-from connectors import line, shopify, telegram, whatsapp
+from connectors import files, line, shopify, telegram, whatsapp
 from connectors.contract import Connector
 from connectors.pages import Reader
 from connectors.profiles import Platform
 
 CONNECTORS: dict[str, Connector] = {
+    "file": cast("Connector", files),
     "shopify": cast("Connector", shopify),
 }
 

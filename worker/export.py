@@ -1,10 +1,11 @@
-"""Export: the canonical dump, one line of JSON a contact.
+"""Export: every contact, one line of JSON each; in the canonical form, or in that of the Contacts API.
 
-A function of the set of accepted envelopes: nothing in it tells when they came, how often, or in which
-order. So no ids of ours, no times of arrival, no delivery ids; every list is sorted by what it says.
+The canonical dump is a function of the set of accepted envelopes: nothing in it tells when they came, how often, or
+in which order. So no ids of ours, no times of arrival, no delivery ids; every list is sorted by what it says.
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import orjson
 from sqlalchemy import Connection
 
 from worker import view
+from worker.api import schemas
 from worker.fold import moment
 from worker.golden import Origin
 from worker.readback import is_of_run
@@ -30,10 +32,33 @@ def canonical(conn: Connection, organization_id: UUID) -> Iterator[bytes]:
     Stores that were fed the same envelopes yield the same bytes. ``conn`` should see one snapshot
     (``db.snapshot``), or a dump of a store at work mixes two states of it.
     """
+    for page in pages(conn, organization_id):
+        for one in page:
+            yield orjson.dumps(_line(one), option=_OPTIONS)
+
+
+def jsonl(conn: Connection, organization_id: UUID) -> Iterator[bytes]:
+    """Yield the contacts as the Contacts API shows them, with what it lists of each: as lines of JSON."""
+    now = datetime.now(UTC)
+    for page in pages(conn, organization_id):
+        for one in page:
+            id_ = one.contact.id
+            shown = {
+                **dict(schemas.Contact.of(one.contact)),
+                "identities": [dict(schemas.Identity.of(identity, id_)) for identity in one.identities],
+                "consents": [dict(schemas.Consent.of(consent, id_)) for consent in one.consents],
+                "suppressions": [
+                    dict(schemas.Suppression.of(suppression, id_, now)) for suppression in one.suppressions
+                ],
+            }
+            yield orjson.dumps(shown, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+
+
+def pages(conn: Connection, organization_id: UUID) -> Iterator[list[View]]:
+    """Yield all contacts with what is known of them, a page at a time, sorted by the customer that leads each."""
     after = ("", "")
     while page := contacts.page_by_external_id(conn, organization_id, after, _PAGE):
-        for one in view.load(conn, organization_id, page):
-            yield orjson.dumps(_line(one), option=_OPTIONS)
+        yield view.load(conn, organization_id, page)
         after = (page[-1].external_source, page[-1].external_id)
 
 

@@ -178,7 +178,9 @@ def test_a_connection_lives_from_add_to_remove(ask):
         (["status", "--organization", "nobody"], "nobody"),
         (["replay"], "--parked"),
         (["replay", "env_1"], "env_1"),
-        (["export"], "--canonical"),
+        (["export", "--canonical", "--format", "csv"], "--canonical"),
+        (["export", "--raw"], "--raw"),
+        (["export", "--raw", "--format", "jsonl"], "--raw"),
     ],
 )
 def test_a_mistake_is_answered_with_what_was_expected(run, arguments, named):
@@ -208,7 +210,12 @@ def test_an_empty_store_has_a_status_and_an_empty_export(ask, run):
     assert found["contacts"] == 0
     assert {"due", "postponed", "parked", "settled", "ignored", "oldest_due_s"} <= found["inbox"].keys()
     assert ask("parked") == []
-    assert run("export", "--canonical").stdout == ""
+    assert (
+        run("export").stdout == run("export", "--canonical").stdout == run("export", "--format", "jsonl").stdout == ""
+    )
+    assert run("export", "--format", "csv").stdout.startswith("\ufeffcontact_id,name,email,")
+    assert run("export", "--format", "csv", "--raw").stdout.startswith("contact_id,name,email,")
+    assert run("export", "--format", "xml").exit_code == 2
     assert "Contacts: 0" in run("status").stdout
 
 

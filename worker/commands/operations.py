@@ -1,6 +1,7 @@
 """Commands for who operates a stack: what happens in it, and putting it right."""
 
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,6 +11,15 @@ from worker import status
 from worker.commands.session import DataDir, Json, Organization, database, organization_id, show
 from worker.errors import ConfigError
 from worker.store import db
+
+
+class Format(StrEnum):
+    """What an export is written as."""
+
+    CANONICAL = "canonical"
+    JSONL = "jsonl"
+    CSV = "csv"
+
 
 #: without a name: its commands stand beside the groups
 app = typer.Typer()
@@ -53,17 +63,26 @@ def replay(
 
 @app.command()
 def export(
-    canonical: Annotated[bool, typer.Option("--canonical", help="Equal stores print equal bytes.")] = False,
+    format_: Annotated[Format | None, typer.Option("--format", help="canonical if it is not given.")] = None,
+    canonical: Annotated[bool, typer.Option("--canonical", help="The same as --format canonical.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="With csv: no apostrophe before formulas; for programs.")] = False,
     organization: Organization = "default",
     data_dir: DataDir = None,
 ) -> None:
-    """Print one JSON line a contact."""
-    from worker import export as exporting  # noqa: PLC0415 - only this command needs it
+    """Print every contact: canonical (equal stores print equal bytes), as jsonl (as the API shows them), or as csv."""
+    from worker import export as exporting  # noqa: PLC0415 - only this command needs them
+    from worker import sheet  # noqa: PLC0415
 
-    if not canonical:
-        raise ConfigError("give --canonical: it is the one form of export so far")
+    if canonical and format_ not in (None, Format.CANONICAL):
+        raise ConfigError("--canonical and --format name two forms; give one of them")
+    if raw and format_ is not Format.CSV:
+        raise ConfigError("--raw goes with --format csv: no other form is changed for spreadsheets")
     with database(data_dir) as conn:
         id_ = organization_id(conn, organization)
     with db.snapshot(db.engine()) as conn:
-        for line in exporting.canonical(conn, id_):
+        if format_ is Format.CSV:
+            lines = sheet.lines(conn, id_, is_raw=raw)
+        else:
+            lines = exporting.jsonl(conn, id_) if format_ is Format.JSONL else exporting.canonical(conn, id_)
+        for line in lines:
             sys.stdout.buffer.write(line)

@@ -83,6 +83,18 @@ _EXPORT = sql(f"""
      ORDER BY c.external_source, c.external_id LIMIT :limit
 """)
 
+# A page at a time: one statement over a large store would run into its time limit.
+_FIELD_NAMES = sql("""
+    WITH page AS MATERIALIZED (
+        SELECT id, custom_fields FROM contacts
+         WHERE organization_id = :organization_id AND id > :after
+         ORDER BY id LIMIT :limit)
+    SELECT last.id, field.key, bool_and(jsonb_typeof(field.value) = 'string' AND field.value <> '""')
+      FROM (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last
+      LEFT JOIN (page CROSS JOIN LATERAL jsonb_each(page.custom_fields) AS field) ON true
+     GROUP BY last.id, field.key
+""")
+
 _BY_BIRTH_ID = sql(f"""
     SELECT {COLUMNS} FROM records r
       JOIN contacts c ON c.organization_id = r.organization_id AND c.id = r.contact_id
@@ -143,6 +155,19 @@ def page_by_external_id(
     """Read contacts in the order of their leading customer, which does not depend on us."""
     parameters = {"organization_id": organization_id, "source": after[0], "external_id": after[1], "limit": limit}
     return [ContactRow(*values) for values in run(conn, _EXPORT, parameters)]
+
+
+def field_names(conn: Connection, organization_id: UUID, limit: int) -> dict[str, bool]:
+    """Find the names of all custom fields, and whether each is text wherever it is; ``limit`` contacts a statement."""
+    found: dict[str, bool] = {}
+    after: UUID | None = UUID(int=0)
+    while after is not None:
+        rows = run(conn, _FIELD_NAMES, {"organization_id": organization_id, "after": after, "limit": limit}).all()
+        after = rows[0][0] if rows else None
+        for _, name, is_text in rows:
+            if name is not None:
+                found[name] = found.get(name, True) and is_text
+    return found
 
 
 def count(conn: Connection, organization_id: UUID) -> int:
