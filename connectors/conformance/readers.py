@@ -6,7 +6,16 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from connectors.conformance.script import Fault, Script, answering_from, cut_at, failing_at, ids_of, no_fault
+from connectors.conformance.script import (
+    EndlessError,
+    Fault,
+    Script,
+    answering_from,
+    cut_at,
+    failing_at,
+    ids_of,
+    no_fault,
+)
 from connectors.conformance.shapes import flaw_of_event
 from connectors.conformance.subject import BrokenError, NotCheckedError, Subject, called, quotes, sound
 from connectors.contract import Envelope, Event, MalformedPayloadError, ProfileRemoved
@@ -113,11 +122,13 @@ def odd_answers(subject: Subject) -> None:
                 pages = _read(script, "full", may_refuse=True)
             except (ReadingError, MalformedPayloadError):
                 refused = True
-            except BrokenError:
+            except BrokenError as error:
                 # Asking on and on is right for who was told to try again; the worker has patience.
-                refused = any(isinstance(error, TryAgainError | NotYetError) for error in script.errors)
+                refused = isinstance(error, EndlessError) and any(
+                    isinstance(told, TryAgainError | NotYetError) for told in script.errors
+                )
                 if not refused:
-                    raise
+                    raise BrokenError(f"{where}: {error}") from None
             if is_certain and not refused and not set(script.provider.external_ids) <= ids_of(pages):
                 raise BrokenError(f"{where}: the run ends as if it had read everybody")
 

@@ -33,6 +33,10 @@ _REPEATS = 3  #: of one request, before the worker gives it up for now
 Fault = Callable[[int, Request, Answer], Answer]
 
 
+class EndlessError(BrokenError):
+    """The reader asks on and on."""
+
+
 def no_fault(_number: int, _request: Request, answer: Answer) -> Answer:
     """Leave the answer as it is."""
     return answer
@@ -95,7 +99,7 @@ class Script:
                 raise
             else:
                 return pages
-        raise BrokenError(f"{kind}: does not come to an end: started {_MOST_STARTS} times")
+        raise EndlessError(f"{kind}: does not come to an end: started {_MOST_STARTS} times")
 
     def read_some(self, external_ids: Sequence[str]) -> list[Row]:
         """Read these customers."""
@@ -104,7 +108,7 @@ class Script:
 
     def _ask(self, request: Request) -> Answer:
         if len(self.asked) >= _MOST_REQUESTS:
-            raise BrokenError(f"does not come to an end: asked {_MOST_REQUESTS} times")
+            raise EndlessError(f"does not come to an end: asked {_MOST_REQUESTS} times")
         if request.url.startswith("/"):  # whole URLs are asked without credentials
             request = replace(
                 request, headers={**request.headers, **self.subject.connector.authorize(self.credentials)}
