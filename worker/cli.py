@@ -12,7 +12,7 @@ import typer
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from worker import settings
-from worker.commands import channels, connections, keys, operations, organizations
+from worker.commands import channels, connections, connectors, keys, operations, organizations
 from worker.commands.session import DEFAULT_DATA_DIR, DataDir, find_stack
 from worker.errors import SyncError
 from worker.supervisor import Stack, Supervisor
@@ -75,6 +75,7 @@ app.add_typer(organizations.app, name="organizations")
 app.add_typer(keys.app, name="keys")
 app.add_typer(connections.app, name="connections")
 app.add_typer(channels.app, name="channels")
+app.add_typer(connectors.app, name="connectors")
 
 
 def _fail(message: str) -> NoReturn:
