@@ -3,13 +3,17 @@
 Connectors of other packages join through the entry point.
 """
 
-from importlib.metadata import entry_points
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from connectors import files, line, shopify, telegram, whatsapp
 from connectors.contract import Connector
 from connectors.pages import Reader
 from connectors.profiles import Platform
+
+#: where packages of others declare their connectors: ``name = "module"``
+ENTRY_POINTS = "contactsync.connectors"
 
 CONNECTORS: dict[str, Connector] = {
     "file": cast("Connector", files),
@@ -22,15 +26,41 @@ CHANNELS: dict[str, Platform] = {
     "whatsapp": whatsapp,
 }
 
+_SHIPPED = frozenset(CONNECTORS)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a connector comes from, known before any of its code is run."""
+
+    name: str
+    package: str
+    entry_point: EntryPoint | None = None  #: None: it is ours
+
+
+def origins() -> list[Origin]:
+    """Return every connector that is ours or declared by an installed package, importing none of them.
+
+    A name may be there twice; the first one has it.
+    """
+    ours = [Origin(name, "contactsync") for name in sorted(_SHIPPED)]
+    declared = [
+        Origin(found.name, found.dist.name if found.dist else "unknown", found)
+        for found in entry_points(group=ENTRY_POINTS)
+    ]
+    return [*ours, *sorted(declared, key=lambda origin: (origin.name, origin.package))]
+
 
 def connector(name: str) -> Connector:
     """Return the connector of that name; raises KeyError with the known names if there is none."""
     if name in CONNECTORS:
         return CONNECTORS[name]
-    for found in entry_points(group="contactsync.connectors", name=name):
-        CONNECTORS[name] = cast("Connector", found.load())
-        return CONNECTORS[name]
-    raise KeyError(f"no connector {name!r}; known: {', '.join(sorted(CONNECTORS))}")
+    for origin in origins():
+        if origin.name == name and origin.entry_point is not None:
+            CONNECTORS[name] = cast("Connector", origin.entry_point.load())
+            return CONNECTORS[name]
+    known = sorted({*CONNECTORS, *(origin.name for origin in origins())})
+    raise KeyError(f"no connector {name!r}; known: {', '.join(known)}")
 
 
 def can_read(name: str) -> bool:

@@ -3,7 +3,9 @@
 A connector is a module that translates and does nothing else: no database, no
 clock, no worker. It offers ``name``, ``PROTECTED_FIELDS``, ``receive``,
 ``verify`` and ``parse`` (see :class:`Connector`), and joins through one line in
-``connectors.CONNECTORS`` or the entry point ``contactsync.connectors``.
+``connectors.CONNECTORS`` or the entry point ``contactsync.connectors``. It may
+say ``WEBHOOKS = False`` if nobody sends it any, and bring along ``EXAMPLES`` and
+a ``SIMULATOR`` to be judged by (see ``connectors.conformance``).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -40,6 +40,7 @@ from connectors.contract import (
 )
 
 name = "file"
+WEBHOOKS = False
 TOPIC = "file/row"
 #: headers of an envelope: JSON {our name: column}; the time the file speaks for; "clear" if an empty cell means none
 MAPPING, AS_OF, EMPTY = "file-mapping", "file-as-of", "file-empty"

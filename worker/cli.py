@@ -12,7 +12,17 @@ import typer
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from worker import settings
-from worker.commands import backfill, channels, connections, keys, operations, organizations, schedules
+from worker.commands import (
+    backfill,
+    channels,
+    connections,
+    connectors,
+    importing,
+    keys,
+    operations,
+    organizations,
+    schedules,
+)
 from worker.commands.session import DEFAULT_DATA_DIR, DataDir, find_stack
 from worker.errors import SyncError
 from worker.supervisor import Stack, Supervisor
@@ -71,12 +81,14 @@ def migrate_(data_dir: DataDir = None) -> None:
 
 
 app.add_typer(operations.app)
+app.add_typer(importing.app)
 app.add_typer(organizations.app, name="organizations")
 app.add_typer(keys.app, name="keys")
 app.add_typer(connections.app, name="connections")
 app.add_typer(channels.app, name="channels")
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(connectors.app, name="connectors")
 
 
 def _fail(message: str) -> NoReturn:

@@ -10,14 +10,14 @@ what equals a default is left out. To see what a new request gives, and judge it
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from datetime import datetime
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from connectors import CONNECTORS
-from connectors.contract import Account, Connector, Envelope, Event
+from connectors.conformance import Example, written
+from connectors.contract import Account, Connector, Envelope
 
 PAYLOADS = Path(__file__).parent / "payloads"
 VECTOR = "signature_vector.json"
@@ -45,6 +45,18 @@ class Request:
         given = self.content.get("account", {})
         return Account(source=self.connector.name, approved_fields=frozenset(given.get("approved_fields", ())))
 
+    @cached_property
+    def example(self) -> Example:
+        """The same as the conformance suite takes it."""
+        return Example(
+            name=self.path.stem,
+            topic=self.content["topic"],
+            headers=self.envelope.headers,
+            body=self.envelope.body,
+            account=self.account,
+            events=self.expected,
+        )
+
 
 def an_envelope(topic: str, body: object, *, headers: Mapping[str, str] | None = None) -> Envelope:
     """Make an envelope around ``body``: bytes as they are, anything else as JSON."""
@@ -61,32 +73,21 @@ def requests() -> list[Request]:
     ]
 
 
-def written(event: Event) -> dict[str, Any]:
-    return {"event": type(event).__name__, **_plain_fields(event)}
-
-
-def _plain_fields(value: Any) -> dict[str, Any]:
-    return {
-        field.name: _plain(getattr(value, field.name))
-        for field in fields(value)
-        if getattr(value, field.name) != _default_of(field)
-    }
-
-
-def _default_of(field: Field[Any]) -> object:
-    return field.default_factory() if field.default_factory is not MISSING else field.default
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return _plain_fields(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return value
+def examples(name: str) -> list[Example]:
+    """Return what is recorded of a connector, the signature's vector included."""
+    recorded = [request.example for request in requests() if request.connector is CONNECTORS[name]]
+    path = PAYLOADS / name / VECTOR
+    if path.exists():
+        vector = json.loads(path.read_text("utf-8"))
+        signed = Example(
+            name=path.stem,
+            topic="",
+            headers=vector["headers"],
+            body=vector["body"].encode(),
+            secrets=vector["secrets"],
+        )
+        recorded.append(signed)
+    return recorded
 
 
 if __name__ == "__main__":

@@ -1,0 +1,115 @@
+"""The connector of docs/example-connector, used as an installed package of somebody else's."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from connectors.conformance import CHECKS
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "docs" / "example-connector"
+SOURCE = (EXAMPLE / "contactsync_pasar.py").read_text("utf-8")
+
+#: what is broken, in the source: and the checks that must say so
+BREAKS = {
+    "accepts any signature": (
+        '    signing.check_hmac_sha256_base64(f"{id_}.{seconds}.".encode() + body, signature, secrets)\n',
+        "",
+        {"verify.refuses_unsigned", "verify.refuses_tampered"},
+    ),
+    "quotes a value in an error": (
+        'reading.text(body, "name")}',
+        '_text(body["name"])}',
+        {"parse.odd_values", "parse.several_odd_values"},
+    ),
+    "loses a page when resumed": (
+        "    following: str | None = last\n",
+        "    following: str | None = str(int(last) + 2) if cursor else last\n",
+        {"read.resumed", "read.try_again"},
+    ),
+}
+
+_QUOTING = """
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise reading.MalformedPayloadError(f"name: expected text, got {value}")
+    return value
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A directory on the path with the package as pip would install it; nothing is fetched for that."""
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text("utf-8"))["project"]
+    info = tmp_path / f"contactsync_pasar-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n", "utf-8"
+    )
+    groups = project["entry-points"].items()
+    lines = [line for group, found in groups for line in (f"[{group}]", *(f"{k} = {v}" for k, v in found.items()))]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    (tmp_path / "contactsync_pasar.py").write_text(SOURCE, "utf-8")
+    return tmp_path
+
+
+def command(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "REDIS_URL")}
+    return subprocess.run(
+        [sys.executable, "-m", "worker.cli", "connectors", *arguments],
+        cwd=ROOT,
+        env={**environment, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_it_is_found_and_passes(site: Path):
+    listed = json.loads(command(site, "list", "--json").stdout)
+    done = command(site, "check", "pasar")
+
+    (row,) = [row for row in listed if row["name"] == "pasar"]
+    assert row == {
+        "name": "pasar",
+        "package": "contactsync-pasar",
+        "webhooks": True,
+        "reads": True,
+        "subscribes": False,
+        "error": None,
+    }
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "failed  " not in done.stdout
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+def test_a_broken_copy_fails_the_right_checks(site: Path, broken: str):
+    sound, spoilt, expected = BREAKS[broken]
+    assert sound in SOURCE
+    (site / "contactsync_pasar.py").write_text(SOURCE.replace(sound, spoilt) + _QUOTING, "utf-8")
+
+    done = command(site, "check", "pasar", "--json")
+
+    answer = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert not answer["passed"]
+    assert {check["check"] for check in answer["checks"] if check["state"] == "failed"} == expected
+
+
+def test_it_is_as_short_as_the_guide_says():
+    assert len(SOURCE.splitlines()) < 250
+    assert len((EXAMPLE / "README.md").read_text("utf-8").splitlines()) <= 30
+
+
+def test_the_guide_lists_every_check_with_its_promise():
+    guide = (ROOT / "docs" / "connectors.md").read_text("utf-8")
+
+    for name, check in CHECKS.items():
+        promise = check.__doc__.splitlines()[0].replace("``", "`")
+        assert f"| `{name}` | {promise} |" in guide
