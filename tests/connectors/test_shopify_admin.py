@@ -107,6 +107,19 @@ def test_without_changes_the_watermark_stays(worker: Worker):
     assert list(pages_of(worker, a_job(since)))[-1].watermark == since
 
 
+def test_change_in_the_very_second_counts_and_one_before_does_not():
+    times = ("2026-06-01T07:29:59Z", "2026-06-01T07:30:00Z")
+    nodes = [{"id": f"gid://shopify/Customer/{n}", "updatedAt": time} for n, time in enumerate(times, start=1)]
+
+    assert [row.external_id for row in read_once(a_page(*nodes))] == ["2"]
+
+
+def test_watermark_never_goes_back():
+    node = {"id": "gid://shopify/Customer/1", "updatedAt": "2026-05-31T20:00:00Z"}
+
+    assert list(shopify.read(a_job(), None, Scripted(a_page(node))))[-1].watermark == SINCE
+
+
 def test_search_is_quoted_in_utc_and_begins_a_day_early(worker: Worker):
     changed(worker, SINCE.astimezone(datetime.fromisoformat("2026-01-01T00:00:00+07:00").tzinfo))
 
@@ -195,6 +208,16 @@ def test_page_that_costs_too_much_shrinks_once(shop: SimulatedShop, worker: Work
 
     assert set(changed(worker)) == expected(shop)
     assert [request.json["variables"]["first"] for request in worker.asked][:3] == [250, 42, 42]
+
+
+def test_page_shrinks_to_one_customer_at_the_least():
+    too_much = an_error("MAX_COST_EXCEEDED")
+    too_much["extensions"] |= {"cost": 100_000, "maxCost": 10}
+    fetch = Scripted({"errors": [too_much]}, a_page())
+
+    list(shopify.read(a_job(), None, fetch))
+
+    assert fetch.asked[1].json["variables"]["first"] == 1
 
 
 def test_throttled_query_waits_as_long_as_the_bucket_needs(shop: SimulatedShop, worker: Worker):

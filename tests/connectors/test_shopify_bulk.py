@@ -303,6 +303,15 @@ def test_nested_field_that_is_not_approved_is_absent():
     assert json.loads(rows[0].body)["defaultEmailAddress"] == {"marketingState": "PENDING"}
 
 
+def test_empty_lines_are_not_counted():
+    fetch = Scripted(
+        *(done(), an_answer(lines=lines_of(a_line(1), b"", b"", a_line(2)))),
+        *(done(), an_answer(b"", 206, lines=lines_of(a_line(3), offset=200))),
+    )
+
+    assert [row.external_id for row in rows_of(list(read(fetch)))] == ["1", "2", "3"]
+
+
 def test_run_goes_on_from_any_cursor(shop: SimulatedShop, worker: Worker):
     pages = list(pages_of(worker, FULL))
 
