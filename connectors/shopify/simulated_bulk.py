@@ -4,13 +4,14 @@ https://shopify.dev/docs/api/usage/bulk-operations/queries
 """
 
 import re
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
-from typing import IO
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -33,7 +34,7 @@ class Operation:
     due_at: float
     status: str = "COMPLETED"  #: at the end
     error: str | None = None
-    file: IO[bytes] | None = None
+    file: Path | None = None
     size: int = 0
     rows: int = 0
     roots: int = 0
@@ -51,7 +52,8 @@ class Bulk:
         self._faults = faults
         self._clock = clock
         self._delay = delay
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="simulated-shop-"))
+        self.close = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)  # at the latest, at exit
         self._urls = 0
 
     def run(self, query: str, names: tuple[str, ...]) -> Body:
@@ -131,17 +133,11 @@ class Bulk:
         elif self._faults.due("truncate_every"):
             end = start + max(1, (end - start) // 2)
         headers["Content-Length"] = str(end - start)
-        parts = self._parts(operation.file.name, start, end, cut_at)
+        parts = self._parts(operation.file, start, end, cut_at)
         return StreamingResponse(parts, 206 if asked else 200, headers, "application/jsonl")
 
-    def close(self) -> None:
-        """Throw the files away."""
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
-
-    async def _parts(self, path: str, start: int, end: int, cut_at: int | None) -> AsyncIterator[bytes]:
-        with Path(path).open("rb") as file:  # noqa: ASYNC230 - a local file, in small parts
+    async def _parts(self, path: Path, start: int, end: int, cut_at: int | None) -> AsyncIterator[bytes]:
+        with path.open("rb") as file:
             file.seek(start)
             while start < end:
                 if cut_at is not None and start >= cut_at:
@@ -157,10 +153,8 @@ class Bulk:
         return operation.status
 
     def _write(self, operation: Operation, names: tuple[str, ...] | None) -> None:
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="simulated-shop-")
-        with (Path(self._folder.name) / operation.gid.rpartition("/")[2]).open("wb") as file:
-            operation.file = file
+        operation.file = self._folder / operation.gid.rpartition("/")[2]
+        with operation.file.open("wb") as file:
             hidden = self._faults.names("unapproved")
             for line in self._customers.lines(names, hidden, children=self._faults.is_on("children")):
                 operation.roots += b'"__parentId"' not in line

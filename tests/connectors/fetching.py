@@ -118,3 +118,28 @@ async def _call(app: Any, request: Request, headers: dict[str, str], body: bytes
             raise
     answered = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], answered, b"".join(message.get("body", b"") for message in sent[1:])
+
+
+class Scripted:
+    """Answers what it was given, in order: an answer, a payload for status 200, or a status."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[Request] = []
+
+    def __call__(self, request: Request, check: Callable[[Answer], None] | None = None) -> Answer:
+        self.asked.append(request)
+        given = self.answers.pop(0)
+        answer = given if isinstance(given, Answer) else an_answer(given)
+        if check is not None:
+            check(answer)
+        return answer
+
+
+def an_answer(content: Any = b"", status: int = 200, *, lines: Iterator[tuple[int, bytes]] | None = None) -> Answer:
+    """Make an answer of noon; ``content`` is bytes, a status alone, or what becomes JSON."""
+    if type(content) is int:
+        content, status = b"", content
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    noon = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+    return Answer(status=status, headers={}, body=body, not_before=noon, not_after=noon, lines=lines or iter(()))

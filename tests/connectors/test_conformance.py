@@ -16,6 +16,7 @@ from connectors.conformance.mutations import NO_OBJECTS, changed, paths
 from connectors.conformance.subject import Subject
 from connectors.conformance.translation import judge_body
 from connectors.contract import BadSignatureError, Connector, Envelope, Event, MalformedPayloadError
+from connectors.pages import NOT_BEFORE
 from tests.connectors.recorded import PAYLOADS, VECTOR, Request, an_envelope, examples, requests, written
 
 REQUESTS = requests()
@@ -76,7 +77,8 @@ def test_recorded_request_gives_exactly_the_recorded_events_twice(request_: Requ
 
 @each_request
 def test_headers_say_topic_and_time(request_: Request):
-    if headers := request_.content.get("headers", {}):
+    headers = request_.content.get("headers", {})
+    if headers.keys() - {NOT_BEFORE}:  # a row's envelope has no sender, and no headers but ours
         receipt = request_.connector.receive(headers, request_.envelope.body)
 
         assert receipt.topic == request_.content["topic"]
