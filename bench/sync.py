@@ -29,6 +29,9 @@ _IS_CLAIMED = text("""
     SELECT coalesce((SELECT lease_token IS NOT NULL FROM ready WHERE lane = :lane
                       ORDER BY lane, next_run_at, envelope_id LIMIT 1), true)
 """)
+_KEPT_AND_SETTLED = text("""
+    SELECT (SELECT count(*) FROM envelopes), (SELECT count(*) FROM outcomes WHERE outcome = 'settled')
+""")
 _IS_EMPTY = text("SELECT NOT EXISTS (SELECT 1 FROM ready WHERE lane = :lane)")
 
 
@@ -54,7 +57,7 @@ class Workers:
         self._lane = stack.connection_id.int % envelopes.LANES
         stack.empty()
         self._fill(_WARM_UP, start=_FAR_AWAY)
-        self._nudge()
+        self.nudge()
         if not until(lambda: self._sees(_IS_EMPTY), seconds=_START_S):
             raise stack.failure("worker", f"did not drain {_WARM_UP} envelopes in {_START_S:.0f} s")
 
@@ -62,7 +65,7 @@ class Workers:
         """Have ``n`` envelopes drained: from the first claim until the queue is empty, or the time is up."""
         self._stack.empty()
         self._fill(n)
-        self._nudge()
+        self.nudge()
         if not until(lambda: self._sees(_IS_CLAIMED), seconds=_START_S, every_s=0.001):
             raise self._stack.failure("worker", f"took nothing in {_START_S:.0f} s")
         began = time.perf_counter()
@@ -75,6 +78,15 @@ class Workers:
             raise SystemExit(f"of {n} envelopes {settled} settled and {left} are left")
         return Measured(n - left, elapsed)
 
+    def finish(self, *, seconds: float) -> None:
+        """Wait until nothing is left, and see that nothing was lost."""
+        if not until(lambda: self._sees(_IS_EMPTY), seconds=seconds):
+            raise self._stack.failure("worker", f"did not empty the queue in {seconds:.0f} s")
+        with self._stack.engine.connect() as conn:
+            kept, settled = conn.execute(_KEPT_AND_SETTLED).one()
+        if kept != settled:
+            raise SystemExit(f"of {kept} envelopes {settled} settled")
+
     def _fill(self, n: int, *, start: int = 0) -> None:
         """Put envelopes into the inbox, without a nudge: nothing takes them yet."""
         incoming = []
@@ -85,7 +97,8 @@ class Workers:
             with self._stack.engine.begin() as conn:
                 envelopes.keep(conn, incoming[at : at + _AT_ONCE])
 
-    def _nudge(self) -> None:
+    def nudge(self) -> None:
+        """Tell every process that there is work."""
         for _ in range(self._processes):
             if not publish_once(self._lane):
                 raise SystemExit("the broker takes no nudge")

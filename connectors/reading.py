@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
+import orjson
+
 from connectors.contract import MalformedPayloadError
 
 Payload = dict[str, Any]
@@ -53,6 +55,9 @@ def load_json(body: bytes) -> Payload:
     Stricter than ``json.loads``: a key given twice, NaN and Infinity are refused,
     because two readers of such a body would see two different things.
     """
+    payload = _at_once(body)
+    if payload is not None:
+        return payload
     try:
         # A byte order mark is dropped: RFC 8259 (8.1) lets a reader ignore it, and nothing is ambiguous about it.
         payload = _DECODER.decode(body.decode("utf-8").removeprefix("\ufeff"))
@@ -67,10 +72,29 @@ def load_json(body: bytes) -> Payload:
         raise _too_deep() from None
     if type(payload) is not dict:
         raise MalformedPayloadError(f"the body: expected an object, got {kind_of(payload)}")
-    # Counting brackets is nearly free and clears nearly every body; only the rest is walked.
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, payload):
+    if _is_too_deep(body, payload):
         raise _too_deep()
     return payload
+
+
+def _at_once(body: bytes) -> Payload | None:
+    r"""Read a body in half the time, if it is written as machines do; None leaves it to the strict reader.
+
+    orjson keeps the last of a key given twice. A body that it writes back as it was has lost none; some write ``/`` as
+    ``\/``, which ends no text and begins none.
+    """
+    try:
+        payload = orjson.loads(body)
+        if type(payload) is not dict or orjson.dumps(payload) != body.replace(b"\\/", b"/"):
+            return None
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+    return None if _is_too_deep(body, payload) else payload
+
+
+def _is_too_deep(body: bytes, payload: Payload) -> bool:
+    # Counting brackets is nearly free and clears nearly every body; only the rest is walked.
+    return body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, payload)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Payload:

@@ -29,7 +29,7 @@ from worker.settings import settings
 from worker.store import claims, connections, db, decisions, envelopes, locks, records
 from worker.store.changes import Change, causes_of
 from worker.store.records import RecordRow
-from worker.upsert import upsert
+from worker.upsert import look_ahead, upsert
 
 #: serialization failure, deadlock; unique and foreign key violations show the same race here
 RACES = frozenset({"40001", "40P01", "23505", "23503"})
@@ -165,6 +165,7 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
     component = components.load(conn, organization_id, active, before, limits)
     resolution = resolve(component.members(), component.decisions, limits, component.crowded)
 
+    outlook = look_ahead(component, resolution, folded, connections.priorities(conn, organization_id))
     needed = component.lock_keys() | {record_key(ref) for ref in touched}
     needed.update(ident_key(ident) for reading in readings for ident in reading.idents)
     # Ours first: a record that another writer stored meanwhile must not pass for the one that we made up.
@@ -174,8 +175,7 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
     )
     batch.judge(conn, component, resolution)
     causes = _causes(readings, component)
-    priorities = connections.priorities(conn, organization_id)
-    changes = upsert(conn, organization_id, component, resolution, folded, before, priorities, causes)
+    changes = upsert(conn, organization_id, component, resolution, folded, before, outlook, causes)
     records.delete(conn, organization_id, forgotten)
     envelopes.link(conn, organization_id, {(r.envelope_id, touched[ref].id) for r in readings for ref in r.records})
     logged = record(conn, organization_id, readings, rows, changes, batch.connection_of)

@@ -136,10 +136,14 @@ def _claiming(
     wanted: set[UUID] = set()
     for ident in asked:
         rows = found.get(ident, [])
+        component.claimed[ident] = rows
+        if len(rows) + len(now.get(ident, ())) <= limits.crowd:  # no crowd before, none now
+            component.expanded.add(ident)
+            wanted.update(row.record_id for row in rows)
+            continue
         others = [(row.source, row.is_customer) for row in rows if row.record_id not in touched_ids]
         was_crowd = is_crowd([(row.source, row.is_customer) for row in rows], limits)
         is_one = is_crowd(others + now.get(ident, []), limits)
-        component.claimed[ident] = rows
         if is_one:
             component.crowded.add(ident)
         else:

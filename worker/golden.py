@@ -7,6 +7,7 @@ then (source, external_id).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from worker.fold import CREATED, IDENTIFIER, Record, Stamp
@@ -144,6 +145,7 @@ def _newest(records: Iterable[Record]) -> dict[str, Stamp]:
     return newest
 
 
+@lru_cache(maxsize=4096)
 def field_register(name: str) -> str:
     """Return the register of a custom field that was given by its plain name; also its name among the origins."""
     is_special = name in _SHOWN or name.startswith(_PREFIXES) or name.endswith(_AS_GIVEN)

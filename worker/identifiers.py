@@ -25,6 +25,9 @@ _SPACES = re.compile(r"\s+")
 _BRAZIL_MOBILE_WITHOUT_NINE = re.compile(r"\+55([1-9][0-9])([6-9][0-9]{7})")
 _MEXICO_WITH_ONE = re.compile(r"\+521([0-9]{10})")
 _ARGENTINA_WITH_NINE = re.compile(r"\+549([0-9]{10})")
+#: most addresses: nothing before the @ that could be read in two ways, and a domain without international letters
+_PLAIN_EMAIL = re.compile(r"([a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*)@([A-Za-z0-9.-]+)")
+_MAX_EMAIL = 254
 
 
 class Address(NamedTuple):
@@ -89,11 +92,27 @@ def email(value: str) -> Address | None:
     text = unicodedata.normalize("NFC", _SPACES.sub("", value))
     if not text or len(text) > MAX_LENGTH:
         return None
+    # The library takes a domain apart letter by letter, and shops' customers share a few of them.
+    if (plain := _PLAIN_EMAIL.fullmatch(text)) and "--" not in plain[2] and len(text) <= _MAX_EMAIL:
+        domain = _domain(plain[2])
+        shown = domain and f"{plain[1]}@{domain}"
+    else:
+        shown = _email(text)
+    return None if shown is None else Address(shown.lower(), shown)
+
+
+@lru_cache(maxsize=4096)
+def _domain(given: str) -> str | None:
+    """Read the domain of an e-mail address; None if mail cannot go there."""
+    shown = _email(f"a@{given}")
+    return shown and shown.removeprefix("a@")
+
+
+def _email(given: str) -> str | None:
     try:
-        shown = validate_email(text, check_deliverability=False).normalized
+        return validate_email(given, check_deliverability=False).normalized
     except EmailNotValidError:
         return None
-    return Address(shown.lower(), shown)
 
 
 def read(kind: str, value: str, region: str | None) -> Address | None:
@@ -128,6 +147,10 @@ def identifies_nobody(kind: str, key: str) -> bool:
     if kind == "email":
         return key.partition("@")[0] in MACHINE_MAILBOXES
     if kind == "phone":
+        if "0" != key[-2] != key[-1]:
+            return (
+                False  # both digits are of the national number, which begins after any zeros: no need to take it apart
+            )
         return len(set(str(phonenumbers.parse(key, None).national_number))) == 1
     return False
 

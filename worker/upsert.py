@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from sqlalchemy import Connection
 
 from worker.component import Component
 from worker.errors import TransientError
-from worker.fold import Claim
+from worker.fold import Claim, Record
 from worker.golden import Golden, field_register, golden
 from worker.resolve import Ident, Ref, Resolution
 from worker.store import claims, contact_terms, contacts, records
@@ -22,6 +23,29 @@ from worker.store.records import RecordRow
 _SHOWN = ("name", "email", "phone_number", "external_source", "external_id")
 
 
+@dataclass(slots=True)
+class Outlook:
+    """What can be worked out before the locks are taken; void if what was read proves outdated under them."""
+
+    priorities: Mapping[str, int]
+    goldens: Mapping[Ref, Golden]  #: of groups with a record whose state changed, by their first record
+    states: Mapping[Ref, str]  #: of those records, as they are stored
+
+
+def look_ahead(
+    component: Component, resolution: Resolution, folded: Collection[Ref], priorities: Mapping[str, int]
+) -> Outlook:
+    """Do before the locks what they need not be held for: two drains of one organization wait for each other's."""
+    rows = component.rows
+    changed = {ref for ref, row in rows.items() if ref in folded or row.version == 0}
+    goldens = {
+        group[0]: golden(_records(rows, group), resolution.lost, priorities)
+        for group in resolution.groups
+        if not changed.isdisjoint(group)
+    }
+    return Outlook(priorities, goldens, {ref: records.state_of(rows[ref]) for ref in changed})
+
+
 def upsert(
     conn: Connection,
     organization_id: UUID,
@@ -29,7 +53,7 @@ def upsert(
     resolution: Resolution,
     folded: Collection[Ref],
     before: Mapping[Ref, Mapping[Ident, Claim]],
-    priorities: Mapping[str, int],
+    outlook: Outlook,
     causes: Mapping[Ref, Collection[UUID]],
 ) -> dict[UUID, Change]:
     """Write records, claims and contacts of resolved components; return what changed, by contact.
@@ -46,19 +70,24 @@ def upsert(
     affected.discard(None)
     groups = {cid: group for group in resolution.groups if (cid := rows[group[0]].id) in affected}
     goldens = {
-        cid: golden([rows[ref].record for ref in group], resolution.lost, priorities) for cid, group in groups.items()
+        cid: outlook.goldens.get(group[0]) or golden(_records(rows, group), resolution.lost, outlook.priorities)
+        for cid, group in groups.items()
     }
     firsts = {cid: min(rows[ref].id for ref in group) for cid, group in groups.items()}
     known = contacts.by_ids(conn, organization_id, [cid for cid in affected if cid is not None])
     touching = _causes_by_contact(rows, was, causes)
     changes = _write_contacts(conn, organization_id, goldens, firsts, known, touching, _successors(rows, was))
 
-    records.insert(conn, organization_id, [row for row in changed if row.version == 0])
+    records.insert(conn, organization_id, [row for row in changed if row.version == 0], outlook.states)
     stored = [row for row in changed if row.version > 0]
-    if records.update(conn, organization_id, stored) != len(stored):
+    if records.update(conn, organization_id, stored, outlook.states) != len(stored):
         raise TransientError("a record changed under its lock")
     _write_claims(conn, organization_id, component, resolution, before)
     return changes
+
+
+def _records(rows: Mapping[Ref, RecordRow], group: Iterable[Ref]) -> list[Record]:
+    return [rows[ref].record for ref in group]
 
 
 def _assign(rows: Mapping[Ref, RecordRow], resolution: Resolution) -> set[Ref]:

@@ -1,5 +1,6 @@
 """Reading untrusted JSON: what is accepted, what is refused, and what the reason says."""
 
+import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -94,6 +95,37 @@ def test_endless_number_is_refused():
     assert sys.get_int_max_str_digits() == 4300
     assert reading.load_json(b'{"a": ' + b"9" * 4300 + b"}")
     assert "4,300 digits" in reason_of(reading.load_json, b'{"a": ' + b"9" * 4301 + b"}")
+
+
+def written(value: object, slash: str) -> str:
+    """Write JSON as machines do; an object is a tuple of pairs, so that it can have a key twice."""
+    if isinstance(value, tuple):
+        return "{" + ",".join(f"{written(key, slash)}:{written(entry, slash)}" for key, entry in value) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(written(entry, slash) for entry in value) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("/", slash)
+
+
+KEYS = st.sampled_from(["a", "b", '"', "\\", "\\/", ":", "é"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text('a"\\/:,{é\ud800', max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(KEYS, inner), max_size=3).map(tuple),
+    max_leaves=6,
+)
+
+
+@given(st.lists(st.tuples(KEYS, VALUES), max_size=4).map(tuple), st.sampled_from(["/", "\\/"]))
+def test_the_short_way_reads_what_the_strict_reader_reads(pairs: tuple[tuple[str, object], ...], slash: str):
+    body = written(pairs, slash).encode("utf-8", "replace")
+    short = reading._at_once(body)
+    if short is not None:
+        assert repr(short) == repr(reading._DECODER.decode(body.decode()))
+
+
+def test_what_machines_write_takes_the_short_way():
+    assert reading._at_once(b'{"id":"gid:\\/\\/shopify\\/Customer\\/1","n":[1,2.5,null,{"a":true}],"s":"\xc3\xa9\\n"}')
+    assert reading._at_once(b'{"a":1,"a":1}') is None
+    assert reading._at_once(b'{"a":18446744073709551616}') is None
 
 
 @given(st.binary())

@@ -1,6 +1,8 @@
 """Identifiers: one normal form for every source."""
 
+import phonenumbers
 import pytest
+from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +66,27 @@ def test_an_email_is_compared_in_lower_case_and_shown_as_written():
 )
 def test_placeholders_identify_nobody(kind, key, nobody):
     assert identifiers.identifies_nobody(kind, key) is nobody
+
+
+@given(
+    st.from_regex(r"[a-zA-Z0-9_.+-]{1,6}@[a-zA-Z0-9.-]{0,9}(\.(com|test|local|xn--p1ai|1|co-m))?", fullmatch=True)
+    | st.integers(180, 260).map(lambda n: f"{'a' * (n - 180)}@{'b' * 60}.{'c' * 60}.{'d' * 50}.com")
+)
+def test_the_short_way_reads_an_email_like_the_library(address):
+    try:
+        expected = validate_email(address, check_deliverability=False).normalized
+    except EmailNotValidError:
+        expected = None
+    found = identifiers.email(address)
+    assert (found and found.value) == expected
+
+
+@given(st.from_regex(r"\+(1|39|44|54|62|225)[0-9]{2,11}", fullmatch=True))
+def test_a_number_of_one_digit_is_known_without_taking_every_number_apart(number):
+    address = identifiers.phone(number, None)
+    if address is not None:
+        digits = str(phonenumbers.parse(address.key, None).national_number)
+        assert identifiers.identifies_nobody("phone", address.key) is (len(set(digits)) == 1)
 
 
 @given(st.text(max_size=40), st.sampled_from([None, "ID", "US"]))

@@ -61,13 +61,17 @@ def _words_of(name: str) -> frozenset[str]:
 def insert(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str, UUID]]) -> None:
     """Add terms of contacts."""
     if pairs:
-        run(conn, _INSERT, {"organization_id": organization_id, **columns_of(sorted(pairs), "term", "contact_id")})
+        run(conn, _INSERT, {"organization_id": organization_id, **columns_of(_sorted(pairs), "term", "contact_id")})
 
 
 def delete(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str, UUID]]) -> None:
     """Remove terms of contacts."""
     if pairs:
-        run(conn, _DELETE, {"organization_id": organization_id, **columns_of(sorted(pairs), "term", "contact_id")})
+        run(conn, _DELETE, {"organization_id": organization_id, **columns_of(_sorted(pairs), "term", "contact_id")})
+
+
+def _sorted(pairs: Iterable[tuple[str, UUID]]) -> list[tuple[str, UUID]]:
+    return sorted(pairs, key=lambda pair: (pair[0], pair[1].int))  # a UUID compares at a tenth of an integer's speed
 
 
 def is_used(conn: Connection, organization_id: UUID, term: str) -> bool:

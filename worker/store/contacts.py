@@ -210,7 +210,7 @@ def _write(conn: Connection, organization_id: UUID, rows: Iterable[ContactRow], 
             json(row.tags),
             row.first_id,
         )
-        for row in sorted(rows, key=lambda row: row.id)
+        for row in sorted(rows, key=lambda row: row.id.int)
     ]
     if not values:
         return 0

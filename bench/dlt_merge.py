@@ -1,0 +1,67 @@
+"""Theirs: dlt merges customers of a JSONL file into a schema of its own, as its documentation shows.
+
+    python -m bench.dlt_merge FILE DIRECTORY [FORMAT]
+
+Reads DATABASE_URL. ``FORMAT`` is a loader file format other than dlt's choice for Postgres; with ``csv`` it copies.
+Prints ``{"seconds": …}``: from the start of ``pipeline.run`` to its end, after a first small load, so that imports,
+connections and tables are there, as they are for ours.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+PAGE = 500
+_WARM_UP = 500
+
+
+def load(path: Path, directory: Path, file_format: str | None) -> float:
+    """Load a file and return how long it took."""
+    os.environ.update(RUNTIME__DLTHUB_TELEMETRY="false", RUNTIME__LOG_LEVEL="ERROR", DLT_DATA_DIR=str(directory))
+    import dlt  # noqa: PLC0415 - reads the environment
+
+    name = f"theirs_{uuid4().hex[:12]}"
+    url = os.environ["DATABASE_URL"].replace("postgresql+psycopg://", "postgresql://")
+    pipeline = dlt.pipeline(
+        name, destination=dlt.destinations.postgres(url), dataset_name=name, pipelines_dir=str(directory)
+    )
+
+    def customers(source: Path) -> Any:
+        return dlt.resource(pages(source), name="customers", primary_key="id", write_disposition="merge")
+
+    options = {} if file_format is None else {"loader_file_format": file_format}
+    first = path.with_name(f"{name}.jsonl")
+    with path.open("rb") as lines:
+        first.write_bytes(b"".join(islice(lines, _WARM_UP)))
+    pipeline.run(customers(first), **options).raise_on_failed_jobs()
+    began = time.perf_counter()
+    pipeline.run(customers(path), **options).raise_on_failed_jobs()
+    seconds = time.perf_counter() - began
+    with pipeline.sql_client() as client:
+        rows = client.execute_sql("SELECT count(*) FROM customers")
+        client.drop_dataset()
+    with path.open("rb") as lines:
+        expected = sum(1 for _ in lines)
+    if rows != [(expected,)]:
+        raise SystemExit(f"dlt loaded {rows} of {expected} customers")
+    return seconds
+
+
+def pages(path: Path) -> Iterator[list[Any]]:
+    """Yield the customers of a file, a page at a time: dlt takes them faster than one by one."""
+    with path.open("rb") as lines:
+        while page := [orjson.loads(line) for line in islice(lines, PAGE)]:
+            yield page
+
+
+if __name__ == "__main__":
+    file, scratch, *format_ = sys.argv[1:]
+    print(json.dumps({"seconds": load(Path(file), Path(scratch), format_[0] if format_ else None)}))
