@@ -6,12 +6,13 @@ Connectors of other packages join through the entry point.
 from importlib.metadata import entry_points
 from typing import cast
 
-from connectors import line, shopify, telegram, whatsapp
+from connectors import line, shopify, telegram, whatsapp, woocommerce
 from connectors.contract import Connector
 from connectors.profiles import Platform
 
 CONNECTORS: dict[str, Connector] = {
     "shopify": cast("Connector", shopify),
+    "woocommerce": cast("Connector", woocommerce),
 }
 
 CHANNELS: dict[str, Platform] = {

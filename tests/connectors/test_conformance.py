@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from connectors import CONNECTORS
 from connectors.contract import BadSignatureError, Connector, Envelope, Event, MalformedPayloadError
+from connectors.pages import NOT_BEFORE
 from tests.connectors.recorded import PAYLOADS, VECTOR, Request, an_envelope, requests, written
 
 REQUESTS = requests()
@@ -79,10 +80,9 @@ def test_headers_say_the_same_every_time(request_: Request):
 
     assert receipt.delivery_id
     assert receipt == request_.connector.receive(headers, request_.envelope.body)
-    if headers:
+    if headers and NOT_BEFORE not in headers:  # a row that was read has no headers of the provider's
         assert receipt.topic == request_.content["topic"]
-        assert receipt.sent_at is not None
-        assert receipt.sent_at.utcoffset() == timedelta(0)
+    assert receipt.sent_at is None or receipt.sent_at.utcoffset() == timedelta(0)
 
 
 @each_request
