@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
-from connectors import files, line, shopify, telegram, whatsapp
+from connectors import files, line, shopify, telegram, whatsapp, woocommerce
 from connectors.contract import Connector
 from connectors.pages import Reader
 from connectors.profiles import Platform
@@ -18,6 +18,7 @@ ENTRY_POINTS = "contactsync.connectors"
 CONNECTORS: dict[str, Connector] = {
     "file": cast("Connector", files),
     "shopify": cast("Connector", shopify),
+    "woocommerce": cast("Connector", woocommerce),
 }
 
 CHANNELS: dict[str, Platform] = {

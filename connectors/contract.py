@@ -60,6 +60,8 @@ class Receipt:
     topic: str  #: the provider's name of what happened; empty when it did not say
     delivery_id: str  #: unique per delivery, the same on every retry; the key against duplicates
     sent_at: datetime | None  #: aware, UTC, the provider's clock; None if it did not say
+    #: neither headers nor body have a time, and what is said needs one (a deletion): ``sent_at`` is when it arrived
+    arrival_counts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -254,3 +256,10 @@ class Connector(Protocol):
 
         Raises MalformedPayloadError if the body is not what the provider documents.
         """
+
+
+class Pinged(Protocol):
+    """What a connector offers beside, whose provider tries a new webhook with a request that it does not sign."""
+
+    def is_ping(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Whether the request is such a try: it is answered with 200, and nothing is kept; never raises."""

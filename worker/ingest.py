@@ -6,6 +6,7 @@ to a parser, it does to its own envelope alone.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID
@@ -40,6 +41,12 @@ def source_of(row: ConnectionRow) -> Source | None:
     return Source(row.organization_id, row.id, row.connector, tuple(row.secrets()))
 
 
+def is_ping(source: Source, headers: Sequence[tuple[str, str]], body: bytes) -> bool:
+    """Whether a provider only tries a new webhook: nothing is said, so nobody has to prove who says it."""
+    ping = getattr(connector(source.connector), "is_ping", None)
+    return ping is not None and ping({name.lower(): value for name, value in headers}, body)
+
+
 def accept(source: Source, headers: Sequence[tuple[str, str]], body: bytes) -> Incoming:
     """Verify a request and make its inbox row.
 
@@ -56,7 +63,8 @@ def accept(source: Source, headers: Sequence[tuple[str, str]], body: bytes) -> I
         connection_id=source.id,
         topic=_plain(receipt.topic)[:_MAX_TOPIC],
         delivery_id=_delivery_id(receipt),
-        sent_at=receipt.sent_at,
+        # Kept with the envelope, so that every replay reads the same.
+        sent_at=receipt.sent_at or (datetime.now(UTC) if receipt.arrival_counts else None),
         headers=_written(headers),
         body=body,
         body_sha256=sha256(body).digest(),

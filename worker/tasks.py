@@ -21,7 +21,7 @@ from worker import backfill, ids, schedules
 from worker import drain as draining
 from worker.app import NUDGE_EXPIRES_S, app
 from worker.errors import ConfigError, TransientError
-from worker.ingest import accept, source_of
+from worker.ingest import accept, is_ping, source_of
 from worker.nudge import READING, nudger
 from worker.settings import settings
 from worker.store import connections, db, envelopes, idempotency_keys, ready, runs
@@ -61,6 +61,8 @@ def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> Non
             try:
                 incoming = accept(source, list(headers.items()), body)
             except BadSignatureError:
+                if is_ping(source, list(headers.items()), body):
+                    return
                 connections.note_deliveries(conn, [(source.id, None, 1)])
                 log.warning("ingest_refused", reason="bad signature", connection_id=connection_id)
                 return

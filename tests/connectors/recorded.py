@@ -43,7 +43,11 @@ class Request:
     @property
     def account(self) -> Account:
         given = self.content.get("account", {})
-        return Account(source=self.connector.name, approved_fields=frozenset(given.get("approved_fields", ())))
+        return Account(
+            source=self.connector.name,
+            approved_fields=frozenset(given.get("approved_fields", ())),
+            options=given.get("options", {}),
+        )
 
     @cached_property
     def example(self) -> Example:

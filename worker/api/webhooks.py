@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from connectors.contract import BadSignatureError
 from worker import ids, metrics
 from worker.errors import ConfigError
-from worker.ingest import Source, accept, source_of
+from worker.ingest import Source, accept, is_ping, source_of
 from worker.nudge import nudger
 from worker.settings import settings
 from worker.store import connections, db, envelopes
@@ -210,10 +210,9 @@ async def receive(scope: Scope, receive_: Receive, send: Send) -> None:
     try:
         async with asyncio.timeout(settings().ingest_timeout_s):
             kept = await _take(scope, receive_)
-        content: Mapping[str, object] = {
-            "envelope_id": ids.show(ids.ENVELOPE, kept.envelope_id),
-            "duplicate": kept.is_duplicate,
-        }
+        content: Mapping[str, object] = {"ping": True}
+        if kept is not None:
+            content = {"envelope_id": ids.show(ids.ENVELOPE, kept.envelope_id), "duplicate": kept.is_duplicate}
         await _answer(send, 200, content)
     except _Refused as refused:
         await _answer(send, refused.status, refused.content, **refused.headers)
@@ -224,8 +223,8 @@ async def receive(scope: Scope, receive_: Receive, send: Send) -> None:
         await _answer(send, 503, content, **{"retry-after": _RETRY_AFTER_S})
 
 
-async def _take(scope: Scope, receive_: Receive) -> Kept:
-    """Do all that leads to a row; raises _Refused with the answer if it does not."""
+async def _take(scope: Scope, receive_: Receive) -> Kept | None:
+    """Do all that leads to a row, None for a ping; raises _Refused with the answer if there is to be none."""
     if scope["method"] != HTTPMethod.POST:
         raise _Refused(405, "expected POST", "method_not_allowed", allow="POST")
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
@@ -240,6 +239,8 @@ async def _take(scope: Scope, receive_: Receive) -> Kept:
     try:
         incoming = accept(source, headers, body)
     except BadSignatureError:
+        if is_ping(source, headers, body):
+            return None
         inbox.refuse(source.id)
         raise _Refused(401, "bad or missing signature", "unauthorized") from None
     return await inbox.keep(incoming)

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.exc import IntegrityError
 
-from connectors import CONNECTORS, can_read, connector
+from connectors import CONNECTORS, can_read, connector, reader
 from connectors.contract import Connector
+from connectors.pages import ReadingError
 from worker import ids, settings
 from worker.commands.session import DataDir, Json, Organization, country, database, group, show
 from worker.errors import ConfigError
@@ -100,7 +101,7 @@ def _add(
         raise ConfigError(f"{provider.name} is not read; it takes no credentials")
     if not secrets and not credentials:
         raise ConfigError("give --webhook-secret for webhooks, or what it takes to read the provider, or both")
-    settled = _settled(provider, options, api_url)
+    settled = _settled(provider, options, api_url, is_read=bool(credentials))
     home = None if region is None else country("--region", region)
     with database(data_dir) as conn:
         organization_id = organizations.ensure(conn, organization)
@@ -124,7 +125,7 @@ def _add(
     show(as_json, {"connection_id": ids.show(ids.CONNECTION, id_), "webhook_url": webhook_url(id_)})
 
 
-def _settled(provider: Connector, options: Mapping[str, str], api_url: str | None) -> dict[str, str]:
+def _settled(provider: Connector, options: Mapping[str, str], api_url: str | None, *, is_read: bool) -> dict[str, str]:
     settle: Callable[[Mapping[str, str]], Mapping[str, str]] = getattr(provider, "settle", dict)
     try:
         settled = dict(settle(options))
@@ -135,6 +136,13 @@ def _settled(provider: Connector, options: Mapping[str, str], api_url: str | Non
             settled["api_url"] = origin(api_url, may_have_path=True)
         except ConfigError as error:
             raise ConfigError(f"--api-url: {error}") from None
+    if is_read:
+        try:  # as the connector takes it: an address may have to be given, or hold more than it should
+            url = reader(provider.name).api_url(settled)
+        except ReadingError as error:
+            raise ConfigError(f"--api-url: {error}") from None
+        if api_url is not None:
+            settled["api_url"] = origin(url, may_have_path=True)
     return settled
 
 

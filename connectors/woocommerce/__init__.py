@@ -1,0 +1,204 @@
+"""WooCommerce: webhooks, and the customers and guests of a shop through REST v3.
+
+Payload reference: https://woocommerce.github.io/woocommerce-rest-api-docs/#customer-properties; what the plugin
+really does: ``class-wc-webhook.php`` in https://github.com/woocommerce/woocommerce
+
+Quirk: the delivery id is a hash of the webhook's id and the current second, so a bulk edit shares it between
+resources. As the key against duplicates it would drop real events.
+Quirk: neither headers nor signature hold a time, and the topic is not signed: a captured request can be sent again
+for ever. What makes that harmless is the date in the body; a deletion has none (see ``receive``).
+Quirk: the secret goes through ``wp_specialchars_decode`` before it signs, so one saved as ``a&amp;b`` signs as ``a&b``.
+Quirk: a new webhook is tried with a form body, without any header of its own and without a signature; it is
+saved as pending until that is answered with 200.
+Quirk: the body is built when the delivery leaves the shop. If the resource is gone by then, or hidden from the
+webhook's owner, the body is an error of the REST API, signed like any other.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from connectors import pages, reading, signing
+from connectors.contract import Account, Envelope, Event, MalformedPayloadError, ProfileRemoved, Receipt
+from connectors.reading import Payload
+from connectors.woocommerce import customers, orders
+from connectors.woocommerce.reader import (
+    CREDENTIALS,
+    DOWNLOAD_HOSTS,
+    READ_CUSTOMER,
+    READ_GONE,
+    READ_ORDER,
+    api_url,
+    authorize,
+    gone,
+    read,
+    read_some,
+    renewal,
+    renewed,
+)
+
+__all__ = [
+    "CREDENTIALS",
+    "DOWNLOAD_HOSTS",
+    "OPTIONS",
+    "PROTECTED_FIELDS",
+    "SKIPPED_TOPICS",
+    "api_url",
+    "authorize",
+    "gone",
+    "is_ping",
+    "name",
+    "parse",
+    "read",
+    "read_some",
+    "receive",
+    "renewal",
+    "renewed",
+    "signing_key",
+    "verify",
+    "wanted",
+]
+
+name = "woocommerce"
+
+PROTECTED_FIELDS: frozenset[str] = frozenset()
+#: what ``connections add woocommerce`` asks for beside the address and the key, with an example
+OPTIONS: Mapping[str, str] = {"consent_meta_key": "of customers' meta_data: an opt-in to e-mail, as a plugin keeps it"}
+
+_GOODS = "is about goods"
+_COUPON = "is about a discount"
+SKIPPED_TOPICS: Mapping[str, str] = {
+    "coupon.created": _COUPON,
+    "coupon.deleted": _COUPON,
+    "coupon.restored": _COUPON,
+    "coupon.updated": _COUPON,
+    "customer.restored": "can be chosen, but nothing sends it: users have no bin to come back from",
+    "order.deleted": "that an order is gone changes nobody who bought",
+    "order.restored": "an order out of the bin says what it said before",
+    "product.created": _GOODS,
+    "product.deleted": _GOODS,
+    "product.restored": _GOODS,
+    "product.updated": _GOODS,
+}
+
+_MAX_HEADER = 128  #: characters; the longest topic of WooCommerce's own has 16
+_PING = re.compile(rb"webhook_id=\d{1,20}")
+_FORM = "application/x-www-form-urlencoded"
+_HTML = {"quot": '"', "34": '"', "x22": '"', "39": "'", "x27": "'", "lt": "<", "60": "<", "gt": ">", "62": ">"}
+_HTML |= {"amp": "&", "38": "&", "x26": "&"}
+#: what https://developer.wordpress.org/reference/functions/wp_specialchars_decode/ decodes with ENT_QUOTES
+_ESCAPED = re.compile(r"&(?:(quot|lt|gt|amp)|#0*(34|38|39|60|62)|#[xX]0*(22|26|27));")
+
+
+def receive(headers: Mapping[str, str], body: bytes) -> Receipt:
+    """Read the topic; what tells a delivery from others is a digest, because the delivery id does not.
+
+    No header has a time. A deletion's body has none either, so it counts from its arrival; anything else is
+    dated by its body.
+    """
+    topic = _short(headers.get("x-wc-webhook-topic", ""))
+    told = f"{topic}\0{headers.get('x-wc-webhook-delivery-id', '')}\0".encode(errors="backslashreplace")
+    delivery_id = "sha256:" + hashlib.sha256(told + body).hexdigest()
+    return Receipt(topic=topic, delivery_id=delivery_id, sent_at=None, arrival_counts=topic == "customer.deleted")
+
+
+def is_ping(headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether this is the request with which WooCommerce tries a new webhook: it says nothing, and is not signed."""
+    is_form = headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+    is_bare = not any(header.startswith("x-wc-") for header in headers)
+    return is_form and is_bare and _PING.fullmatch(body.strip()) is not None
+
+
+def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
+    """Check the signature against every secret; raise BadSignatureError if none fits."""
+    keys = [signing_key(secret) for secret in secrets]
+    signing.check_hmac_sha256_base64(body, headers.get("x-wc-webhook-signature"), keys)
+
+
+def signing_key(secret: str) -> str:
+    """Return what a secret signs with: as typed, with WordPress's escapes undone."""
+    return _ESCAPED.sub(
+        lambda found: _HTML[found[1] or found[2] or f"x{found[3]}"],
+        secret,
+    )
+
+
+def parse(envelope: Envelope, account: Account) -> Iterable[Event]:
+    """Return what the envelope says; nothing for a topic that is not followed.
+
+    All or nothing: raises MalformedPayloadError before the first event if any part of the body is not what
+    WooCommerce documents.
+    """
+    with reading.malformed(name):
+        if envelope.topic == READ_GONE:
+            return [ProfileRemoved(external_id=_gone(envelope), occurred_at=pages.read_from(envelope))]
+        translate = _TRANSLATIONS.get(envelope.topic)
+        if translate is None:
+            return []
+        body = reading.load_json(envelope.body)
+        _refuse_error(body)
+        return list(translate(body, account))
+
+
+def wanted(topic: str, body: bytes) -> str | None:
+    """Return the customer to read back: of a body that a filter of the shop cut down to the id, and of an order.
+
+    An order's addresses are the order's own; that it came says that its customer may have changed, and a customer's
+    own webhook that failed is never sent again.
+    """
+    key = _POINTERS.get(topic)
+    if key is None:
+        return None
+    try:
+        payload = reading.load_json(body)
+        if key == "id" and payload.keys() & {"email", "role", "billing", "code"}:
+            return None
+        return reading.number_id(payload, key)
+    except MalformedPayloadError:  # also a guest's order, whose customer is 0
+        return None
+
+
+def _short(header: str) -> str:
+    """Return the header if it can be a name: printable ASCII of modest length; else nothing."""
+    header = header.strip()
+    return header if len(header) <= _MAX_HEADER and header.isascii() and header.isprintable() else ""
+
+
+def _gone(envelope: Envelope) -> str:
+    return reading.required(reading.number_id(reading.load_json(envelope.body), "id"), "the id of a customer", "id")
+
+
+def _refuse_error(body: Payload) -> None:
+    """Tell an error of the REST API that was delivered in place of a resource; its message is not quoted."""
+    if "id" in body or "code" not in body or not isinstance(data := body.get("data"), dict):
+        return
+    if data.get("status") in (401, 403):
+        raise MalformedPayloadError(
+            "the body is an error: the user who owns the webhook may not read this; let an administrator own it"
+        )
+    raise MalformedPayloadError("the body is an error: it was gone from the shop before the delivery was made")
+
+
+def _removed(body: Payload, _account: Account) -> Iterator[Event]:
+    """``customer.deleted``: ``{"id": N}`` and nothing more, so the sending time counts."""
+    external_id = reading.required(reading.number_id(body, "id"), "the id of a customer", "id")
+    yield ProfileRemoved(external_id=external_id, occurred_at=None)
+
+
+#: the member of a body that names the customer to read back
+_POINTERS: Mapping[str, str] = {
+    "customer.created": "id",
+    "customer.updated": "id",
+    "order.created": "customer_id",
+    "order.updated": "customer_id",
+}
+
+_TRANSLATIONS: Mapping[str, Callable[[Payload, Account], Iterator[Event]]] = {
+    "customer.created": customers.changed,
+    "customer.updated": customers.changed,
+    "customer.deleted": _removed,
+    "order.created": orders.order,
+    "order.updated": orders.order,
+    READ_CUSTOMER: customers.changed,
+    READ_ORDER: orders.order,
+}

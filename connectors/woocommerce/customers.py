@@ -1,0 +1,173 @@
+"""The customer of WooCommerce, in a webhook as in the REST API.
+
+Payload reference: https://woocommerce.github.io/woocommerce-rest-api-docs/#customer-properties
+
+Quirk: any WordPress user is a "customer" here, editors and administrators too; the role tells.
+Quirk: ``date_modified_gmt`` is null for somebody untouched since registration, and follows names and addresses
+only: what a plugin keeps in ``meta_data`` (a consent box) changes without it.
+Quirk: dates have no offset; those in ``…_gmt`` are UTC, the others the shop's own time. Users with MySQL's unset
+date have the year -1.
+Quirk: an empty string is a field never filled in, not one that somebody cleared.
+Quirk: the billing e-mail is often another than the account's, and the phone number is free text.
+Quirk: WooCommerce keeps no consent. Plugins put a box into ``meta_data``, each under a key of its own.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from connectors import reading
+from connectors.contract import (
+    Account,
+    ConsentStated,
+    ConsentStatus,
+    Event,
+    FieldValue,
+    Identifier,
+    MalformedPayloadError,
+    ProfileSeen,
+)
+from connectors.reading import Payload
+
+#: option of a connection: the key in ``meta_data`` of a box that allows marketing by e-mail
+CONSENT_META_KEY = "consent_meta_key"
+#: option of a connection: roles whose holders are customers, with commas, for shops that have more than these
+CUSTOMER_ROLES = "customer_roles"
+_ROLES = "customer,subscriber"
+
+_ADDRESS = (
+    ("company", "company"),
+    ("address1", "address_1"),
+    ("address2", "address_2"),
+    ("city", "city"),
+    ("province", "state"),
+    ("zip", "postcode"),
+    ("country_code", "country"),
+)
+_YES, _NO = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
+_UNSET = re.compile(r"(?:0000|-\d{4})-")
+
+
+def changed(body: Payload, account: Account) -> Iterator[Event]:
+    """``customer.created``, ``customer.updated`` and what was read; nothing about the shop's own people."""
+    external_id = reading.required(reading.number_id(body, "id"), "the id of a customer", "id")
+    role = reading.word(body, "role")
+    if not is_customers_role(role, account):
+        return
+    addresses = [(key, reading.nested(body, key) or {}) for key in ("billing", "shipping")]
+    billing = addresses[0][1]
+    created_at = gmt(body, "date_created_gmt")
+    occurred_at = gmt(body, "date_modified_gmt") or created_at
+    fields = name_of(("", body), *addresses)
+    if address := _address_of(billing):
+        fields["address"] = address
+    is_paying = reading.boolean(body, "is_paying_customer")
+    if is_paying is not None:
+        fields["is_paying_customer"] = is_paying
+    identifiers: dict[str, Identifier | None] = {}
+    email = email_of(body)
+    if email is not None:
+        identifiers["email"] = Identifier(type="email", value=email)
+    # Its slot comes after the account's, which is the one to show.
+    if (second := email_of(billing, "billing")) is not None:
+        identifiers["email_billing"] = Identifier(type="email", value=second)
+    # A number in national form is one of the country of its own address.
+    addresses.sort(key=lambda address: not address[1].get("phone"))
+    if (number := phone_of(*addresses)) is not None:
+        identifiers["phone"] = number
+    yield ProfileSeen(
+        external_id=external_id,
+        occurred_at=occurred_at,
+        created_at=created_at,
+        fields=fields,
+        identifiers=identifiers,
+        region=region_of(*addresses),
+    )
+    status = _consent_of(body, account.options.get(CONSENT_META_KEY, ""))
+    if status is not None:
+        yield ConsentStated(
+            external_id=external_id,
+            channel="email",
+            status=status,
+            address=email or second,
+            # A ticked box comes again with every change of an address, and must not outrank a "no" that was said
+            # elsewhere meanwhile: nobody knows since when it is ticked, so it counts from the start.
+            occurred_at=occurred_at if status == "opted_out" else created_at,
+            method="form",
+        )
+
+
+def is_customers_role(role: str | None, account: Account) -> bool:
+    """Whether somebody of that role is a customer; WooCommerce calls somebody without a role one too."""
+    allowed = account.options.get(CUSTOMER_ROLES) or _ROLES
+    return role is None or role in (one.strip().lower() for one in allowed.split(","))
+
+
+def gmt(payload: Payload, key: str, at: str = "") -> datetime | None:
+    """Read a date and time of a ``…_gmt`` field: UTC, though it does not say so."""
+    written = reading.text(payload, key, at)
+    if written is None or _UNSET.match(written):
+        return None
+    try:
+        return reading.as_utc(written if written.endswith(("Z", "z")) else f"{written}Z")
+    except ValueError:
+        expected = "a date and time such as 2026-01-31T23:59:59"
+        raise MalformedPayloadError(f"{reading.path_of(key, at)}: expected {expected}, got other text") from None
+
+
+def name_of(*holders: tuple[str, Payload]) -> dict[str, FieldValue]:
+    """Read the name of the first that has one; never half of one and half of the other."""
+    for at, holder in holders:
+        parts = ((part, reading.text(holder, part, at)) for part in ("first_name", "last_name"))
+        name: dict[str, FieldValue] = {part: value for part, value in parts if value is not None}
+        if name:
+            return name
+    return {}
+
+
+def email_of(holder: Payload, at: str = "") -> str | None:
+    """Read an e-mail address."""
+    return reading.text(holder, "email", at)
+
+
+def phone_of(*holders: tuple[str, Payload]) -> Identifier | None:
+    """Read the number of the first address that has one."""
+    numbers = [reading.text(holder, "phone", at) for at, holder in holders]
+    return next((Identifier(type="phone", value=number) for number in numbers if number is not None), None)
+
+
+def region_of(*holders: tuple[str, Payload]) -> str | None:
+    """Return the country of the first address that has one, as a code of two letters."""
+    for at, holder in holders:
+        code = reading.text(holder, "country", at)
+        if code is not None and len(code) == 2 and code.isascii() and code.isalpha():
+            return code.upper()
+    return None
+
+
+def _address_of(billing: Payload) -> dict[str, FieldValue]:
+    parts = ((name, reading.text(billing, key, "billing")) for name, key in _ADDRESS)
+    return {name: value for name, value in parts if value is not None}
+
+
+def _consent_of(body: Payload, meta_key: str) -> ConsentStatus | None:
+    """Read the box that the connection names; if it is there twice, a "no" wins."""
+    if not meta_key:
+        return None
+    entries = body.get("meta_data")
+    if entries is None:
+        return None
+    if type(entries) is not list:
+        raise reading.unexpected("a list", entries, "meta_data")
+    found: set[ConsentStatus] = set()
+    for entry in entries:
+        if type(entry) is not dict or entry.get("key") != meta_key:
+            continue
+        value = entry.get("value")
+        # PHP's true is JSON's true, "1" or 1, depending on who stored it; lists and objects are somebody else's.
+        word = str(value).strip().lower() if isinstance(value, str | int) else ""
+        if word in _YES:
+            found.add("opted_in")
+        elif word in _NO:
+            found.add("opted_out")
+    return "opted_out" if "opted_out" in found else "opted_in" if found else None

@@ -1,0 +1,41 @@
+"""Orders of WooCommerce: where a guest is to be found.
+
+Payload reference: https://woocommerce.github.io/woocommerce-rest-api-docs/#order-properties
+
+Quirk: a guest's purchase makes no customer and no webhook of one: ``customer_id`` is 0, and the person is in
+``billing``. ``shipping`` is whoever gets the parcel.
+Quirk: the addresses of a registered customer's order belong to the order and may be somebody else's (a gift), so
+they say nothing about the customer.
+Quirk: an order in ``checkout-draft`` is delivered while its fields are still empty.
+"""
+
+from collections.abc import Iterator
+
+from connectors import reading
+from connectors.contract import Account, Event, Identifier, ProfileSeen
+from connectors.reading import Payload
+from connectors.woocommerce import customers
+
+
+def order(body: Payload, _account: Account) -> Iterator[Event]:
+    """``order.created``, ``order.updated`` and what was read: the guest, once there is an e-mail or a number."""
+    customer = reading.required(reading.count(body, "customer_id"), "0 or the id of a customer", "customer_id")
+    billing = reading.nested(body, "billing") or {}
+    created_at = customers.gmt(body, "date_created_gmt")
+    occurred_at = customers.gmt(body, "date_modified_gmt") or created_at
+    if customer:
+        return
+    identifiers: dict[str, Identifier | None] = {}
+    if (email := customers.email_of(billing, "billing")) is not None:
+        identifiers["email"] = Identifier(type="email", value=email)
+    if (number := customers.phone_of(("billing", billing))) is not None:
+        identifiers["phone"] = number
+    if identifiers:
+        yield ProfileSeen(
+            external_id=None,
+            occurred_at=occurred_at,
+            created_at=created_at,
+            fields=customers.name_of(("billing", billing)),
+            identifiers=identifiers,
+            region=customers.region_of(("billing", billing)),
+        )
