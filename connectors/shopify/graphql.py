@@ -102,9 +102,7 @@ def _reply(answer: Answer) -> Reply:
     extensions = _object(payload.get("extensions"))
     hidden = frozenset(_judged(errors, extensions, has_data=type(data) is dict and any(data.values())))
     _check_search(extensions)
-    if type(data) is not dict:
-        raise TryAgainError("Shopify answered without data")
-    return Reply(data, answer, hidden)
+    return Reply(_object(data), answer, hidden)
 
 
 def _errors_of(payload: object) -> list[Payload] | None:

@@ -392,6 +392,14 @@ def test_customer_we_may_not_see_does_not_pass_for_gone():
         list(shopify.read_some(a_job(), ["1", "2"], Scripted({"data": {"nodes": None, "x": 1}})))
 
 
+def test_hidden_field_of_some_is_absent(shop: SimulatedShop, worker: Worker):
+    shop.faults.change({"unapproved": ["defaultPhoneNumber"]})
+
+    rows = list(shopify.read_some(a_job(), [shop.customers.gid(0).rpartition("/")[2]], worker))
+
+    assert ["defaultPhoneNumber" in json.loads(row.body) for row in rows] == [False]
+
+
 def test_customer_is_the_same_text_from_everywhere(shop: SimulatedShop, worker: Worker):
     full = Job(kind="full", account=APPROVED, credentials={})
     by_file = {row.external_id: row.body for row in rows_of(list(pages_of(worker, full)))}

@@ -303,6 +303,15 @@ def test_nested_field_that_is_not_approved_is_absent():
     assert json.loads(rows[0].body)["defaultEmailAddress"] == {"marketingState": "PENDING"}
 
 
+def test_refused_download_is_not_read():
+    refused = an_answer(b"", 403, lines=lines_of(b'{"error":"expired"}'))
+
+    with pytest.raises(NotYetError) as caught:
+        list(read(Scripted(done(), refused)))
+
+    assert caught.value.cursor["offset"] == 0
+
+
 def test_empty_lines_are_not_counted():
     fetch = Scripted(
         *(done(), an_answer(lines=lines_of(a_line(1), b"", b"", a_line(2)))),
