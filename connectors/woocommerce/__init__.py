@@ -54,6 +54,7 @@ __all__ = [
     "receive",
     "renewal",
     "renewed",
+    "settle",
     "signing_key",
     "verify",
     "wanted",
@@ -64,6 +65,12 @@ name = "woocommerce"
 PROTECTED_FIELDS: frozenset[str] = frozenset()
 #: what ``connections add woocommerce`` asks for beside the address and the key, with an example
 OPTIONS: Mapping[str, str] = {"consent_meta_key": "of customers' meta_data: an opt-in to e-mail, as a plugin keeps it"}
+
+
+def settle(options: Mapping[str, str]) -> dict[str, str]:
+    """Reduce the address that somebody copied to that of the shop's WordPress."""
+    return {**options, "api_url": api_url(options)} if options.get("api_url") else dict(options)
+
 
 _GOODS = "is about goods"
 _COUPON = "is about a discount"

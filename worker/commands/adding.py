@@ -126,23 +126,20 @@ def _add(
 
 
 def _settled(provider: Connector, options: Mapping[str, str], api_url: str | None, *, is_read: bool) -> dict[str, str]:
+    """Check options as the connector does, and where its provider's API is."""
+    given = dict(options) if api_url is None else {**options, "api_url": api_url.strip()}
     settle: Callable[[Mapping[str, str]], Mapping[str, str]] = getattr(provider, "settle", dict)
     try:
-        settled = dict(settle(options))
+        settled = dict(settle(given))
     except ValueError as error:  # a connector's own words: they name the option and what was expected
         raise ConfigError(f"--{error}") from None
-    if api_url is not None:
-        try:
-            settled["api_url"] = origin(api_url, may_have_path=True)
-        except ConfigError as error:
-            raise ConfigError(f"--api-url: {error}") from None
-    if is_read:
-        try:  # as the connector takes it: an address may have to be given, or hold more than it should
-            url = reader(provider.name).api_url(settled)
-        except ReadingError as error:
-            raise ConfigError(f"--api-url: {error}") from None
-        if api_url is not None:
-            settled["api_url"] = origin(url, may_have_path=True)
+    try:
+        if "api_url" in settled:
+            settled["api_url"] = origin(settled["api_url"], may_have_path=True)
+        elif is_read:
+            origin(reader(provider.name).api_url(settled), may_have_path=True)
+    except (ConfigError, ReadingError) as error:
+        raise ConfigError(f"--api-url: {error}") from None
     return settled
 
 
