@@ -14,6 +14,7 @@ import base64
 import hmac
 import json
 import threading
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -265,6 +266,8 @@ class Running:
 
     def __enter__(self) -> Self:
         self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            time.sleep(0.005)
         return self
 
     def __exit__(

@@ -40,11 +40,10 @@ class Asking:
     client: httpx.Client
     base: str  #: the connection's ``api_url``
     tries: int = 0
-    before: Callable[[Request], None] = lambda _request: None  #: what happens in the shop meanwhile
     edit: Callable[[Answer], Answer] = lambda answer: answer
 
     def __call__(self, request: Request, check: Callable[[Answer], None] | None = None) -> Answer:
-        self.before(request)
+        last: Exception = AssertionError("the simulated shop did not answer")
         for _ in range(MOST_TRIES):
             self.tries += 1
             try:
