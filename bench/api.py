@@ -33,6 +33,7 @@ SMALL = 10_000
 CONNECTIONS = 16
 _CHECKED = 100  #: people of each store that are looked at closely
 _WARM_UP_S = 0.5
+_LEFT_OUT = 2  #: letters of a name that is not typed to its end
 _ENOUGH = 3_000  #: requests a second that no operation comes near
 _NO_LIMIT = 1_000_000_000  #: requests a minute
 
@@ -78,6 +79,8 @@ OPERATIONS = {
     "frequent_tag": Operation("list by a tag of every second", _list(tag=lambda _: FREQUENT_TAG)),
     "rare_search": Operation("search: most of a last name", _list(search=lambda one: one.last_name[:7])),
     "frequent_search": Operation("search: how every 20th begins", _list(search=lambda _: FREQUENT_BEGINNING)),
+    "phone_search": Operation("search: how every number begins", _list(search=lambda one: one.phone[:6])),
+    "two_words": Operation("search: a name and a beginning", _list(search=lambda one: one.name[:-_LEFT_OUT])),
     "updated_after": Operation("list by updated_after", _list(updated_after=lambda one: _time(one.born))),
 }
 

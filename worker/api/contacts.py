@@ -6,7 +6,6 @@ nobody. What belongs to another organization is not found.
 
 from collections.abc import Sequence
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy import Connection
@@ -23,12 +22,12 @@ from worker.api.sublists import find
 from worker.store import contact_lists, contacts, db
 from worker.store.api_keys import Key
 from worker.store.contact_lists import Wanted
+from worker.store.contacts import ContactRow
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
 
 _NOT_READABLE = "not a value of its type, so it leads to nobody"
 _ALL_BUT_POST = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "DELETE"]
-_Lookup = tuple[str, str, str]
 
 
 @router.get("", dependencies=[Depends(given_once)])
@@ -75,8 +74,10 @@ def contact_by_phone(
         raise not_valid("phone", "not a phone number in international form")
     lookup = ("phone", "", address.key)
     with db.reading(key.organization_id) as conn:
-        owner = contacts.owners(conn, key.organization_id, [lookup]).get(lookup)
-        return _answer(conn, key, owner, response)
+        row = contacts.owned(conn, key.organization_id, [lookup]).get(lookup)
+    if row is None:
+        raise contact_not_found()
+    return _answer(row, response)
 
 
 @router.post("/lookup", operation_id="lookup_contact", summary="Resolve a contact (other name)")
@@ -85,12 +86,13 @@ def resolve_contact(key: Reader, asked: ResolveIn, response: Response) -> schema
     """Find the one contact that these identifiers belong to; those that nobody has are ignored."""
     with db.reading(key.organization_id) as conn:
         led = _matches(conn, key, asked.identifiers)
-        found = {id_ for id_ in led if id_ is not None}
-        if not found:
-            raise contact_not_found(_unreadable(asked.identifiers, key.region))
-        if len(found) > 1:
-            raise ApiError(409, CONFLICT, details=_conflict(asked.identifiers, led))
-        return _answer(conn, key, found.pop(), response)
+    found = {row.id: row for row in led if row is not None}
+    if not found:
+        raise contact_not_found(_unreadable(asked.identifiers, key.region))
+    if len(found) > 1:
+        raise ApiError(409, CONFLICT, details=_conflict(asked.identifiers, led))
+    (row,) = found.values()
+    return _answer(row, response)
 
 
 @router.api_route("/lookup", methods=_ALL_BUT_POST, include_in_schema=False)
@@ -105,31 +107,27 @@ def get_contact(key: Reader, contact_id: str, response: Response) -> schemas.Con
     """Get one contact; the id of a contact that was merged answers with the one it became."""
     with db.reading(key.organization_id) as conn:
         row = find(conn, key, contact_id)
+    return _answer(row, response)
+
+
+def _answer(row: ContactRow, response: Response) -> schemas.ContactAnswer:
     response.headers["ETag"] = schemas.etag(row)
     return schemas.ContactAnswer(data=schemas.Contact.of(row))
 
 
-def _answer(conn: Connection, key: Key, id_: UUID | None, response: Response) -> schemas.ContactAnswer:
-    row = None if id_ is None else contacts.by_ids(conn, key.organization_id, [id_]).get(id_)
-    if row is None:
-        raise contact_not_found()
-    response.headers["ETag"] = schemas.etag(row)
-    return schemas.ContactAnswer(data=schemas.Contact.of(row))
-
-
-def _matches(conn: Connection, key: Key, asked: Sequence[IdentifierIn]) -> list[UUID | None]:
+def _matches(conn: Connection, key: Key, asked: Sequence[IdentifierIn]) -> list[ContactRow | None]:
     """The contact that each identifier leads to, in their order."""
     births = [ids.read(ids.CONTACT, one.value) if one.type == "contact_id" else None for one in asked]
     lookups = [_lookup(one, key.region) for one in asked]
-    present = contacts.present_ids(conn, key.organization_id, {id_ for id_ in births if id_ is not None})
-    owners = contacts.owners(conn, key.organization_id, {lookup for lookup in lookups if lookup is not None})
+    by_id = contacts.by_any_ids(conn, key.organization_id, {id_ for id_ in births if id_ is not None})
+    owned = contacts.owned(conn, key.organization_id, {lookup for lookup in lookups if lookup is not None})
     return [
-        present.get(birth) if birth is not None else owners.get(lookup) if lookup is not None else None
+        by_id.get(birth) if birth is not None else owned.get(lookup) if lookup is not None else None
         for birth, lookup in zip(births, lookups, strict=True)
     ]
 
 
-def _lookup(asked: IdentifierIn, region: str | None) -> _Lookup | None:
+def _lookup(asked: IdentifierIn, region: str | None) -> contacts.Key | None:
     """Where an identifier is stored, as (type, source, key); None if the value cannot be one."""
     kind, value = asked.type, asked.value
     if kind == "external_id":
@@ -145,7 +143,7 @@ def _lookup(asked: IdentifierIn, region: str | None) -> _Lookup | None:
     return None if address is None else (kind, "", address.key)
 
 
-def _whatsapp(value: str, region: str | None) -> _Lookup | None:
+def _whatsapp(value: str, region: str | None) -> contacts.Key | None:
     """WhatsApp writes a number as digits without plus; what is no number is a business-scoped user id."""
     text = value.strip()
     phone = identifiers.given_phone(text, region) if any(map(str.isdigit, text[:2])) else None
@@ -164,14 +162,14 @@ def _unreadable(asked: Sequence[IdentifierIn], region: str | None) -> list[Detai
     ]
 
 
-def _conflict(asked: Sequence[IdentifierIn], led: Sequence[UUID | None]) -> list[Detail]:
+def _conflict(asked: Sequence[IdentifierIn], led: Sequence[ContactRow | None]) -> list[Detail]:
     return [
         {
             "field": f"identifiers[{position}]",
             "reason": "belongs to this contact",
             "type": one.type,
-            "contact_id": ids.show(ids.CONTACT, id_),
+            "contact_id": ids.show(ids.CONTACT, row.id),
         }
-        for position, (one, id_) in enumerate(zip(asked, led, strict=True))
-        if id_ is not None
+        for position, (one, row) in enumerate(zip(asked, led, strict=True))
+        if row is not None
     ]

@@ -28,6 +28,9 @@ class ContactRow:
     updated_at: datetime | None = None
 
 
+#: (type, source, key) of an identifier; the source counts for an external id only, and is empty else
+Key = tuple[str, str, str]
+
 COLUMNS = (
     "c.id, c.name, c.email, c.phone_number, c.external_source, c.external_id, c.custom_fields, c.tags, "
     "c.first_id, c.created_at, c.updated_at"
@@ -95,16 +98,10 @@ _FIELD_NAMES = sql("""
      GROUP BY last.id, field.key
 """)
 
-_BY_BIRTH_ID = sql(f"""
-    SELECT {COLUMNS} FROM records r
+_BY_ANY_IDS = sql(f"""
+    SELECT r.id, {COLUMNS} FROM records r
       JOIN contacts c ON c.organization_id = r.organization_id AND c.id = r.contact_id
-     WHERE r.organization_id = :organization_id AND r.id = :id
-""")
-
-_PRESENT_IDS = sql("""
-    SELECT r.id, r.contact_id FROM unnest(CAST(:ids AS uuid[])) AS wanted
-      JOIN records r ON r.organization_id = :organization_id AND r.id = wanted
-     WHERE r.contact_id IS NOT NULL
+     WHERE r.organization_id = :organization_id AND r.id = ANY(:ids)
 """)
 
 # From the tables: the planner cannot look into the view ``identities`` for a few keys, and reads all of it.
@@ -122,6 +119,20 @@ _OWNERS = sql(f"""
      WHERE new.type = 'external_id' AND r.kind = 'customer' AND r.contact_id IS NOT NULL
 """)
 
+# Found and read at once: resolving is asked for more often than anything else, and each round trip counts.
+_OWNED = sql(f"""
+    SELECT k.type, '', k.key, {COLUMNS} FROM {rows_of(type="text", key="text")}
+      JOIN claims k ON k.organization_id = :organization_id AND k.type = new.type AND k.key = new.key AND k.is_owner
+      JOIN records r ON r.organization_id = :organization_id AND r.id = k.record_id
+      JOIN contacts c ON c.organization_id = :organization_id AND c.id = r.contact_id
+""")
+_OWNED_CUSTOMERS = sql(f"""
+    SELECT 'external_id', r.source, r.external_id, {COLUMNS} FROM {rows_of(source="text", key="text")}
+      JOIN records r ON r.organization_id = :organization_id AND r.source = new.source AND r.external_id = new.key
+      JOIN contacts c ON c.organization_id = :organization_id AND c.id = r.contact_id
+     WHERE r.kind = 'customer'
+""")
+
 
 def by_ids(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
     """Read contacts by their present ids."""
@@ -131,22 +142,38 @@ def by_ids(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> di
 
 def by_any_id(conn: Connection, organization_id: UUID, id_: UUID) -> ContactRow | None:
     """Read a contact by its id or by one that was merged into it."""
-    values = run(conn, _BY_BIRTH_ID, {"organization_id": organization_id, "id": id_}).first()
-    return None if values is None else ContactRow(*values)
+    return by_any_ids(conn, organization_id, [id_]).get(id_)
 
 
-def present_ids(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> dict[UUID, UUID]:
-    """Find the contacts that answer to these ids, merged away or not; unknown ones are left out."""
-    found = run(conn, _PRESENT_IDS, {"organization_id": organization_id, "ids": list(ids)})
-    return {row[0]: row[1] for row in found}
+def by_any_ids(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
+    """Read the contacts that answer to these ids, merged away or not; unknown ones are left out."""
+    if not ids:
+        return {}
+    found = run(conn, _BY_ANY_IDS, {"organization_id": organization_id, "ids": list(ids)})
+    return {values[0]: ContactRow(*values[1:]) for values in found}
 
 
-def owners(
-    conn: Connection, organization_id: UUID, keys: Collection[tuple[str, str, str]]
-) -> dict[tuple[str, str, str], UUID]:
-    """Find the contact that each (type, source, key) belongs to; unknown ones are left out."""
+def owners(conn: Connection, organization_id: UUID, keys: Collection[Key]) -> dict[Key, UUID]:
+    """Find the contact that each key belongs to; unknown ones are left out."""
+    if not keys:
+        return {}
     parameters = {"organization_id": organization_id, **columns_of(list(keys), "type", "source", "key")}
     return {(row[0], row[1], row[2]): row[3] for row in run(conn, _OWNERS, parameters)}
+
+
+def owned(conn: Connection, organization_id: UUID, keys: Collection[Key]) -> dict[Key, ContactRow]:
+    """Read the contact that each key belongs to; unknown ones are left out."""
+    claimed = [(kind, key) for kind, _, key in keys if kind != "external_id"]
+    customers = [(source, key) for kind, source, key in keys if kind == "external_id"]
+    found: dict[Key, ContactRow] = {}
+    for statement, asked in (
+        (_OWNED, columns_of(claimed, "type", "key")),
+        (_OWNED_CUSTOMERS, columns_of(customers, "source", "key")),
+    ):
+        if asked["key"]:
+            rows = run(conn, statement, {"organization_id": organization_id, **asked})
+            found |= {(row[0], row[1], row[2]): ContactRow(*row[3:]) for row in rows}
+    return found
 
 
 def page_by_external_id(

@@ -1,6 +1,7 @@
 """The Contacts API: the published examples, byte for byte where they are exact, and what they leave open."""
 
 import pytest
+from sqlalchemy import text
 
 from connectors.contract import ProfilesMerged
 from tests.worker.api.conftest import EMAIL, PHONE, T0, a_profile, is_time
@@ -242,6 +243,44 @@ class TestResolve:
             ("identifiers[2]", "phone", ujang["id"]),
             ("identifiers[3]", "email", ujang["id"]),
         ]
+
+    def test_one_contact_may_be_named_twenty_times_in_all_ways(self, client, ujang):
+        spelt = [(kind, number) for kind in ("phone", "whatsapp", "wa_id") for number in (PHONE, PHONE[1:])]
+        spelt += [("email", EMAIL), ("email", EMAIL.upper()), ("external_id", "cust_123", "shopify")]
+        spelt += [("contact_id", ujang["id"])]
+
+        answer = resolve(client, *spelt, *spelt)
+
+        assert len(spelt) == 10
+        assert answer.json() == {"data": ujang}
+
+    @pytest.mark.parametrize("by", ["external_id", "contact_id", "merged"])
+    def test_an_id_conflicts_with_what_leads_elsewhere(self, client, ujang, say, by):
+        say("shop", a_profile("2"), a_profile("3", created=1))
+        ids = {one["external_id"]: one["id"] for one in client.get("/v1/contacts").json()["data"]}
+        say("shop", ProfilesMerged(kept_external_id="2", lost_external_id="3", occurred_at=T0))
+        asked = {
+            "external_id": ("external_id", "2", "shop"),
+            "contact_id": ("contact_id", ids["2"]),
+            "merged": ("contact_id", ids["3"]),
+        }[by]
+
+        answer = resolve(client, ("phone", PHONE), asked, ("external_id", "cust_123", "shopify"))
+
+        assert answer.status_code == 409
+        assert [(d["field"], d["type"], d["contact_id"]) for d in answer.json()["details"]] == [
+            ("identifiers[0]", "phone", ujang["id"]),
+            ("identifiers[1]", asked[0], ids["2"]),
+            ("identifiers[2]", "external_id", ujang["id"]),
+        ]
+
+    def test_the_key_that_a_guest_is_kept_under_leads_to_nobody(self, client, engine, say):
+        say("shop", a_profile(None, email=EMAIL))
+        with engine.connect() as conn:
+            external_id = conn.execute(text("SELECT external_id FROM records WHERE kind = 'guest'")).scalar_one()
+
+        assert resolve(client, ("email", EMAIL)).status_code == 200
+        assert resolve(client, ("external_id", external_id, "shop")).status_code == 404
 
     def test_a_contested_identifier_leads_to_the_strongest_claim(self, client, say):
         say("shop", a_profile("2", phone=PHONE, created=1), a_profile("1", phone=PHONE))

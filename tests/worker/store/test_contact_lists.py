@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from worker import ids
-from worker.store import contact_lists, contact_terms, contacts, db
+from worker.store import contact_lists, contacts, db
 from worker.store.contact_lists import Wanted
 from worker.store.contacts import ContactRow
 
@@ -79,26 +79,3 @@ def test_rows_of_the_same_moment_are_told_apart_by_their_ids(engine, organizatio
     rest, _ = feed(*place)
 
     assert (first, rest) == (["ayu"], ["budi", "citra"])
-
-
-@pytest.mark.parametrize(
-    ("search", "found"),
-    [
-        ("uja", ["Ujang Suryana"]),
-        ("SURY", ["Ujang Suryana"]),
-        ("sur uja", ["Ujang Suryana"]),
-        ("uja sx", []),
-        ("jang", []),  # the beginning of words only
-        ("100%", []),
-        ("señ", ["Señora Ñ"]),
-    ],
-)
-def test_a_search_finds_beginnings_of_words(engine, organization_id, search, found):
-    rows = [a_contact(name) for name in ("Ujang Suryana", "Señora Ñ", "Budi")]
-    with engine.begin() as conn:
-        contacts.insert(conn, organization_id, rows)
-        terms = [(term, row.id) for row in rows for term in contact_terms.terms_of(row.name, row.tags)]
-        contact_terms.insert(conn, organization_id, terms)
-        wanted = Wanted(search=search)
-
-        assert [row.name for row in contact_lists.page(conn, organization_id, wanted, None, 10)] == found
