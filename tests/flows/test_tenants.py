@@ -91,6 +91,8 @@ def fill(stack, name, client):
             conn, organization_id, platform="telegram", name=MARK, api_url="https://127.0.0.1:1", options={}, token=None
         )
         conn.execute(text(TOMBSTONE), {"organization_id": organization_id, "id": uuid.uuid4(), "digest": bytes(32)})
+        for statement in READING:
+            conn.execute(text(statement), {"organization_id": organization_id, "id": uuid.uuid4()})
     assert client.get(f"/v1/contacts/{second['id']}").json()["data"]["id"] == first["id"]
     return SimpleNamespace(
         name=name,
@@ -115,6 +117,17 @@ TOMBSTONE = """
     INSERT INTO tombstones (organization_id, digest, erased_at, privacy_request_id)
     VALUES (:organization_id, :digest, now(), :id)
 """
+
+#: of a provider that was read, a schedule that is far off, and a customer to be read back in a while
+READING = (
+    """INSERT INTO runs (organization_id, id, connection_id, kind, state, finished_at)
+       VALUES (:organization_id, :id, :id, 'full', 'done', now())""",
+    "INSERT INTO run_rows (organization_id, run_id, external_id) VALUES (:organization_id, :id, '71')",
+    """INSERT INTO schedules (organization_id, connection_id, kind, every, next_run_at)
+       VALUES (:organization_id, :id, 'full', interval '1 week', 'infinity')""",
+    """INSERT INTO wanted (organization_id, connection_id, external_id, token, next_run_at)
+       VALUES (:organization_id, :id, '71', :id, 'infinity')""",
+)
 
 
 def values(theirs):
