@@ -116,7 +116,7 @@ class Record:
             since, names = self.snapshot
             present = {key: (since, name) for key, name in names.items()}
         for key, (stamp, is_present, name) in self.tags.items():
-            if (since is not None and stamp <= since) or (floor is not None and stamp <= floor):
+            if (since is not None and _is_older(stamp, since)) or (floor is not None and stamp <= floor):
                 continue
             if is_present:
                 present[key] = (stamp, name)
@@ -204,8 +204,17 @@ def _state(record: Record, statement: Stated) -> bool:
     return changed
 
 
+def _is_older(delta: Stamp, snapshot: Stamp) -> bool:
+    """Whether a set of tags was read after a delta: not, if both bear the same time.
+
+    Sources tell times in whole seconds. A tag that is changed just after the set was read is in no later
+    statement, and one that was changed just before is in the set already: keeping the delta is right in both cases.
+    """
+    return delta <= snapshot if not delta.occurred else delta.occurred < snapshot.occurred
+
+
 def _tag(record: Record, statement: Tagged) -> bool:
-    if record.snapshot is not None and statement.stamp <= record.snapshot[0]:
+    if record.snapshot is not None and _is_older(statement.stamp, record.snapshot[0]):
         return False
     changed = False
     for key, name in statement.tags.items():
@@ -222,7 +231,7 @@ def _read_tags(record: Record, statement: TagsRead) -> bool:
     record.snapshot = (statement.stamp, dict(statement.tags))
     # Older deltas are overruled for ever. Only taking the snapshot back could revive them, and that
     # is done by a replay, which reads the kept envelopes again.
-    record.tags = {key: kept for key, kept in record.tags.items() if kept[0] > statement.stamp}
+    record.tags = {key: kept for key, kept in record.tags.items() if not _is_older(kept[0], statement.stamp)}
     return True
 
 
