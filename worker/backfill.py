@@ -237,7 +237,7 @@ class _Slice:
             self._release()
             return True
         lane = self.connection.id.int % LANES
-        while not self.row.is_dry and self.row.kind != "import" and self.row.left > _BACKLOG:
+        while self._has_rows_to_drain() and self.row.left > _BACKLOG:
             if drain.drain_batch(self.engine, lane).claimed == 0:
                 time.sleep(0.05)  # others hold what is left
             with self.engine.connect() as conn:
@@ -249,6 +249,11 @@ class _Slice:
                 self._release()
                 return True
         return False
+
+    def _has_rows_to_drain(self) -> bool:
+        """Whether what was read is kept as envelopes: not when it is only compared, or tried."""
+        is_comparing = self.row.kind == "reconcile" and self.row.phase == "reading"
+        return not (self.row.is_dry or is_comparing)
 
     def _incoming(self, rows: Sequence[Row]) -> list[Incoming]:
         return [incoming(self.connection, row, self.row.id) for row in rows]
