@@ -26,10 +26,11 @@ class Change(NamedTuple):
 def causes_of(entries: Iterable[Change]) -> set[UUID]:
     """Return the envelopes behind these entries."""
     causes: set[UUID] = set()
+    named: set[str] = set()  # most fields of an entry name the same envelope
     for entry in entries:
         causes.update(entry.causes)
-        causes.update(UUID(hex=detail["cause"]) for detail in entry.details.values() if detail.get("cause"))
-    return causes
+        named.update([detail["cause"] for detail in entry.details.values() if detail.get("cause")])
+    return causes.union(map(UUID, named))
 
 
 # An array of arrays must be rectangular, so the causes of an entry travel as one text.

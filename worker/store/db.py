@@ -9,13 +9,13 @@ from uuid import UUID
 
 import orjson
 import psycopg
-from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.sql.elements import TextClause
 
 from worker.errors import ConfigError
+from worker.store.arrays import ArrayDumper
 
 _engines: dict[tuple[int, str], Engine] = {}
 
@@ -134,7 +134,7 @@ def _send_arrays_in_binary(connection: Any, _record: object) -> None:
     # In text form every quote of a JSON document is escaped by a regular expression, once more on each
     # level: half of a drain's time.
     driver: psycopg.Connection | psycopg.AsyncConnection = getattr(connection, "driver_connection", connection)
-    driver.adapters.register_dumper(list, ListBinaryDumper)
+    driver.adapters.register_dumper(list, ArrayDumper)
 
 
 def sqlalchemy_url(url: str) -> str:
