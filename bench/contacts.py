@@ -121,7 +121,7 @@ _TERMS = f"""
 _CREATED = _document(
     "{"
     + ", ".join(
-        f'"{name}": {{"before": null, "after": {value}, "cause": "<envelope>"}}'
+        f'"{name}": [null, {value}]'
         for name, value in {
             "name": '"<name>"',
             "email": '"<email>"',
@@ -132,13 +132,11 @@ _CREATED = _document(
             "tax_exempt": "false",
         }.items()
     )
-    + f', "external_source": {{"before": null, "after": "{SOURCE}", "cause": null}}, "external_id": '
-    '{"before": null, "after": "<external_id>", "cause": null}<tags><consent>}',
+    + f', "external_source": [null, "{SOURCE}", null], "external_id": [null, "<external_id>", null]<tags><consent>}}',
     tags="""CASE WHEN tags = '{}' THEN ''
-                 ELSE ', "tags": {"before": [], "cause": null, "after": ' || to_json(tags)::text || '}' END""",
+                 ELSE ', "tags": [[], ' || to_json(tags)::text || ', null]' END""",
     consent="""CASE WHEN NOT has_consent THEN ''
-                    ELSE ', "consent:email:marketing": {"before": null, "after": "opted_in", "cause": "' || envelope
-                         || '"}' END""",
+                    ELSE ', "consent:email:marketing": [null, "opted_in"]' END""",
     **{name: name for name in ("envelope", "name", "email", "phone", "external_id")},
 )
 _CHANGES = f"""

@@ -124,9 +124,6 @@ def stored(engine, organization_id, external_id):
             "SELECT kind, details FROM changes WHERE organization_id = :organization_id AND contact_id = :id",
             id=record[0],
         )
-    for _, details in changes:
-        for detail in details.values():
-            detail["cause"] = detail["cause"] is not None
     shown = (contact.name, contact.email, contact.phone_number, contact.custom_fields, contact.tags)
     is_first = contact.id == contact.first_id == record[0]
     return record[1:], stamps, claimed, terms, consents, changes, shown, is_first

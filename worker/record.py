@@ -10,7 +10,7 @@ from worker import ids, standing
 from worker.normalise import Consent, Note, Reading, Suppression
 from worker.resolve import Ref
 from worker.store import changes, connections, consents, contacts, decisions, notes, privacy_requests, suppressions
-from worker.store.changes import Change
+from worker.store.changes import Change, Detail
 from worker.store.records import RecordRow
 
 
@@ -150,8 +150,8 @@ def _log(
     log: dict[UUID, Change], contact_id: UUID, name: str, before: str | None, after: str | None, envelope_id: UUID
 ) -> None:
     entry = log.get(contact_id) or Change(contact_id, "changed", {}, (envelope_id,))
-    detail = {"before": before, "after": after, "cause": envelope_id.hex}
-    log[contact_id] = entry._replace(details={**entry.details, name: detail})
+    details = {**entry.details, name: Detail(before, after, envelope_id.hex)}
+    log[contact_id] = entry._replace(details=details)
 
 
 def _rank(said: Consent | consents.Standing) -> tuple[bool, int, int]:

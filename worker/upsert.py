@@ -14,7 +14,7 @@ from worker.fold import Claim, Record
 from worker.golden import Golden, field_register, golden
 from worker.resolve import Ident, Ref, Resolution
 from worker.store import claims, contact_terms, contacts, records
-from worker.store.changes import Change
+from worker.store.changes import Change, Detail
 from worker.store.claims import ClaimRow
 from worker.store.contacts import ContactRow
 from worker.store.records import RecordRow
@@ -161,7 +161,7 @@ def _write_contacts(
     for cid in gone:
         into = successors.get(cid)
         kind = "removed" if into is None else "merged"
-        details = {} if into is None else {"merged_into": {"before": None, "after": into.hex, "cause": None}}
+        details = {} if into is None else {"merged_into": Detail(None, into.hex, None)}
         changes[cid] = Change(cid, kind, details, tuple(sorted(touching.get(cid, ()))))
     _write_terms(conn, organization_id, known, gone, created + updated)
     contacts.delete(conn, organization_id, gone)
@@ -188,15 +188,15 @@ def _write_terms(
     contact_terms.insert(conn, organization_id, after - standing)
 
 
-def _difference(old: ContactRow | None, shown: Golden) -> dict[str, Any]:
+def _difference(old: ContactRow | None, shown: Golden) -> dict[str, Detail]:
     """Each field that changed: before, after, and the envelope that said the new value."""
-    details: dict[str, Any] = {}
+    details: dict[str, Detail] = {}
 
     def note(field_: str, before: Any, after: Any) -> None:
         if before != after:
             origin = shown.origins.get(field_)
             cause = None if origin is None else origin.stamp.envelope_id
-            details[field_] = {"before": before, "after": after, "cause": cause}
+            details[field_] = Detail(before, after, cause)
 
     for name in _SHOWN:
         note(name, getattr(old, name, None), getattr(shown, name))
@@ -205,7 +205,7 @@ def _difference(old: ContactRow | None, shown: Golden) -> dict[str, Any]:
         note(field_register(name), old_fields.get(name), shown.custom_fields.get(name))
     old_tags = [] if old is None else old.tags
     if old_tags != shown.tags:
-        details["tags"] = {"before": old_tags, "after": shown.tags, "cause": None}
+        details["tags"] = Detail(old_tags, shown.tags, None)
     return details
 
 

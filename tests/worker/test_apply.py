@@ -1,5 +1,6 @@
 """Apply: resolving batch by batch gives what resolving everything at once gives."""
 
+import json
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -24,7 +25,8 @@ from worker.apply import Batch, apply
 from worker.component import member
 from worker.normalise import of_events
 from worker.resolve import Decision, Limits, resolve
-from worker.store import decisions, envelopes, organizations, records
+from worker.store import changes, decisions, envelopes, organizations, records
+from worker.store.changes import Detail
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)
 PHONES = [f"+62812735091{n}0" for n in range(4)]
@@ -203,11 +205,32 @@ def test_the_change_log_names_the_envelope_and_what_it_replaced(engine):
     run(engine, [second])
 
     with engine.connect() as conn:
-        kinds = conn.execute(text("SELECT kind, details, causes FROM changes ORDER BY id")).all()
+        found = conn.execute(text("SELECT organization_id, contact_id FROM changes LIMIT 1")).one()
+        changed, created = changes.page(conn, found.organization_id, [found.contact_id], None, 10)
 
-    assert [row.kind for row in kinds] == ["created", "changed"]
-    assert kinds[1].details == {"name": {"before": "Ayu", "after": "Ayu Lestari", "cause": second.envelope_id.hex}}
-    assert kinds[1].causes == [second.envelope_id]
+    assert (created.kind, changed.kind) == ("created", "changed")
+    assert created.details["name"] == Detail(None, "Ayu", first.envelope_id.hex)
+    assert created.details["external_source"] == Detail(None, "a", None)
+    assert changed.details == {"name": Detail("Ayu", "Ayu Lestari", second.envelope_id.hex)}
+
+
+def test_entries_of_the_change_log_read_as_they_were_said_and_as_older_ones_were_stored(engine):
+    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0]), number=1)])
+    causes = [ids.new(), ids.new()]
+    with engine.begin() as conn:
+        organization_id, contact_id = conn.execute(text("SELECT organization_id, contact_id FROM changes")).one()
+        said = {"x": Detail(1, None, causes[1].hex), "y": Detail(None, {"z": 1}, None)}
+        changes.append(conn, organization_id, [changes.Change(contact_id, "changed", said, tuple(causes))])
+        older = {"x": {"before": "a", "after": "b", "cause": causes[0].hex}}
+        conn.execute(
+            text("INSERT INTO changes (organization_id, id, contact_id, kind, details, causes)"
+                 " VALUES (:o, :id, :c, 'changed', CAST(:details AS jsonb), CAST(:causes AS uuid[]))"),
+            {"o": organization_id, "id": ids.new(), "c": contact_id, "details": json.dumps(older),
+             "causes": [str(cause) for cause in causes]},
+        )  # fmt: skip
+        newest, before, _ = changes.page(conn, organization_id, [contact_id], None, 10)
+    assert before.details == said
+    assert newest.details == {"x": Detail("a", "b", causes[0].hex)}
 
 
 def test_an_envelope_is_linked_to_the_records_it_spoke_of(engine, organization_id):

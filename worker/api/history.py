@@ -86,9 +86,9 @@ class Change(BaseModel):
             fields=[
                 FieldChange(
                     field=name,
-                    before=_shown(name, detail["before"]),
-                    after=_shown(name, detail["after"]),
-                    envelope_id=detail["cause"] and ids.show(ids.ENVELOPE, UUID(detail["cause"])),
+                    before=_shown(name, detail.before),
+                    after=_shown(name, detail.after),
+                    envelope_id=detail.cause and ids.show(ids.ENVELOPE, UUID(detail.cause)),
                 )
                 for name, detail in sorted(change.details.items())
             ],

@@ -14,12 +14,20 @@ from worker.store.db import columns_of, json, rows_of, run, sql
 ACTOR = "actor"
 
 
+class Detail(NamedTuple):
+    """What became of a field."""
+
+    before: Any
+    after: Any
+    cause: str | None  #: the envelope that said the new value, hex; None: it is not one envelope's word
+
+
 class Change(NamedTuple):
-    """One entry: ``details`` maps a field to ``{"before", "after", "cause"}``."""
+    """One entry."""
 
     contact_id: UUID
     kind: str  #: created, changed, merged, removed
-    details: dict[str, Any]
+    details: dict[str, Detail]  #: by field
     causes: tuple[UUID, ...]  #: envelopes
 
 
@@ -29,7 +37,7 @@ def causes_of(entries: Iterable[Change]) -> set[UUID]:
     named: set[str] = set()  # most fields of an entry name the same envelope
     for entry in entries:
         causes.update(entry.causes)
-        named.update([detail["cause"] for detail in entry.details.values() if detail.get("cause")])
+        named.update([detail.cause for detail in entry.details.values() if detail.cause])
     return causes.union(map(UUID, named))
 
 
@@ -58,7 +66,7 @@ class ChangeRow(NamedTuple):
     id: UUID
     contact_id: UUID
     kind: str
-    details: dict[str, Any]
+    details: dict[str, Detail]
     changed_at: datetime
     causes: list[CauseRow]
 
@@ -97,7 +105,7 @@ def page(
             row.id,
             row.contact_id,
             row.kind,
-            row.details,
+            {name: _detail(told, row.causes) for name, told in row.details.items()},
             row.changed_at,
             [causes[id_] for id_ in row.causes if id_ in causes],
         )
@@ -113,8 +121,26 @@ def _cause(row: Any) -> CauseRow:
 def append(conn: Connection, organization_id: UUID, entries: Iterable[Change]) -> None:
     """Add entries to the log."""
     values = [
-        (ids.new(), e.contact_id, e.kind, json(e.details), ",".join(cause.hex for cause in e.causes)) for e in entries
+        (ids.new(), e.contact_id, e.kind, json(_told(e)), ",".join([cause.hex for cause in e.causes])) for e in entries
     ]
     if values:
         parameters = columns_of(values, "id", "contact_id", "kind", "details", "causes")
         run(conn, _INSERT, {"organization_id": organization_id, **parameters})
+
+
+def _told(entry: Change) -> dict[str, list[Any]]:
+    """Return the details as they are stored: ``[before, after]``, and the cause where it is not the entry's only one.
+
+    Nearly all entries have one cause, and most fields of a new contact name it: naming it each time doubled the log.
+    """
+    only = entry.causes[0].hex if len(entry.causes) == 1 else ""
+    return {
+        name: [before, after] if cause == only else [before, after, cause]
+        for name, (before, after, cause) in entry.details.items()
+    }
+
+
+def _detail(told: Any, causes: Sequence[UUID]) -> Detail:
+    if isinstance(told, dict):  # as it was stored at first
+        return Detail(told["before"], told["after"], told["cause"])
+    return Detail(told[0], told[1], told[2] if len(told) > 2 else causes[0].hex)
