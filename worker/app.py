@@ -64,4 +64,4 @@ def _start_draining() -> None:
     # A batch makes a million short-lived objects and no cycles: with the defaults the collector takes a
     # tenth of its time looking for them.
     gc.freeze()
-    gc.set_threshold(200_000, 50, 100)
+    gc.set_threshold(500_000, 50, 100)

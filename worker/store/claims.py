@@ -88,16 +88,6 @@ _WRITE = sql(f"""
 """)
 
 
-# The foreign key is checked row by row, and under force_custom_plan each check was planned anew: half of what
-# writing claims cost. A plan for all of them must not be one of a table that is still small.
-_PLAN_CHECKS_ONCE = sql("""
-    SELECT set_config('plan_cache_mode', 'auto', true), set_config('enable_seqscan', 'off', true)
-""")
-_PLAN_ANEW = sql("""
-    SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'on', true)
-""")
-
-
 def claimants(
     conn: Connection, organization_id: UUID, idents: Collection[Ident], most: int
 ) -> dict[Ident, list[ClaimRow]]:
@@ -134,9 +124,7 @@ def write(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> 
     """Write claims, new or changed."""
     values = sorted(rows, key=lambda row: (row.type, row.key, row.record_id.int))
     if values:
-        run(conn, _PLAN_CHECKS_ONCE, {})
         run(conn, _WRITE, {"organization_id": organization_id, **columns_of(values, *_NAMES)})
-        run(conn, _PLAN_ANEW, {})
 
 
 def _by_key(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow], statement: TextClause) -> None:
