@@ -1,15 +1,21 @@
 """The connector of docs/example-connector, used as an installed package of somebody else's."""
 
+import importlib
 import json
 import os
 import subprocess
 import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from connectors.conformance import CHECKS
+from connectors.pages import Request
+from tests.flows.stack import RunningStack, wait_until
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "docs" / "example-connector"
@@ -100,6 +106,59 @@ def test_a_broken_copy_fails_the_right_checks(site: Path, broken: str):
     assert done.returncode == 1
     assert not answer["passed"]
     assert {check["check"] for check in answer["checks"] if check["state"] == "failed"} == expected
+
+
+@pytest.fixture
+def shop(site: Path, monkeypatch: pytest.MonkeyPatch):
+    """The scripted shop of the package, as a server; yields its origin."""
+    monkeypatch.syspath_prepend(str(site))
+    scripted = importlib.import_module("contactsync_pasar").SIMULATOR()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = scripted.answer(Request(url=self.path, headers=headers))
+            self.send_response(answer.status)
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    sys.modules.pop("contactsync_pasar")
+
+
+def test_it_syncs_through_a_stack(site: Path, shop: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    stack = RunningStack(tmp_path_factory.mktemp("pasar"), workers=1)
+    stack.start()
+    try:
+        given = ("--source", "pasar", "--webhook-secret", "an invented secret", "--option", "shop=lantern-row")
+        access = ("--credential", "access_token=pasar_token_4711", "--api-url", shop)
+        added = stack.cli("connections", "add", "custom", "pasar", *given, *access)
+        run_id = stack.cli("backfill", "start", added["connection_id"])["run_id"]
+        wait_until(lambda: stack.run_state(run_id, "default") != "running", 60)
+        run = stack.cli("backfill", "status", run_id)
+        assert (run["state"], run["read"], run["changed"], run["parked"]) == ("done", 7, 7, 0), run
+
+        package = sys.modules["contactsync_pasar"]
+        update = next(one for one in package.EXAMPLES if one.topic == "customer.updated")  # that 70001 has no e-mail
+        deletion = next(one for one in package.EXAMPLES if one.topic == "customer.deleted")
+        url = added["webhook_url"].replace("http://127.0.0.1:8000", stack.url)
+        assert httpx.post(url, content=deletion.body, headers=deletion.headers, trust_env=False).status_code == 200
+        assert httpx.post(url, content=update.body, headers=deletion.headers, trust_env=False).status_code == 401
+        stack.settled()
+
+        lines = {one["external_id"]: one for one in map(json.loads, stack.export().splitlines())}
+        assert sorted(lines) == [str(70002 + number) for number in range(6)]
+        assert (lines["70002"]["email"], lines["70002"]["tags"]) == ("c70002@example.com", ["vip"])
+    finally:
+        stack.stop()
 
 
 def test_it_is_as_short_as_the_guide_says():
