@@ -1,7 +1,7 @@
 """Commands about runs: read a provider now, and see how that goes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -171,7 +171,19 @@ def described(row: RunRow) -> dict[str, Any]:
 
 
 def _for_people(row: RunRow) -> list[Mapping[str, Any]]:
-    return [{"what": name, "value": value} for name, value in described(row).items() if value is not None]
+    return [{"what": name, "value": value} for name, value in _lines(described(row)) if value not in (None, {})]
+
+
+def _lines(shown: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """One line a value: reports and their examples are laid out, not quoted as programs would."""
+    for name, value in shown.items():
+        if name == "examples":
+            for one in value:
+                yield f"{one['kind']} {one['external_id']}", ", ".join(one["fields"])
+        elif isinstance(value, Mapping):
+            yield from _lines(value)
+        else:
+            yield name, value
 
 
 def _waits(row: RunRow) -> str:
