@@ -3,7 +3,9 @@
 They are what JSON Schema has only a name for, and what is likely to be stored already. Wrong ones it makes itself.
 """
 
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import phonenumbers
@@ -36,6 +38,13 @@ schemathesis.openapi.format("phone", st.sampled_from(NUMBERS))
 schemathesis.openapi.format("email", st.builds("{}@{}".format, LOCAL_PART, DOMAIN))
 schemathesis.openapi.format("date-time", st.builds(_written, TIME, ZONE))
 schemathesis.openapi.format("cursor", st.uuids(version=4).map(lambda id_: paging.write(UUID(int=id_.int))))
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    """Note each request, so that it can be said how often an operation was tried."""
+    with Path(os.environ["FUZZ_CALLS"]).open("a", encoding="utf-8") as calls:
+        calls.write(f"{case.operation.label}\n")
 
 
 @schemathesis.hook

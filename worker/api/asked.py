@@ -86,6 +86,10 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whit
 Remark = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True), _PLAIN, _SOME]
 NoteText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NOTE, strip_whitespace=True), _PLAIN, _SOME]
 Proof = Annotated[str, StringConstraints(max_length=2048), _PLAIN]
+#: names that are not words are refused, which patterns of names alone do not say
+Evidence = Annotated[
+    dict[Word, Proof], Field(max_length=MAX_EVIDENCE, json_schema_extra={"additionalProperties": False})
+]
 #: a value that may name something in the store
 Value = Annotated[str, StringConstraints(min_length=1, max_length=512), _PLAIN]
 
@@ -328,7 +332,7 @@ class ConsentIn(BaseModel):
     source: Word | None = Field(None, description="Where the person said so; `api` by default")
     method: Word | None = Field(None, examples=["form"])
     occurred_at: Time | None = Field(None, description="When the person decided; the time of the request by default")
-    evidence: dict[Word, Proof] | None = Field(None, max_length=MAX_EVIDENCE)
+    evidence: Evidence | None = None
     legal_basis: LegalBasis | None = None
     expires_at: Time | None = None
 
