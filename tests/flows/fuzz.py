@@ -12,6 +12,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -50,7 +51,7 @@ def fuzz(stack: RunningStack, directory: Path, *options: str) -> tuple[dict[str,
 
 def _somebody(stack: RunningStack, name: str) -> dict[str, object]:
     """Make an organization that knows Ujang, and a key to it."""
-    key = stack.cli("keys", "create", *SCOPES, "--rate-limit", "1000000", "--organization", f"fuzz-{name}")["key"]
+    key = stack.cli("keys", "create", *SCOPES, "--rate-limit", "1000000", "--organization", f"fuzz-{uuid4()}")["key"]
     headers = {"X-Api-Key": key}
     (ujang, *_) = examples.ASKED["upsert_contact"].values()
     httpx.post(f"{stack.url}/v1/contacts", json=ujang, headers=headers, trust_env=False).raise_for_status()
