@@ -184,4 +184,7 @@ class Subscriber(Protocol):
     """What a reader offers whose webhooks can be registered through its API."""
 
     def subscribe(self, job: Job, webhook_url: str, fetch: Fetch, /) -> Mapping[str, str]:
-        """Register and repair the webhooks; return what was done, by topic: ``kept``, ``added``, ``repaired``."""
+        """Register and repair the webhooks; return what was done, by topic.
+
+        ``kept``, ``added``, ``repaired``, or ``refused``: the provider does not let us have it.
+        """

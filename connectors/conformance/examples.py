@@ -53,6 +53,7 @@ class Provider(Protocol):
     account: Account  #: the connection to read it through
     credentials: Credentials  #: that it accepts; give each a value found nowhere else
     external_ids: Collection[str]  #: of all customers it has; at least three pages of them
+    # increment_ids: of a provider that cannot be asked who changed, those whom an increment finds all the same
 
     def answer(self, request: Request, /) -> Answer:
         """Answer as the provider would; the headers of ``authorize`` are in the request. Neither 429 nor 5xx."""

@@ -72,7 +72,7 @@ class _State:
         return cls(**given | {"hidden": tuple(tuple(path) for path in given.get("hidden", ()))})
 
     def cursor(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"hidden": [list(path) for path in self.hidden]}
 
 
 @dataclass(frozen=True, slots=True)

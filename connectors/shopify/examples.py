@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 from connectors.conformance import Example
+from connectors.conformance.served import Served
 from connectors.contract import (
+    Account,
     ConsentStated,
     Event,
     ProfileRemoved,
@@ -12,6 +14,8 @@ from connectors.contract import (
     TagsRemoved,
     TagsSnapshot,
 )
+from connectors.shopify.bulk import PAGE_ROWS
+from connectors.shopify.simulated_admin import SimulatedShop
 from connectors.shopify.simulator import Shop, people
 
 #: what the topic says; orders and carts vary too much with what is in them to be listed by kind
@@ -46,3 +50,12 @@ def EXAMPLES() -> list[Example]:  # noqa: N802 - by this name the suite asks for
         )
         for topic in _KINDS
     ]
+
+
+def SIMULATOR() -> Served:  # noqa: N802 - as above
+    """Open a shop whose bulk operation gives two pages of rows."""
+    token, domain = "shpat_invented_4711", "lantern-row.myshopify.com"
+    shop = SimulatedShop(2, PAGE_ROWS + 20, token=token, domain=domain, bulk_seconds=0, restore_rate=1000)
+    ids = [shop.customers.gid(number).rpartition("/")[2] for number in shop.customers.numbers()]
+    account = Account(source="shopify", options={"shop_domain": domain})
+    return Served(shop.app, account=account, credentials={"access_token": token}, external_ids=ids)

@@ -5,8 +5,9 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
+from connectors.conformance.served import called, lines_of
 from connectors.pages import Answer, Job, NotYetError, Page, Request, TryAgainError
 
 MOST_TRIES = 12
@@ -64,13 +65,14 @@ class Worker:
         if request.offset is not None:
             headers["Range"] = f"bytes={request.offset}-"
         body = json.dumps(request.json) if request.form is None else urlencode(request.form)
+        url = request.url if "://" in request.url else f"https://shop.example{request.url}"
         before = self.clock.at.replace(microsecond=0)
-        status, answered, content = asyncio.run(_call(self.app, request, headers, body.encode()))
+        status, answered, content = asyncio.run(called(self.app, request.method, url, headers, body.encode()))
         after = self.clock.at
         times = {"not_before": before.astimezone(UTC), "not_after": after.astimezone(UTC)}
         if request.offset is None:
             return Answer(status=status, headers=answered, body=content, **times)
-        return Answer(status=status, headers=answered, lines=_lines(content, request.offset), **times)
+        return Answer(status=status, headers=answered, lines=lines_of(content, request.offset), **times)
 
 
 def pages_of(worker: Worker, job: Job, cursor: Any = None, most: int = 400) -> Iterator[Page]:
@@ -86,38 +88,6 @@ def pages_of(worker: Worker, job: Job, cursor: Any = None, most: int = 400) -> I
         else:
             return
     raise AssertionError("the run does not end")
-
-
-def _lines(content: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
-    for line in content.splitlines(keepends=True):
-        offset += len(line)
-        yield offset, line.removesuffix(b"\n")
-
-
-async def _call(app: Any, request: Request, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Call the application; a connection that it drops leaves what came before."""
-    url = urlsplit(request.url)
-    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1"}
-    scope |= {"method": request.method, "path": url.path, "raw_path": url.path.encode(), "root_path": ""}
-    scope |= {"scheme": "https", "query_string": url.query.encode(), "server": ("shop.example", 443), "client": None}
-    scope["headers"] = [
-        (name.lower().encode(), value.encode()) for name, value in {"host": "shop.example", **headers}.items()
-    ]
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    try:
-        await app(scope, receive, send)
-    except Exception:
-        if not sent:
-            raise
-    answered = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], answered, b"".join(message.get("body", b"") for message in sent[1:])
 
 
 class Scripted:

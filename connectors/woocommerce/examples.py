@@ -1,0 +1,44 @@
+"""For the conformance suite: signed deliveries of an invented shop, and the shop itself to be read."""
+
+from collections.abc import Mapping
+
+from connectors.conformance import Example
+from connectors.conformance.served import Served
+from connectors.contract import Account, ConsentStated, Event, ProfileRemoved, ProfileSeen
+from connectors.woocommerce.shop import META_KEY, Shop
+from connectors.woocommerce.simulator import Site
+
+_SECRET = "an invented secret"  # noqa: S105
+_ACCOUNT = Account(source="woocommerce", region="ID", options={"consent_meta_key": META_KEY})
+#: topic, number of the user or order, and what it says
+_DELIVERIES: Mapping[tuple[str, int], tuple[type[Event], ...]] = {
+    ("customer.created", 5): (ProfileSeen,),
+    ("customer.updated", 11): (ProfileSeen, ConsentStated),
+    ("customer.deleted", 7): (ProfileRemoved,),
+}
+
+
+def EXAMPLES() -> list[Example]:  # noqa: N802 - by this name the suite asks for them
+    """Return a delivery of each kind."""
+    shop = Shop(2, 30, secret=_SECRET)
+    return [
+        Example(
+            name=f"{topic} of {number}",
+            topic=topic,
+            headers=(delivery := shop.deliver(topic, number)).headers,
+            body=delivery.body,
+            secrets=(_SECRET,),
+            account=_ACCOUNT,
+            events=events,
+        )
+        for (topic, number), events in _DELIVERIES.items()
+    ]
+
+
+def SIMULATOR() -> Served:  # noqa: N802 - as above
+    """Open a shop of three pages of users; nobody has ordered, so nobody is a guest, and no increment finds anybody."""
+    shop = Shop(2, 230, orders=0)
+    key = {"consumer_key": "ck_invented_4711", "consumer_secret": "cs_invented_4711"}
+    ids = [str(number) for number in shop.users(0, shop.live) if shop.role(number) in ("customer", "subscriber")]
+    app = Site(shop, key["consumer_key"], key["consumer_secret"]).app()
+    return Served(app, account=_ACCOUNT, credentials=key, external_ids=ids, increment_ids=())
