@@ -42,7 +42,7 @@ from worker.store.runs import RunRow
 log = structlog.get_logger()
 
 #: renewed while a slice is at work; so long a killed one's run waits for the next
-LEASE = timedelta(seconds=10)
+LEASE = timedelta(seconds=5)
 #: rows that may be kept and not worked off: more, and the reader drains instead, so that webhooks come through
 _BACKLOG = 2_000
 #: an increment reads again so much of what the one before has read: clocks differ, and searching lags behind

@@ -160,7 +160,10 @@ class Watched:
             if now - self.launched_at > _HEALTHY_S:
                 self.pause_s = 0.0
         elif self.due_at is None:
-            self.pause_s = min(self.pause_s * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+            # Killed from outside (for want of memory, by an operator): that says nothing about the next start.
+            is_killed = self.process.exit_code == -signal.SIGKILL
+            longest_s = _FIRST_PAUSE_S if is_killed else _LONGEST_PAUSE_S
+            self.pause_s = min(self.pause_s * 2 or _FIRST_PAUSE_S, longest_s)
             self.due_at = now + self.pause_s
             log.warning(
                 "process_ended", process=self.process.name, code=self.process.exit_code, restart_in_s=self.pause_s

@@ -103,6 +103,16 @@ def ended(stack, run_id, organization):
 
 
 @contextmanager
+def failing(shop):
+    """Have the shop fail in every way."""
+    shop.post("/_control/faults", **FAULTS)
+    try:
+        yield
+    finally:
+        shop.post("/_control/faults", **dict.fromkeys(FAULTS, 0))
+
+
+@contextmanager
 def killing(stack, every_s):
     """SIGKILL a worker's processes every few seconds, and note how much memory they took."""
     is_over = threading.Event()
@@ -163,14 +173,10 @@ def test_faults_and_kills_change_nothing(stack, shop):
     assert (calm["state"], calm["read"], calm["expected"]) == ("done", SIZE, SIZE), calm
 
     disturbed = connect(stack, shop, "disturbed")
-    shop.post("/_control/faults", **FAULTS)
-    try:
-        with killing(stack, 4.0) as seen:
-            began = time.monotonic()
-            wild = ended(stack, start(stack, disturbed, "disturbed"), "disturbed")
-            wild_s = time.monotonic() - began
-    finally:
-        shop.post("/_control/faults", **dict.fromkeys(FAULTS, 0))
+    with failing(shop), killing(stack, 4.0) as seen:
+        began = time.monotonic()
+        wild = ended(stack, start(stack, disturbed, "disturbed"), "disturbed")
+        wild_s = time.monotonic() - began
     happened = shop.get("/_control/stats")["faults"]
     print(f"calm {calm_s:.0f} s, wild {wild_s:.0f} s, {seen}, faults {happened}", file=sys.stderr)  # noqa: T201
 
@@ -187,9 +193,10 @@ def test_newer_webhooks_win_over_a_run(stack, shop):
     run_id = start(stack, added, "live")
     changed = shop.post("/_control/change", count=SIZE // 10, seed=1)
     random.Random(5).shuffle(changed)
-    asyncio.run(deliver(added["webhook_url"].replace("http://127.0.0.1:8000", stack.url), changed))
-    assert ended(stack, run_id, "live")["state"] == "done"
-    stack.settled("live")
+    with failing(shop), killing(stack, 4.0):
+        asyncio.run(deliver(added["webhook_url"].replace("http://127.0.0.1:8000", stack.url), changed))
+        assert ended(stack, run_id, "live")["state"] == "done"
+    stack.settled("live", LIMIT_S)
     live = stack.export("live")
 
     # What a run finds that begins after all of it is what must have come out.

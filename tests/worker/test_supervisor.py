@@ -378,6 +378,20 @@ def test_pause_between_restarts_grows_and_health_ends_it():
     assert watched.pause_s == 0
 
 
+def test_who_is_killed_from_outside_comes_back_at_once_each_time():
+    process, pauses = Dead(), []
+    process.exit_code = -signal.SIGKILL
+    watched = Watched(process, launched_at=0)
+    logger = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
+
+    for now in range(0, 60, 6):
+        watched.look(now, logger)
+        if watched.due_at is not None:
+            pauses.append(watched.due_at - now)
+
+    assert set(pauses) == {pytest.approx(0.2)}
+
+
 def test_stack_of_a_dead_or_another_process_is_none(data_dir):
     assert stack(data_dir) is None
 
