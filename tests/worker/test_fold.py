@@ -133,3 +133,21 @@ def test_an_unverified_new_email_does_not_inherit_the_proof():
 
 def test_microseconds_are_exact():
     assert microseconds(datetime(2026, 11, 1, 9, 30, 0, 123457, tzinfo=UTC)) % 1_000_000 == 123457
+
+
+def test_a_tag_put_on_in_the_second_in_which_the_set_was_read_stays():
+    """Sources tell whole seconds: the set may have been read before or after."""
+    read = TagsRead(Stamp(5, 9, "b", 0, "00"), {"vip": "VIP"})
+    told = [Tagged(Stamp(5, 7, "a", 0, "00"), {"new": "new"}, present=True)]
+    told += [Tagged(Stamp(5, 6, "c", 0, "00"), {"vip": "VIP"}, present=False)]
+    told += [Tagged(Stamp(4, 8, "d", 0, "00"), {"old": "old"}, present=True)]
+
+    for statements in ([read, *told], [*told, read]):
+        assert set(folded(statements).effective_tags()) == {"new"}
+
+
+def test_without_times_the_later_sending_counts_for_tags():
+    read = TagsRead(Stamp(0, 9, "b", 0, "00"), {})
+    told = [Tagged(Stamp(0, sent, str(sent), 0, "00"), {str(sent): "x"}, present=True) for sent in (8, 10)]
+
+    assert set(folded([*told, read]).effective_tags()) == {"10"}
