@@ -45,6 +45,8 @@ log = structlog.get_logger()
 LEASE = timedelta(seconds=5)
 #: rows that may be kept and not worked off: more, and the reader drains instead, so that webhooks come through
 _BACKLOG = 2_000
+#: rows that may be kept and in the hands of others, who may have been killed, before the reader waits
+_MOST_HELD = 20_000
 #: an increment reads again so much of what the one before has read: clocks differ, and searching lags behind
 _OVERLAP = timedelta(minutes=10)
 #: failures in a row, with growing pauses between them: about two hours
@@ -239,7 +241,9 @@ class _Slice:
         lane = self.connection.id.int % LANES
         while self._has_rows_to_drain() and self.row.left > _BACKLOG:
             if drain.drain_batch(self.engine, lane).claimed == 0:
-                time.sleep(0.05)  # others hold what is left
+                if self.row.left < _MOST_HELD:
+                    break  # others hold all of it, perhaps until their leases end: no reason to wait for them
+                time.sleep(0.05)
             with self.engine.connect() as conn:
                 row = runs.by_id(conn, self.row.organization_id, self.row.id)
             if row is None or row.state != "running":

@@ -95,9 +95,8 @@ def drain_batch(
     """Claim one batch and work it off."""
     token = uuid4()
     with engine.begin() as conn:
-        most = 1 if suspects else settings().inbox_batch
         lease = timedelta(seconds=settings().lease_s)
-        claimed = ready.claim(conn, lane, most=most, lease=lease, token=token, suspects=suspects)
+        claimed = ready.claim(conn, lane, most=settings().inbox_batch, lease=lease, token=token, suspects=suspects)
         if not claimed:
             return Drained()
         bodies = envelopes.read(conn, [(row.organization_id, row.envelope_id) for row in claimed])

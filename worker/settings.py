@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     drain_budget_s: float = 10.0  #: a drain hands over to the next nudge after this long
     lease_s: float = 30.0  #: how long a claim holds before others may take it
     max_attempts: int = 5  #: failures of our own before an envelope is parked
-    max_crashes: int = 4  #: processes an envelope may take down before it is parked
+    max_crashes: int = 5  #: processes an envelope may take down before it is parked
     sweep_interval_s: float = 0.5
     nudge_after_s: float = 1.0  #: due for longer: nudge again
     sweep_after_s: float = 2.0  #: due for longer: the sweeper drains it itself

@@ -150,21 +150,26 @@ def test_who_loses_the_lease_changes_nothing(engine, source, monkeypatch):
 def die_holding(engine, source, *, suspects=False):
     """Claim and vanish; the lease is over when we look again."""
     with engine.begin() as conn:
-        return ready.claim(conn, lane(source), most=9, lease=timedelta(0), token=uuid4(), suspects=suspects)
+        return ready.claim(conn, lane(source), most=99, lease=timedelta(0), token=uuid4(), suspects=suspects)
 
 
-def test_an_envelope_that_kills_processes_is_taken_alone_then_parked(engine, source):
-    keep(engine, source, {"id": "1"}, {"id": "2"})
+def test_an_envelope_that_kills_processes_is_taken_with_few_then_alone_then_parked(engine, source):
+    keep(engine, source, *({"id": str(number)} for number in range(30)))
     for _ in range(3):
         die_holding(engine, source)
-    assert [row.crashes for row in rows(engine, "SELECT crashes FROM ready")] == [2, 2]
+    assert [row.crashes for row in rows(engine, "SELECT crashes FROM ready")] == [2] * 30
     assert die_holding(engine, source) == []
 
+    few = drain_batch(engine, lane(source), suspects=True)
+    assert (few.claimed, few.settled) == (20, 20)
+
+    assert len(die_holding(engine, source, suspects=True)) == 10
     alone = drain_batch(engine, lane(source), suspects=True)
     assert (alone.claimed, alone.settled) == (1, 1)
 
-    die_holding(engine, source, suspects=True)
-    assert drain(engine, lane(source), budget_s=5).parked == 1
+    assert len(die_holding(engine, source, suspects=True)) == 1
+    found = drain(engine, lane(source), budget_s=5)
+    assert (found.parked, found.settled) == (1, 8)
     assert rows(engine, "SELECT kind FROM parked") == [("crashed",)]
 
 

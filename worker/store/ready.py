@@ -12,6 +12,8 @@ from worker.store.envelopes import LANES
 
 #: rows at the head of a lane that the sweeper looks at: more than all workers together hold
 _HEAD = 5000
+#: suspects that are taken together
+_FEW = 20
 
 
 class Waiting(NamedTuple):
@@ -46,7 +48,8 @@ class Parked(NamedTuple):
 
 
 # Whoever held a row before and let the lease lapse died with it (or stalled): that is counted before the
-# work, because a process that is killed cannot count. A suspect is taken alone.
+# work, because a process that is killed cannot count. Suspects are taken a few at a time, then each alone: where
+# processes are killed for reasons of their own most suspects are innocent, and alone they would take hours.
 _CLAIM = """
     WITH picked AS (
         SELECT organization_id, envelope_id FROM ready
@@ -65,7 +68,8 @@ _CLAIM = """
 """
 # Literals, so that looking for suspects uses their own small index.
 _CLAIM_ORDINARY = sql(_CLAIM.format(suspicion="< 2"))
-_CLAIM_SUSPECTS = sql(_CLAIM.format(suspicion=">= 2"))
+_CLAIM_SUSPECTS = sql(_CLAIM.format(suspicion="= 2"))
+_CLAIM_ALONE = sql(_CLAIM.format(suspicion=">= 3"))
 
 _TAKE = sql("""
     DELETE FROM ready
@@ -182,9 +186,12 @@ _REPLAY = sql("""
 def claim(
     conn: Connection, lane: int, *, most: int, lease: timedelta, token: UUID, suspects: bool = False
 ) -> list[Claimed]:
-    """Take due envelopes of a lane under a lease; ``suspects`` takes those that outlived two holders."""
+    """Take due envelopes of a lane under a lease; ``suspects`` takes those that outlived three holders."""
     parameters = {"lane": lane, "most": most, "lease": lease, "token": token}
-    return [Claimed(*row) for row in run(conn, _CLAIM_SUSPECTS if suspects else _CLAIM_ORDINARY, parameters)]
+    if not suspects:
+        return [Claimed(*row) for row in run(conn, _CLAIM_ORDINARY, parameters)]
+    rows = list(run(conn, _CLAIM_SUSPECTS, {**parameters, "most": min(most, _FEW)}))
+    return [Claimed(*row) for row in rows or run(conn, _CLAIM_ALONE, {**parameters, "most": 1})]
 
 
 def take(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID], token: UUID) -> int:
