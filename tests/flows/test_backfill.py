@@ -173,7 +173,7 @@ def test_faults_and_kills_change_nothing(stack, shop):
     assert (calm["state"], calm["read"], calm["expected"]) == ("done", SIZE, SIZE), calm
 
     disturbed = connect(stack, shop, "disturbed")
-    with failing(shop), killing(stack, 4.0) as seen:
+    with failing(shop), killing(stack, 6.0) as seen:
         began = time.monotonic()
         wild = ended(stack, start(stack, disturbed, "disturbed"), "disturbed")
         wild_s = time.monotonic() - began
@@ -193,7 +193,7 @@ def test_newer_webhooks_win_over_a_run(stack, shop):
     run_id = start(stack, added, "live")
     changed = shop.post("/_control/change", count=SIZE // 10, seed=1)
     random.Random(5).shuffle(changed)
-    with failing(shop), killing(stack, 4.0):
+    with failing(shop), killing(stack, 6.0):
         asyncio.run(deliver(added["webhook_url"].replace("http://127.0.0.1:8000", stack.url), changed))
         assert ended(stack, run_id, "live")["state"] == "done"
     stack.settled("live", LIMIT_S)
