@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from structlog.testing import CapturingLogger
 from typer.testing import CliRunner
 
 from worker.cli import app
@@ -15,6 +16,7 @@ WOO = ("--source", "woo", "--consumer-key", "ck_invented", "--consumer-secret", 
 @pytest.fixture
 def run(engine, monkeypatch):
     monkeypatch.setattr("worker.commands.backfill.publish_once", lambda _lane: True)  # there is no broker
+    monkeypatch.setattr("worker.drain.log", CapturingLogger())  # another test's stream may be closed by now
 
     def run(*arguments):
         done = CliRunner().invoke(app, list(arguments))
