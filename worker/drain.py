@@ -73,6 +73,30 @@ class _Item:
     parked: Parked | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class _Settling(Batch):
+    """The work and the queue in one transaction."""
+
+    organization_id: UUID
+    token: UUID
+    items: Sequence[_Item]
+    outcomes: Sequence[tuple[UUID, str, str | None]]
+    to_read_back: Sequence[tuple[UUID, str]]
+
+    def begin(self, conn: Connection, now: datetime) -> None:  # noqa: ARG002 - a hook's
+        """Take the rows away first of all: they stay locked until the end, so nobody can take them over meanwhile."""
+        ids_ = [item.envelope.id for item in self.items]
+        if ready.take(conn, self.organization_id, ids_, self.token) != len(ids_):
+            raise LeaseLostError
+        ready.park(conn, self.organization_id, [item.parked for item in self.items if item.parked is not None])
+        ready.settle(conn, self.organization_id, self.outcomes)
+
+    def finish(self, conn: Connection, applied: Applied) -> None:
+        """Count last: others wait for the row of the run."""
+        wanted.add(conn, self.organization_id, self.to_read_back)
+        runs.count(conn, self.organization_id, _counts(self.items, applied.changed_by))
+
+
 def drain(engine: Engine, lane: int, *, budget_s: float, on_full: Callable[[int], None] = lambda _: None) -> Drained:
     """Drain a lane until nothing is due or the budget is spent; safe beside any number of others.
 
@@ -235,24 +259,10 @@ def _commit(
     engine: Engine, organization_id: UUID, items: Sequence[_Item], accounts: Mapping[UUID, ConnectionRow], token: UUID
 ) -> Drained:
     """Let a batch take effect: the work and the removal from the queue stand or fall together."""
-    parked = [item.parked for item in items if item.parked is not None]
+    parked = sum(1 for item in items if item.parked is not None)
     good = [item for item in items if item.parked is None and item.reading is not None]
     outcomes = [_outcome(item) for item in good]
-    ids_ = [item.envelope.id for item in items]
     connection_of = {item.envelope.id: item.envelope.connection_id for item in items}
-    to_read_back = [found for item in good if (found := _to_read_back(item, accounts)) is not None]
-
-    class Settling(Batch):
-        def begin(self, conn: Connection, now: datetime) -> None:  # noqa: ARG002 - a hook's
-            # First of all: the rows stay locked until the end, so nobody can take them over meanwhile.
-            if ready.take(conn, organization_id, ids_, token) != len(ids_):
-                raise LeaseLostError
-            ready.park(conn, organization_id, parked)
-            ready.settle(conn, organization_id, outcomes)
-
-        def finish(self, conn: Connection, applied: Applied) -> None:
-            wanted.add(conn, organization_id, to_read_back)
-            runs.count(conn, organization_id, _counts(items, applied.changed_by))  # last: others wait for the row
 
     def others(conn: Connection) -> list[Reading]:
         readings = []
@@ -268,9 +278,19 @@ def _commit(
     ]
     replay = Replay([item.envelope.id for item in replayed], others) if replayed else None
     readings = [item.reading for item in good if item.reading is not None]
-    apply(engine, organization_id, Settling(readings, connection_of, replay))
+    settling = _Settling(
+        readings,
+        connection_of,
+        replay,
+        organization_id=organization_id,
+        token=token,
+        items=items,
+        outcomes=outcomes,
+        to_read_back=[found for item in good if (found := _to_read_back(item, accounts)) is not None],
+    )
+    apply(engine, organization_id, settling)
     ignored = sum(1 for outcome in outcomes if outcome[1] == "ignored")
-    return Drained(settled=len(outcomes) - ignored, ignored=ignored, parked=len(parked))
+    return Drained(settled=len(outcomes) - ignored, ignored=ignored, parked=parked)
 
 
 def _to_read_back(item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> tuple[UUID, str] | None:

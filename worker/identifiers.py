@@ -28,6 +28,8 @@ _ARGENTINA_WITH_NINE = re.compile(r"\+549([0-9]{10})")
 #: most addresses: nothing before the @ that could be read in two ways, and a domain without international letters
 _PLAIN_EMAIL = re.compile(r"([a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*)@([A-Za-z0-9.-]+)")
 _MAX_EMAIL = 254
+#: values remembered: some batches, in which the same address is stated several times
+_CACHED = 8192
 
 
 class Address(NamedTuple):
@@ -37,7 +39,7 @@ class Address(NamedTuple):
     value: str
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=_CACHED)
 def phone(value: str, region: str | None) -> Address | None:
     """Read a number; ``region`` (ISO 3166-1 alpha-2) is for numbers in national form. None if it is none.
 
@@ -86,7 +88,7 @@ def phone_key(e164: str) -> str:
     return e164
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=_CACHED)
 def email(value: str) -> Address | None:
     """Read an e-mail address; white space is dropped, as shops do. None if it is none."""
     text = unicodedata.normalize("NFC", _SPACES.sub("", value))
@@ -141,7 +143,7 @@ def of_address(channel: str, address: str) -> tuple[str, str]:
     return (type_of_address(channel, address), address)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=_CACHED)
 def identifies_nobody(kind: str, key: str) -> bool:
     """Whether a value is a placeholder: the mailbox of a machine, a number of one digit repeated."""
     if kind == "email":
