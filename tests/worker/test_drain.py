@@ -1,5 +1,6 @@
 """Drain: what becomes of envelopes, good, bad and deadly."""
 
+import gc
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from worker import settings as worker_settings
 from worker import status
 from worker.drain import drain, drain_batch
 from worker.ingest import Source, accept
+from worker.normalise import Reading
 from worker.store import connections, envelopes, ready
 
 
@@ -101,6 +103,22 @@ def test_a_batch_settles_ignores_and_parks(engine, source):
     assert rows(engine, "SELECT count(*) FROM ready")[0][0] == 0
     assert rows(engine, "SELECT kind, reason FROM parked") == [("malformed", "email: expected text, got a number")]
     assert rows(engine, "SELECT detail FROM outcomes WHERE outcome = 'ignored'") == [("skipped",)]
+
+
+def test_a_batch_leaves_nothing_to_the_collector(engine, source):
+    """What a batch held goes when it is done, or a process grows by every batch until the collector comes by."""
+    keep(engine, source, {"id": "0"})
+    drain_batch(engine, lane(source))  # imports and compiled statements come first
+    keep(engine, source, *({"id": str(n)} for n in range(1, 51)))
+    gc.collect()
+    gc.disable()
+    try:
+        assert drain_batch(engine, lane(source)).settled == 50
+        left = [held for held in gc.get_objects() if isinstance(held, Reading)]
+    finally:
+        gc.enable()
+
+    assert left == []
 
 
 def test_a_value_the_database_refuses_is_found_and_parked_alone(engine, source):
