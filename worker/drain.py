@@ -19,12 +19,11 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from connectors import reader
-from connectors.contract import Envelope, MalformedPayloadError
-from worker import metrics, writes
+from connectors.contract import MalformedPayloadError
+from worker import kept, metrics
 from worker.apply import Applied, Batch, Replay, apply
 from worker.errors import PermanentError, TransientError
-from worker.normalise import Reading, normalise, of_events
-from worker.resolve import API_SOURCE
+from worker.normalise import Reading
 from worker.settings import settings
 from worker.store import connections, envelopes, ready, runs, wanted
 from worker.store.connections import ConnectionRow
@@ -39,8 +38,6 @@ _POISON = ("22", "23502", "23514", "54")
 _FIRST_DELAY = timedelta(seconds=1)
 #: the system is at fault (lost connection, full disk): nothing is counted against the envelopes
 _SYSTEM_DELAY = timedelta(seconds=1)
-#: kept envelopes that a replay reads again, at most
-_MOST_SIBLINGS = 10_000
 
 
 class LeaseLostError(Exception):
@@ -180,7 +177,7 @@ def _drain_organization(
 def _read(item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> bool:
     """Normalise an envelope, or park it; False if our own code failed on it."""
     try:
-        item.reading = _reading(item.envelope, accounts[item.claimed.connection_id])
+        item.reading = kept.read(item.envelope, accounts[item.claimed.connection_id])
     except MalformedPayloadError as error:
         item.parked = _park(item, "malformed", str(error))
     except SoftTimeLimitExceeded:
@@ -190,45 +187,6 @@ def _read(item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> bool:
         log.error("envelope_unreadable", envelope_id=str(item.envelope.id), exc_info=error)
         return False
     return True
-
-
-def _reading(row: EnvelopeRow, connection: ConnectionRow) -> Reading:
-    if row.body is None:
-        raise MalformedPayloadError("the body has expired and cannot be read again")
-    if connection.connector == API_SOURCE:
-        assert row.sent_at is not None  # noqa: S101 - a request of the API always has one
-        write = writes.load(bytes(row.body))
-        return of_events(row.id, write.events, write.links, sent_at=row.sent_at, delivery_id=row.delivery_id)
-    headers = {name.lower(): value for name, value in row.headers}
-    envelope = Envelope(
-        topic=row.topic, delivery_id=row.delivery_id, sent_at=row.sent_at, headers=headers, body=bytes(row.body)
-    )
-    return normalise(row.id, envelope, connection.connector, connection.account())
-
-
-def _siblings(
-    conn: Connection, item: _Item, accounts: Mapping[UUID, ConnectionRow]
-) -> list[tuple[Reading, ConnectionRow]]:
-    """Read again what else was kept about the records of a replayed envelope.
-
-    Withdrawing a statement can bring back an older one that it had replaced. Raises PermanentError if
-    there are more than one transaction can take.
-    """
-    organization_id = item.claimed.organization_id
-    touched = envelopes.records_of(conn, organization_id, [item.envelope.id])
-    rows = envelopes.touching(conn, organization_id, touched, _MOST_SIBLINGS + 1)
-    if len(rows) > _MOST_SIBLINGS:
-        raise PermanentError(f"more than {_MOST_SIBLINGS:,} kept envelopes speak of the same customers")
-    known = {**accounts, **connections.by_ids(conn, {row.connection_id for row in rows} - accounts.keys())}
-    readings = []
-    for row in rows:
-        if row.id == item.envelope.id or row.connection_id not in known:
-            continue
-        try:
-            readings.append((_reading(row, known[row.connection_id]), known[row.connection_id]))
-        except MalformedPayloadError:
-            log.warning("sibling_unreadable", envelope_id=str(row.id))  # it keeps what it stated before
-    return readings
 
 
 def _work(
@@ -267,9 +225,9 @@ def _commit(
     def others(conn: Connection) -> list[Reading]:
         readings = []
         for item in replayed:
-            for reading, connection in _siblings(conn, item, accounts):
+            for reading, connection_id in kept.siblings(conn, item.envelope, accounts):
                 readings.append(reading)
-                connection_of[reading.envelope_id] = connection.id
+                connection_of[reading.envelope_id] = connection_id
         return readings
 
     # A body that is found malformed now withdraws what it had stated when it was thought to be sound.

@@ -12,11 +12,12 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, Engine
 
-from connectors.contract import Envelope, MalformedPayloadError
+from connectors.contract import MalformedPayloadError
+from worker import kept
 from worker.apply import Applied, Batch, apply
-from worker.normalise import Reading, normalise
+from worker.normalise import Reading
 from worker.store.connections import ConnectionRow
-from worker.store.envelopes import Incoming
+from worker.store.envelopes import EnvelopeRow, Incoming
 from worker.store.runs import RunRow
 
 _MOST_EXAMPLES = 10
@@ -52,14 +53,17 @@ def tried(
 
 def read(one: Incoming, connection: ConnectionRow) -> Reading:
     """Normalise a row as a drain would. Raises MalformedPayloadError."""
-    envelope = Envelope(
+    row = EnvelopeRow(
+        organization_id=one.organization_id,
+        id=one.id,
+        connection_id=one.connection_id,
         topic=one.topic,
         delivery_id=one.delivery_id,
         sent_at=one.sent_at,
-        headers={name.lower(): value for name, value in orjson.loads(one.headers)},
+        headers=orjson.loads(one.headers),
         body=one.body,
     )
-    return normalise(one.id, envelope, connection.connector, connection.account())
+    return kept.read(row, connection)
 
 
 def try_out(engine: Engine, organization_id: UUID, connection_id: UUID, readings: Sequence[Reading]) -> Applied:
