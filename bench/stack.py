@@ -21,9 +21,10 @@ from worker import settings as worker_settings
 from worker.embedded import EmbeddedBroker, EmbeddedPostgres
 from worker.ingest import Source, source_of
 from worker.processes import HOST, Reaper, end, free_port, log_tail, spawn
+from worker.programs import our_programs
 from worker.store import connections, db, organizations
 from worker.store.migrate import upgrade
-from worker.supervisor import our_programs, secret_key
+from worker.supervisor import secret_key
 
 ROOT = Path(__file__).resolve().parents[1]
 _FILLED = (

@@ -22,7 +22,8 @@ import structlog
 from cryptography.fernet import Fernet
 
 from worker.processes import free_port, is_alive, until
-from worker.supervisor import Program, StackError, Supervisor, Watched, our_programs, secret_key, stack
+from worker.programs import Program, Watched, our_programs
+from worker.supervisor import StackError, Supervisor, secret_key, stack
 
 ROOT = Path(__file__).parents[2]
 MARK = "CONTACTSYNC_TEST_STACK"  #: in the environment of all that a stack of these tests starts, servers excepted
