@@ -70,7 +70,7 @@ async def called(
 
     try:
         await app(scope, receive, send)
-    except Exception:
+    except Exception:  # how a simulator cuts a connection: what it sent before is the answer, and is judged
         if not sent:
             raise
     answered = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
