@@ -4,7 +4,8 @@
 
 It knows the operations that the reader in this folder asks, by name, and answers anything else like a mistake.
 Faults are set with ``POST /_control/faults``, customers change with ``POST /_control/change``, ``create`` and
-``delete``, which answer with the webhooks that Shopify would send; ``GET /_control/stats`` counts.
+``delete``, which answer with the webhooks that Shopify would send; ``GET /_control/stats`` counts, and
+``GET /_control/credentials`` gives what a connection that is added now needs.
 """
 
 import argparse
@@ -62,6 +63,7 @@ class SimulatedShop:
         self.requests: Counter[str] = Counter()
         self.token = token
         self.refresh_tokens = {refresh_token} - {""}
+        self._fresh = refresh_token
         self._client = client
         self._secret = secret
         self._domain = domain
@@ -81,6 +83,7 @@ class SimulatedShop:
                 Route("/_control/create", self._create, methods=["POST"]),
                 Route("/_control/delete", self._delete, methods=["POST"]),
                 Route("/_control/stats", self._stats),
+                Route("/_control/credentials", self._credentials),
             ],
             lifespan=self._lifespan,
         )
@@ -117,11 +120,15 @@ class SimulatedShop:
         if not known or form.get("grant_type") != "refresh_token" or used not in self.refresh_tokens:
             return self._json({"error": "invalid_request"}, 400)
         self._tokens += 1
-        self.token, fresh = f"shpat_invented_{self._tokens}", f"shprt_invented_{self._tokens}"
-        self.refresh_tokens = {used, fresh}
+        self.token, self._fresh = f"shpat_invented_{self._tokens}", f"shprt_invented_{self._tokens}"
+        self.refresh_tokens = {used, self._fresh}
         self._dies_at = self._clock() + self._token_seconds
         answer = {"access_token": self.token, "expires_in": self._token_seconds, "scope": "read_customers"}
-        return self._json(answer | {"refresh_token": fresh, "refresh_token_expires_in": 7_776_000})
+        return self._json(answer | {"refresh_token": self._fresh, "refresh_token_expires_in": 7_776_000})
+
+    async def _credentials(self, _request: Request) -> Response:
+        """Tell the tokens that are good now; those of the start are dead once others have renewed them twice."""
+        return self._json({"access_token": self.token, "refresh_token": self._fresh})
 
     async def _set_faults(self, request: Request) -> Response:
         try:

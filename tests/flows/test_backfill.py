@@ -84,10 +84,15 @@ def stack(tmp_path_factory):
 
 
 def connect(stack, shop, organization):
-    credentials = {"refresh_token": "r", "client_id": "invented client", "client_secret": "invented client secret"}
+    tokens = shop.get("/_control/credentials")
+    credentials = {
+        "refresh_token": tokens["refresh_token"],
+        "client_id": "invented client",
+        "client_secret": "invented client secret",
+    }
     return stack.cli(
         *("connections", "add", "shopify", "--shop-domain", "simulated.myshopify.com", "--webhook-secret", SECRET),
-        *("--access-token", "shpat_invented", "--api-url", shop.url, "--organization", organization),
+        *("--access-token", tokens["access_token"], "--api-url", shop.url, "--organization", organization),
         *(word for name, value in credentials.items() for word in ("--credential", f"{name}={value}")),
     )
 
