@@ -232,18 +232,21 @@ def consents(dump):
 
 
 def consents_told(deliveries):
-    """By customer and channel: what webhooks said of consent; nobody is asked twice in a change."""
-    told = {}
+    """By customer and channel: what webhooks said last of the address, which two customers may share."""
+    said, address_of = {}, {}
     for one in deliveries:
         body = json.loads(base64.b64decode(one["body"]))
-        for channel, customer, block in (
-            ("email", "customer_id", "email_marketing_consent"),
-            ("sms", "id", "sms_marketing_consent"),
+        for channel, customer, address, block in (
+            ("email", "customer_id", "email_address", "email_marketing_consent"),
+            ("sms", "id", "phone", "sms_marketing_consent"),
         ):
             if block in body:
                 state = {"subscribed": "opted_in", "unsubscribed": "opted_out"}[body[block]["state"]]
-                told[str(body[customer]), channel] = state
-    return told
+                subject = (channel, body[address].lower())
+                # Of a "yes" and a "no" in one second, the "no" counts.
+                said.setdefault(subject, []).append((body[block]["consent_updated_at"], state))
+                address_of[str(body[customer]), channel] = subject
+    return {one: max(said[subject])[1] for one, subject in address_of.items()}
 
 
 def test_reconciling_finds_and_repairs_what_was_missed(stack, shop):
