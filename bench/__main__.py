@@ -126,18 +126,25 @@ def _sync(running: Stack, size: Size, said: Console) -> dict[str, Any]:
 
 
 def _backfill(running: Stack, size: Size, said: Console) -> dict[str, Any]:
-    path = running.directory / "customers.jsonl"
-    backfill.write(path, size.backfilled)
+    paths = backfill.write(running.directory, size.backfilled)
     ours, theirs, copied = [], [], []
     with sync.workers(running, 2) as two:
         for number in range(1, size.rounds + 1):
             said.print(f"backfill, round {number} of {size.rounds} …", highlight=False)
-            ours.append(size.backfilled / backfill.ours(running, two, path))
-            theirs.append(size.backfilled / backfill.theirs(running, path))
-            copied.append(size.backfilled / backfill.theirs(running, path, "csv"))
+            ours.append(backfill.ours(running, two, paths))
+            theirs.append(backfill.theirs(running, paths))
+            copied.append(backfill.theirs(running, paths, "csv"))
+
+    def loads(beside: Sequence[backfill.Took]) -> dict[str, Any]:
+        n = size.backfilled
+        return {
+            "first": _compared([n / took.first for took in ours], [n / took.first for took in beside]),
+            "again": _compared([n / took.again for took in ours], [n / took.again for took in beside]),
+        }
+
     return {
-        "backfill": _compared(ours, theirs) | {"unit": "customers/s", "customers": size.backfilled},
-        "backfill_beside_copy": _compared(ours, copied),
+        "backfill": loads(theirs) | {"unit": "customers/s", "customers": size.backfilled},
+        "backfill_beside_copy": loads(copied),
     }
 
 

@@ -1,10 +1,10 @@
-"""Theirs: dlt merges customers of a JSONL file into a schema of its own, as its documentation shows.
+"""Theirs: dlt merges customers of JSONL files into a schema of its own, as its documentation shows.
 
-    python -m bench.dlt_merge FILE DIRECTORY [FORMAT]
+    python -m bench.dlt_merge FILE LATER_FILE DIRECTORY [FORMAT]
 
 Reads DATABASE_URL. ``FORMAT`` is a loader file format other than dlt's choice for Postgres; with ``csv`` it copies.
-Prints ``{"seconds": …}``: from the start of ``pipeline.run`` to its end, after a first small load, so that imports,
-connections and tables are there, as they are for ours.
+Prints ``{"seconds": [of the file, of the later one]}``: from the start of ``pipeline.run`` to its end, after a first
+small load, so that imports, connections and tables are there, as they are for ours.
 """
 
 import json
@@ -23,8 +23,8 @@ PAGE = 500
 _WARM_UP = 500
 
 
-def load(path: Path, directory: Path, file_format: str | None) -> float:
-    """Load a file and return how long it took."""
+def load(paths: tuple[Path, Path], directory: Path, file_format: str | None) -> list[float]:
+    """Load files, one after the other, and return how long each took."""
     os.environ.update(RUNTIME__DLTHUB_TELEMETRY="false", RUNTIME__LOG_LEVEL="ERROR", DLT_DATA_DIR=str(directory))
     import dlt  # noqa: PLC0415 - reads the environment
 
@@ -38,13 +38,16 @@ def load(path: Path, directory: Path, file_format: str | None) -> float:
         return dlt.resource(pages(source), name="customers", primary_key="id", write_disposition="merge")
 
     options = {} if file_format is None else {"loader_file_format": file_format}
-    first = path.with_name(f"{name}.jsonl")
+    path = paths[0]
+    few = path.with_name(f"{name}.jsonl")
     with path.open("rb") as lines:
-        first.write_bytes(b"".join(islice(lines, _WARM_UP)))
-    pipeline.run(customers(first), **options).raise_on_failed_jobs()
-    began = time.perf_counter()
-    pipeline.run(customers(path), **options).raise_on_failed_jobs()
-    seconds = time.perf_counter() - began
+        few.write_bytes(b"".join(islice(lines, _WARM_UP)))
+    pipeline.run(customers(few), **options).raise_on_failed_jobs()
+    seconds = []
+    for each in paths:
+        began = time.perf_counter()
+        pipeline.run(customers(each), **options).raise_on_failed_jobs()
+        seconds.append(time.perf_counter() - began)
     with pipeline.sql_client() as client:
         rows = client.execute_sql("SELECT count(*) FROM customers")
         client.drop_dataset()
@@ -63,5 +66,5 @@ def pages(path: Path) -> Iterator[list[Any]]:
 
 
 if __name__ == "__main__":
-    file, scratch, *format_ = sys.argv[1:]
-    print(json.dumps({"seconds": load(Path(file), Path(scratch), format_[0] if format_ else None)}))
+    file, later, scratch, *format_ = sys.argv[1:]
+    print(json.dumps({"seconds": load((Path(file), Path(later)), Path(scratch), format_[0] if format_ else None)}))

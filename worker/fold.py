@@ -242,9 +242,14 @@ def dump(record: Record) -> dict[str, Any]:
     def at(stamp: Stamp) -> int:
         return stamps.setdefault(stamp, len(stamps))
 
-    state: dict[str, Any] = {
-        "r": {name: [at(stamp), value] for name, (stamp, value) in sorted(record.registers.items())},
-    }
+    registers: dict[str, list[Any]] = {}
+    last, place = None, 0
+    for name in sorted(record.registers):
+        stamp, value = record.registers[name]
+        if stamp is not last:  # one statement gives most of a record's values
+            last, place = stamp, at(stamp)
+        registers[name] = [place, value]
+    state: dict[str, Any] = {"r": registers}
     if record.tags:
         state["t"] = {key: [at(stamp), present, name] for key, (stamp, present, name) in sorted(record.tags.items())}
     if record.snapshot is not None:

@@ -8,7 +8,7 @@ then (source, external_id).
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.fold import CREATED, IDENTIFIER, Record, Stamp
 from worker.resolve import API_SOURCE, Ref
@@ -24,8 +24,7 @@ _PREFIXES = (IDENTIFIER, "#", VERBATIM, "tag:", "consent:", "suppression:")
 _LAST = 1 << 62
 
 
-@dataclass(slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Who said a value, and when."""
 
     source: str
@@ -67,10 +66,13 @@ def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[s
         if record.source == API_SOURCE:
             effective = {name: held for name, held in effective.items() if edited[name] == held[0]}
         _take_name(contact, record, effective)
-        for name, (stamp, value) in sorted(effective.items()):
+        origin: Origin | None = None
+        for name in sorted(effective):
+            stamp, value = effective[name]
             if value is None or name == CREATED or name in _NAMES:
                 continue
-            origin = Origin(record.source, record.external_id, stamp)
+            if origin is None or origin.stamp is not stamp:  # one statement gives most of a record's values
+                origin = Origin(record.source, record.external_id, stamp)
             if name.startswith(IDENTIFIER):
                 _take_identifier(contact, value, origin)
             else:
