@@ -47,22 +47,26 @@ _CLAIMANTS = sql(f"""
 
 _OF_RECORDS = sql(f"""
     SELECT {", ".join("c." + name for name in ClaimRow._fields)}, r.source, r.external_id
-      FROM unnest(CAST(:record_ids AS uuid[])) AS wanted
-      JOIN claims c ON c.organization_id = :organization_id AND c.record_id = wanted
-      LEFT JOIN claims o ON o.organization_id = :organization_id AND o.type = c.type AND o.key = c.key AND o.is_owner
-      LEFT JOIN records r ON r.organization_id = :organization_id AND r.id = o.record_id
+      FROM claims c
+      LEFT JOIN LATERAL (
+        SELECT record_id FROM claims
+         WHERE organization_id = :organization_id AND type = c.type AND key = c.key AND is_owner LIMIT 1) AS o ON true
+      LEFT JOIN LATERAL (
+        SELECT source, external_id FROM records
+         WHERE organization_id = :organization_id AND id = o.record_id LIMIT 1) AS r ON true
+     WHERE c.organization_id = :organization_id AND c.record_id = ANY(:record_ids)
 """)
 
 _DELETE = sql(f"""
     DELETE FROM claims c USING {rows_of(type="text", key="text", record_id="uuid")}
      WHERE c.organization_id = :organization_id AND c.type = new.type AND c.key = new.key
-       AND c.record_id = new.record_id
+       AND c.record_id = new.record_id AND c.record_id = ANY(CAST(:record_id AS uuid[]))
 """)
 
 _DISOWN = sql(f"""
     UPDATE claims c SET is_owner = false FROM {rows_of(type="text", key="text", record_id="uuid")}
      WHERE c.organization_id = :organization_id AND c.type = new.type AND c.key = new.key
-       AND c.record_id = new.record_id
+       AND c.record_id = new.record_id AND c.record_id = ANY(CAST(:record_id AS uuid[]))
 """)
 
 _NAMES = ClaimRow._fields

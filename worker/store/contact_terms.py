@@ -25,6 +25,7 @@ _INSERT = sql(f"""
 _DELETE = sql(f"""
     DELETE FROM contact_terms t USING {rows_of(term="text", contact_id="uuid")}
      WHERE t.organization_id = :organization_id AND t.term = new.term AND t.contact_id = new.contact_id
+       AND t.contact_id = ANY(CAST(:contact_id AS uuid[]))
 """)
 
 _IS_USED = sql("""

@@ -69,7 +69,7 @@ _UPDATE = sql(f"""
            custom_fields = new.custom_fields::jsonb, tags = {_TAGS}, first_id = new.first_id,
            updated_at = clock_timestamp()
       FROM {_NEW}
-     WHERE c.organization_id = :organization_id AND c.id = new.id
+     WHERE c.organization_id = :organization_id AND c.id = new.id AND c.id = ANY(CAST(:id AS uuid[]))
 """)
 
 _TOUCH = sql("""

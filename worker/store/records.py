@@ -47,8 +47,7 @@ _BY_IDS = sql(f"""
 """)
 
 _OF_CONTACTS = sql(f"""
-    SELECT {_COLUMNS} FROM unnest(CAST(:ids AS uuid[])) AS wanted
-      JOIN records r ON r.organization_id = :organization_id AND r.contact_id = wanted
+    SELECT {_COLUMNS} FROM records r WHERE r.organization_id = :organization_id AND r.contact_id = ANY(:ids)
 """)
 
 _VERSIONS = sql(f"SELECT r.id, r.version {_OF_REFS}")
@@ -72,6 +71,7 @@ _INSERT = sql(f"""
 }
 """)
 
+# Named once more by ANY, as wherever rows are joined to be changed: the join alone may hash the whole organization.
 _UPDATE = sql(f"""
     UPDATE records r
        SET state = new.state::jsonb, is_live = new.is_live, is_lost = new.is_lost, is_oversize = new.is_oversize,
@@ -88,6 +88,7 @@ _UPDATE = sql(f"""
     )
 }
      WHERE r.organization_id = :organization_id AND r.id = new.id AND r.version = new.version
+       AND r.id = ANY(CAST(:id AS uuid[]))
 """)
 
 
