@@ -8,7 +8,7 @@ transaction is given up and done again with the locks taken first (``docs/adr/00
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -24,7 +24,7 @@ from worker.fold import Record, Stamp, fold, withdraw
 from worker.normalise import Reading
 from worker.record import decide, record
 from worker.record import withdraw as withdraw_statements
-from worker.resolve import Limits, Ref, Resolution, resolve
+from worker.resolve import API_SOURCE, Limits, Ref, Resolution, resolve
 from worker.settings import settings
 from worker.store import claims, connections, db, decisions, envelopes, locks, records
 from worker.store.changes import Change, causes_of
@@ -156,16 +156,20 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
     decide(conn, organization_id, readings)
     touched = _touched(conn, organization_id, readings, gone)
     before = {ref: row.record.claims() for ref, row in touched.items()}
+    said = {ref: row.record.said() for ref, row in touched.items() if row.version > 0 and replay is None}
     folded = _fold(touched, readings, replay)
     forgotten = _forgotten(conn, organization_id, readings, gone)
     decided = {ref for reading in readings for decision in reading.decisions for ref in (decision.a, decision.b)}
-    # A record about which nothing new was said cannot regroup anybody.
-    active = {ref: row for ref, row in touched.items() if ref in folded or ref in decided or row.version == 0}
+    # A record that says what it said before, be it at a later time, cannot regroup anybody, nor change a contact.
+    repeated = _repeated(touched, said, folded, readings) - decided
+    active = {ref: row for ref, row in touched.items() if ref not in repeated}
     before = {ref: before[ref] for ref in active}
     component = components.load(conn, organization_id, active, before, limits)
+    component.rows.update({ref: touched[ref] for ref in repeated & component.rows.keys()})
     resolution = resolve(component.members(), component.decisions, limits, component.crowded)
 
-    outlook = look_ahead(component, resolution, folded, connections.priorities(conn, organization_id))
+    aside = [touched[ref] for ref in (repeated & folded) - component.rows.keys()]
+    outlook = look_ahead(component, resolution, folded, aside, connections.priorities(conn, organization_id))
     needed = component.lock_keys() | {record_key(ref) for ref in touched}
     needed.update(ident_key(ident) for reading in readings for ident in reading.idents)
     # Ours first: a record that another writer stored meanwhile must not pass for the one that we made up.
@@ -238,6 +242,21 @@ def _fold(touched: Mapping[Ref, RecordRow], readings: Sequence[Reading], replay:
             if fold(touched[ref].record, statements):
                 folded.add(ref)
     return folded
+
+
+def _repeated(
+    touched: Mapping[Ref, RecordRow], said: Mapping[Ref, object], folded: Collection[Ref], readings: Iterable[Reading]
+) -> set[Ref]:
+    """Return the records that say what they ``said``.
+
+    Not those that a request speaks of: of edits the newest counts, and its answer is judged by the outcome.
+    """
+    asked = {ref for reading in readings if reading.source == API_SOURCE for ref in reading.records}
+    return {
+        ref
+        for ref, before in said.items()
+        if ref not in folded or (ref not in asked and touched[ref].record.said() == before)
+    }
 
 
 def _causes(readings: Sequence[Reading], component: Component) -> dict[Ref, set[UUID]]:

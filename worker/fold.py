@@ -124,6 +124,14 @@ class Record:
                 present.pop(key, None)
         return present
 
+    def said(self) -> tuple[bool, dict[str, Any], dict[str, str]]:
+        """What this record says, without when it was said: whether it is live, its values and its tags."""
+        values = {
+            name: tuple(value) if value is not None and name.startswith(IDENTIFIER) else value  # a list once stored
+            for name, (_, value) in self.effective().items()
+        }
+        return (self.is_live, values, {key: name for key, (_, name) in self.effective_tags().items()})
+
     def created(self) -> int | None:
         """Creation at the source in microseconds, if the source said."""
         register = self.effective().get(CREATED)

@@ -30,10 +30,15 @@ class Outlook:
     priorities: Mapping[str, int]
     goldens: Mapping[Ref, Golden]  #: of groups with a record whose state changed, by their first record
     states: Mapping[Ref, str]  #: of those records, as they are stored
+    aside: Collection[RecordRow]  #: records of which only the times changed, that are in no component
 
 
 def look_ahead(
-    component: Component, resolution: Resolution, folded: Collection[Ref], priorities: Mapping[str, int]
+    component: Component,
+    resolution: Resolution,
+    folded: Collection[Ref],
+    aside: Collection[RecordRow],
+    priorities: Mapping[str, int],
 ) -> Outlook:
     """Do before the locks what they need not be held for: two drains of one organization wait for each other's."""
     rows = component.rows
@@ -43,7 +48,8 @@ def look_ahead(
         for group in resolution.groups
         if not changed.isdisjoint(group)
     }
-    return Outlook(priorities, goldens, {ref: records.state_of(rows[ref]) for ref in changed})
+    states = {row.ref: records.state_of(row) for row in (*(rows[ref] for ref in changed), *aside)}
+    return Outlook(priorities, goldens, states, aside)
 
 
 def upsert(
@@ -79,7 +85,7 @@ def upsert(
     changes = _write_contacts(conn, organization_id, goldens, firsts, known, touching, _successors(rows, was))
 
     records.insert(conn, organization_id, [row for row in changed if row.version == 0], outlook.states)
-    stored = [row for row in changed if row.version > 0]
+    stored = [*(row for row in changed if row.version > 0), *outlook.aside]
     if records.update(conn, organization_id, stored, outlook.states) != len(stored):
         raise TransientError("a record changed under its lock")
     _write_claims(conn, organization_id, component, resolution, before)

@@ -34,12 +34,14 @@ EMAILS = [f"{name}@example.com" for name in ("ayu", "budi", "citra")]
 
 
 def a_reading(source, *events, minute=0, number=0):
-    return of_events(
+    reading = of_events(
         ids.new(),
         [(source, event) for event in events],
         sent_at=T0 + timedelta(minutes=minute),
         delivery_id=f"d{number}",
     )
+    reading.source = source  # told by it, not asked of us
+    return reading
 
 
 def a_profile(external_id="1", *, phone=None, email=None, at=0, created=0, verified=False, **fields):
@@ -182,6 +184,37 @@ def test_replayed_readings_write_nothing(engine):
 
 
 TOUCHED = ("records", "contacts", "claims", "consents", "suppressions", "changes", "envelope_records")
+
+
+def test_what_is_said_again_later_counts_from_then_and_writes_no_contact(engine):
+    def said(at, name, *more):
+        return run(engine, [a_reading("a", a_profile(email=EMAILS[0], at=at, name=name), number=at, minute=9), *more])
+
+    def held():
+        with engine.connect() as conn:
+            found = text("SELECT (SELECT updated_at FROM contacts), (SELECT version FROM records WHERE source = 'a')")
+            return tuple(conn.execute(found).one())
+
+    said(0, "Ayu")
+    written_at, version = held()
+    again = said(3, "Ayu")
+    assert (again.records, again.changes, again.contacts) == (1, 0, {})
+    assert held() == (written_at, version + 1)
+    # What was said in between comes late: it lost already.
+    assert said(2, "Putri").records == 0
+    assert held() == (written_at, version + 1)
+
+
+def test_what_is_said_again_beside_a_newcomer_is_written_once(engine):
+    run(engine, [a_reading("a", a_profile(email=EMAILS[0]), number=1)])
+    newcomer = a_reading("b", a_profile("9", email=EMAILS[0]), minute=9, number=3)
+    run(engine, [a_reading("a", a_profile(email=EMAILS[0], at=2), minute=9, number=2), newcomer])
+
+    with engine.connect() as conn:
+        found = conn.execute(text("SELECT source, version, contact_id, state FROM records ORDER BY source")).all()
+    assert [(row.source, row.version) for row in found] == [("a", 2), ("b", 1)]
+    assert len({row.contact_id for row in found}) == 1
+    assert found[0].state["s"][0][0] == int((T0 + timedelta(minutes=2)).timestamp() * 1_000_000)
 
 
 def test_a_split_gives_former_ids_back(engine, organization_id):

@@ -69,7 +69,7 @@ _OF = sql(f"""
 
 _STANDING = sql(f"""
     SELECT DISTINCT ON (s.channel, s.purpose, coalesce(s.address, s.source || ' ' || s.external_id))
-           s.channel, s.purpose, s.address, s.source, s.external_id, s.status, s.occurred_at
+           s.channel, s.purpose, s.address, s.source, s.external_id, s.status, s.occurred_at, s.statement_key
       FROM {_ABOUT}
      ORDER BY s.channel, s.purpose, coalesce(s.address, s.source || ' ' || s.external_id),
               (s.status <> 'unknown') DESC, s.occurred_at DESC NULLS LAST,
@@ -173,6 +173,7 @@ class Standing(NamedTuple):
     subject: str | Ref
     status: str
     occurred: int
+    key: bytes  #: as in Entry
 
 
 def standing(
@@ -181,7 +182,7 @@ def standing(
     """Read the newest statement about each address, and record: what the change log calls "before"."""
     parameters = columns_of(list(refs), "source", "external_id")
     found = run(conn, _STANDING, {"organization_id": organization_id, "addresses": list(addresses), **parameters})
-    return [Standing(r[0], r[1], r[2] or (r[3], r[4]), r[5], microseconds(r[6])) for r in found]
+    return [Standing(r[0], r[1], r[2] or (r[3], r[4]), r[5], microseconds(r[6]), bytes(r[7])) for r in found]
 
 
 def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:
