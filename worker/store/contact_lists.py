@@ -65,12 +65,13 @@ _OTHER_WORD = """
                AND w{n}.term >= :word_{n} AND w{n}.term < :word_{n}_end"""
 # Addresses are compared as what ``claims_address`` has: the planner knows how many begin with something. Of keys it
 # knows it for those of all types together, and would take digits that begin every second messenger's id for as many
-# e-mail addresses: it would go through all contacts to find none.
+# e-mail addresses: it would go through all contacts to find none. Records are found by their contact alone: how many an
+# organization has is unknown to the planner, which would take them for few and every address for a rare one.
 _ADDRESS = "CASE WHEN k.type IN ('email', 'phone') THEN k.key END"
 _HAS_ADDRESS = f"""EXISTS (
             SELECT FROM records r
               JOIN claims k ON k.organization_id = :organization_id AND k.record_id = r.id
-             WHERE r.organization_id = :organization_id AND r.contact_id = c.id
+             WHERE r.contact_id = c.id
                AND {_ADDRESS} >= :address_{{n}} AND {_ADDRESS} < :address_{{n}}_end)"""
 _BORN = " AND c.first_id > :born_after"
 #: the first page, one further down, and the feed: what they start from, and how they are ordered

@@ -1,9 +1,9 @@
-"""Statements about a batch of rows read those rows, and not the organization they are in."""
+"""Statements about some rows read those rows, and not the organization they are in."""
 
 import pytest
 from sqlalchemy import text
 
-from worker.store import claims, contact_terms, contacts, db, records
+from worker.store import claims, contact_lists, contact_terms, contacts, db, records
 
 _MANY = 20_000
 _BATCH = 500
@@ -18,7 +18,8 @@ INSERT INTO contact_terms (organization_id, term, contact_id)
 SELECT organization_id, 't:vip', id FROM records;
 INSERT INTO claims (organization_id, type, key, record_id, source, is_customer, value, is_verified, is_owner,
                     is_contested)
-SELECT organization_id, 'email', external_id || '@example.com', id, source, true, '', false, true, false FROM records
+SELECT organization_id, 'email', 'mail' || external_id || '@example.com', id, source, true, '', false, true, false
+  FROM records
 """
 
 
@@ -47,7 +48,7 @@ def _parameters(organization_id, rows):
         "first_id": ids,
         "version": [1] * len(ids),
         "type": ["email"] * len(ids),
-        "key": [f"{row.external_id}@example.com" for row in rows],
+        "key": [f"mail{row.external_id}@example.com" for row in rows],
         "term": ["t:vip"] * len(ids),
         **dict.fromkeys(("is_live", "is_lost", "is_oversize"), [True] * len(ids)),
         **dict.fromkeys(("state", "custom_fields"), ["{}"] * len(ids)),
@@ -82,3 +83,15 @@ def test_a_batch_does_not_read_the_organization(engine, organization_id, filled,
         plan = conn.execute(explain, {name: given[name] for name in explain._bindparams}).scalar_one()[0]["Plan"]
 
     assert _BATCH <= _most_read(plan) <= 2 * _BATCH
+
+
+def test_a_search_that_fits_everybody_reads_one_page(engine, organization_id, filled):
+    ways, ranges = contact_lists._search("mail")
+    statement = contact_lists._statement("first", (), ways, is_born=False)
+    with engine.connect() as conn:
+        db.enter(conn, organization_id)
+        given = {"organization_id": organization_id, "limit": 50, **ranges}
+        plan = conn.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}"), given).scalar_one()[0]["Plan"]
+
+    assert plan["Actual Rows"] == 50
+    assert _most_read(plan) <= _BATCH
