@@ -5,7 +5,7 @@ its stamp is greater, so folding is commutative, associative and idempotent: bat
 workers and replays need no ordering. Pure: no database, no clock.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
@@ -142,11 +142,11 @@ class Record:
         if self._claims is None:
             self._claims = {}
             for name, (_, value) in self.effective().items():
-                if value is not None and name.startswith(IDENTIFIER):
+                if name[:1] == IDENTIFIER and value is not None:
                     claim = Claim(*value)
-                    known = self._claims.get((claim.type, claim.key))
+                    known = self._claims.get(claim[:2])
                     if known is None or claim.is_verified > known.is_verified:
-                        self._claims[claim.type, claim.key] = claim
+                        self._claims[claim[:2]] = claim
         return self._claims
 
 
@@ -157,17 +157,7 @@ def fold(record: Record, statements: Iterable[Statement]) -> bool:
     """
     changed = False
     for statement in statements:
-        match statement:
-            case Stated():
-                changed |= _state(record, statement)
-            case Tagged():
-                changed |= _tag(record, statement)
-            case TagsRead():
-                changed |= _read_tags(record, statement)
-            case Removed():
-                if record.removed is None or statement.stamp > record.removed:
-                    record.removed = statement.stamp
-                    changed = True
+        changed |= _FOLDS[type(statement)](record, statement)
     if changed:
         record._claims = None  # noqa: SLF001 - folding is the one way a record changes
     return changed
@@ -198,18 +188,29 @@ def moment(at: int) -> datetime | None:
 
 
 def _state(record: Record, statement: Stated) -> bool:
-    changed = False
     stamp = statement.stamp
     registers = record.registers
-    for name, value in statement.registers.items():
-        known = registers.get(name)
-        if known is None or stamp > known[0]:
-            registers[name] = (stamp, value)
-            changed = True
+    if not registers:  # all that is said of most customers
+        record.registers = {name: (stamp, value) for name, value in statement.registers.items()}
+        changed = bool(record.registers)
+    else:
+        changed = False
+        for name, value in statement.registers.items():
+            known = registers.get(name)
+            if known is None or stamp > known[0]:
+                registers[name] = (stamp, value)
+                changed = True
     if statement.exists and (record.seen is None or stamp > record.seen):
         record.seen = stamp
         changed = True
     return changed
+
+
+def _remove(record: Record, statement: Removed) -> bool:
+    if record.removed is not None and statement.stamp <= record.removed:
+        return False
+    record.removed = statement.stamp
+    return True
 
 
 def _is_older(delta: Stamp, snapshot: Stamp) -> bool:
@@ -243,6 +244,14 @@ def _read_tags(record: Record, statement: TagsRead) -> bool:
     return True
 
 
+_FOLDS: Mapping[type, Callable[[Record, Any], bool]] = {
+    Stated: _state,
+    Removed: _remove,
+    Tagged: _tag,
+    TagsRead: _read_tags,
+}
+
+
 def dump(record: Record) -> dict[str, Any]:
     """Write a record's state as JSON values; stamps are stored once and referred to by index."""
     stamps: dict[Stamp, int] = {}
@@ -250,13 +259,12 @@ def dump(record: Record) -> dict[str, Any]:
     def at(stamp: Stamp) -> int:
         return stamps.setdefault(stamp, len(stamps))
 
-    registers: dict[str, list[Any]] = {}
+    registers: dict[str, tuple[int, Any]] = {}
     last, place = None, 0
-    for name in sorted(record.registers):
-        stamp, value = record.registers[name]
+    for name, (stamp, value) in record.registers.items():
         if stamp is not last:  # one statement gives most of a record's values
             last, place = stamp, at(stamp)
-        registers[name] = [place, value]
+        registers[name] = (place, value)
     state: dict[str, Any] = {"r": registers}
     if record.tags:
         state["t"] = {key: [at(stamp), present, name] for key, (stamp, present, name) in sorted(record.tags.items())}

@@ -67,20 +67,22 @@ def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[s
             effective = {name: held for name, held in effective.items() if edited[name] == held[0]}
         _take_name(contact, record, effective)
         origin: Origin | None = None
-        for name in sorted(effective):
+        for name, place in _places(tuple(effective)):
             stamp, value = effective[name]
-            if value is None or name == CREATED or name in _NAMES:
+            if value is None:
                 continue
             if origin is None or origin.stamp is not stamp:  # one statement gives most of a record's values
                 origin = Origin(record.source, record.external_id, stamp)
-            if name.startswith(IDENTIFIER):
+            if place is None:
                 _take_identifier(contact, value, origin)
             else:
-                _take_field(contact, name, value, origin)
+                _take_field(contact, name, place, value, origin)
         for key, (stamp, shown) in record.effective_tags().items():
             if key not in tags:
                 tags[key] = shown
-                contact.origins[f"tag:{key}"] = Origin(record.source, record.external_id, stamp)
+                if origin is None or origin.stamp is not stamp:
+                    origin = Origin(record.source, record.external_id, stamp)
+                contact.origins[f"tag:{key}"] = origin
     contact.tags = [tags[key] for key in sorted(tags)]
     return contact
 
@@ -100,10 +102,9 @@ def _take_name(contact: Golden, record: Record, effective: Mapping[str, tuple[St
     """First and last name are one value: half of one source and half of another is nobody's name."""
     if contact.name is not None:
         return
-    parts = [effective[part] for part in ("name",) if part in effective and effective[part][1]]
-    parts = parts or [
-        effective[part] for part in ("first_name", "last_name") if part in effective and effective[part][1]
-    ]
+    whole = effective.get("name")
+    given = (whole,) if whole and whole[1] else (effective.get("first_name"), effective.get("last_name"))
+    parts = [part for part in given if part and part[1]]
     if parts:
         contact.name = " ".join(value for _, value in parts)
         contact.origins["name"] = Origin(record.source, record.external_id, max(stamp for stamp, _ in parts))
@@ -119,22 +120,45 @@ def _take_identifier(contact: Golden, claim: Sequence[Any], origin: Origin) -> N
         contact.origins["phone_number"] = origin
 
 
-def _take_field(contact: Golden, name: str, value: Any, origin: Origin) -> None:
-    """Take a custom field: ``segments.3`` is one entry of ``segments``, and one source's entries may meet another's."""
-    head, dot, rest = name.partition(".")
-    if name.startswith(VERBATIM):
-        head, dot, rest = name.removeprefix(VERBATIM), "", ""
-    whole = field_register(head)
-    if name in contact.origins or whole in contact.origins:
+class _Place(NamedTuple):
+    """Where a custom field is shown."""
+
+    name: str
+    entry: str | None  #: ``segments.3`` is one of ``segments``
+    whole: str  #: the register that would hold all of the field
+
+
+@lru_cache(maxsize=1024)
+def _places(registers: tuple[str, ...]) -> Sequence[tuple[str, _Place | None]]:
+    """Where registers are shown, but for names, in the order in which they are taken; None for identifiers.
+
+    Customers of one source mostly have the same registers, in the same order.
+    """
+    found: list[tuple[str, _Place | None]] = []
+    for register in sorted(registers):
+        if register.startswith(IDENTIFIER):
+            found.append((register, None))
+        elif register.startswith(VERBATIM):
+            name = register.removeprefix(VERBATIM)
+            found.append((register, _Place(name, None, field_register(name))))
+        elif register not in _NAMES and register != CREATED:
+            name, dot, entry = register.partition(".")
+            found.append((register, _Place(name, entry if dot else None, field_register(name))))
+    return found
+
+
+def _take_field(contact: Golden, register: str, place: _Place, value: Any, origin: Origin) -> None:
+    """Take a custom field, or an entry of one: one source's entries may meet another's."""
+    name, entry, whole = place
+    fields, origins = contact.custom_fields, contact.origins
+    if whole in origins or register in origins:
         return  # a better record has it, or all of which it is a part
-    known = contact.custom_fields.get(head)
-    if not dot:
-        if known is None:  # not entry by entry already
-            contact.custom_fields[head] = value
-            contact.origins[whole] = origin
-        return
-    contact.custom_fields[head] = {**(known or {}), rest: value}
-    contact.origins[name] = origin
+    if entry is not None:
+        fields[name] = {**(fields.get(name) or {}), entry: value}
+        origins[register] = origin
+    elif fields.get(name) is None:  # not entry by entry already
+        fields[name] = value
+        origins[whole] = origin
 
 
 def _newest(records: Iterable[Record]) -> dict[str, Stamp]:

@@ -6,7 +6,7 @@ people; 5 crowded or placeholder values identify nobody; 6 the order of work bel
 component only decisions join.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -26,8 +26,7 @@ _LAST = 1 << 62  # a record whose source never said when it was created ranks af
 _ORDER_OF_TYPES = {"phone": 0, "whatsapp_bsuid": 1, "email": 3}  # other messengers' ids stand between
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """What resolving needs to know of a record."""
 
     ref: Ref
@@ -127,6 +126,38 @@ def resolve(
     ones included) or a decision. ``crowded`` are identifiers already known to identify nobody; those
     that show it among the members are found here.
     """
+    decisions = list(decisions)
+    alone, together = _apart(members, decisions, limits, crowded)
+    result = _grouped(together, decisions, limits, crowded)
+    for member in alone:
+        result.groups.append((member.ref,))
+        for ident, _ in member.claims:
+            if not identifiers.identifies_nobody(*ident):
+                result.owners[ident] = member.ref
+    result.groups.sort()
+    return result
+
+
+def _apart(
+    members: Collection[Member], decisions: Iterable[Decision], limits: Limits, crowded: Collection[Ident]
+) -> tuple[list[Member], list[Member]]:
+    """Tell those apart that nothing connects to another, as nearly all are: there is nothing to work out."""
+    decided = {ref for decision in decisions for ref in (decision.a, decision.b)}
+    times = Counter(ident for member in members for ident, _ in member.claims)
+    alone, together = [], []
+    for member in members:
+        is_alone = (
+            member.is_live
+            and member.ref not in decided
+            and all(times[ident] == 1 and ident not in crowded for ident, _ in member.claims)
+        )
+        (alone if is_alone and min(limits) > 0 else together).append(member)
+    return alone, together
+
+
+def _grouped(
+    members: Collection[Member], decisions: Iterable[Decision], limits: Limits, crowded: Collection[Ident]
+) -> Resolution:
     by_ref = {member.ref: member for member in members}
     standing = _standing(decisions, by_ref)
     claimants = _claimants(by_ref.values(), limits, crowded)
@@ -273,4 +304,4 @@ def _people(by_ref: dict[Ref, Member], groups: _Groups, lost: Collection[Ref]) -
         if any(member.is_live and member.ref not in lost for member in group):
             group.sort(key=lambda member: member.seniority)
             people.append(tuple(member.ref for member in group))
-    return sorted(people)
+    return people

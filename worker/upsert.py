@@ -19,9 +19,6 @@ from worker.store.claims import ClaimRow
 from worker.store.contacts import ContactRow
 from worker.store.records import RecordRow
 
-#: what the change log speaks of, beside custom fields
-_SHOWN = ("name", "email", "phone_number", "external_source", "external_id")
-
 
 @dataclass(slots=True)
 class Outlook:
@@ -196,23 +193,33 @@ def _write_terms(
 
 def _difference(old: ContactRow | None, shown: Golden) -> dict[str, Detail]:
     """Each field that changed: before, after, and the envelope that said the new value."""
+    before: dict[str, Any] = {} if old is None else _told(old)
+    after = _told(shown)
+    origins = shown.origins
     details: dict[str, Detail] = {}
-
-    def note(field_: str, before: Any, after: Any) -> None:
-        if before != after:
-            origin = shown.origins.get(field_)
-            cause = None if origin is None else origin.stamp.envelope_id
-            details[field_] = Detail(before, after, cause)
-
-    for name in _SHOWN:
-        note(name, getattr(old, name, None), getattr(shown, name))
-    old_fields: dict[str, Any] = {} if old is None else old.custom_fields
-    for name in sorted(old_fields.keys() | shown.custom_fields.keys()):
-        note(field_register(name), old_fields.get(name), shown.custom_fields.get(name))
+    for name in after.keys() if old is None else {**before, **after}:
+        was, value = before.get(name), after.get(name)
+        if was != value:
+            origin = origins.get(name)
+            details[name] = Detail(was, value, None if origin is None else origin.stamp.envelope_id)
     old_tags = [] if old is None else old.tags
     if old_tags != shown.tags:
         details["tags"] = Detail(old_tags, shown.tags, None)
     return details
+
+
+def _told(contact: ContactRow | Golden) -> dict[str, Any]:
+    """What the change log speaks of, but for tags, by the names that origins go by."""
+    told = {
+        "name": contact.name,
+        "email": contact.email,
+        "phone_number": contact.phone_number,
+        "external_source": contact.external_source,
+        "external_id": contact.external_id,
+    }
+    for name, value in contact.custom_fields.items():
+        told[field_register(name)] = value
+    return told
 
 
 def _write_claims(

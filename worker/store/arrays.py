@@ -2,28 +2,41 @@
 
 import struct
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from psycopg.abc import Buffer
+from psycopg import Connection
+from psycopg.adapt import Buffer, Dumper
 from psycopg.postgres import types
-from psycopg.types.array import ListBinaryDumper
+from psycopg.pq import Format
+from sqlalchemy import Dialect
+from sqlalchemy.types import UserDefinedType
 
 # https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c, array_recv: dimensions, whether
 # there are nulls, type of the elements, then size and lower bound of a dimension; each element after its length.
 _HEAD = struct.Struct("!IIIII")
+_EMPTY_HEAD = struct.Struct("!III")
 _LENGTH = struct.Struct("!i").pack
 _NULL = _LENGTH(-1)
 _LENGTHS = tuple(map(_LENGTH, range(4096)))
 _BOOLEANS = {False: _LENGTH(1) + b"\0", True: _LENGTH(1) + b"\1", None: _NULL}
 _UUID = _LENGTH(16)
+_SMALLINT = struct.Struct("!ih").pack
+_BIGINT = struct.Struct("!iq").pack
+# https://www.postgresql.org/docs/current/datatype-datetime.html: microseconds since 2000, in UTC
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def _sized(values: list[bytes | None]) -> list[bytes]:
+    return [
+        _NULL if value is None else (_LENGTHS[size] if (size := len(value)) < 4096 else _LENGTH(size)) + value
+        for value in values
+    ]
 
 
 def _texts(values: list[Any]) -> list[bytes]:
-    written = [None if value is None else value.encode() for value in values]
-    return [
-        _NULL if text is None else (_LENGTHS[size] if (size := len(text)) < 4096 else _LENGTH(size)) + text
-        for text in written
-    ]
+    return _sized([None if value is None else value.encode() for value in values])
 
 
 def _booleans(values: list[Any]) -> list[bytes]:
@@ -34,21 +47,75 @@ def _uuids(values: list[Any]) -> list[bytes]:
     return [_NULL if value is None else _UUID + value.int.to_bytes(16) for value in values]
 
 
-_WRITERS: dict[int, Callable[[list[Any]], list[bytes]]] = {
-    types["text"].oid: _texts,
-    types["bool"].oid: _booleans,
-    types["uuid"].oid: _uuids,
+def _smallints(values: list[Any]) -> list[bytes]:
+    return [_NULL if value is None else _SMALLINT(2, value) for value in values]
+
+
+def _times(values: list[Any]) -> list[bytes]:
+    return [_NULL if value is None else _BIGINT(8, (value - _EPOCH) // _MICROSECOND) for value in values]
+
+
+_WRITERS: dict[str, Callable[[list[Any]], list[bytes]]] = {
+    "text": _texts,
+    "bytea": _sized,
+    "boolean": _booleans,
+    "uuid": _uuids,
+    "smallint": _smallints,
+    "timestamptz": _times,
 }
 
 
-class ArrayDumper(ListBinaryDumper):
-    """The driver's own, which asks for each element how to write it, and without asking for those most written."""
+class _Written(bytes):
+    """An array as the server takes it."""
 
-    def dump(self, obj: list[Any]) -> Buffer | None:
-        """Write an array."""
-        oid = 0 if self.sub_dumper is None else self.sub_dumper.oid
-        write = _WRITERS.get(oid)
-        if write is None or not obj or isinstance(obj[0], list):
-            return super().dump(obj)
-        written = write(obj)
-        return _HEAD.pack(1, _NULL in written, oid, len(obj), 1) + b"".join(written)
+
+def _type_of(kind: str) -> tuple[type[_Written], type[Dumper]]:
+    """Make the class of written arrays of a kind, and what tells the driver that there is nothing left to write."""
+    written = type(f"_{kind}", (_Written,), {})
+
+    def dump(_self: Dumper, array: Buffer) -> Buffer:
+        return array
+
+    members = {"oid": types[kind].array_oid, "format": Format.BINARY, "dump": dump}
+    return written, type(f"_{kind}Dumper", (Dumper,), members)
+
+
+_TYPES = {kind: _type_of(kind) for kind in _WRITERS}
+
+
+class ArrayOf(UserDefinedType[list[Any]]):
+    """A parameter that is an array of a known kind.
+
+    The driver would look at all elements to find out of what they are, and ask for each how to write it.
+    """
+
+    cache_ok = True
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Name the type in SQL."""
+        return f"{self.kind}[]"
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[list[Any] | None], Any]:  # noqa: ARG002 - SQLAlchemy's
+        """Return what writes a value."""
+        write, oid, made = _WRITERS[self.kind], types[self.kind].oid, _TYPES[self.kind][0]
+
+        def process(values: list[Any] | None) -> _Written | None:
+            if not values:
+                return None if values is None else made(_EMPTY_HEAD.pack(0, 0, oid))
+            return made(_HEAD.pack(1, 1, oid, len(values), 1) + b"".join(write(values)))
+
+        return process
+
+
+def is_known(kind: str) -> bool:
+    """Whether arrays of this type of Postgres are written here; the driver writes the others."""
+    return kind in _WRITERS
+
+
+def send_written(connection: Connection[Any]) -> None:
+    """Let a connection of the driver send what was written here."""
+    for written, dumper in _TYPES.values():
+        connection.adapters.register_dumper(written, dumper)

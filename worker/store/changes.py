@@ -34,11 +34,11 @@ class Change(NamedTuple):
 def causes_of(entries: Iterable[Change]) -> set[UUID]:
     """Return the envelopes behind these entries."""
     causes: set[UUID] = set()
-    named: set[str] = set()  # most fields of an entry name the same envelope
+    named: set[str | None] = {None}  # most fields of an entry name the same envelope
     for entry in entries:
         causes.update(entry.causes)
-        named.update([detail.cause for detail in entry.details.values() if detail.cause])
-    return causes.union(map(UUID, named))
+        named.update([detail[2] for detail in entry.details.values()])
+    return causes.union([UUID(name) for name in named.difference([cause.hex for cause in causes]) if name])
 
 
 # An array of arrays must be rectangular, so the causes of an entry travel as one text.
@@ -128,16 +128,13 @@ def append(conn: Connection, organization_id: UUID, entries: Iterable[Change]) -
         run(conn, _INSERT, {"organization_id": organization_id, **parameters})
 
 
-def _told(entry: Change) -> dict[str, list[Any]]:
+def _told(entry: Change) -> dict[str, tuple[Any, ...]]:
     """Return the details as they are stored: ``[before, after]``, and the cause where it is not the entry's only one.
 
     Nearly all entries have one cause, and most fields of a new contact name it: naming it each time doubled the log.
     """
     only = entry.causes[0].hex if len(entry.causes) == 1 else ""
-    return {
-        name: [before, after] if cause == only else [before, after, cause]
-        for name, (before, after, cause) in entry.details.items()
-    }
+    return {name: detail[:2] if detail[2] == only else detail[:] for name, detail in entry.details.items()}
 
 
 def _detail(told: Any, causes: Sequence[UUID]) -> Detail:

@@ -1,6 +1,7 @@
 """Connections to Postgres: one engine a process, and the few words every statement shares."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -9,13 +10,13 @@ from uuid import UUID
 
 import orjson
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, text
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.sql.elements import TextClause
 
 from worker.errors import ConfigError
-from worker.store.arrays import ArrayDumper
+from worker.store import arrays
 
 _engines: dict[tuple[int, str], Engine] = {}
 
@@ -134,7 +135,7 @@ def _send_arrays_in_binary(connection: Any, _record: object) -> None:
     # In text form every quote of a JSON document is escaped by a regular expression, once more on each
     # level: half of a drain's time.
     driver: psycopg.Connection | psycopg.AsyncConnection = getattr(connection, "driver_connection", connection)
-    driver.adapters.register_dumper(list, ArrayDumper)
+    arrays.send_written(driver)
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -198,9 +199,13 @@ def run(conn: Connection, statement: TextClause, parameters: Mapping[str, Any]) 
     return conn.execute(statement, dict(parameters))
 
 
+_ARRAY = re.compile(r"CAST\(:(\w+) AS (\w+)\[\]\)")
+
+
 def sql(statement: str) -> TextClause:
-    """Write a statement; parsed once, where it is defined."""
-    return text(statement)
+    """Write a statement; parsed once, where it is defined. Arrays are of the types that it casts them to."""
+    found = {name: kind for name, kind in _ARRAY.findall(statement) if arrays.is_known(kind)}
+    return text(statement).bindparams(*(bindparam(name, type_=arrays.ArrayOf(kind)) for name, kind in found.items()))
 
 
 _TENANT = "contactsync.organization_id"
