@@ -5,6 +5,7 @@ identifiers concerned are locked and what was read is checked; if another writer
 transaction is given up and done again with the locks taken first (``docs/adr/0003``).
 """
 
+import itertools
 import random
 import time
 from collections import defaultdict
@@ -18,9 +19,9 @@ from sqlalchemy.exc import DBAPIError
 
 from worker import component as components
 from worker import ids
-from worker.component import Component, ident_key, record_key
+from worker.component import Component, lock_keys
 from worker.errors import TransientError
-from worker.fold import Record, Stamp, fold, withdraw
+from worker.fold import Record, Stamp, fold, repeats, withdraw
 from worker.normalise import Reading
 from worker.record import decide, record
 from worker.record import withdraw as withdraw_statements
@@ -155,13 +156,13 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
         gone = _withdraw(conn, organization_id, replay)
     decide(conn, organization_id, readings)
     touched = _touched(conn, organization_id, readings, gone)
-    before = {ref: row.record.claims() for ref, row in touched.items()}
-    said = {ref: row.record.said() for ref, row in touched.items() if row.version > 0 and replay is None}
+    news = touched.keys() if replay is not None else _news(touched, readings)
+    before = {ref: touched[ref].record.claims() for ref in news}
+    said = {ref: touched[ref].record.said() for ref in news if touched[ref].version > 0 and replay is None}
     folded = _fold(touched, readings, replay)
     forgotten = _forgotten(conn, organization_id, readings, gone)
-    decided = {ref for reading in readings for decision in reading.decisions for ref in (decision.a, decision.b)}
     # A record that says what it said before, be it at a later time, cannot regroup anybody, nor change a contact.
-    repeated = _repeated(touched, said, folded, readings) - decided
+    repeated = (touched.keys() - news) | _repeated(touched, said, folded, readings)
     active = {ref: row for ref, row in touched.items() if ref not in repeated}
     before = {ref: before[ref] for ref in active}
     component = components.load(conn, organization_id, active, before, limits)
@@ -170,10 +171,11 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
 
     aside = [touched[ref] for ref in (repeated & folded) - component.rows.keys()]
     outlook = look_ahead(component, resolution, folded, aside, connections.priorities(conn, organization_id))
-    needed = component.lock_keys() | {record_key(ref) for ref in touched}
-    needed.update(ident_key(ident) for reading in readings for ident in reading.idents)
     # Ours first: a record that another writer stored meanwhile must not pass for the one that we made up.
     rows = {**component.rows, **touched}
+    # Crowded identifiers too: letting go of one can end a crowd.
+    idents = {*component.claimed, *itertools.chain.from_iterable(reading.idents for reading in readings)}
+    needed = lock_keys(rows, idents)
     locking.confirm(
         conn, organization_id, needed, lambda: _is_current(conn, organization_id, component, rows, limits, len(active))
     )
@@ -244,18 +246,31 @@ def _fold(touched: Mapping[Ref, RecordRow], readings: Sequence[Reading], replay:
     return folded
 
 
+def _news(touched: Mapping[Ref, RecordRow], readings: Iterable[Reading]) -> set[Ref]:
+    """Return the records of which something is said, or decided, that they do not plainly say already.
+
+    All that a request speaks of: of edits the newest counts, and its answer is judged by the outcome.
+    """
+    news = {ref for ref, row in touched.items() if row.version == 0}
+    for reading in readings:
+        for ref, statements in reading.records.items():
+            if ref not in news and (reading.source == API_SOURCE or not repeats(touched[ref].record, statements)):
+                news.add(ref)
+        for decision in reading.decisions:
+            news.update((decision.a, decision.b))
+    return news
+
+
 def _repeated(
     touched: Mapping[Ref, RecordRow], said: Mapping[Ref, object], folded: Collection[Ref], readings: Iterable[Reading]
 ) -> set[Ref]:
-    """Return the records that say what they ``said``.
-
-    Not those that a request speaks of: of edits the newest counts, and its answer is judged by the outcome.
-    """
+    """Return those of the records with news that say what they ``said``, now that it was folded."""
     asked = {ref for reading in readings if reading.source == API_SOURCE for ref in reading.records}
+    decided = {ref for reading in readings for decision in reading.decisions for ref in (decision.a, decision.b)}
     return {
         ref
         for ref, before in said.items()
-        if ref not in folded or (ref not in asked and touched[ref].record.said() == before)
+        if ref not in decided and (ref not in folded or (ref not in asked and touched[ref].record.said() == before))
     }
 
 
@@ -263,8 +278,9 @@ def _causes(readings: Sequence[Reading], component: Component) -> dict[Ref, set[
     """Map each record to the envelopes that spoke of it."""
     causes: dict[Ref, set[UUID]] = defaultdict(set)
     for reading in readings:
-        for ref in reading.records.keys() & component.rows.keys():
-            causes[ref].add(reading.envelope_id)
+        for ref in reading.records:
+            if ref in component.rows:
+                causes[ref].add(reading.envelope_id)
     return causes
 
 

@@ -34,21 +34,10 @@ class Component:
         """The records as resolve sees them."""
         return [member(row) for row in self.rows.values()]
 
-    def lock_keys(self) -> set[str]:
-        """What a writer has to lock: every record and identifier that the outcome depends on."""
-        keys = {record_key(ref) for ref in self.rows}
-        keys.update(ident_key(ident) for ident in self.claimed)  # crowded ones too: letting go can end a crowd
-        return keys
 
-
-def record_key(ref: Ref) -> str:
-    """Name a record for locking."""
-    return f"record:{ref[0]}:{ref[1]}"
-
-
-def ident_key(ident: Ident) -> str:
-    """Name an identifier for locking."""
-    return f"{ident[0]}:{ident[1]}"
+def lock_keys(refs: Iterable[Ref], idents: Iterable[Ident]) -> set[str]:
+    """Name the records and identifiers that an outcome depends on, for locking."""
+    return {f"record:{source}:{id_}" for source, id_ in refs} | {f"{kind}:{key}" for kind, key in idents}
 
 
 def member(row: RecordRow) -> Member:
@@ -80,10 +69,11 @@ def load(
     touched_ids = {row.id for row in touched.values()}
     now: dict[Ident, list[tuple[str, bool]]] = defaultdict(list)
     for ref, row in touched.items():
+        claimant = (ref[0], row.record.kind == "customer")
         for ident in row.record.claims():
-            now[ident].append((ref[0], row.record.kind == "customer"))
+            now[ident].append(claimant)
     seen: set[Ident] = set()
-    idents = {ident for claims_before in before.values() for ident in claims_before} | set(now)
+    idents = {ident for claims_before in before.values() for ident in claims_before}.union(now)
     refs: set[Ref] = set(touched)
     deferred: dict[Ref, RecordRow] = {}
     while idents or refs:
@@ -91,7 +81,8 @@ def load(
         new = linked = _linked(conn, organization_id, component, refs)
         wanted = _claiming(conn, organization_id, component, idents - seen, touched_ids, now, limits)
         seen |= idents
-        wanted -= {row.id for row in component.rows.values()} | {row.id for row in new}
+        if wanted:
+            wanted -= {row.id for row in component.rows.values()} | {row.id for row in new}
         if wanted:
             new = linked + records.by_ids(conn, organization_id, wanted)
         component.rows.update({row.ref: row for row in new if row.ref not in touched})

@@ -163,6 +163,32 @@ def fold(record: Record, statements: Iterable[Statement]) -> bool:
     return changed
 
 
+def repeats(record: Record, statements: Iterable[Statement]) -> bool:
+    """Whether statements plainly say what a record says already, be it at a later time.
+
+    False where it takes folding them to know. To be asked before.
+    """
+    if record.removed is not None or record.tags:
+        return False
+    registers = record.registers
+    for statement in statements:
+        if type(statement) is Stated:
+            for name, value in statement.registers.items():
+                known = registers.get(name)
+                if known is None or not _is_same(known[1], value):
+                    return False
+        elif type(statement) is TagsRead:
+            if record.snapshot is None or record.snapshot[1] != statement.tags:
+                return False
+        else:
+            return False
+    return True
+
+
+def _is_same(known: Any, value: Any) -> bool:
+    return bool(known == value) or (type(known) is list and tuple(known) == value)  # a claim, once stored
+
+
 def withdraw(record: Record, envelope_id: str) -> None:
     """Take back everything an envelope stated, before it is read anew."""
 

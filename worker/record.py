@@ -1,6 +1,5 @@
 """Record: consent and suppression statements into their ledgers, notes beside them, changes into the log."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
@@ -93,21 +92,22 @@ def _log_consents(
 ) -> None:
     """Log the statements that changed what counts for their address."""
     held = {(before.channel, before.purpose, before.subject): before for before in earlier}
-    by_subject: dict[tuple[str, str, str | Ref], list[consents.Entry]] = defaultdict(list)
+    counting: dict[tuple[str, str, str | Ref], consents.Entry] = {}
     for entry in fresh:
         said = entry.consent
-        by_subject[said.channel, said.purpose, said.address or said.ref].append(entry)
-    for subject, entries in by_subject.items():
+        subject = (said.channel, said.purpose, said.address or said.ref)
+        best = counting.get(subject)
+        if best is None or _rank(said) > _rank(best.consent):
+            counting[subject] = entry
+    for subject, best in counting.items():
+        said = best.consent
         before = held.get(subject)
-        best = max(entries, key=lambda e: _rank(e.consent))
-        if before is not None and _rank(before) >= _rank(best.consent):
+        if before is not None and _rank(before) >= _rank(said):
             continue
-        contact_id = contact_of.get(best.consent.ref)
+        contact_id = contact_of.get(said.ref)
         status = None if before is None else before.status
-        if contact_id is None or status == best.consent.status:
-            continue
-        name = f"consent:{subject[0]}:{subject[1]}"
-        _log(log, contact_id, name, status, best.consent.status, best.envelope_id)
+        if contact_id is not None and status != said.status:
+            _log(log, contact_id, f"consent:{subject[0]}:{subject[1]}", status, said.status, best.envelope_id)
 
 
 def _suppress(
@@ -152,7 +152,7 @@ def _log(
 ) -> None:
     entry = log.get(contact_id) or Change(contact_id, "changed", {}, (envelope_id,))
     details = {**entry.details, name: Detail(before, after, envelope_id.hex)}
-    log[contact_id] = entry._replace(details=details)
+    log[contact_id] = Change(entry.contact_id, entry.kind, details, entry.causes)
 
 
 def _rank(said: Consent | consents.Standing) -> tuple[bool, int, int]:

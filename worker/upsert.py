@@ -26,6 +26,7 @@ class Outlook:
 
     priorities: Mapping[str, int]
     goldens: Mapping[Ref, Golden]  #: of groups with a record whose state changed, by their first record
+    details: Mapping[Ref, dict[str, Detail]]  #: what the log says of those contacts that will be new
     states: Mapping[Ref, str]  #: of those records, as they are stored
     aside: Collection[RecordRow]  #: records of which only the times changed, that are in no component
 
@@ -45,8 +46,10 @@ def look_ahead(
         for group in resolution.groups
         if not changed.isdisjoint(group)
     }
+    # A contact has the id of its first record: one that is not stored yet cannot have a contact.
+    details = {ref: _difference(None, shown) for ref, shown in goldens.items() if rows[ref].version == 0}
     states = {row.ref: records.state_of(row) for row in (*(rows[ref] for ref in changed), *aside)}
-    return Outlook(priorities, goldens, states, aside)
+    return Outlook(priorities, goldens, details, states, aside)
 
 
 def upsert(
@@ -77,9 +80,10 @@ def upsert(
         for cid, group in groups.items()
     }
     firsts = {cid: min(rows[ref].id for ref in group) for cid, group in groups.items()}
-    known = contacts.by_ids(conn, organization_id, [cid for cid in affected if cid is not None])
+    details = {rows[ref].id: told for ref, told in outlook.details.items()}
+    known = contacts.by_ids(conn, organization_id, [cid for cid in affected if cid is not None and cid not in details])
     touching = _causes_by_contact(rows, was, causes)
-    changes = _write_contacts(conn, organization_id, goldens, firsts, known, touching, _successors(rows, was))
+    changes = _write_contacts(conn, organization_id, goldens, details, firsts, known, touching, _successors(rows, was))
 
     records.insert(conn, organization_id, [row for row in changed if row.version == 0], outlook.states)
     stored = [*(row for row in changed if row.version > 0), *outlook.aside]
@@ -131,6 +135,7 @@ def _write_contacts(
     conn: Connection,
     organization_id: UUID,
     goldens: Mapping[UUID, Golden],
+    made: Mapping[UUID, dict[str, Detail]],
     firsts: Mapping[UUID, UUID],
     known: Mapping[UUID, ContactRow],
     touching: Mapping[UUID, set[UUID]],
@@ -142,7 +147,7 @@ def _write_contacts(
     updated: list[ContactRow] = []
     for cid, shown in goldens.items():
         old = known.get(cid)
-        details = _difference(old, shown)
+        details = made.get(cid) or _difference(old, shown)
         if old is not None and not details and old.first_id == firsts[cid]:
             continue
         row = ContactRow(
@@ -230,58 +235,42 @@ def _write_claims(
     before: Mapping[Ref, Mapping[Ident, Claim]],
 ) -> None:
     """Bring claims in line: what records say now, and whose each identifier is."""
-    by_id = {row.id: row for row in component.rows.values()}
-    stored = {(row.ident, row.record_id): row for rows in component.claimed.values() for row in rows}
-    wanted = _wanted_claims(component, before, stored, by_id)
+    rows = component.rows
+    stored = {(row.ident, row.record_id): row for found in component.claimed.values() for row in found}
+    wanted: dict[tuple[Ident, UUID], ClaimRow] = {}
+    for ref in before:  # what touched records claim now
+        row = rows[ref]
+        for ident, claim in row.record.claims().items():
+            wanted[ident, row.id] = _claim_row(row, claim, resolution)
+    if stored:  # what their neighbours do
+        neighbours = {row.id: row for ref, row in rows.items() if ref not in before}
+        for (ident, record_id), known in stored.items():
+            if record_id in neighbours:
+                owns = resolution.owners.get(ident) == neighbours[record_id].ref
+                is_contested = ident in resolution.contested
+                wanted[ident, record_id] = known._replace(is_owner=owns, is_contested=is_contested)
     removed = [
-        _claim_row(component.rows[ref], claim)
+        _claim_row(rows[ref], claim, resolution)
         for ref, claims_before in before.items()
         for ident, claim in claims_before.items()
-        if (ident, component.rows[ref].id) not in wanted
+        if (ident, rows[ref].id) not in wanted
     ]
-    disowned, written = [], []
-    for (ident, record_id), claim_row in wanted.items():
-        standing = claim_row._replace(
-            is_owner=resolution.owners.get(ident) == by_id[record_id].ref, is_contested=ident in resolution.contested
-        )
-        known = stored.get((ident, record_id))
-        if known is not None and known.is_owner and not standing.is_owner:
-            disowned.append(known)
-        if known != standing:
-            written.append(standing)
+    written = [claim_row for key, claim_row in wanted.items() if stored.get(key) != claim_row]
+    disowned = [known for key, known in stored.items() if known.is_owner and key in wanted and not wanted[key].is_owner]
     claims.delete(conn, organization_id, removed)
     claims.disown(conn, organization_id, disowned)
     claims.write(conn, organization_id, written)
 
 
-def _wanted_claims(
-    component: Component,
-    before: Mapping[Ref, Mapping[Ident, Claim]],
-    stored: Mapping[tuple[Ident, UUID], ClaimRow],
-    by_id: Mapping[UUID, RecordRow],
-) -> dict[tuple[Ident, UUID], ClaimRow]:
-    """Claims that are to stand: those that touched records make now, and those of their neighbours."""
-    wanted: dict[tuple[Ident, UUID], ClaimRow] = {}
-    for ref in before:
-        row = component.rows[ref]
-        for ident, claim in row.record.claims().items():
-            wanted[ident, row.id] = _claim_row(row, claim)
-    for key, standing in stored.items():
-        neighbour = by_id.get(standing.record_id)
-        if neighbour is not None and neighbour.ref not in before:
-            wanted[key] = standing
-    return wanted
-
-
-def _claim_row(row: RecordRow, claim: Claim) -> ClaimRow:
+def _claim_row(row: RecordRow, claim: Claim, resolution: Resolution) -> ClaimRow:
+    record, ident = row.record, (claim.type, claim.key)
     return ClaimRow(
-        claim.type,
-        claim.key,
+        *ident,
         row.id,
-        row.record.source,
-        row.record.kind == "customer",
+        record.source,
+        record.kind == "customer",
         claim.value,
         claim.is_verified,
-        is_owner=False,
-        is_contested=False,
+        is_owner=resolution.owners.get(ident) == (record.source, record.external_id),
+        is_contested=ident in resolution.contested,
     )

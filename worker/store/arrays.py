@@ -65,16 +65,21 @@ _WRITERS: dict[str, Callable[[list[Any]], list[bytes]]] = {
 }
 
 
-class _Written(bytes):
+class _Written:
     """An array as the server takes it."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
 def _type_of(kind: str) -> tuple[type[_Written], type[Dumper]]:
     """Make the class of written arrays of a kind, and what tells the driver that there is nothing left to write."""
-    written = type(f"_{kind}", (_Written,), {})
+    written = type(f"_{kind}", (_Written,), {"__slots__": ()})
 
-    def dump(_self: Dumper, array: Buffer) -> Buffer:
-        return array
+    def dump(_self: Dumper, array: _Written) -> Buffer:
+        return array.data
 
     members = {"oid": types[kind].array_oid, "format": Format.BINARY, "dump": dump}
     return written, type(f"_{kind}Dumper", (Dumper,), members)
@@ -105,7 +110,7 @@ class ArrayOf(UserDefinedType[list[Any]]):
         def process(values: list[Any] | None) -> _Written | None:
             if not values:
                 return None if values is None else made(_EMPTY_HEAD.pack(0, 0, oid))
-            return made(_HEAD.pack(1, 1, oid, len(values), 1) + b"".join(write(values)))
+            return made(b"".join([_HEAD.pack(1, 1, oid, len(values), 1), *write(values)]))
 
         return process
 
