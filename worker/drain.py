@@ -278,10 +278,11 @@ def _outcome(item: _Item) -> tuple[UUID, str, str | None]:
 
 def _fault(engine: Engine, organization_id: UUID, item: _Item, token: UUID, error: Exception) -> Drained:
     """One envelope alone fails: park what can never work, try the rest again a few times."""
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    cause = getattr(error, "orig", None)
+    state = getattr(cause, "sqlstate", None)
     if isinstance(error, PermanentError):
         return _set_apart(engine, organization_id, item, token, "failed", str(error))
-    is_poison = isinstance(error, UnicodeEncodeError) or (
+    is_poison = isinstance(cause or error, UnicodeEncodeError) or (
         isinstance(error, DBAPIError) and (state is None or state.startswith(_POISON))
     )
     if is_poison:

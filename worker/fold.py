@@ -287,7 +287,8 @@ def dump(record: Record) -> dict[str, Any]:
 
     registers: dict[str, tuple[int, Any]] = {}
     last, place = None, 0
-    for name, (stamp, value) in record.registers.items():
+    for name in sorted(record.registers):
+        stamp, value = record.registers[name]
         if stamp is not last:  # one statement gives most of a record's values
             last, place = stamp, at(stamp)
         registers[name] = (place, value)

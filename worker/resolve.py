@@ -144,7 +144,8 @@ def _apart(
     """Tell those apart that nothing connects to another, as nearly all are: there is nothing to work out."""
     decided = {ref for decision in decisions for ref in (decision.a, decision.b)}
     times = Counter(ident for member in members for ident, _ in member.claims)
-    alone, together = [], []
+    alone: list[Member] = []
+    together: list[Member] = []
     for member in members:
         is_alone = (
             member.is_live

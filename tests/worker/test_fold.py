@@ -3,10 +3,24 @@
 from datetime import UTC, datetime
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.fold import Record, Removed, Stamp, Stated, Tagged, TagsRead, dump, fold, load, microseconds, withdraw
+from worker.fold import (
+    Record,
+    Removed,
+    Stamp,
+    Stated,
+    Tagged,
+    TagsRead,
+    dump,
+    fold,
+    load,
+    microseconds,
+    repeats,
+    withdraw,
+)
 
 STAMPS = st.builds(
     Stamp,
@@ -54,6 +68,38 @@ def test_order_and_repetition_change_nothing(history, random):
     random.shuffle(shuffled)
 
     assert dump(folded(shuffled)) == dump(folded(history))
+
+
+FEW = st.sampled_from(["1", "2"])
+SAYINGS = st.builds(Stated, STAMPS, st.dictionaries(NAMES, FEW | st.none()), st.booleans()) | st.builds(
+    TagsRead, STAMPS, st.dictionaries(FEW, FEW, max_size=1)
+)
+
+
+@given(histories(), st.lists(SAYINGS, max_size=3), st.lists(SAYINGS, max_size=3))
+def test_what_plainly_repeats_a_record_leaves_it_saying_the_same(history, said, again):
+    record = folded([*history[:2], *said])
+    before = record.said()
+
+    if repeats(record, again):
+        fold(record, again)
+        assert record.said() == before
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_a_customer_read_again_is_plainly_repeated(is_stored):
+    claim = ("email", "ayu@example.com", "ayu@example.com", True)
+    told = [
+        Stated(Stamp(1, 1, "d", 0, "00"), {"@email": claim, "note": None}),
+        TagsRead(Stamp(1, 1, "d", 1, "00"), {"vip": "VIP"}),
+    ]
+    record = folded(told)
+    if is_stored:
+        record = load("shop", "1", "customer", orjson.loads(orjson.dumps(dump(record))))
+
+    assert repeats(record, told)
+    assert not repeats(record, [Stated(Stamp(2, 2, "e", 0, "01"), {"note": "x"})])
+    assert not repeats(record, [TagsRead(Stamp(2, 2, "e", 0, "01"), {})])
 
 
 @given(histories(), st.integers(0, 8))

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.resolve import Decision, Limits, Member, resolve
+from worker.resolve import Decision, Limits, Member, _grouped, resolve
 
 LIMITS = Limits(crowd=3, component=50)
 PHONES = [("phone", f"+628127350914{n}") for n in range(4)]
@@ -47,6 +47,17 @@ def worlds(draw):
             kind = draw(st.sampled_from(["link", "apart", "source_merge"]))
             decisions.append(Decision(kind, a, b, draw(st.integers(0, 2)), str(n)))
     return people, decisions
+
+
+@given(worlds(), st.sets(st.sampled_from(PHONES + EMAILS), max_size=2))
+def test_those_that_nothing_connects_to_another_come_to_the_same_as_among_all(world, crowded):
+    people, decisions = world
+
+    found = resolve(people, decisions, LIMITS, crowded)
+
+    among_all = _grouped(people, decisions, LIMITS, crowded)
+    among_all.groups.sort()
+    assert found == among_all
 
 
 @given(worlds(), st.randoms())

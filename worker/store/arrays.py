@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from psycopg import Connection
+from psycopg import AsyncConnection, Connection
 from psycopg.adapt import Buffer, Dumper
 from psycopg.postgres import types
 from psycopg.pq import Format
@@ -120,7 +120,7 @@ def is_known(kind: str) -> bool:
     return kind in _WRITERS
 
 
-def send_written(connection: Connection[Any]) -> None:
+def send_written(connection: Connection[Any] | AsyncConnection[Any]) -> None:
     """Let a connection of the driver send what was written here."""
     for written, dumper in _TYPES.values():
         connection.adapters.register_dumper(written, dumper)
