@@ -110,7 +110,10 @@ class ArrayOf(UserDefinedType[list[Any]]):
         def process(values: list[Any] | None) -> _Written | None:
             if not values:
                 return None if values is None else made(_EMPTY_HEAD.pack(0, 0, oid))
-            return made(b"".join([_HEAD.pack(1, 1, oid, len(values), 1), *write(values)]))
+            n, first = len(values), values[0]
+            is_constant = first is values[-1] and values.count(first) == n  # as many columns are
+            written = write([first]) * n if is_constant else write(values)
+            return made(b"".join([_HEAD.pack(1, 1, oid, n, 1), *written]))
 
         return process
 
