@@ -7,7 +7,7 @@ source: addresses, stamps, keys of guests. Pure but for the connectors' registry
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from connectors import connector
@@ -37,8 +37,7 @@ from worker.resolve import API_SOURCE, Decision, Ref
 GUEST = "guest:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Consent:
+class Consent(NamedTuple):
     """A row of the consent ledger to be."""
 
     channel: str
@@ -55,8 +54,7 @@ class Consent:
     is_repeat: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suppression:
+class Suppression(NamedTuple):
     """A row of the suppression ledger to be."""
 
     channel: str
@@ -71,8 +69,7 @@ class Suppression:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(NamedTuple):
     """A note to be."""
 
     ref: Ref  #: the record it stays with
@@ -84,8 +81,7 @@ class Note:
     author_name: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrivacyRequest:
+class PrivacyRequest(NamedTuple):
     """A person's or shop's request that a source passed on."""
 
     kind: str  #: export, erase_customer, erase_shop, erase_contact
@@ -126,9 +122,9 @@ def normalise(envelope_id: UUID, envelope: Envelope, connector_name: str, accoun
     always gives the same reading.
     """
     reading = Reading(envelope_id, account.source)
-    sent = microseconds(envelope.sent_at)
+    sent, written_id = microseconds(envelope.sent_at), envelope_id.hex
     for position, event in enumerate(connector(connector_name).parse(envelope, account)):
-        stamp = _stamp(event.occurred_at, sent, envelope.delivery_id, position, envelope_id.hex)
+        stamp = _stamp(event.occurred_at, sent, envelope.delivery_id, position, written_id)
         _READERS[type(event)](reading, account, event, stamp)
     return reading
 
