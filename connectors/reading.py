@@ -346,7 +346,9 @@ def texts(payload: Payload, key: str, at: str = "") -> list[str] | None:
         return None
     if type(value) is not list:
         raise unexpected("a list of text", value, key, at)
+    found = []
     for entry in value:
         if type(entry) is not str:
             raise MalformedPayloadError(f"{path_of(key, at)}: expected a list of text, got {kind_of(entry)} in it")
-    return [clean(entry) for entry in value]
+        found.append(clean(entry))
+    return found

@@ -21,7 +21,6 @@ MACHINE_MAILBOXES = frozenset({"noreply", "no-reply", "no_reply", "donotreply", 
 #: channels whose addresses are numbers
 _PHONE_CHANNELS = frozenset({"sms", "whatsapp", "voice"})
 
-_SPACES = re.compile(r"\s+")
 _BRAZIL_MOBILE_WITHOUT_NINE = re.compile(r"\+55([1-9][0-9])([6-9][0-9]{7})")
 _MEXICO_WITH_ONE = re.compile(r"\+521([0-9]{10})")
 _ARGENTINA_WITH_NINE = re.compile(r"\+549([0-9]{10})")
@@ -132,7 +131,9 @@ def phone_key(e164: str) -> str:
 @lru_cache(maxsize=_CACHED)
 def email(value: str) -> Address | None:
     """Read an e-mail address; white space is dropped, as shops do. None if it is none."""
-    text = unicodedata.normalize("NFC", _SPACES.sub("", value))
+    text = "".join(value.split())
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
     if not text or len(text) > MAX_LENGTH:
         return None
     # The library takes a domain apart letter by letter, and shops' customers share a few of them.

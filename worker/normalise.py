@@ -152,7 +152,7 @@ def of_events(
 
 def _stamp(occurred_at: datetime | None, sent: int, delivery_id: str, position: int, envelope_id: str) -> Stamp:
     """Stamp a statement: the provider's clock, never ahead of the sending time, which counts without it."""
-    occurred = microseconds(occurred_at)
+    occurred = 0 if occurred_at is None else microseconds(occurred_at)
     if sent and (occurred == 0 or occurred > sent):
         occurred = sent
     return Stamp(occurred, sent, delivery_id, position, envelope_id)
@@ -169,27 +169,24 @@ def _add(reading: Reading, ref: Ref, statement: Statement | None, kind: Kind = "
 def _profile_seen(reading: Reading, account: Account, event: ProfileSeen, stamp: Stamp) -> None:
     registers: dict[str, Any] = dict(event.fields)
     claims: dict[str, tuple[str, str, str, bool] | None] = {}
+    region = account.region or event.region
     for slot, identifier in event.identifiers.items():
-        claim, as_given = _claim(identifier, account.region or event.region)
+        claim, as_given = _claim(identifier, region)
         claims[slot] = claim
         registers[IDENTIFIER + slot] = claim
         registers[f"{slot}_as_given"] = as_given
         if claim is not None:
-            reading.idents.add((claim[0], claim[1]))
+            reading.idents.add(claim[:2])
     if event.created_at is not None:
         registers[CREATED] = microseconds(event.created_at)
-    external_id, kind = event.external_id, "customer"
+    external_id = event.external_id
+    kind: Kind = "customer"
     if external_id is None:
         external_id = _guest_key(claims)
+        kind = "guest"
         if external_id is None:
             return
-        kind = "guest"
-    _add(
-        reading,
-        (account.source, external_id),
-        Stated(stamp, registers, event.exists),
-        "customer" if kind == "customer" else "guest",
-    )
+    _add(reading, (account.source, external_id), Stated(stamp, registers, event.exists), kind)
 
 
 def _claim(identifier: Identifier | None, region: str | None) -> tuple[tuple[str, str, str, bool] | None, str | None]:
