@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from connectors.contract import Account, Envelope
+from connectors.contract import Account, Envelope, fixed
 
 #: a cursor is a JSON object of the reader's own; the worker keeps it and does not look into it
 Cursor = Mapping[str, Any]
@@ -102,7 +102,7 @@ class Fetch(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@fixed
 class Row:
     """One customer as read, about to be an envelope of its own."""
 

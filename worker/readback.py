@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from hashlib import sha256
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Engine
@@ -37,15 +37,16 @@ def is_of_run(stamp: Stamp) -> bool:
 def incoming(connection: ConnectionRow, row: Row, run_id: UUID | None) -> Incoming:
     """Make an envelope of a row. What it says tells it apart: read again in the same run, it is the same one."""
     digest = sha256(b"\0".join((row.topic.encode(), row.external_id.encode(), row.body))).hexdigest()
-    read_in = (run_id or uuid4()).hex
+    id_ = ids.new()
+    read_in = (run_id or id_).hex  # outside of a run nothing is read again: each reading is one of its own
     return Incoming(
         organization_id=connection.organization_id,
-        id=ids.new(),
+        id=id_,
         connection_id=connection.id,
         topic=row.topic,
         delivery_id=f"{_DELIVERY}{read_in}:{digest[:32]}",
         sent_at=row.not_after,
-        headers=db.json([[NOT_BEFORE, row.not_before.isoformat()]]),
+        headers=db.json([[NOT_BEFORE, row.not_before]]),
         body=row.body,
         body_sha256=sha256(row.body).digest(),
         run_id=run_id,

@@ -95,19 +95,20 @@ def stated(
     address: str | None,
     at: str,
     region: str | None = None,
-) -> Iterator[Event]:
-    """Yield what a consent object says about an address, or without one about the customer.
+) -> list[Event]:
+    """Return what a consent object says about an address, or without one about the customer.
 
     A "no" suppresses the address as well, if there is one; a "yes" lifts nothing,
     because what it may lift is the same for all sources.
     """
     state = reading.choice(consent, layout.state, _STATES, at)
     if state is None:
-        return
+        return []
     meaning = _STATES[state]
     occurred_at = reading.moment(consent, layout.updated_at, at)
     level = reading.word(consent, layout.opt_in_level, at)
     collected_from = reading.word(consent, layout.collected_from, at)
+    events: list[Event] = []
     if meaning.status is not None:
         evidence = {}
         if level is not None:
@@ -115,7 +116,7 @@ def stated(
         if collected_from is not None:
             evidence["collected_from"] = collected_from
         is_confirmed = meaning.status == "opted_in" and level == "confirmed_opt_in"
-        yield ConsentStated(
+        said = ConsentStated(
             external_id=external_id,
             channel=layout.channel,
             status=meaning.status,
@@ -125,8 +126,9 @@ def stated(
             evidence=evidence,
             region=region,
         )
+        events.append(said)
     if meaning.reason is not None and address is not None:
-        yield SuppressionStated(
+        suppressed = SuppressionStated(
             external_id=external_id,
             channel=layout.channel,
             address=address,
@@ -135,6 +137,8 @@ def stated(
             scope=meaning.scope,
             region=region,
         )
+        events.append(suppressed)
+    return events
 
 
 def _changed(body: Payload, layout: Layout, key: str, id_key: str, address: str | None) -> Iterator[Event]:

@@ -167,23 +167,19 @@ def fields_of(payload: Payload, table: FieldTable, hidden: Collection[str], at: 
 
 def address_of(
     payload: Payload, key: str, table: Iterable[tuple[str, str]], at: str
-) -> tuple[dict[str, FieldValue] | None, str | None]:
+) -> tuple[dict[str, str] | None, str | None]:
     """Read an address, reduced to the parts that have a value, and the country it is in."""
     address = reading.nested(payload, key, at)
     if not address:
         return None, None
     at = reading.path_of(key, at)
-    parts: dict[str, FieldValue] = {}
-    country = None
+    parts: dict[str, str] = {}
     for name, part_key in table:
-        if part_key in address:
-            value = reading.text(address, part_key, at)
-            if value is not None:
-                parts[name] = value
-                if name == "country_code":
-                    country = country_of(value)
+        value = reading.text(address, part_key, at)
+        if value is not None:
+            parts[name] = value
     # An address whose every part was blanked for us is as little shown as none.
-    return parts or None, country
+    return parts or None, country_of(parts.get("country_code"))
 
 
 def country_of(value: str | None) -> str | None:

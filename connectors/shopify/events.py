@@ -97,8 +97,8 @@ def _required(external_id: str | None) -> str:
 
 def shown(
     customer: Payload, external_id: str, account: Account, *, at: str = "", tags_at: datetime | None = None
-) -> Iterator[Event]:
-    """Yield what a customer in GraphQL's shape says; ``tags_at`` is when the set of tags was read, if known."""
+) -> list[Event]:
+    """Return what a customer in GraphQL's shape says; ``tags_at`` is when the set of tags was read, if known."""
     hidden = customers.PROTECTED_FIELDS - account.approved_fields
     fields = customers.fields_of(customer, _FIELDS, hidden, at)
     fields.update(summaries.amount_spent(customer, at))
@@ -117,7 +117,7 @@ def shown(
             fields["address"] = address
     contacts = _contacts_of(customer, at)
     is_verified = reading.boolean(customer, "verifiedEmail", at) is True
-    yield ProfileSeen(
+    seen = ProfileSeen(
         external_id=external_id,
         occurred_at=reading.moment(customer, "updatedAt", at),
         created_at=reading.moment(customer, "createdAt", at),
@@ -125,11 +125,12 @@ def shown(
         identifiers=customers.identifiers_of(contacts, hidden, is_verified=is_verified),
         region=region,
     )
+    events: list[Event] = [seen]
     names = tags.read(customer, "tags", at)
     if names is not None:
-        yield TagsSnapshot(external_id=external_id, tags=names, occurred_at=tags_at)
+        events.append(TagsSnapshot(external_id=external_id, tags=names, occurred_at=tags_at))
     for slot, key, found, layout in _consents_of(customer, at):
-        yield from consent.stated(
+        events += consent.stated(
             found,
             layout,
             external_id=external_id,
@@ -137,6 +138,7 @@ def shown(
             region=region,
             at=reading.path_of(key, at),
         )
+    return events
 
 
 def _contacts_of(customer: Payload, at: str) -> dict[customers.Slot, str | None]:

@@ -5,7 +5,7 @@ Quirk: whether a change of tags moves ``updatedAt`` is not documented, so a set 
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 import orjson
@@ -101,13 +101,12 @@ def gone(external_id: str, at: datetime) -> Row:
     return Row(external_id=external_id, updated_at=None, topic=GONE, body=body, not_before=at, not_after=at)
 
 
-def translated(topic: str, body: Payload, account: Account, read_at: datetime | None) -> Iterator[Event]:
-    """Yield what a row says, that was read at ``read_at`` or later."""
+def translated(topic: str, body: Payload, account: Account, read_at: datetime | None) -> list[Event]:
+    """Return what a row says, that was read at ``read_at`` or later."""
     external_id = reading.required(reading.number_id(body, "id", kind="Customer"), "the id of a Customer", "id")
     if topic == GONE:
-        yield ProfileRemoved(external_id=external_id, occurred_at=read_at)
-    else:
-        yield from events.shown(body, external_id, account, tags_at=read_at)
+        return [ProfileRemoved(external_id=external_id, occurred_at=read_at)]
+    return events.shown(body, external_id, account, tags_at=read_at)
 
 
 def wanted(topic: str, body: bytes) -> str | None:

@@ -45,7 +45,7 @@ def read(payload: Payload, key: str, at: str = "") -> tuple[str, ...] | None:
         raise reading.unexpected("a list of text", value, key, at)
     spellings: dict[str, str] = {}
     for entry in entries:
-        for part in entry.split(","):
+        for part in entry.split(",") if "," in entry else (entry,):
             if tag := part.strip():
                 if len(tag) > MAX_TAG:
                     raise MalformedPayloadError(

@@ -1,9 +1,11 @@
 """Identifiers: one normal form for every source."""
 
+from unittest.mock import patch
+
 import phonenumbers
 import pytest
 from email_validator import EmailNotValidError, validate_email
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker import identifiers
@@ -87,6 +89,41 @@ def test_a_number_of_one_digit_is_known_without_taking_every_number_apart(number
     if address is not None:
         digits = str(phonenumbers.parse(address.key, None).national_number)
         assert identifiers.identifies_nobody("phone", address.key) is (len(set(digits)) == 1)
+
+
+def read_by_the_library(number):
+    with patch.object(identifiers, "_is_plain", lambda _: False):
+        return identifiers.phone.__wrapped__(number, None)
+
+
+@given(
+    st.builds(
+        "+{}{}".format,
+        st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)) | st.integers(0, 9999),
+        st.from_regex(r"[0-9]{1,16}", fullmatch=True),
+    )
+)
+@settings(max_examples=500)
+def test_the_short_way_reads_a_number_like_the_library(number):
+    assert identifiers.phone.__wrapped__(number, None) == read_by_the_library(number)
+
+
+@pytest.mark.parametrize("code", sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
+def test_the_short_way_reads_an_example_of_each_country_like_the_library(code):
+    regions = phonenumbers.region_codes_for_country_code(code)
+    kinds = phonenumbers.PhoneNumberType.values()
+    examples = [phonenumbers.example_number_for_type(region, kind) for region in regions for kind in kinds]
+    examples.append(phonenumbers.example_number_for_non_geo_entity(code))
+    for example in filter(None, examples):
+        written = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+        # A zero more, a digit less, one more: prefixes, and lengths that are not possible.
+        for number in (written, written[:-1], written + "7", f"+{code}0{written[1 + len(str(code)) :]}"):
+            assert identifiers.phone.__wrapped__(number, None) == read_by_the_library(number)
+
+
+def test_most_numbers_go_the_short_way():
+    for number in ("+6281273509142", "+16135550142", "+4915112345678", "+447400123456", "+5541988887777"):
+        assert identifiers._is_plain(number)
 
 
 @given(st.text(max_size=40), st.sampled_from([None, "ID", "US"]))
