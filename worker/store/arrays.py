@@ -1,5 +1,6 @@
 """Arrays of parameters in the binary format, which is how whole tables travel to the server."""
 
+import itertools
 import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,11 @@ _BIGINT = struct.Struct("!iq").pack
 # https://www.postgresql.org/docs/current/datatype-datetime.html: microseconds since 2000, in UTC
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+
+# Control characters that no text of a person has; where one has, such as no script has.
+_SEPARATOR, _NULL_TEXT = "\x1f", "\x1e"
+_PRIVATE_USE = range(0xF0000, 0x10FFFE)
 
 
 def _sized(values: list[bytes | None]) -> list[bytes]:
@@ -116,6 +122,35 @@ class ArrayOf(UserDefinedType[list[Any]]):
             return made(b"".join([_HEAD.pack(1, 1, oid, n, 1), *written]))
 
         return process
+
+
+class Texts(UserDefinedType[list[Any]]):
+    """A parameter that is a column of texts, sent as ``joined``."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Name the type in SQL."""
+        return "text"
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[list[str | None]], str]:  # noqa: ARG002 - SQLAlchemy's
+        """Return what writes a value."""
+        return joined
+
+
+def joined(texts: list[str | None]) -> str:
+    """Write texts as one: what separates them, what stands for NULL, then the texts, each after the separator.
+
+    Neither of the two is in any of the texts.
+    """
+    known = [value for value in texts if value is not None] if None in texts else texts
+    all_of_them = "".join(known)  # type: ignore[arg-type] - no None is left
+    separator, null = _SEPARATOR, _NULL_TEXT
+    if separator in all_of_them or null in all_of_them:
+        taken = set(all_of_them)
+        separator, null = itertools.islice((chr(code) for code in _PRIVATE_USE if chr(code) not in taken), 2)
+    given = texts if known is texts else [null if value is None else value for value in texts]
+    return separator.join(["", null, *given])  # type: ignore[list-item] - nor here
 
 
 def is_known(kind: str) -> bool:

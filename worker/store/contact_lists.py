@@ -47,7 +47,7 @@ _FILTERS = {
               JOIN records r ON r.organization_id = :organization_id AND r.source = new.source
                             AND r.external_id = new.key
              WHERE new.type = 'external_id') AS held
-         GROUP BY held.contact_id HAVING count(*) = cardinality(CAST(:type AS text[]))
+         GROUP BY held.contact_id HAVING count(*) = :types
         OFFSET 0) AS held ON held.contact_id = c.id""",
     "tag": """
       JOIN contact_terms t ON t.organization_id = :organization_id AND t.term = :tag AND t.contact_id = c.id""",
@@ -145,7 +145,7 @@ def _read(
     filters, ways = [], None
     if wanted.keys:
         filters.append("keys")
-        parameters |= columns_of(list(wanted.keys), "type", "source", "key")
+        parameters |= columns_of(list(wanted.keys), "type", "source", "key") | {"types": len(wanted.keys)}
     if wanted.tag is not None:
         filters.append("tag")
         parameters["tag"] = tag_term(wanted.tag)

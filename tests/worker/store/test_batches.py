@@ -76,7 +76,7 @@ def _most_read(plan):
     ],
 )
 def test_a_batch_does_not_read_the_organization(engine, organization_id, filled, statement):
-    explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")
+    explain = db.sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")
     given = _parameters(organization_id, filled)
     with engine.connect() as conn:
         db.enter(conn, organization_id)
