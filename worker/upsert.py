@@ -69,6 +69,7 @@ def upsert(
     """
     rows = component.rows
     was = {ref: row.contact_id for ref, row in rows.items()}
+    new = {row.id for row in rows.values() if row.version == 0}
     moved = _assign(rows, resolution)
     changed = [rows[ref] for ref in rows if ref in folded or ref in moved or rows[ref].version == 0]
 
@@ -82,7 +83,7 @@ def upsert(
     firsts = {cid: min(rows[ref].id for ref in group) for cid, group in groups.items()}
     known = contacts.by_ids(conn, organization_id, [cid for cid in affected if cid is not None])
     touching = _causes_by_contact(rows, was, causes)
-    changes = _write_contacts(conn, organization_id, goldens, firsts, known, touching, _successors(rows, was))
+    changes = _write_contacts(conn, organization_id, goldens, firsts, known, touching, _successors(rows, was), new)
 
     records.insert(conn, organization_id, [row for row in changed if row.version == 0], outlook.states)
     stored = [*(row for row in changed if row.version > 0), *outlook.aside]
@@ -138,6 +139,7 @@ def _write_contacts(
     known: Mapping[UUID, ContactRow],
     touching: Mapping[UUID, set[UUID]],
     successors: Mapping[UUID, UUID],
+    new: Collection[UUID],
 ) -> dict[UUID, Change]:
     """Write what contacts show now; return an entry of the change log for each that changed."""
     changes: dict[UUID, Change] = {}
@@ -169,7 +171,7 @@ def _write_contacts(
         kind = "removed" if into is None else "merged"
         details = {} if into is None else {"merged_into": Detail(None, into.hex, None)}
         changes[cid] = Change(cid, kind, details, tuple(sorted(touching.get(cid, ()))))
-    _write_terms(conn, organization_id, known, gone, created + updated)
+    _write_terms(conn, organization_id, known, gone, created + updated, new)
     contacts.delete(conn, organization_id, gone)
     contacts.update(conn, organization_id, updated)
     contacts.insert(conn, organization_id, created)
@@ -181,17 +183,21 @@ def _write_terms(
     organization_id: UUID,
     known: Mapping[UUID, ContactRow],
     gone: Collection[UUID],
-    written: Iterable[ContactRow],
+    written: Collection[ContactRow],
+    new: Collection[UUID],
 ) -> None:
     """Bring in line what lists are filtered by."""
     terms = contact_terms.terms_of
     before = {(term, cid) for cid, row in known.items() for term in terms(row.name, row.tags)}
     standing = {(term, cid) for term, cid in before if cid not in gone}
-    after = {(term, row.id) for row in written for term in terms(row.name, row.tags)}
-    changed = {row.id for row in written}
+    fresh = [row for row in written if row.id in new]
+    old = [row for row in written if row.id not in new]
+    after = {(term, row.id) for row in old for term in terms(row.name, row.tags)}
+    changed = {row.id for row in old}
     dropped = (before - standing) | {(term, cid) for term, cid in standing - after if cid in changed}
     contact_terms.delete(conn, organization_id, dropped)
     contact_terms.insert(conn, organization_id, after - standing)
+    contact_terms.insert_new(conn, organization_id, [(t, row.id) for row in fresh for t in terms(row.name, row.tags)])
 
 
 def _difference(old: ContactRow | None, shown: Golden) -> dict[str, Detail]:
@@ -232,19 +238,23 @@ def _write_claims(
         for ident, claim in claims_before.items()
         if (ident, component.rows[ref].id) not in wanted
     ]
-    disowned, written = [], []
+    disowned: list[ClaimRow] = []
+    written: list[ClaimRow] = []
+    fresh: list[ClaimRow] = []
     for (ident, record_id), claim_row in wanted.items():
+        row = by_id[record_id]
         standing = claim_row._replace(
-            is_owner=resolution.owners.get(ident) == by_id[record_id].ref, is_contested=ident in resolution.contested
+            is_owner=resolution.owners.get(ident) == row.ref, is_contested=ident in resolution.contested
         )
         known = stored.get((ident, record_id))
         if known is not None and known.is_owner and not standing.is_owner:
             disowned.append(known)
         if known != standing:
-            written.append(standing)
+            (fresh if row.version == 0 else written).append(standing)
     claims.delete(conn, organization_id, removed)
     claims.disown(conn, organization_id, disowned)
     claims.write(conn, organization_id, written)
+    claims.insert(conn, organization_id, fresh)
 
 
 def _wanted_claims(
