@@ -70,11 +70,12 @@ _OF = sql(f"""
     SELECT {_COLUMNS} FROM {_ABOUT} {_OF_RECORD}
 """)
 
+# Sorted by what differs most first.
 _STANDING = sql(f"""
-    SELECT DISTINCT ON (s.channel, s.purpose, coalesce(s.address, s.source || ' ' || s.external_id))
+    SELECT DISTINCT ON (coalesce(s.address, s.source || ' ' || s.external_id), s.channel, s.purpose)
            s.channel, s.purpose, s.address, s.source, s.external_id, s.status, s.occurred_at, s.statement_key
       FROM {_ABOUT}
-     ORDER BY s.channel, s.purpose, coalesce(s.address, s.source || ' ' || s.external_id),
+     ORDER BY coalesce(s.address, s.source || ' ' || s.external_id), s.channel, s.purpose,
               (s.status <> 'unknown') DESC, s.occurred_at DESC NULLS LAST,
               array_position(ARRAY['opted_out', 'pending', 'opted_in', 'unknown'], s.status)
 """)
