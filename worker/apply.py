@@ -54,6 +54,7 @@ class _Locking:
 
     keys: set[str]
     everything: bool
+    is_first: bool  #: the first attempt, which trusts that what nearly never is there is not
 
     def take(self, conn: Connection, organization_id: UUID) -> None:
         """Take the locks that are known to be needed."""
@@ -131,7 +132,8 @@ def apply(engine: Engine, organization_id: UUID, batch: Batch) -> Applied:
         try:
             with engine.begin() as conn:
                 now = db.enter(conn, organization_id)
-                locking = _Locking(keys, everything=attempt >= _PATIENCE or batch.replay is not None)
+                everything = attempt >= _PATIENCE or batch.replay is not None
+                locking = _Locking(keys, everything, is_first=attempt == 0)
                 locking.take(conn, organization_id)
                 batch.begin(conn, now)
                 idle = not batch.readings and batch.replay is None
@@ -183,7 +185,8 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
     causes = _causes(readings, component)
     changes = upsert(conn, organization_id, component, resolution, folded, before, outlook, causes)
     records.delete(conn, organization_id, forgotten)
-    envelopes.link(conn, organization_id, {(r.envelope_id, touched[ref].id) for r in readings for ref in r.records})
+    spoken = {(r.envelope_id, touched[ref].id) for r in readings for ref in r.records}
+    envelopes.link(conn, organization_id, spoken, are_new=locking.is_first and replay is None)
     logged = record(conn, organization_id, readings, rows, changes, batch.connection_of)
     return Applied(
         records=len(folded),

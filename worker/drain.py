@@ -86,7 +86,8 @@ class _Settling(Batch):
         if ready.take(conn, self.organization_id, ids_, self.token) != len(ids_):
             raise LeaseLostError
         ready.park(conn, self.organization_id, [item.parked for item in self.items if item.parked is not None])
-        ready.settle(conn, self.organization_id, self.outcomes)
+        is_replay = any(item.claimed.replay for item in self.items)
+        ready.settle(conn, self.organization_id, self.outcomes, is_replay=is_replay)
 
     def finish(self, conn: Connection, applied: Applied) -> None:
         """Count last: others wait for the row of the run."""

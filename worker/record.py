@@ -33,8 +33,7 @@ def record(
     if entries:
         said = _addresses(entry.consent for entry in entries)
         earlier = consents.standing(conn, organization_id, *said)
-        known = {before.key for before in earlier}  # most of what is said again is what stands
-        fresh = consents.append(conn, organization_id, [entry for entry in entries if entry.key not in known])
+        fresh = consents.append(conn, organization_id, entries, earlier)
         _log_consents(log, earlier, [entry for entry in entries if entry.key in fresh], contact_of)
     suppressed = [(s, r.envelope_id) for r in readings for s in r.suppressions]
     if suppressed:

@@ -171,7 +171,7 @@ def _write_contacts(
         kind = "removed" if into is None else "merged"
         details = {} if into is None else {"merged_into": Detail(None, into.hex, None)}
         changes[cid] = Change(cid, kind, details, tuple(sorted(touching.get(cid, ()))))
-    _write_terms(conn, organization_id, known, gone, created + updated)
+    _write_terms(conn, organization_id, known, gone, created + updated, made.keys())
     contacts.delete(conn, organization_id, gone)
     contacts.update(conn, organization_id, updated)
     contacts.insert(conn, organization_id, created)
@@ -183,17 +183,21 @@ def _write_terms(
     organization_id: UUID,
     known: Mapping[UUID, ContactRow],
     gone: Collection[UUID],
-    written: Iterable[ContactRow],
+    written: Collection[ContactRow],
+    new: Collection[UUID],
 ) -> None:
     """Bring in line what lists are filtered by."""
     terms = contact_terms.terms_of
     before = {(term, cid) for cid, row in known.items() for term in terms(row.name, row.tags)}
     standing = {(term, cid) for term, cid in before if cid not in gone}
-    after = {(term, row.id) for row in written for term in terms(row.name, row.tags)}
-    changed = {row.id for row in written}
+    fresh = [row for row in written if row.id in new]
+    old = [row for row in written if row.id not in new]
+    after = {(term, row.id) for row in old for term in terms(row.name, row.tags)}
+    changed = {row.id for row in old}
     dropped = (before - standing) | {(term, cid) for term, cid in standing - after if cid in changed}
     contact_terms.delete(conn, organization_id, dropped)
     contact_terms.insert(conn, organization_id, after - standing)
+    contact_terms.insert_new(conn, organization_id, [(t, row.id) for row in fresh for t in terms(row.name, row.tags)])
 
 
 def _difference(old: ContactRow | None, shown: Golden) -> dict[str, Detail]:
@@ -237,12 +241,16 @@ def _write_claims(
     """Bring claims in line: what records say now, and whose each identifier is."""
     rows = component.rows
     stored = {(row.ident, row.record_id): row for found in component.claimed.values() for row in found}
+    fresh: list[ClaimRow] = []  # of records that are new themselves
     wanted: dict[tuple[Ident, UUID], ClaimRow] = {}
-    for ref in before:  # what touched records claim now
+    for ref in before:
         row = rows[ref]
-        for ident, claim in row.record.claims().items():
-            wanted[ident, row.id] = _claim_row(row, claim, resolution)
-    if stored:  # what their neighbours do
+        said = [_claim_row(row, claim, resolution) for claim in row.record.claims().values()]
+        if row.version == 0:
+            fresh += said
+        else:
+            wanted |= {(claim.ident, row.id): claim for claim in said}
+    if stored:  # what their neighbours claim stands, but may be another's now
         neighbours = {row.id: row for ref, row in rows.items() if ref not in before}
         for (ident, record_id), known in stored.items():
             if record_id in neighbours:
@@ -255,11 +263,12 @@ def _write_claims(
         for ident, claim in claims_before.items()
         if (ident, rows[ref].id) not in wanted
     ]
-    written = [claim_row for key, claim_row in wanted.items() if stored.get(key) != claim_row]
     disowned = [known for key, known in stored.items() if known.is_owner and key in wanted and not wanted[key].is_owner]
+    written = [claim for key, claim in wanted.items() if stored.get(key) != claim]
     claims.delete(conn, organization_id, removed)
     claims.disown(conn, organization_id, disowned)
     claims.write(conn, organization_id, written)
+    claims.insert(conn, organization_id, fresh)
 
 
 def _claim_row(row: RecordRow, claim: Claim, resolution: Resolution) -> ClaimRow:

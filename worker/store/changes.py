@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from worker import ids
 from worker.store.db import columns_of, json, rows_of, run, sql
+from worker.store.documents import document
 
 #: the header of a request's envelope that names the API key
 ACTOR = "actor"
@@ -44,7 +45,7 @@ def causes_of(entries: Iterable[Change]) -> set[UUID]:
 # An array of arrays must be rectangular, so the causes of an entry travel as one text.
 _INSERT = sql(f"""
     INSERT INTO changes (organization_id, id, contact_id, kind, details, causes)
-    SELECT :organization_id, id, contact_id, kind, details::jsonb, string_to_array(causes, ',')::uuid[]
+    SELECT :organization_id, id, contact_id, kind, {document("details")}, CAST(causes AS uuid[])
       FROM {rows_of(id="uuid", contact_id="uuid", kind="text", details="json", causes="text")}
 """)
 
@@ -121,7 +122,8 @@ def _cause(row: Any) -> CauseRow:
 def append(conn: Connection, organization_id: UUID, entries: Iterable[Change]) -> None:
     """Add entries to the log."""
     values = [
-        (ids.new(), e.contact_id, e.kind, json(_told(e)), ",".join([cause.hex for cause in e.causes])) for e in entries
+        (ids.new(), e.contact_id, e.kind, json(_told(e)), "{" + ",".join([cause.hex for cause in e.causes]) + "}")
+        for e in entries
     ]
     if values:
         parameters = columns_of(values, "id", "contact_id", "kind", "details", "causes")

@@ -70,7 +70,7 @@ _DISOWN = sql(f"""
 """)
 
 _NAMES = ClaimRow._fields
-_WRITE = sql(f"""
+_NEW = f"""
     INSERT INTO claims (organization_id, {", ".join(_NAMES)})
     SELECT :organization_id, {", ".join(_NAMES)}
       FROM {
@@ -86,6 +86,9 @@ _WRITE = sql(f"""
         is_contested="boolean",
     )
 }
+"""
+_INSERT = sql(_NEW)
+_WRITE = sql(f"""{_NEW}
         ON CONFLICT (organization_id, type, key, record_id) DO UPDATE
        SET value = excluded.value, is_verified = excluded.is_verified, is_owner = excluded.is_owner,
            is_contested = excluded.is_contested
@@ -124,11 +127,20 @@ def disown(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) ->
     _by_key(conn, organization_id, rows, _DISOWN)
 
 
+def insert(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:
+    """Write claims of records that are new themselves: looking for a conflict costs as much as the row."""
+    _write(conn, organization_id, rows, _INSERT)
+
+
 def write(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:
     """Write claims, new or changed."""
+    _write(conn, organization_id, rows, _WRITE)
+
+
+def _write(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow], statement: TextClause) -> None:
     values = sorted(rows, key=lambda row: (row.type, row.key, row.record_id.int))
     if values:
-        run(conn, _WRITE, {"organization_id": organization_id, **columns_of(values, *_NAMES)})
+        run(conn, statement, {"organization_id": organization_id, **columns_of(values, *_NAMES)})
 
 
 def _by_key(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow], statement: TextClause) -> None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Iterable
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, TextClause
 
 from worker import ids
 from worker.fold import microseconds, moment
@@ -15,7 +15,7 @@ from worker.resolve import Ref
 from worker.standing import Statement
 from worker.store.db import columns_of, json, rows_of, run, sql
 
-_INSERT = sql(f"""
+_NEW = f"""
     INSERT INTO consents (organization_id, id, statement_key, channel, purpose, address, status, occurred_at, source,
                           external_id, method, evidence, origin, legal_basis, expires_at, is_repeat,
                           envelope_id)
@@ -41,6 +41,9 @@ _INSERT = sql(f"""
         envelope_id="uuid",
     )
 }
+"""
+_INSERT_NEW = sql(_NEW)  # looking for a conflict costs as much as the row itself
+_INSERT = sql(f"""{_NEW}
         ON CONFLICT (organization_id, statement_key) DO NOTHING
     RETURNING statement_key
 """)
@@ -67,11 +70,12 @@ _OF = sql(f"""
     SELECT {_COLUMNS} FROM {_ABOUT} {_OF_RECORD}
 """)
 
+# Sorted by what differs most first.
 _STANDING = sql(f"""
-    SELECT DISTINCT ON (s.channel, s.purpose, coalesce(s.address, s.source || ' ' || s.external_id))
+    SELECT DISTINCT ON (coalesce(s.address, s.source || ' ' || s.external_id), s.channel, s.purpose)
            s.channel, s.purpose, s.address, s.source, s.external_id, s.status, s.occurred_at, s.statement_key
       FROM {_ABOUT}
-     ORDER BY s.channel, s.purpose, coalesce(s.address, s.source || ' ' || s.external_id),
+     ORDER BY coalesce(s.address, s.source || ' ' || s.external_id), s.channel, s.purpose,
               (s.status <> 'unknown') DESC, s.occurred_at DESC NULLS LAST,
               array_position(ARRAY['opted_out', 'pending', 'opted_in', 'unknown'], s.status)
 """)
@@ -85,6 +89,17 @@ class Entry(NamedTuple):
     key: bytes  #: the same statement twice has the same key
     consent: Consent
     envelope_id: UUID
+
+
+class Standing(NamedTuple):
+    """What counted for an address, or a record, before a batch."""
+
+    channel: str
+    purpose: str
+    subject: str | Ref
+    status: str
+    occurred: int
+    key: bytes  #: as in Entry
 
 
 def entry(consent: Consent, envelope_id: UUID) -> Entry:
@@ -105,8 +120,30 @@ def entry(consent: Consent, envelope_id: UUID) -> Entry:
     return Entry(blake2b(orjson.dumps(said), digest_size=16).digest(), consent, envelope_id)
 
 
-def append(conn: Connection, organization_id: UUID, entries: Iterable[Entry]) -> set[bytes]:
-    """Add statements; return the keys of those that were not there yet."""
+def append(
+    conn: Connection, organization_id: UUID, entries: Iterable[Entry], earlier: Collection[Standing] | None = None
+) -> set[bytes]:
+    """Add statements; return the keys of those that were not there yet.
+
+    ``earlier`` is what counted for their addresses and records, read under the locks: where it says nothing of an
+    address, nothing was stated about it.
+    """
+    by_key = {entry.key: entry for entry in entries}
+    maybe, new = list(by_key.values()), list[Entry]()
+    if earlier is not None:
+        for before in earlier:  # most of what is said again is what stands
+            by_key.pop(before.key, None)
+        told = {(before.channel, before.purpose, before.subject) for before in earlier}
+        maybe = []
+        for entry in by_key.values():
+            said = entry.consent
+            is_new = said.address is not None and (said.channel, said.purpose, said.address) not in told
+            (new if is_new else maybe).append(entry)
+    _write(conn, organization_id, new, _INSERT_NEW)
+    return {row[0] for row in _write(conn, organization_id, maybe, _INSERT)} | {entry.key for entry in new}
+
+
+def _write(conn: Connection, organization_id: UUID, entries: Iterable[Entry], statement: TextClause) -> Iterable[Any]:
     values = [
         (
             ids.new(),
@@ -125,15 +162,15 @@ def append(conn: Connection, organization_id: UUID, entries: Iterable[Entry]) ->
             c.is_repeat,
             envelope_id,
         )
-        for key, c, envelope_id in sorted({e.key: e for e in entries}.values(), key=lambda e: e.key)
+        for key, c, envelope_id in sorted(entries, key=lambda e: e.key)
     ]
     names: tuple[str, ...]
     names = ("id", "statement_key", "channel", "purpose", "address", "status", "occurred_at", "source", "external_id")
     if not values:
-        return set()
+        return ()
     names += ("method", "evidence", "origin", "legal_basis", "expires_at", "is_repeat", "envelope_id")
     parameters = columns_of(values, *names)
-    return {row[0] for row in run(conn, _INSERT, {"organization_id": organization_id, **parameters})}
+    return run(conn, statement, {"organization_id": organization_id, **parameters})
 
 
 def of(
@@ -163,17 +200,6 @@ def of(
         )
         for row in found
     ]
-
-
-class Standing(NamedTuple):
-    """What counted for an address, or a record, before a batch."""
-
-    channel: str
-    purpose: str
-    subject: str | Ref
-    status: str
-    occurred: int
-    key: bytes  #: as in Entry
 
 
 def standing(

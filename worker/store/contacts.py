@@ -44,10 +44,10 @@ _NEW = rows_of(
     external_source="text",
     external_id="text",
     custom_fields="json",
-    tags="json",
+    tags="text",
     first_id="uuid",
 )
-_TAGS = "ARRAY(SELECT json_array_elements_text(new.tags::json))"
+_TAGS = "CAST(new.tags AS text[])"  # arrays in an array would have to be of one length
 
 _BY_IDS = sql(f"""
     SELECT {COLUMNS} FROM unnest(CAST(:ids AS uuid[])) AS wanted
@@ -234,7 +234,7 @@ def _write(conn: Connection, organization_id: UUID, rows: Iterable[ContactRow], 
             row.external_source,
             row.external_id,
             json(row.custom_fields),
-            json(row.tags),
+            _array(row.tags),
             row.first_id,
         )
         for row in sorted(rows, key=lambda row: row.id.int)
@@ -243,3 +243,9 @@ def _write(conn: Connection, organization_id: UUID, rows: Iterable[ContactRow], 
         return 0
     statement = _INSERT if insert_new else _UPDATE
     return run(conn, statement, {"organization_id": organization_id, **columns_of(values, *_VALUES)}).rowcount
+
+
+def _array(texts: Iterable[str]) -> str:
+    """Write an array as Postgres reads it."""
+    escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
+    return "{" + ",".join([f'"{text}"' for text in escaped]) + "}"

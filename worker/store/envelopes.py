@@ -138,9 +138,12 @@ _SPOKEN_OF = sql("""
                     WHERE er.organization_id = :organization_id AND er.record_id = wanted)
 """)
 
-_LINK = sql(f"""
+_LINK = f"""
     INSERT INTO envelope_records (organization_id, envelope_id, record_id)
     SELECT :organization_id, envelope_id, record_id FROM {rows_of(envelope_id="uuid", record_id="uuid")}
+"""
+_LINK_NEW = sql(_LINK)  # looking for a conflict costs as much as the row itself
+_LINK_ANY = sql(f"""{_LINK}
         ON CONFLICT DO NOTHING
 """)
 
@@ -205,8 +208,11 @@ def spoken_of(conn: Connection, organization_id: UUID, record_ids: Collection[UU
     return {row[0] for row in run(conn, _SPOKEN_OF, parameters)}
 
 
-def link(conn: Connection, organization_id: UUID, pairs: Collection[tuple[UUID, UUID]]) -> None:
-    """Note which records each envelope spoke of."""
+def link(
+    conn: Connection, organization_id: UUID, pairs: Collection[tuple[UUID, UUID]], *, are_new: bool = False
+) -> None:
+    """Note which records each envelope spoke of; unless all ``are_new``, it may be noted already."""
     if pairs:
         parameters = columns_of(sorted(pairs), "envelope_id", "record_id")
-        run(conn, _LINK, {"organization_id": organization_id, **parameters})
+        statement = _LINK_NEW if are_new else _LINK_ANY
+        run(conn, statement, {"organization_id": organization_id, **parameters})

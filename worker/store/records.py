@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from worker.fold import Record, dump, load
 from worker.resolve import Ref
 from worker.store.db import columns_of, json, rows_of, run, sql
+from worker.store.documents import document
 
 
 @dataclass(slots=True)
@@ -55,7 +56,8 @@ _VERSIONS = sql(f"SELECT r.id, r.version {_OF_REFS}")
 _INSERT = sql(f"""
     INSERT INTO records (organization_id, id, source, external_id, kind, state, is_live, is_lost, is_oversize,
                          contact_id)
-    SELECT :organization_id, id, source, external_id, kind, state::jsonb, is_live, is_lost, is_oversize, contact_id
+    SELECT :organization_id, id, source, external_id, kind, {document("state")}, is_live, is_lost, is_oversize,
+           contact_id
       FROM {
     rows_of(
         id="uuid",
@@ -74,7 +76,7 @@ _INSERT = sql(f"""
 # Named once more by ANY, as wherever rows are joined to be changed: the join alone may hash the whole organization.
 _UPDATE = sql(f"""
     UPDATE records r
-       SET state = new.state::jsonb, is_live = new.is_live, is_lost = new.is_lost, is_oversize = new.is_oversize,
+       SET state = {document("new.state")}, is_live = new.is_live, is_lost = new.is_lost, is_oversize = new.is_oversize,
            contact_id = new.contact_id, version = r.version + 1, updated_at = now()
       FROM {
     rows_of(

@@ -34,7 +34,7 @@ _HELD = """
            to_timestamp((r.state->'s'->(r.state->>'v')::int->>0)::bigint / 1000000.0) AS seen_at
       FROM records r
      WHERE r.organization_id = :organization_id AND r.source = :source AND r.kind = 'customer' AND r.is_live
-       AND NOT r.is_lost AND r.state ? 'v'
+       AND NOT r.is_lost AND r.state->'v' IS NOT NULL
 """
 _COMPARE = sql(f"""
     WITH held AS MATERIALIZED ({_HELD}), judged AS (

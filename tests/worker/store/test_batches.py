@@ -52,7 +52,7 @@ def _parameters(organization_id, rows):
         "term": ["t:vip"] * len(ids),
         **dict.fromkeys(("is_live", "is_lost", "is_oversize"), [True] * len(ids)),
         **dict.fromkeys(("state", "custom_fields"), ["{}"] * len(ids)),
-        "tags": ["[]"] * len(ids),
+        "tags": ["{}"] * len(ids),
         **dict.fromkeys(("name", "email", "phone_number"), [None] * len(ids)),
         **dict.fromkeys(("external_source", "external_id"), ["shop"] * len(ids)),
     }
