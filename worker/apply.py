@@ -23,7 +23,7 @@ from worker.component import Component, lock_keys
 from worker.errors import TransientError
 from worker.fold import Record, Stamp, fold, repeats, withdraw
 from worker.normalise import Reading
-from worker.record import decide, record
+from worker.record import decide, entries_of, record
 from worker.record import withdraw as withdraw_statements
 from worker.resolve import API_SOURCE, Limits, Ref, Resolution, resolve
 from worker.settings import settings
@@ -178,6 +178,7 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
     # Crowded identifiers too: letting go of one can end a crowd.
     idents = {*component.claimed, *itertools.chain.from_iterable(reading.idents for reading in readings)}
     needed = lock_keys(rows, idents)
+    entries = entries_of(readings)
     locking.confirm(
         conn, organization_id, needed, lambda: _is_current(conn, organization_id, component, rows, limits, len(active))
     )
@@ -187,7 +188,7 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
     records.delete(conn, organization_id, forgotten)
     spoken = {(r.envelope_id, touched[ref].id) for r in readings for ref in r.records}
     envelopes.link(conn, organization_id, spoken, are_new=locking.is_first and replay is None)
-    logged = record(conn, organization_id, readings, rows, changes, batch.connection_of)
+    logged = record(conn, organization_id, readings, entries, rows, changes, batch.connection_of)
     return Applied(
         records=len(folded),
         changes=len(logged),

@@ -16,20 +16,20 @@ from worker.store.records import RecordRow
 def record(
     conn: Connection,
     organization_id: UUID,
-    readings: Iterable[Reading],
+    readings: Sequence[Reading],
+    entries: Sequence[consents.Entry],
     rows: Mapping[Ref, RecordRow],
     made: Mapping[UUID, Change],
     connection_of: Mapping[UUID, UUID],
 ) -> list[Change]:
     """Write what a batch stated beside profiles; return the entries of the change log.
 
-    ``rows`` are the records it spoke of, ``made`` the changes to contacts, ``connection_of`` names the
-    connection each envelope came through. Said twice, a statement is one row, and the log says nothing.
+    ``entries`` are what the readings add to the consent ledger, ``rows`` the records they spoke of, ``made`` the
+    changes to contacts, ``connection_of`` names the connection each envelope came through. Said twice, a statement is
+    one row, and the log says nothing.
     """
-    readings = list(readings)
     contact_of = {ref: row.contact_id for ref, row in rows.items()}
     log = dict(made)
-    entries = [consents.entry(consent, r.envelope_id) for r in readings for consent in r.consents]
     if entries:
         said = _addresses(entry.consent for entry in entries)
         earlier = consents.standing(conn, organization_id, *said)
@@ -52,6 +52,11 @@ def record(
     contacts.touch(conn, organization_id, log.keys() - made.keys())
     changes.append(conn, organization_id, log.values())
     return list(log.values())
+
+
+def entries_of(readings: Iterable[Reading]) -> list[consents.Entry]:
+    """What readings add to the consent ledger: can be worked out before the locks are taken."""
+    return [consents.entry(consent, reading.envelope_id) for reading in readings for consent in reading.consents]
 
 
 def decide(conn: Connection, organization_id: UUID, readings: Iterable[Reading]) -> None:

@@ -204,13 +204,14 @@ def _difference(old: ContactRow | None, shown: Golden) -> dict[str, Detail]:
     """Each field that changed: before, after, and the envelope that said the new value."""
     before: dict[str, Any] = {} if old is None else _told(old)
     after = _told(shown)
-    origins = shown.origins
+    origins, new = shown.origins, tuple.__new__  # some twenty a contact: half of what calling the class costs
     details: dict[str, Detail] = {}
     for name in after.keys() if old is None else {**before, **after}:
         was, value = before.get(name), after.get(name)
         if was != value:
             origin = origins.get(name)
-            details[name] = Detail(was, value, None if origin is None else origin.stamp.envelope_id)
+            cause = None if origin is None else origin.stamp.envelope_id
+            details[name] = new(Detail, (was, value, cause))
     old_tags = [] if old is None else old.tags
     if old_tags != shown.tags:
         details["tags"] = Detail(old_tags, shown.tags, None)

@@ -114,7 +114,7 @@ def parse(envelope: Envelope, account: Account) -> Iterable[Event]:
             topic = f"Customer/{reading.required(reading.word(body, 'action'), 'text', 'action')}"
         if topic in (reads.CUSTOMER, reads.GONE):
             read_at = pages.read_from(envelope)
-            return reads.translated(topic, reading.load_json(envelope.body), account, read_at)
+            return reads.translated(topic, reading.load_own(envelope.body), account, read_at)
         translate = _TRANSLATIONS.get(topic)
         if translate is None:
             return []

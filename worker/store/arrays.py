@@ -27,6 +27,7 @@ _BIGINT = struct.Struct("!iq").pack
 # https://www.postgresql.org/docs/current/datatype-datetime.html: microseconds since 2000, in UTC
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_BEFORE_2000 = (_EPOCH - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND
 
 
 # Control characters that no text of a person has; where one has, such as no script has.
@@ -58,7 +59,13 @@ def _smallints(values: list[Any]) -> list[bytes]:
 
 
 def _times(values: list[Any]) -> list[bytes]:
-    return [_NULL if value is None else _BIGINT(8, (value - _EPOCH) // _MICROSECOND) for value in values]
+    return [_NULL if value is None else _BIGINT(8, _since_2000(value)) for value in values]
+
+
+def _since_2000(value: datetime | int) -> int:
+    if type(value) is int:  # microseconds since 1970
+        return value - _BEFORE_2000
+    return (value - _EPOCH) // _MICROSECOND  # type: ignore[operator]
 
 
 _WRITERS: dict[str, Callable[[list[Any]], list[bytes]]] = {
@@ -133,24 +140,24 @@ class Texts(UserDefinedType[list[Any]]):
         """Name the type in SQL."""
         return "text"
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[list[str | None]], str]:  # noqa: ARG002 - SQLAlchemy's
+    def bind_processor(self, dialect: Dialect) -> Callable[[list[Any]], str]:  # noqa: ARG002 - SQLAlchemy's
         """Return what writes a value."""
         return joined
 
 
-def joined(texts: list[str | None]) -> str:
+def joined(texts: list[Any]) -> str:
     """Write texts as one: what separates them, what stands for NULL, then the texts, each after the separator.
 
     Neither of the two is in any of the texts.
     """
-    known = [value for value in texts if value is not None] if None in texts else texts
-    all_of_them = "".join(known)  # type: ignore[arg-type] - no None is left
+    has_null = None in texts
+    all_of_them = "".join([text for text in texts if text is not None] if has_null else texts)
     separator, null = _SEPARATOR, _NULL_TEXT
     if separator in all_of_them or null in all_of_them:
         taken = set(all_of_them)
         separator, null = itertools.islice((chr(code) for code in _PRIVATE_USE if chr(code) not in taken), 2)
-    given = texts if known is texts else [null if value is None else value for value in texts]
-    return separator.join(["", null, *given])  # type: ignore[list-item] - nor here
+    given = [null if text is None else text for text in texts] if has_null else texts
+    return separator.join(["", null, *given])
 
 
 def is_known(kind: str) -> bool:

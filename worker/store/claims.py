@@ -102,7 +102,7 @@ def claimants(
     found: dict[Ident, list[ClaimRow]] = defaultdict(list)
     if idents:
         parameters = {"organization_id": organization_id, "most": most, **columns_of(list(idents), "type", "key")}
-        for values in run(conn, _CLAIMANTS, parameters):
+        for values in run(conn, _CLAIMANTS, parameters).all():
             row = ClaimRow(*values)
             found[row.ident].append(row)
         for rows in found.values():

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import Connection, TextClause
 
 from worker import ids
-from worker.fold import microseconds, moment
+from worker.fold import microseconds
 from worker.normalise import Consent
 from worker.resolve import Ref
 from worker.standing import Statement
@@ -152,7 +152,7 @@ def _write(conn: Connection, organization_id: UUID, entries: Iterable[Entry], st
             c.purpose,
             c.address,
             c.status,
-            moment(c.occurred),
+            c.occurred or None,
             *c.ref,
             c.method,
             json(dict(c.evidence)),

@@ -155,7 +155,7 @@ def keep(conn: Connection, incoming: Sequence[Incoming]) -> list[Kept]:
     parameters = columns_of(ordered, *Incoming._fields)
     parameters["lane_ids"] = parameters["id"]
     parameters["lanes"] = [request.lane for request in ordered]
-    new = {row[0] for row in run(conn, _KEEP, parameters)}
+    new = set(run(conn, _KEEP, parameters).scalars().all())
     known: dict[tuple[UUID, str], tuple[UUID, bytes]] = {}
     repeated = [request for request in incoming if request.id not in new]
     if repeated:
@@ -182,7 +182,7 @@ def keep_settled(conn: Connection, incoming: Incoming) -> None:
 def read(conn: Connection, keys: Collection[tuple[UUID, UUID]]) -> dict[UUID, EnvelopeRow]:
     """Read envelopes by (organization, id)."""
     found = run(conn, _READ, columns_of(list(keys), "organization_id", "id"))
-    return {row.id: EnvelopeRow(*row) for row in found}
+    return {row[1]: EnvelopeRow(*row) for row in found.all()}
 
 
 def touching(conn: Connection, organization_id: UUID, record_ids: Collection[UUID], most: int) -> list[EnvelopeRow]:

@@ -193,7 +193,7 @@ def claim(
     """Take due envelopes of a lane under a lease; ``suspects`` takes those that outlived three holders."""
     parameters = {"lane": lane, "most": most, "lease": lease, "token": token}
     if not suspects:
-        return [Claimed(*row) for row in run(conn, _CLAIM_ORDINARY, parameters)]
+        return [Claimed(*row) for row in run(conn, _CLAIM_ORDINARY, parameters).all()]
     rows = list(run(conn, _CLAIM_SUSPECTS, {**parameters, "most": min(most, _FEW)}))
     return [Claimed(*row) for row in rows or run(conn, _CLAIM_ALONE, {**parameters, "most": 1})]
 

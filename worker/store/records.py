@@ -100,24 +100,24 @@ _DELETE = sql("DELETE FROM records WHERE organization_id = :organization_id AND 
 def by_refs(conn: Connection, organization_id: UUID, refs: Collection[Ref]) -> list[RecordRow]:
     """Read the records of these customers; unknown ones are left out."""
     found = run(conn, _BY_REFS, _of_refs(organization_id, refs))
-    return [_row(values) for values in found]
+    return [_row(values) for values in found.all()]
 
 
 def by_ids(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> list[RecordRow]:
     """Read records by their birth ids."""
     found = run(conn, _BY_IDS, {"organization_id": organization_id, "ids": list(ids)})
-    return [_row(values) for values in found]
+    return [_row(values) for values in found.all()]
 
 
 def of_contacts(conn: Connection, organization_id: UUID, contact_ids: Collection[UUID]) -> list[RecordRow]:
     """Read all records of these contacts."""
     found = run(conn, _OF_CONTACTS, {"organization_id": organization_id, "ids": list(contact_ids)})
-    return [_row(values) for values in found]
+    return [_row(values) for values in found.all()]
 
 
 def versions(conn: Connection, organization_id: UUID, refs: Collection[Ref]) -> dict[UUID, int]:
     """Read how often each of these records has been written."""
-    return {row.id: row.version for row in run(conn, _VERSIONS, _of_refs(organization_id, refs))}
+    return {row[0]: row[1] for row in run(conn, _VERSIONS, _of_refs(organization_id, refs)).all()}
 
 
 def state_of(row: RecordRow) -> str:

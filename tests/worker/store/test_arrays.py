@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import StatementError
 
-from worker.store.db import sql
+from worker.store.db import rows_of, sql
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")) | st.just("é" * 5000)
-TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
+TIMES = st.datetimes(timezones=st.just(UTC))
 KINDS = {
     "text": TEXTS,
     "bytea": st.binary() | st.just(b"x" * 5000),
@@ -50,6 +50,20 @@ def test_the_server_reads_them_back(engine, kind):
 @pytest.mark.parametrize("part", [slice(None), slice(1), slice(1, 2), slice(0)], ids=["all", "one", "null", "none"])
 def test_some_of_them(engine, kind, part):
     assert read_back(engine, kind, SHOWN[kind][part]) == SHOWN[kind][part]
+
+
+@given(st.lists(TEXTS | st.sampled_from(["\x1e", "\x1f", "a\x1fb", "\x1e\x1f"]) | st.none()))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_column_of_texts_arrives_as_it_was(engine, texts):
+    with engine.connect() as conn:
+        statement = sql(f"SELECT new.given FROM {rows_of(given='text')}")
+        assert list(conn.execute(statement, {"given": texts}).scalars()) == texts
+
+
+def test_microseconds_are_a_time(engine):
+    with engine.connect() as conn:
+        found = conn.execute(sql("SELECT unnest(CAST(:values AS timestamptz[]))"), {"values": [1_790_949_600_000_001]})
+        assert found.scalar_one() == datetime(2026, 10, 2, 14, 0, 0, 1, UTC)
 
 
 def test_no_array_at_all_is_null(engine):
