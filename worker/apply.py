@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -29,6 +30,7 @@ from worker.resolve import API_SOURCE, Limits, Ref, Resolution, resolve
 from worker.settings import settings
 from worker.store import claims, connections, db, decisions, envelopes, locks, records
 from worker.store.changes import Change, causes_of
+from worker.store.db import Last
 from worker.store.records import RecordRow
 from worker.upsert import look_ahead, upsert
 
@@ -184,11 +186,14 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
     )
     batch.judge(conn, component, resolution)
     causes = _causes(readings, component)
-    changes = upsert(conn, organization_id, component, resolution, folded, before, outlook, causes)
+    last: Last = []
+    changes = upsert(conn, organization_id, component, resolution, folded, before, outlook, causes, last)
     records.delete(conn, organization_id, forgotten)
     spoken = {(r.envelope_id, touched[ref].id) for r in readings for ref in r.records}
-    envelopes.link(conn, organization_id, spoken, are_new=locking.is_first and replay is None)
-    logged = record(conn, organization_id, readings, entries, rows, changes, batch.connection_of)
+    are_new = locking.is_first and replay is None
+    last.append(partial(envelopes.link, conn, organization_id, spoken, are_new=are_new))
+    logged = record(conn, organization_id, readings, entries, rows, changes, batch.connection_of, last)
+    db.send(conn, last)
     return Applied(
         records=len(folded),
         changes=len(logged),

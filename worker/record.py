@@ -1,6 +1,7 @@
 """Record: consent and suppression statements into their ledgers, notes beside them, changes into the log."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -10,6 +11,7 @@ from worker.normalise import Consent, Note, Reading, Suppression
 from worker.resolve import Ref
 from worker.store import changes, connections, consents, contacts, decisions, notes, privacy_requests, suppressions
 from worker.store.changes import Change, Detail
+from worker.store.db import Last
 from worker.store.records import RecordRow
 
 
@@ -21,20 +23,23 @@ def record(
     rows: Mapping[Ref, RecordRow],
     made: Mapping[UUID, Change],
     connection_of: Mapping[UUID, UUID],
+    last: Last,
 ) -> list[Change]:
     """Write what a batch stated beside profiles; return the entries of the change log.
 
     ``entries`` are what the readings add to the consent ledger, ``rows`` the records they spoke of, ``made`` the
-    changes to contacts, ``connection_of`` names the connection each envelope came through. Said twice, a statement is
-    one row, and the log says nothing.
+    changes to contacts, ``connection_of`` names the connection each envelope came through; what is new altogether is
+    left to ``last``. Said twice, a statement is one row, and the log says nothing.
     """
     contact_of = {ref: row.contact_id for ref, row in rows.items()}
     log = dict(made)
     if entries:
         said = _addresses(entry.consent for entry in entries)
         earlier = consents.standing(conn, organization_id, *said)
-        fresh = consents.append(conn, organization_id, entries, earlier)
-        _log_consents(log, earlier, [entry for entry in entries if entry.key in fresh], contact_of)
+        first, others = consents.told_apart(entries, earlier)
+        last.append(partial(consents.insert, conn, organization_id, first))
+        added = consents.append(conn, organization_id, others)
+        _log_consents(log, earlier, [*first, *(entry for entry in others if entry.key in added)], contact_of)
     suppressed = [(s, r.envelope_id) for r in readings for s in r.suppressions]
     if suppressed:
         _suppress(conn, organization_id, suppressed, contact_of, log)
@@ -50,8 +55,9 @@ def record(
         if reading.revoked is not None:
             connections.revoke(conn, organization_id, connection_of[reading.envelope_id], reading.revoked)
     contacts.touch(conn, organization_id, log.keys() - made.keys())
-    changes.append(conn, organization_id, log.values())
-    return list(log.values())
+    logged = list(log.values())
+    last.append(partial(changes.append, conn, organization_id, logged))
+    return logged
 
 
 def entries_of(readings: Iterable[Reading]) -> list[consents.Entry]:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from worker.store import claims, contact_terms, contacts, records
 from worker.store.changes import Change, Detail
 from worker.store.claims import ClaimRow
 from worker.store.contacts import ContactRow
+from worker.store.db import Last
 from worker.store.records import RecordRow
 
 
@@ -61,11 +63,12 @@ def upsert(
     before: Mapping[Ref, Mapping[Ident, Claim]],
     outlook: Outlook,
     causes: Mapping[Ref, Collection[UUID]],
+    last: Last,
 ) -> dict[UUID, Change]:
     """Write records, claims and contacts of resolved components; return what changed, by contact.
 
-    ``folded`` are the records whose state changed, ``causes`` the envelopes that spoke of each record.
-    A batch that says nothing new writes nothing.
+    ``folded`` are the records whose state changed, ``causes`` the envelopes that spoke of each record; what is new
+    altogether is left to ``last``. A batch that says nothing new writes nothing.
     """
     rows = component.rows
     was = {ref: row.contact_id for ref, row in rows.items()}
@@ -83,13 +86,20 @@ def upsert(
     details = {rows[ref].id: told for ref, told in outlook.details.items()}
     known = contacts.by_ids(conn, organization_id, [cid for cid in affected if cid is not None and cid not in details])
     touching = _causes_by_contact(rows, was, causes)
-    changes = _write_contacts(conn, organization_id, goldens, details, firsts, known, touching, _successors(rows, was))
-
-    records.insert(conn, organization_id, [row for row in changed if row.version == 0], outlook.states)
+    changes, created = _write_contacts(
+        conn, organization_id, goldens, details, firsts, known, touching, _successors(rows, was)
+    )
     stored = [*(row for row in changed if row.version > 0), *outlook.aside]
     if records.update(conn, organization_id, stored, outlook.states) != len(stored):
         raise TransientError("a record changed under its lock")
-    _write_claims(conn, organization_id, component, resolution, before)
+    claimed = _write_claims(conn, organization_id, component, resolution, before)
+
+    new_records = [row for row in changed if row.version == 0]
+    terms = [(t, row.id) for row in created if row.id in details for t in contact_terms.terms_of(row.name, row.tags)]
+    last.append(partial(records.insert, conn, organization_id, new_records, outlook.states))
+    last.append(partial(claims.insert, conn, organization_id, claimed))
+    last.append(partial(contacts.insert, conn, organization_id, created))
+    last.append(partial(contact_terms.insert_new, conn, organization_id, terms))
     return changes
 
 
@@ -140,8 +150,8 @@ def _write_contacts(
     known: Mapping[UUID, ContactRow],
     touching: Mapping[UUID, set[UUID]],
     successors: Mapping[UUID, UUID],
-) -> dict[UUID, Change]:
-    """Write what contacts show now; return an entry of the change log for each that changed."""
+) -> tuple[dict[UUID, Change], list[ContactRow]]:
+    """Write what contacts show now; return an entry of the change log for each that changed, and those to insert."""
     changes: dict[UUID, Change] = {}
     created: list[ContactRow] = []
     updated: list[ContactRow] = []
@@ -171,11 +181,10 @@ def _write_contacts(
         kind = "removed" if into is None else "merged"
         details = {} if into is None else {"merged_into": Detail(None, into.hex, None)}
         changes[cid] = Change(cid, kind, details, tuple(sorted(touching.get(cid, ()))))
-    _write_terms(conn, organization_id, known, gone, created + updated, made.keys())
+    _write_terms(conn, organization_id, known, gone, [row for row in created + updated if row.id not in made])
     contacts.delete(conn, organization_id, gone)
     contacts.update(conn, organization_id, updated)
-    contacts.insert(conn, organization_id, created)
-    return changes
+    return changes, created
 
 
 def _write_terms(
@@ -184,20 +193,16 @@ def _write_terms(
     known: Mapping[UUID, ContactRow],
     gone: Collection[UUID],
     written: Collection[ContactRow],
-    new: Collection[UUID],
 ) -> None:
-    """Bring in line what lists are filtered by."""
+    """Bring in line what lists are filtered by, of contacts whose ids are not new."""
     terms = contact_terms.terms_of
     before = {(term, cid) for cid, row in known.items() for term in terms(row.name, row.tags)}
     standing = {(term, cid) for term, cid in before if cid not in gone}
-    fresh = [row for row in written if row.id in new]
-    old = [row for row in written if row.id not in new]
-    after = {(term, row.id) for row in old for term in terms(row.name, row.tags)}
-    changed = {row.id for row in old}
+    after = {(term, row.id) for row in written for term in terms(row.name, row.tags)}
+    changed = {row.id for row in written}
     dropped = (before - standing) | {(term, cid) for term, cid in standing - after if cid in changed}
     contact_terms.delete(conn, organization_id, dropped)
     contact_terms.insert(conn, organization_id, after - standing)
-    contact_terms.insert_new(conn, organization_id, [(t, row.id) for row in fresh for t in terms(row.name, row.tags)])
 
 
 def _difference(old: ContactRow | None, shown: Golden) -> dict[str, Detail]:
@@ -238,8 +243,8 @@ def _write_claims(
     component: Component,
     resolution: Resolution,
     before: Mapping[Ref, Mapping[Ident, Claim]],
-) -> None:
-    """Bring claims in line: what records say now, and whose each identifier is."""
+) -> list[ClaimRow]:
+    """Bring claims in line: what records say now, and whose each identifier is; return those of new records."""
     rows = component.rows
     stored = {(row.ident, row.record_id): row for found in component.claimed.values() for row in found}
     fresh: list[ClaimRow] = []  # of records that are new themselves
@@ -269,7 +274,7 @@ def _write_claims(
     claims.delete(conn, organization_id, removed)
     claims.disown(conn, organization_id, disowned)
     claims.write(conn, organization_id, written)
-    claims.insert(conn, organization_id, fresh)
+    return fresh
 
 
 def _claim_row(row: RecordRow, claim: Claim, resolution: Resolution) -> ClaimRow:

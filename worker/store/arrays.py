@@ -140,9 +140,9 @@ class Texts(UserDefinedType[list[Any]]):
         """Name the type in SQL."""
         return "text"
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[list[Any]], str]:  # noqa: ARG002 - SQLAlchemy's
+    def bind_processor(self, dialect: Dialect) -> Callable[[list[Any] | None], str | None]:  # noqa: ARG002 - as above
         """Return what writes a value."""
-        return joined
+        return lambda texts: None if texts is None else joined(texts)
 
 
 def joined(texts: list[Any]) -> str:

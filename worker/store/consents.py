@@ -42,7 +42,7 @@ _NEW = f"""
     )
 }
 """
-_INSERT_NEW = sql(_NEW)  # looking for a conflict costs as much as the row itself
+_INSERT_NEW = sql(_NEW)
 _INSERT = sql(f"""{_NEW}
         ON CONFLICT (organization_id, statement_key) DO NOTHING
     RETURNING statement_key
@@ -120,27 +120,33 @@ def entry(consent: Consent, envelope_id: UUID) -> Entry:
     return Entry(blake2b(orjson.dumps(said), digest_size=16).digest(), consent, envelope_id)
 
 
-def append(
-    conn: Connection, organization_id: UUID, entries: Iterable[Entry], earlier: Collection[Standing] | None = None
-) -> set[bytes]:
-    """Add statements; return the keys of those that were not there yet.
+def told_apart(entries: Iterable[Entry], earlier: Collection[Standing]) -> tuple[list[Entry], list[Entry]]:
+    """Tell the first statements about an address from those that may be known; what stands already is left out.
 
     ``earlier`` is what counted for their addresses and records, read under the locks: where it says nothing of an
     address, nothing was stated about it.
     """
     by_key = {entry.key: entry for entry in entries}
-    maybe, new = list(by_key.values()), list[Entry]()
-    if earlier is not None:
-        for before in earlier:  # most of what is said again is what stands
-            by_key.pop(before.key, None)
-        told = {(before.channel, before.purpose, before.subject) for before in earlier}
-        maybe = []
-        for entry in by_key.values():
-            said = entry.consent
-            is_new = said.address is not None and (said.channel, said.purpose, said.address) not in told
-            (new if is_new else maybe).append(entry)
-    _write(conn, organization_id, new, _INSERT_NEW)
-    return {row[0] for row in _write(conn, organization_id, maybe, _INSERT)} | {entry.key for entry in new}
+    for before in earlier:  # most of what is said again is what stands
+        by_key.pop(before.key, None)
+    told = {(before.channel, before.purpose, before.subject) for before in earlier}
+    first: list[Entry] = []
+    others: list[Entry] = []
+    for entry in by_key.values():
+        said = entry.consent
+        is_first = said.address is not None and (said.channel, said.purpose, said.address) not in told
+        (first if is_first else others).append(entry)
+    return first, others
+
+
+def insert(conn: Connection, organization_id: UUID, entries: Iterable[Entry]) -> None:
+    """Add the first statements about their addresses: looking for a conflict costs as much as the row."""
+    _write(conn, organization_id, entries, _INSERT_NEW)
+
+
+def append(conn: Connection, organization_id: UUID, entries: Iterable[Entry]) -> set[bytes]:
+    """Add statements, each key once; return the keys of those that were not there yet."""
+    return {row[0] for row in _write(conn, organization_id, entries, _INSERT)}
 
 
 def _write(conn: Connection, organization_id: UUID, entries: Iterable[Entry], statement: TextClause) -> Iterable[Any]:
