@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = 5 * 1024 * 1024  #: Shopify's bodies can pass a megabyte
     ingest_timeout_s: float = 4.0  #: Shopify hangs up after 5 s
     api_rate_limit: int = 30_000  #: requests a minute of an API key that has no limit of its own
-    inbox_batch: int = Field(default=500, ge=1, le=2000)  #: envelopes a drain takes at once
+    inbox_batch: int = Field(default=1000, ge=1, le=5000)  #: envelopes a drain takes at once
     drain_budget_s: float = 10.0  #: a drain hands over to the next nudge after this long
     lease_s: float = 30.0  #: how long a claim holds before others may take it
     max_attempts: int = 5  #: failures of our own before an envelope is parked

@@ -29,7 +29,7 @@ class Outlook:
     priorities: Mapping[str, int]
     goldens: Mapping[Ref, Golden]  #: of groups with a record whose state changed, by their first record
     details: Mapping[Ref, dict[str, Detail]]  #: what the log says of those contacts that will be new
-    states: Mapping[Ref, str]  #: of those records, as they are stored
+    states: Mapping[Ref, bytes]  #: of those records, as they are stored
     aside: Collection[RecordRow]  #: records of which only the times changed, that are in no component
 
 

@@ -22,6 +22,7 @@ _NULL = _LENGTH(-1)
 _LENGTHS = tuple(map(_LENGTH, range(4096)))
 _BOOLEANS = {False: _LENGTH(1) + b"\0", True: _LENGTH(1) + b"\1", None: _NULL}
 _UUID = _LENGTH(16)
+_LONG = 200
 _SMALLINT = struct.Struct("!ih").pack
 _BIGINT = struct.Struct("!iq").pack
 # https://www.postgresql.org/docs/current/datatype-datetime.html: microseconds since 2000, in UTC
@@ -36,6 +37,8 @@ _PRIVATE_USE = range(0xF0000, 0x10FFFE)
 
 
 def _sized(values: list[bytes | None]) -> list[bytes]:
+    if len(values[0] or b"") > _LONG:  # not to be copied once more
+        return [part for value in values for part in ((_NULL,) if value is None else (_LENGTH(len(value)), value))]
     return [
         _NULL if value is None else (_LENGTHS[size] if (size := len(value)) < 4096 else _LENGTH(size)) + value
         for value in values
@@ -43,7 +46,7 @@ def _sized(values: list[bytes | None]) -> list[bytes]:
 
 
 def _texts(values: list[Any]) -> list[bytes]:
-    return _sized([None if value is None else value.encode() for value in values])
+    return _sized([value if value is None or type(value) is bytes else value.encode() for value in values])
 
 
 def _booleans(values: list[Any]) -> list[bytes]:
@@ -125,7 +128,7 @@ class ArrayOf(UserDefinedType[list[Any]]):
                 return None if values is None else made(_EMPTY_HEAD.pack(0, 0, oid))
             n, first = len(values), values[0]
             is_constant = first is values[-1] and values.count(first) == n  # as many columns are
-            written = write([first]) * n if is_constant else write(values)
+            written = write(values[:1]) * n if is_constant else write(values)
             return made(b"".join([_HEAD.pack(1, 1, oid, n, 1), *written]))
 
         return process

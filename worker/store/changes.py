@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker import ids
-from worker.store.db import columns_of, json, rows_of, run, sql
+from worker.store.db import columns_of, json_bytes, rows_of, run, sql
 from worker.store.documents import document
 
 #: the header of a request's envelope that names the API key
@@ -122,7 +122,7 @@ def _cause(row: Any) -> CauseRow:
 def append(conn: Connection, organization_id: UUID, entries: Iterable[Change]) -> None:
     """Add entries to the log."""
     values = [
-        (ids.new(), e.contact_id, e.kind, json(_told(e)), "{" + ",".join([cause.hex for cause in e.causes]) + "}")
+        (ids.new(), e.contact_id, e.kind, json_bytes(_told(e)), "{" + ",".join([cause.hex for cause in e.causes]) + "}")
         for e in entries
     ]
     if values:

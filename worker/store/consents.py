@@ -13,7 +13,7 @@ from worker.fold import microseconds
 from worker.normalise import Consent
 from worker.resolve import Ref
 from worker.standing import Statement
-from worker.store.db import columns_of, json, rows_of, run, sql
+from worker.store.db import columns_of, json_bytes, rows_of, run, sql
 
 _NEW = f"""
     INSERT INTO consents (organization_id, id, statement_key, channel, purpose, address, status, occurred_at, source,
@@ -161,7 +161,7 @@ def _write(conn: Connection, organization_id: UUID, entries: Iterable[Entry], st
             c.occurred or None,
             *c.ref,
             c.method,
-            json(dict(c.evidence)),
+            json_bytes(dict(c.evidence)),
             c.origin,
             c.legal_basis,
             c.expires_at,

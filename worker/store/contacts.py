@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.store.db import columns_of, json, rows_of, run, sql
+from worker.store.db import columns_of, json_bytes, rows_of, run, sql
 
 
 @dataclass(slots=True)
@@ -233,7 +233,7 @@ def _write(conn: Connection, organization_id: UUID, rows: Iterable[ContactRow], 
             row.phone_number,
             row.external_source,
             row.external_id,
-            json(row.custom_fields),
+            json_bytes(row.custom_fields),
             _array(row.tags),
             row.first_id,
         )

@@ -140,6 +140,10 @@ def _send_arrays_in_binary(connection: Any, _record: object) -> None:
     arrays.send_written(driver)
 
 
+# What only inserts reads no table, and needs no plan of its own each time; anything else does (see ``_SESSION``).
+_PLAN_ONCE = "SET LOCAL plan_cache_mode = force_generic_plan"
+_PLAN_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
+
 #: writes that answer nothing, to be sent when all else is done
 Last = list[Callable[[], object]]
 
@@ -153,8 +157,10 @@ def send(conn: Connection, last: Last) -> None:
     assert isinstance(driver, psycopg.Connection)  # noqa: S101 - the engine's only driver
     try:
         with driver.pipeline():
+            driver.execute(_PLAN_ONCE)
             for write in last:
                 write()
+            driver.execute(_PLAN_ANEW)
     except psycopg.Error as error:  # SQLAlchemy has not seen it
         raise DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True) from None
 
@@ -248,8 +254,13 @@ _ENTER = sql(f"""
 
 
 def json(value: Any) -> str:
-    """Write JSON for a ``json`` column of ``rows_of``."""
+    """Write JSON for a parameter."""
+    return json_bytes(value).decode()
+
+
+def json_bytes(value: Any) -> bytes:
+    """Write JSON for a ``json`` column of ``rows_of``, which takes it as it travels."""
     try:
-        return orjson.dumps(value).decode()
+        return orjson.dumps(value)
     except orjson.JSONEncodeError:  # a key that is no text: rare, and to allow for it takes twice as long
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from worker.fold import Record, dump, load
 from worker.resolve import Ref
-from worker.store.db import columns_of, json, rows_of, run, sql
+from worker.store.db import columns_of, json_bytes, rows_of, run, sql
 from worker.store.documents import document
 
 
@@ -120,12 +120,12 @@ def versions(conn: Connection, organization_id: UUID, refs: Collection[Ref]) -> 
     return {row[0]: row[1] for row in run(conn, _VERSIONS, _of_refs(organization_id, refs)).all()}
 
 
-def state_of(row: RecordRow) -> str:
+def state_of(row: RecordRow) -> bytes:
     """Return a record's state as it is stored."""
-    return json(dump(row.record))
+    return json_bytes(dump(row.record))
 
 
-def insert(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow], states: Mapping[Ref, str]) -> None:
+def insert(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow], states: Mapping[Ref, bytes]) -> None:
     """Write new records, with those of their states that are at hand.
 
     A conflict means that the locks are broken, and surfaces.
@@ -139,7 +139,7 @@ def insert(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow], s
         run(conn, _INSERT, {"organization_id": organization_id, **columns_of(values, *names)})
 
 
-def update(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow], states: Mapping[Ref, str]) -> int:
+def update(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow], states: Mapping[Ref, bytes]) -> int:
     """Write changed records; return how many were still at the version that was read."""
     values = [
         (row.id, row.version, states.get(row.ref) or state_of(row), *_standing(row)) for row in sorted(rows, key=_id)
