@@ -21,6 +21,7 @@ from bench.dlt_merge import PAGE
 from bench.stack import ROOT, Stack
 from bench.sync import Workers
 from connectors.shopify import reads
+from worker.nudge import nudger
 from worker.readback import incoming
 from worker.store import connections, envelopes
 from worker.store.connections import ConnectionRow
@@ -61,7 +62,7 @@ def ours(stack: Stack, workers: Workers, paths: tuple[Path, Path]) -> Took:
         for page in _pages(connection, path):
             with stack.engine.begin() as conn:
                 envelopes.keep(conn, page)
-            workers.nudge()
+            nudger.nudge({workers.lane})  # as the reader does
         workers.finish(seconds=_TIMEOUT_S)
         took.append(time.perf_counter() - began)
     return Took(*took)
@@ -94,13 +95,10 @@ def show(table: Table, found: dict[str, Any]) -> None:
 
 def _pages(connection: ConnectionRow, path: Path) -> Iterator[list[Incoming]]:
     with path.open("rb") as lines:
-        while page := [_incoming(connection, line) for line in islice(lines, PAGE)]:
-            yield page
-
-
-def _incoming(connection: ConnectionRow, line: bytes) -> Incoming:
-    now = datetime.now(UTC)
-    return incoming(connection, reads.row(reads.parsed(line), line, now, now, is_bare=False), None)
+        while page := list(islice(lines, PAGE)):
+            now = datetime.now(UTC)  # as the reader has it, of a page
+            rows = [reads.row(reads.parsed(line), line, now, now, is_bare=False) for line in page]
+            yield [incoming(connection, row, None) for row in rows]
 
 
 def _customer(number: int, *, is_changed: bool) -> dict[str, Any]:

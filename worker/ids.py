@@ -12,13 +12,14 @@ RUN = "run"
 
 # A UUID is made of two slots, and refuses to have them set in the usual way.
 _set_int, _set_is_safe = (vars(UUID)[slot].__set__ for slot in ("int", "is_safe"))
+_IS_SAFE = SafeUUID.unknown  # looking it up is a call
 
 
 def new() -> UUID:
     """Mint an id; ids of one process sort by time of birth."""
     id_ = object.__new__(UUID)
     _set_int(id_, uuid7().int)  # five a customer: the constructor would check what is right, at four times the cost
-    _set_is_safe(id_, SafeUUID.unknown)
+    _set_is_safe(id_, _IS_SAFE)
     return id_
 
 

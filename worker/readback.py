@@ -36,7 +36,8 @@ def is_of_run(stamp: Stamp) -> bool:
 
 def incoming(connection: ConnectionRow, row: Row, run_id: UUID | None) -> Incoming:
     """Make an envelope of a row. What it says tells it apart: read again in the same run, it is the same one."""
-    digest = sha256(b"\0".join((row.topic.encode(), row.external_id.encode(), row.body))).hexdigest()
+    body_digest = sha256(row.body).digest()
+    digest = sha256(b"\0".join((row.topic.encode(), row.external_id.encode(), body_digest))).hexdigest()
     id_ = ids.new()
     read_in = (run_id or id_).hex  # outside of a run nothing is read again: each reading is one of its own
     return Incoming(
@@ -48,7 +49,7 @@ def incoming(connection: ConnectionRow, row: Row, run_id: UUID | None) -> Incomi
         sent_at=row.not_after,
         headers=db.json([[NOT_BEFORE, row.not_before]]),
         body=row.body,
-        body_sha256=sha256(row.body).digest(),
+        body_sha256=body_digest,
         run_id=run_id,
     )
 
