@@ -18,6 +18,7 @@ ReadingError
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from connectors.contract import Account, Envelope, fixed
@@ -177,7 +178,12 @@ class Reader(Protocol):
 def read_from(envelope: Envelope) -> datetime | None:
     """Return from when on an envelope of a row was read (``Row.not_before``); None for a webhook's."""
     written = envelope.headers.get(NOT_BEFORE)
-    return None if written is None else datetime.fromisoformat(written)
+    return None if written is None else _moment(written)
+
+
+@lru_cache(maxsize=64)
+def _moment(written: str) -> datetime:
+    return datetime.fromisoformat(written)  # the same for all rows of a run
 
 
 class Subscriber(Protocol):

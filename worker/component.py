@@ -128,6 +128,9 @@ def _claiming(
     for ident in asked:
         rows = found.get(ident, [])
         component.claimed[ident] = rows
+        if not rows and len(now.get(ident, ())) <= limits.crowd:  # as most are: nobody else has it
+            component.expanded.add(ident)
+            continue
         if len(rows) + len(now.get(ident, ())) <= limits.crowd:  # no crowd before, none now
             component.expanded.add(ident)
             wanted.update(row.record_id for row in rows)

@@ -254,8 +254,10 @@ def _commit(
 
 def _to_read_back(item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> tuple[UUID, str] | None:
     """Name the customer to be read back, if the envelope did not say all of them and we can ask."""
+    if item.claimed.run_id is not None or item.envelope.body is None:
+        return None
     connection = accounts[item.claimed.connection_id]
-    if not connection.can_be_read or item.envelope.body is None or item.claimed.run_id is not None:
+    if not connection.can_be_read:
         return None
     external_id = reader(connection.connector).wanted(item.envelope.topic, bytes(item.envelope.body))
     return None if external_id is None else (connection.id, external_id)

@@ -24,6 +24,7 @@ _BOOLEANS = {False: _LENGTH(1) + b"\0", True: _LENGTH(1) + b"\1", None: _NULL}
 _UUID = _LENGTH(16)
 _LONG = 200
 _SMALLINT = struct.Struct("!ih").pack
+_INTEGER = struct.Struct("!ii").pack
 _BIGINT = struct.Struct("!iq").pack
 # https://www.postgresql.org/docs/current/datatype-datetime.html: microseconds since 2000, in UTC
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -61,6 +62,10 @@ def _smallints(values: list[Any]) -> list[bytes]:
     return [_NULL if value is None else _SMALLINT(2, value) for value in values]
 
 
+def _integers(values: list[Any]) -> list[bytes]:
+    return [_NULL if value is None else _INTEGER(4, value) for value in values]
+
+
 def _times(values: list[Any]) -> list[bytes]:
     return [_NULL if value is None else _BIGINT(8, _since_2000(value)) for value in values]
 
@@ -77,6 +82,7 @@ _WRITERS: dict[str, Callable[[list[Any]], list[bytes]]] = {
     "boolean": _booleans,
     "uuid": _uuids,
     "smallint": _smallints,
+    "integer": _integers,
     "timestamptz": _times,
 }
 

@@ -235,14 +235,19 @@ def run(conn: Connection, statement: TextClause, parameters: Mapping[str, Any]) 
 
 
 _ARRAY = re.compile(r"CAST\(:(\w+) AS (\w+)\[\]\)")
+_IDS = re.compile(r"ANY\(:(\w+)\)")
 _TEXTS = re.compile(r"string_to_array\(CAST\(:(\w+) AS text\)")
 
 
 def sql(statement: str) -> TextClause:
-    """Write a statement; parsed once, where it is defined. Arrays are of the types that it casts them to."""
+    """Write a statement; parsed once, where it is defined.
+
+    Arrays are of the types that it casts them to; ``ANY(:ids)`` are ids.
+    """
     types: dict[str, TypeEngine[Any]] = {
         name: arrays.ArrayOf(kind) for name, kind in _ARRAY.findall(statement) if arrays.is_known(kind)
     }
+    types |= {name: arrays.ArrayOf("uuid") for name in _IDS.findall(statement)}
     types |= {name: arrays.Texts() for name in _TEXTS.findall(statement)}
     return text(statement).bindparams(*(bindparam(name, type_=type_) for name, type_ in types.items()))
 

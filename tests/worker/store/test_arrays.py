@@ -18,6 +18,7 @@ KINDS = {
     "boolean": st.booleans(),
     "uuid": st.uuids(),
     "smallint": st.integers(-(2**15), 2**15 - 1),
+    "integer": st.integers(-(2**31), 2**31 - 1),
     "timestamptz": TIMES,
 }
 SHOWN = {
@@ -27,7 +28,8 @@ SHOWN = {
     "uuid": [uuid4(), None, UUID(int=0)],
     "smallint": [1, None, -1],
     "timestamptz": [datetime(1969, 7, 20, 20, 17, 40, 123456, UTC), None, datetime(2026, 2, 28, tzinfo=UTC)],
-    "integer": [1, None, -1],  # the driver's own
+    "integer": [1, None, -(2**31)],
+    "bigint": [1, None, -1],  # the driver's own
 }
 
 
