@@ -102,6 +102,24 @@ def test_a_customer_read_again_is_plainly_repeated(is_stored):
     assert not repeats(record, [TagsRead(Stamp(2, 2, "e", 0, "01"), {})])
 
 
+def test_what_a_removed_customer_said_is_news_when_it_is_said_again():
+    said = [Stated(Stamp(1, 1, "d", 0, "00"), {"note": "x"})]
+    record = folded([*said, Removed(Stamp(2, 2, "e", 0, "01"))])
+
+    assert not repeats(record, [Stated(Stamp(3, 3, "f", 0, "02"), {"note": "x"})])
+
+
+def test_a_set_of_tags_is_news_where_it_overrules_a_change():
+    record = folded(
+        [
+            TagsRead(Stamp(1, 1, "d", 0, "00"), {"vip": "VIP"}),
+            Tagged(Stamp(2, 2, "e", 0, "01"), {"vip": "VIP"}, present=False),
+        ]
+    )
+
+    assert not repeats(record, [TagsRead(Stamp(3, 3, "f", 0, "02"), {"vip": "VIP"})])
+
+
 @given(histories(), st.integers(0, 8))
 def test_folding_in_parts_is_folding_at_once(history, cut):
     record = folded(history[:cut])

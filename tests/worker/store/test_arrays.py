@@ -62,6 +62,11 @@ def test_a_column_of_texts_arrives_as_it_was(engine, texts):
         assert list(conn.execute(statement, {"given": texts}).scalars()) == texts
 
 
+def test_half_a_surrogate_pair_among_texts_is_refused_too(engine):
+    with engine.connect() as conn, pytest.raises(UnicodeEncodeError):
+        conn.execute(sql(f"SELECT new.given FROM {rows_of(given='text')}"), {"given": ["Ujang\ud800"]})
+
+
 def test_microseconds_are_a_time(engine):
     with engine.connect() as conn:
         found = conn.execute(sql("SELECT unnest(CAST(:values AS timestamptz[]))"), {"values": [1_790_949_600_000_001]})
