@@ -43,14 +43,19 @@ def look_ahead(
     """Do before the locks what they need not be held for: two drains of one organization wait for each other's."""
     rows = component.rows
     changed = {ref for ref, row in rows.items() if ref in folded or row.version == 0}
-    goldens = {
-        group[0]: golden(_records(rows, group), resolution.lost, priorities)
-        for group in resolution.groups
-        if not changed.isdisjoint(group)
-    }
-    # A contact has the id of its first record: one that is not stored yet cannot have a contact.
-    details = {ref: _difference(None, shown) for ref, shown in goldens.items() if rows[ref].version == 0}
-    states = {row.ref: records.state_of(row) for row in (*(rows[ref] for ref in changed), *aside)}
+    goldens: dict[Ref, Golden] = {}
+    details: dict[Ref, dict[str, Detail]] = {}
+    states: dict[Ref, bytes] = {}
+    for group in resolution.groups:  # all about a person at once, while it is in the processor's cache
+        if changed.isdisjoint(group):
+            continue
+        first = group[0]
+        goldens[first] = golden(_records(rows, group), resolution.lost, priorities)
+        if rows[first].version == 0:  # a contact has the id of its first record: it cannot be there yet
+            details[first] = _difference(None, goldens[first])
+        states.update({ref: records.state_of(rows[ref]) for ref in group if ref in changed})
+    states.update({ref: records.state_of(rows[ref]) for ref in changed - states.keys()})  # of nobody's group
+    states.update({row.ref: records.state_of(row) for row in aside})
     return Outlook(priorities, goldens, details, states, aside)
 
 
