@@ -127,7 +127,7 @@ def resolve(
     that show it among the members are found here.
     """
     decisions = list(decisions)
-    alone, together = _apart(members, decisions, limits, crowded)
+    alone, together = _split_off_alone(members, decisions, limits, crowded)
     result = _grouped(together, decisions, limits, crowded)
     for member in alone:
         result.groups.append((member.ref,))
@@ -138,7 +138,7 @@ def resolve(
     return result
 
 
-def _apart(
+def _split_off_alone(
     members: Collection[Member], decisions: Iterable[Decision], limits: Limits, crowded: Collection[Ident]
 ) -> tuple[list[Member], list[Member]]:
     """Tell those apart that nothing connects to another, as nearly all are: there is nothing to work out."""

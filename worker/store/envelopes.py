@@ -165,7 +165,7 @@ def keep(conn: Connection, incoming: Sequence[Incoming]) -> list[Kept]:
     answers = []
     for request in incoming:
         if request.id in new:
-            answers.append(Kept(request.id, False, False))
+            answers.append(Kept(request.id, is_duplicate=False, is_mismatch=False))
         else:
             envelope_id, digest = known[request.connection_id, request.delivery_id]
             # Our own id: an earlier try of this insert was committed although its answer got lost.
