@@ -174,7 +174,8 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
     resolution = resolve(component.members(), component.decisions, limits, component.crowded)
 
     aside = [touched[ref] for ref in (repeated & folded) - component.rows.keys()]
-    outlook = look_ahead(component, resolution, folded, aside, connections.priorities(conn, organization_id))
+    causes = _causes(readings, component)
+    outlook = look_ahead(component, resolution, folded, aside, connections.priorities(conn, organization_id), causes)
     # Ours first: a record that another writer stored meanwhile must not pass for the one that we made up.
     rows = {**component.rows, **touched}
     # Crowded identifiers too: letting go of one can end a crowd.
@@ -185,7 +186,6 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
         conn, organization_id, needed, lambda: _is_current(conn, organization_id, component, rows, limits, len(active))
     )
     batch.judge(conn, component, resolution)
-    causes = _causes(readings, component)
     last: Last = []
     changes = upsert(conn, organization_id, component, resolution, folded, before, outlook, causes, last)
     records.delete(conn, organization_id, forgotten)

@@ -10,7 +10,7 @@ from worker import ids, standing
 from worker.normalise import Consent, Note, Reading, Suppression
 from worker.resolve import Ref
 from worker.store import changes, connections, consents, contacts, decisions, notes, privacy_requests, suppressions
-from worker.store.changes import Change, Detail
+from worker.store.changes import Change
 from worker.store.db import Last
 from worker.store.records import RecordRow
 
@@ -29,7 +29,8 @@ def record(
 
     ``entries`` are what the readings add to the consent ledger, ``rows`` the records they spoke of, ``made`` the
     changes to contacts, ``connection_of`` names the connection each envelope came through; what is new altogether is
-    left to ``last``. Said twice, a statement is one row, and the log says nothing.
+    left to ``last``. Said twice, a statement is one row, and the log says nothing. What the log says of a contact in
+    ``made`` joins its change.
     """
     contact_of = {ref: row.contact_id for ref, row in rows.items()}
     log = dict(made)
@@ -160,9 +161,11 @@ def _log_notes(
 def _log(
     log: dict[UUID, Change], contact_id: UUID, name: str, before: str | None, after: str | None, envelope_id: UUID
 ) -> None:
-    entry = log.get(contact_id) or Change(contact_id, "changed", {}, (envelope_id,))
-    details = {**entry.details, name: Detail(before, after, envelope_id.hex)}
-    log[contact_id] = Change(entry.contact_id, entry.kind, details, entry.causes)
+    entry = log.get(contact_id)
+    if entry is None:
+        entry = log[contact_id] = Change(contact_id, "changed", {}, (envelope_id,))
+    is_only = entry.causes == (envelope_id,)
+    entry.details[name] = (before, after) if is_only else (before, after, envelope_id.hex)
 
 
 def _rank(said: Consent | consents.Standing) -> tuple[bool, int, int]:

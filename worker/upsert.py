@@ -15,7 +15,7 @@ from worker.fold import Claim, Record
 from worker.golden import Golden, field_register, golden
 from worker.resolve import Ident, Ref, Resolution
 from worker.store import claims, contact_terms, contacts, records
-from worker.store.changes import Change, Detail
+from worker.store.changes import Change, Told, only_cause
 from worker.store.claims import ClaimRow
 from worker.store.contacts import ContactRow
 from worker.store.db import Last
@@ -28,7 +28,7 @@ class Outlook:
 
     priorities: Mapping[str, int]
     goldens: Mapping[Ref, Golden]  #: of groups with a record whose state changed, by their first record
-    details: Mapping[Ref, dict[str, Detail]]  #: what the log says of those contacts that will be new
+    details: Mapping[Ref, dict[str, Told]]  #: what the log says of those contacts that will be new
     states: Mapping[Ref, bytes]  #: of those records, as they are stored
     aside: Collection[RecordRow]  #: records of which only the times changed, that are in no component
 
@@ -39,12 +39,16 @@ def look_ahead(
     folded: Collection[Ref],
     aside: Collection[RecordRow],
     priorities: Mapping[str, int],
+    causes: Mapping[Ref, Collection[UUID]],
 ) -> Outlook:
-    """Do before the locks what they need not be held for: two drains of one organization wait for each other's."""
+    """Do before the locks what they need not be held for: two drains of one organization wait for each other's.
+
+    ``causes`` are the envelopes that spoke of each record.
+    """
     rows = component.rows
     changed = {ref for ref, row in rows.items() if ref in folded or row.version == 0}
     goldens: dict[Ref, Golden] = {}
-    details: dict[Ref, dict[str, Detail]] = {}
+    details: dict[Ref, dict[str, Told]] = {}
     states: dict[Ref, bytes] = {}
     for group in resolution.groups:  # all about a person at once, while it is in the processor's cache
         if changed.isdisjoint(group):
@@ -52,7 +56,8 @@ def look_ahead(
         first = group[0]
         goldens[first] = golden(_records(rows, group), resolution.lost, priorities)
         if rows[first].version == 0:  # a contact has the id of its first record: it cannot be there yet
-            details[first] = _difference(None, goldens[first])
+            about = causes[first] if len(group) == 1 else {cause for ref in group for cause in causes.get(ref, ())}
+            details[first] = _difference(None, goldens[first], only_cause(about))
         states.update({ref: records.state_of(rows[ref]) for ref in group if ref in changed})
     states.update({ref: records.state_of(rows[ref]) for ref in changed - states.keys()})  # of nobody's group
     states.update({row.ref: records.state_of(row) for row in aside})
@@ -150,7 +155,7 @@ def _write_contacts(
     conn: Connection,
     organization_id: UUID,
     goldens: Mapping[UUID, Golden],
-    made: Mapping[UUID, dict[str, Detail]],
+    made: Mapping[UUID, dict[str, Told]],
     firsts: Mapping[UUID, UUID],
     known: Mapping[UUID, ContactRow],
     touching: Mapping[UUID, set[UUID]],
@@ -162,7 +167,8 @@ def _write_contacts(
     updated: list[ContactRow] = []
     for cid, shown in goldens.items():
         old = known.get(cid)
-        details = made.get(cid) or _difference(old, shown)
+        about = touching.get(cid, set())
+        details = made.get(cid) or _difference(old, shown, only_cause(about))
         if old is not None and not details and old.first_id == firsts[cid]:
             continue
         row = ContactRow(
@@ -179,12 +185,12 @@ def _write_contacts(
         (created if old is None else updated).append(row)
         if details:
             kind = "created" if old is None else "changed"
-            changes[cid] = Change(cid, kind, details, tuple(sorted(touching.get(cid, ()))))
+            changes[cid] = Change(cid, kind, details, tuple(sorted(about)))
     gone = [cid for cid in known if cid not in goldens]
     for cid in gone:
         into = successors.get(cid)
         kind = "removed" if into is None else "merged"
-        details = {} if into is None else {"merged_into": Detail(None, into.hex, None)}
+        details = {} if into is None else {"merged_into": (None, into.hex, None)}
         changes[cid] = Change(cid, kind, details, tuple(sorted(touching.get(cid, ()))))
     _write_terms(conn, organization_id, known, gone, [row for row in created + updated if row.id not in made])
     contacts.delete(conn, organization_id, gone)
@@ -210,25 +216,27 @@ def _write_terms(
     contact_terms.insert(conn, organization_id, after - standing)
 
 
-def _difference(old: ContactRow | None, shown: Golden) -> dict[str, Detail]:
-    """Each field that changed: before, after, and the envelope that said the new value."""
-    before: dict[str, Any] = {} if old is None else _told(old)
-    after = _told(shown)
-    origins, new = shown.origins, tuple.__new__  # some twenty a contact: half of what calling the class costs
-    details: dict[str, Detail] = {}
-    for name in after.keys() if old is None else {**before, **after}:
+def _difference(old: ContactRow | None, shown: Golden, only: str | None) -> dict[str, Told]:
+    """Each field that changed: before, after, and the envelope that said the new value; see ``Told``."""
+    after = _shown(shown)
+    origins = shown.origins
+    details: dict[str, Told] = {}
+    said, cause = None, None
+    before: dict[str, Any] = {} if old is None else _shown(old)
+    for name in after if old is None else {**before, **after}:
         was, value = before.get(name), after.get(name)
         if was != value:
             origin = origins.get(name)
-            cause = None if origin is None else origin.stamp.envelope_id
-            details[name] = new(Detail, (was, value, cause))
+            if origin is not said:  # most have the same
+                said, cause = origin, None if origin is None else origin.stamp.envelope_id
+            details[name] = (was, value) if cause == only and cause is not None else (was, value, cause)
     old_tags = [] if old is None else old.tags
     if old_tags != shown.tags:
-        details["tags"] = Detail(old_tags, shown.tags, None)
+        details["tags"] = (old_tags, shown.tags, None)
     return details
 
 
-def _told(contact: ContactRow | Golden) -> dict[str, Any]:
+def _shown(contact: ContactRow | Golden) -> dict[str, Any]:
     """What the change log speaks of, but for tags, by the names that origins go by."""
     told = {
         "name": contact.name,

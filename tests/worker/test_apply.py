@@ -252,7 +252,7 @@ def test_entries_of_the_change_log_read_as_they_were_said_and_as_older_ones_were
     causes = [ids.new(), ids.new()]
     with engine.begin() as conn:
         organization_id, contact_id = conn.execute(text("SELECT organization_id, contact_id FROM changes")).one()
-        said = {"x": Detail(1, None, causes[1].hex), "y": Detail(None, {"z": 1}, None)}
+        said: dict[str, changes.Told] = {"x": (1, None, causes[1].hex), "y": (None, {"z": 1}, None)}
         changes.append(conn, organization_id, [changes.Change(contact_id, "changed", said, tuple(causes))])
         older = {"x": {"before": "a", "after": "b", "cause": causes[0].hex}}
         conn.execute(

@@ -1,6 +1,6 @@
 """The change log: what happened to each contact, with the envelope that caused it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -23,23 +23,33 @@ class Detail(NamedTuple):
     cause: str | None  #: the envelope that said the new value, hex; None: it is not one envelope's word
 
 
+#: a detail as it is stored: without its cause, if that is the only one of its entry. Nearly all entries have one cause,
+#: and most fields of a new contact name it: naming it each time doubled the log.
+Told = tuple[Any, Any] | tuple[Any, Any, str | None]
+
+
 class Change(NamedTuple):
     """One entry."""
 
     contact_id: UUID
     kind: str  #: created, changed, merged, removed
-    details: dict[str, Detail]  #: by field
+    details: dict[str, Told]  #: by field
     causes: tuple[UUID, ...]  #: envelopes
+
+
+def only_cause(causes: Collection[UUID]) -> str | None:
+    """Return the cause that details of an entry with these causes need not name; None if there are several."""
+    return next(iter(causes)).hex if len(causes) == 1 else None
 
 
 def causes_of(entries: Iterable[Change]) -> set[UUID]:
     """Return the envelopes behind these entries."""
     causes: set[UUID] = set()
-    named: set[str | None] = {None}  # most fields of an entry name the same envelope
+    named: set[str | None] = set()
     for entry in entries:
         causes.update(entry.causes)
-        named.update([detail[2] for detail in entry.details.values()])
-    return causes.union([UUID(name) for name in named.difference([cause.hex for cause in causes]) if name])
+        named.update([detail[2] for detail in entry.details.values() if len(detail) == 3])
+    return causes.union([UUID(name) for name in named if name is not None])
 
 
 # An array of arrays must be rectangular, so the causes of an entry travel as one text.
@@ -106,7 +116,7 @@ def page(
             row.id,
             row.contact_id,
             row.kind,
-            {name: _detail(told, row.causes) for name, told in row.details.items()},
+            {name: _detail(stored, row.causes) for name, stored in row.details.items()},
             row.changed_at,
             [causes[id_] for id_ in row.causes if id_ in causes],
         )
@@ -122,7 +132,7 @@ def _cause(row: Any) -> CauseRow:
 def append(conn: Connection, organization_id: UUID, entries: Iterable[Change]) -> None:
     """Add entries to the log."""
     values = [
-        (ids.new(), e.contact_id, e.kind, json_bytes(_told(e)), "{" + ",".join([cause.hex for cause in e.causes]) + "}")
+        (ids.new(), e.contact_id, e.kind, json_bytes(e.details), f"{{{','.join([cause.hex for cause in e.causes])}}}")
         for e in entries
     ]
     if values:
@@ -130,16 +140,7 @@ def append(conn: Connection, organization_id: UUID, entries: Iterable[Change]) -
         run(conn, _INSERT, {"organization_id": organization_id, **parameters})
 
 
-def _told(entry: Change) -> dict[str, tuple[Any, ...]]:
-    """Return the details as they are stored: ``[before, after]``, and the cause where it is not the entry's only one.
-
-    Nearly all entries have one cause, and most fields of a new contact name it: naming it each time doubled the log.
-    """
-    only = entry.causes[0].hex if len(entry.causes) == 1 else ""
-    return {name: detail[:2] if detail[2] == only else detail[:] for name, detail in entry.details.items()}
-
-
-def _detail(told: Any, causes: Sequence[UUID]) -> Detail:
-    if isinstance(told, dict):  # as it was stored at first
-        return Detail(told["before"], told["after"], told["cause"])
-    return Detail(told[0], told[1], told[2] if len(told) > 2 else causes[0].hex)
+def _detail(stored: Any, causes: Sequence[UUID]) -> Detail:
+    if isinstance(stored, dict):  # as it was at first
+        return Detail(stored["before"], stored["after"], stored["cause"])
+    return Detail(stored[0], stored[1], stored[2] if len(stored) > 2 else causes[0].hex)
