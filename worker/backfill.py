@@ -176,7 +176,7 @@ class _Slice:
                 noted = [(row.external_id, row.updated_at) for row in page.rows]
                 counts, report = {"read": run_rows.keep(conn, self.row, noted) if noted else 0}, {}
             elif not self.row.is_dry:
-                kept = envelopes.keep(conn, self._incoming(page.rows)) if page.rows else []
+                kept = envelopes.keep(conn, self._incoming(page.rows), self.row.id) if page.rows else []
                 counts, report = {"read": sum(1 for one in kept if not one.is_duplicate)}, {}
             self._advance(conn, page.cursor, len(page.rows), counts, page.expected, page.watermark)
             if report:
@@ -188,7 +188,7 @@ class _Slice:
         """Keep rows that put right what was found; those found gone were not counted as read before."""
         with self.engine.begin() as conn:
             db.enter(conn, self.row.organization_id)
-            kept = envelopes.keep(conn, self._incoming(repair.rows)) if repair.rows else []
+            kept = envelopes.keep(conn, self._incoming(repair.rows), self.row.id) if repair.rows else []
             doubled = sum(1 for one in kept if one.is_duplicate)
             counts = {"read": repair.found_gone, "unchanged": repair.vanished + doubled}
             self._advance(conn, repair.cursor, 0, counts, None, None)

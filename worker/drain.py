@@ -25,7 +25,7 @@ from worker.apply import Applied, Batch, Replay, apply
 from worker.errors import PermanentError, TransientError
 from worker.normalise import Reading
 from worker.settings import settings
-from worker.store import connections, envelopes, ready, runs, wanted
+from worker.store import connections, ready, runs, wanted
 from worker.store.connections import ConnectionRow
 from worker.store.envelopes import EnvelopeRow
 from worker.store.ready import Claimed, Parked
@@ -121,14 +121,13 @@ def drain_batch(
         claimed = ready.claim(conn, lane, most=settings().inbox_batch, lease=lease, token=token, suspects=suspects)
         if not claimed:
             return Drained()
-        bodies = envelopes.read(conn, [(row.organization_id, row.envelope_id) for row in claimed])
-        accounts = connections.by_ids(conn, {row.connection_id for row in claimed})
+        accounts = connections.by_ids(conn, {row.envelope.connection_id for row in claimed})
     if len(claimed) == settings().inbox_batch:
         on_full(lane)
     result = Drained(claimed=len(claimed))
     held: dict[UUID, list[_Item]] = defaultdict(list)
     for row in claimed:
-        held[row.organization_id].append(_Item(row, bodies[row.envelope_id]))
+        held[row.envelope.organization_id].append(_Item(row, row.envelope))
     with metrics.batch_seconds.time():
         while held:
             organization_id = next(iter(held))
@@ -154,13 +153,13 @@ def _drain_organization(
     accounts: Mapping[UUID, ConnectionRow],
     token: UUID,
 ) -> Drained:
-    paused = [item for item in items if accounts[item.claimed.connection_id].state == "paused"]
+    paused = [item for item in items if accounts[item.envelope.connection_id].state == "paused"]
     _set_aside(engine, organization_id, paused, token)
     result = Drained(postponed=len(paused))
     together: list[_Item] = []
     alone: list[_Item] = []
     for item in items:
-        if accounts[item.claimed.connection_id].state == "paused":
+        if accounts[item.envelope.connection_id].state == "paused":
             continue
         if item.claimed.crashes >= settings().max_crashes:
             item.parked = _park(item, "crashed", f"its processing ended {item.claimed.crashes} processes")
@@ -178,7 +177,7 @@ def _drain_organization(
 def _read(item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> bool:
     """Normalise an envelope, or park it; False if our own code failed on it."""
     try:
-        item.reading = kept.read(item.envelope, accounts[item.claimed.connection_id])
+        item.reading = kept.read(item.envelope, accounts[item.envelope.connection_id])
     except MalformedPayloadError as error:
         item.parked = _park(item, "malformed", str(error))
     except SoftTimeLimitExceeded:
@@ -256,7 +255,7 @@ def _to_read_back(item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> tuple[
     """Name the customer to be read back, if the envelope did not say all of them and we can ask."""
     if item.claimed.run_id is not None or item.envelope.body is None:
         return None
-    connection = accounts[item.claimed.connection_id]
+    connection = accounts[item.envelope.connection_id]
     if not connection.can_be_read:
         return None
     external_id = reader(connection.connector).wanted(item.envelope.topic, bytes(item.envelope.body))
@@ -325,7 +324,7 @@ def _park(item: _Item, kind: str, reason: str) -> Parked:
 def _set_aside(engine: Engine, organization_id: UUID, items: Sequence[_Item], token: UUID) -> None:
     """Let the envelopes of paused connections wait until they resume."""
     if items:
-        ids_, connection_ids = zip(*((i.envelope.id, i.claimed.connection_id) for i in items), strict=True)
+        ids_, connection_ids = zip(*((i.envelope.id, i.envelope.connection_id) for i in items), strict=True)
         with engine.begin() as conn:
             ready.set_aside(conn, organization_id, ids_, set(connection_ids), token)
 

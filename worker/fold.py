@@ -5,14 +5,14 @@ its stamp is greater, so folding is commutative, associative and idempotent: bat
 workers and replays need no ordering. Pure: no database, no clock.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 #: registers beside the profile fields
 CREATED = "#created"  #: the record's creation at its source, microseconds
 IDENTIFIER = "@"  #: prefix of an identifier's slot: ``@email``
@@ -140,14 +140,28 @@ class Record:
     def claims(self) -> dict[tuple[str, str], Claim]:
         """The identifiers this record claims, by (type, key); worked out once until something changes."""
         if self._claims is None:
-            self._claims = {}
-            for name, (_, value) in self.effective().items():
-                if name[:1] == IDENTIFIER and value is not None:
+            claims = self._claims = {}
+            effective = self.effective()
+            for name in _identifiers(tuple(effective)):
+                value = effective[name][1]
+                if value is not None:
                     claim = Claim(*value)
-                    known = self._claims.get(claim[:2])
+                    known = claims.get(claim[:2])
                     if known is None or claim.is_verified > known.is_verified:
-                        self._claims[claim[:2]] = claim
+                        claims[claim[:2]] = claim
         return self._claims
+
+
+# Customers of one source mostly have the same registers, in the same order.
+@lru_cache(maxsize=1024)
+def _identifiers(registers: tuple[str, ...]) -> Sequence[str]:
+    """Those of these registers that hold identifiers."""
+    return [name for name in registers if name.startswith(IDENTIFIER)]
+
+
+@lru_cache(maxsize=1024)
+def _in_order(registers: tuple[str, ...]) -> Sequence[str]:
+    return sorted(registers)
 
 
 def fold(record: Record, statements: Iterable[Statement]) -> bool:
@@ -205,7 +219,10 @@ def withdraw(record: Record, envelope_id: str) -> None:
 
 def microseconds(at: datetime | None) -> int:
     """Return a time as microseconds since 1970; 0 for none."""
-    return 0 if at is None else (at - EPOCH) // _MICROSECOND
+    if at is None:
+        return 0
+    since = at - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds  # a division takes twice as long
 
 
 def moment(at: int) -> datetime | None:
@@ -287,7 +304,7 @@ def dump(record: Record) -> dict[str, Any]:
 
     registers: dict[str, tuple[int, Any]] = {}
     last, place = None, 0
-    for name in sorted(record.registers):
+    for name in _in_order(tuple(record.registers)):
         stamp, value = record.registers[name]
         if stamp is not last:  # one statement gives most of a record's values
             last, place = stamp, at(stamp)

@@ -66,17 +66,7 @@ def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[s
         if record.source == API_SOURCE:
             effective = {name: held for name, held in effective.items() if edited[name] == held[0]}
         _take_name(contact, record, effective)
-        origin: Origin | None = None
-        for name, place in _places(tuple(effective)):
-            stamp, value = effective[name]
-            if value is None:
-                continue
-            if origin is None or origin.stamp is not stamp:  # one statement gives most of a record's values
-                origin = Origin(record.source, record.external_id, stamp)
-            if place is None:
-                _take_identifier(contact, value, origin)
-            else:
-                _take_field(contact, name, place, value, origin)
+        origin = _take_values(contact, record, effective)
         for key, (stamp, shown) in record.effective_tags().items():
             if key not in tags:
                 tags[key] = shown
@@ -103,11 +93,43 @@ def _take_name(contact: Golden, record: Record, effective: Mapping[str, tuple[St
     if contact.name is not None:
         return
     whole = effective.get("name")
-    given = (whole,) if whole and whole[1] else (effective.get("first_name"), effective.get("last_name"))
-    parts = [part for part in given if part and part[1]]
-    if parts:
-        contact.name = " ".join(value for _, value in parts)
-        contact.origins["name"] = Origin(record.source, record.external_id, max(stamp for stamp, _ in parts))
+    if whole and whole[1]:
+        contact.name, stamp = whole[1], whole[0]
+    else:
+        first, last = effective.get("first_name"), effective.get("last_name")
+        if not (first and first[1]):
+            first, last = last, None
+        if not (first and first[1]):
+            return
+        stamp, contact.name = first
+        if last and last[1]:
+            stamp, contact.name = max(stamp, last[0]), f"{first[1]} {last[1]}"
+    contact.origins["name"] = Origin(record.source, record.external_id, stamp)
+
+
+def _take_values(contact: Golden, record: Record, effective: Mapping[str, tuple[Stamp, Any]]) -> Origin | None:
+    """Take identifiers and custom fields that no better record has; return the last origin."""
+    fields, origins = contact.custom_fields, contact.origins
+    origin: Origin | None = None
+    said: Stamp | None = None
+    for register, place in _places(tuple(effective)):
+        stamp, value = effective[register]
+        if value is None:
+            continue
+        if stamp is not said or origin is None:  # one statement gives most of a record's values
+            origin, said = Origin(record.source, record.external_id, stamp), stamp
+        if place is None:
+            _take_identifier(contact, value, origin)
+            continue
+        name, entry, whole = place
+        if whole in origins:
+            continue
+        if entry is not None:
+            _take_entry(contact, register, name, entry, value, origin)
+        elif fields.get(name) is None:  # not entry by entry already
+            fields[name] = value
+            origins[whole] = origin
+    return origin
 
 
 def _take_identifier(contact: Golden, claim: Sequence[Any], origin: Origin) -> None:
@@ -147,18 +169,12 @@ def _places(registers: tuple[str, ...]) -> Sequence[tuple[str, _Place | None]]:
     return found
 
 
-def _take_field(contact: Golden, register: str, place: _Place, value: Any, origin: Origin) -> None:
-    """Take a custom field, or an entry of one: one source's entries may meet another's."""
-    name, entry, whole = place
-    fields, origins = contact.custom_fields, contact.origins
-    if whole in origins or register in origins:
-        return  # a better record has it, or all of which it is a part
-    if entry is not None:
+def _take_entry(contact: Golden, register: str, name: str, entry: str, value: Any, origin: Origin) -> None:
+    """Take an entry of a custom field: one source's entries may meet another's."""
+    if register not in contact.origins:
+        fields = contact.custom_fields
         fields[name] = {**(fields.get(name) or {}), entry: value}
-        origins[register] = origin
-    elif fields.get(name) is None:  # not entry by entry already
-        fields[name] = value
-        origins[whole] = origin
+        contact.origins[register] = origin
 
 
 def _newest(records: Iterable[Record]) -> dict[str, Stamp]:

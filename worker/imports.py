@@ -83,10 +83,10 @@ def import_rows(
         run = runs.start_import(conn, organization_id, connection.id, uuid4())
     result = Imported()
     for page in _pages(rows):
-        good = [one for row in page if (one := _readable(connection, file, row, run.id, result, reject))]
+        good = [one for row in page if (one := _readable(connection, file, row, result, reject))]
         with engine.begin() as conn:
             db.enter(conn, organization_id)
-            kept = envelopes.keep(conn, [incoming for incoming, _ in good]) if good else []
+            kept = envelopes.keep(conn, [incoming for incoming, _ in good], run.id) if good else []
             known = sum(1 for one in kept if one.is_duplicate)
             run = runs.advance_import(conn, run, read=len(kept), unchanged=known)
         result.read += len(page)
@@ -131,7 +131,7 @@ def _try(
 ) -> Imported:
     result = Imported()
     for page in _pages(rows):
-        good = [one for row in page if (one := _readable(connection, file, row, None, result, reject))]
+        good = [one for row in page if (one := _readable(connection, file, row, result, reject))]
         readings = [reading for _, reading in good]
         applied = dryrun.try_out(engine, connection.organization_id, connection.id, readings)
         changed = sum(1 for reading in readings if reading.envelope_id in applied.changed_by)
@@ -147,14 +147,13 @@ def _readable(
     connection: ConnectionRow,
     file: File,
     row: TabularRow,
-    run_id: UUID | None,
     result: Imported,
     reject: Callable[[TabularRow, str], None],
 ) -> tuple[Incoming, Reading] | None:
     """Make a row's envelope and read it at once: the operator is there to put it right."""
     reason = row.error or "no row"
     if row.values is not None:
-        incoming = _incoming(connection, file, row, run_id)
+        incoming = _incoming(connection, file, row)
         try:
             reading = dryrun.read(incoming, connection)
         except MalformedPayloadError as error:
@@ -168,7 +167,7 @@ def _readable(
     return None
 
 
-def _incoming(connection: ConnectionRow, file: File, row: TabularRow, run_id: UUID | None) -> Incoming:
+def _incoming(connection: ConnectionRow, file: File, row: TabularRow) -> Incoming:
     body = files.body_of(row.values or {})
     headers = file.headers()
     # Of two rows about one customer the later one wins: the id breaks the tie of their times.
@@ -183,7 +182,6 @@ def _incoming(connection: ConnectionRow, file: File, row: TabularRow, run_id: UU
         headers=headers,
         body=body,
         body_sha256=sha256(body).digest(),
-        run_id=run_id,
     )
 
 

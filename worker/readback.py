@@ -50,7 +50,6 @@ def incoming(connection: ConnectionRow, row: Row, run_id: UUID | None) -> Incomi
         headers=db.json([[NOT_BEFORE, row.not_before]]),
         body=row.body,
         body_sha256=body_digest,
-        run_id=run_id,
     )
 
 

@@ -81,15 +81,13 @@ def replay(conn: Connection, organization_id: UUID, shown_id: str | None) -> lis
     Raises ConfigError for an envelope that we do not have, or whose body has expired.
     """
     if shown_id is None:
-        rows = ready.list_parked(conn, organization_id, _MOST_PARKED)
-        wanted = {row["envelope_id"]: row["connection_id"] for row in rows}
-    else:
-        id_ = ids.read(ids.ENVELOPE, shown_id)
-        found = {} if id_ is None else envelopes.read(conn, [(organization_id, id_)])
-        wanted = {row.id: row.connection_id for row in found.values() if row.body is not None}
-        if not wanted:
-            raise ConfigError(f"no envelope {shown_id} with a body that is still kept")
-    return ready.replay(conn, organization_id, wanted, set(wanted.values()))
+        wanted = [row["envelope_id"] for row in ready.list_parked(conn, organization_id, _MOST_PARKED)]
+        return ready.replay(conn, organization_id, wanted)
+    id_ = ids.read(ids.ENVELOPE, shown_id)
+    queued = [] if id_ is None else ready.replay(conn, organization_id, [id_])
+    if not queued:
+        raise ConfigError(f"no envelope {shown_id} with a body that is still kept")
+    return queued
 
 
 def nudge_all() -> None:

@@ -218,22 +218,27 @@ def _write_terms(
 
 def _difference(old: ContactRow | None, shown: Golden, only: str | None) -> dict[str, Told]:
     """Each field that changed: before, after, and the envelope that said the new value; see ``Told``."""
-    after = _shown(shown)
     origins = shown.origins
     details: dict[str, Told] = {}
     said, cause = None, None
-    before: dict[str, Any] = {} if old is None else _shown(old)
-    for name in after if old is None else {**before, **after}:
-        was, value = before.get(name), after.get(name)
-        if was != value:
-            origin = origins.get(name)
-            if origin is not said:  # most have the same
-                said, cause = origin, None if origin is None else origin.stamp.envelope_id
-            details[name] = (was, value) if cause == only and cause is not None else (was, value, cause)
+    for name, was, value in _changed(old, shown):
+        origin = origins.get(name)
+        if origin is not said:  # most have the same
+            said, cause = origin, None if origin is None else origin.stamp.envelope_id
+        details[name] = (was, value) if cause == only and cause is not None else (was, value, cause)
     old_tags = [] if old is None else old.tags
     if old_tags != shown.tags:
         details["tags"] = (old_tags, shown.tags, None)
     return details
+
+
+def _changed(old: ContactRow | None, shown: Golden) -> list[tuple[str, Any, Any]]:
+    after = _shown(shown)
+    if old is None:
+        return [(name, None, value) for name, value in after.items() if value is not None]
+    before = _shown(old)
+    asked = {**before, **after}
+    return [(name, before.get(name), after.get(name)) for name in asked if before.get(name) != after.get(name)]
 
 
 def _shown(contact: ContactRow | Golden) -> dict[str, Any]:

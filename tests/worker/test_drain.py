@@ -257,7 +257,7 @@ def test_a_replay_withdraws_what_the_envelope_had_stated(engine, organization_id
     monkeypatch.setattr(plain, "parse", corrected, raising=False)
     newest = second if wrong["note"] == "wrong" else first
     with engine.begin() as conn:
-        ready.replay(conn, organization_id, [newest], [source.id])
+        ready.replay(conn, organization_id, [newest])
     drain(engine, lane(source), budget_s=5)
 
     other = {"note": "kept"} if newest == second else {"note": "wrong", "x": 1}
@@ -273,7 +273,7 @@ def test_a_replay_of_everything_changes_no_contact(engine, organization_id, sour
     before = rows(engine, shown)
 
     with engine.begin() as conn:
-        ready.replay(conn, organization_id, kept, [source.id])
+        ready.replay(conn, organization_id, kept)
     done = drain(engine, lane(source), budget_s=5)
 
     assert done.settled == 10
@@ -361,7 +361,7 @@ def test_a_record_that_only_a_withdrawn_reading_spoke_of_is_gone(engine, organiz
     monkeypatch.setattr(plain, "parse", lambda envelope, account: right, raising=False)
 
     with engine.begin() as conn:
-        ready.replay(conn, organization_id, [kept], [source.id])
+        ready.replay(conn, organization_id, [kept])
     drain(engine, lane(source), budget_s=5)
 
     assert rows(engine, "SELECT external_id FROM records") == [("right",)]
@@ -384,7 +384,7 @@ def test_a_replay_sees_what_its_own_batch_added(engine, organization_id, source,
     keep(engine, source, {"id": "1", "at": 1, "fields": {"note": "old but true"}})
     withdrawn.append(True)
     with engine.begin() as conn:
-        ready.replay(conn, organization_id, [newer], [source.id])
+        ready.replay(conn, organization_id, [newer])
 
     drain(engine, lane(source), budget_s=5)
 

@@ -10,8 +10,13 @@ from sqlalchemy import Connection
 
 from worker.store.db import columns_of, rows_of, run, sql
 
-#: lanes spread connections over the queue, so that one shop's flood does not hold up the others
+#: lanes spread connections over the queue, so that one shop's flood does not hold up the others; a divisor of 256
 LANES = 8
+
+
+def lane_of(column: str) -> str:
+    """Write the lane of a column with ids of connections, as ``Incoming.lane`` has it."""
+    return f"get_byte(uuid_send({column}), 15) % {LANES}"
 
 
 class Incoming(NamedTuple):
@@ -26,7 +31,6 @@ class Incoming(NamedTuple):
     headers: str  #: JSON list of [name, value]
     body: bytes
     body_sha256: bytes
-    run_id: UUID | None = None  #: the run that read it
 
     @property
     def lane(self) -> int:
@@ -80,10 +84,8 @@ _KEEP = sql(f"""
         RETURNING organization_id, id, connection_id
     ), queued AS (
         INSERT INTO ready (organization_id, envelope_id, connection_id, lane, run_id)
-        SELECT kept.organization_id, kept.id, kept.connection_id, lanes.lane, lanes.run_id
+        SELECT organization_id, id, connection_id, {lane_of("connection_id")}, :run_id
           FROM kept
-          JOIN unnest(CAST(:lane_ids AS uuid[]), CAST(:lanes AS smallint[]), CAST(:run_id AS uuid[]))
-               AS lanes(id, lane, run_id) ON lanes.id = kept.id
     )
     SELECT id FROM kept
 """)
@@ -105,13 +107,6 @@ _BY_DELIVERY = sql(f"""
       FROM {rows_of(organization_id="uuid", connection_id="uuid", delivery_id="text")}
       JOIN envelopes e ON e.organization_id = new.organization_id AND e.connection_id = new.connection_id
                       AND e.delivery_id = new.delivery_id
-""")
-
-_READ = sql(f"""
-    SELECT {", ".join("e." + name for name in _FIELDS)}
-      FROM {rows_of(organization_id="uuid", id="uuid")}
-     CROSS JOIN LATERAL (
-        SELECT * FROM envelopes e WHERE e.organization_id = new.organization_id AND e.id = new.id LIMIT 1) AS e
 """)
 
 _TOUCHING = sql(f"""
@@ -148,14 +143,15 @@ _LINK_ANY = sql(f"""{_LINK}
 """)
 
 
-def keep(conn: Connection, incoming: Sequence[Incoming]) -> list[Kept]:
-    """Keep deliveries and queue them, each once; answers stand in the order of ``incoming``."""
+def keep(conn: Connection, incoming: Sequence[Incoming], run_id: UUID | None = None) -> list[Kept]:
+    """Keep deliveries and queue them, each once; answers stand in the order of ``incoming``.
+
+    ``run_id`` names the run that read them, if they are to be counted.
+    """
     # In one order for all: two processes that got the same deliveries must not wait for each other.
     ordered = sorted(incoming, key=lambda r: (r.organization_id, r.connection_id, r.delivery_id))
     parameters = columns_of(ordered, *Incoming._fields)
-    parameters["lane_ids"] = parameters["id"]
-    parameters["lanes"] = [request.lane for request in ordered]
-    new = set(run(conn, _KEEP, parameters).scalars().all())
+    new = set(run(conn, _KEEP, {**parameters, "run_id": run_id}).scalars().all())
     known: dict[tuple[UUID, str], tuple[UUID, bytes]] = {}
     repeated = [request for request in incoming if request.id not in new]
     if repeated:
@@ -177,12 +173,6 @@ def keep(conn: Connection, incoming: Sequence[Incoming]) -> list[Kept]:
 def keep_settled(conn: Connection, incoming: Incoming) -> None:
     """Keep a request whose effect is part of the same transaction."""
     run(conn, _KEEP_SETTLED, incoming._asdict())
-
-
-def read(conn: Connection, keys: Collection[tuple[UUID, UUID]]) -> dict[UUID, EnvelopeRow]:
-    """Read envelopes by (organization, id)."""
-    found = run(conn, _READ, columns_of(list(keys), "organization_id", "id"))
-    return {row[1]: EnvelopeRow(*row) for row in found.all()}
 
 
 def touching(conn: Connection, organization_id: UUID, record_ids: Collection[UUID], most: int) -> list[EnvelopeRow]:

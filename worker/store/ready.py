@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker.store.db import columns_of, rows_of, run, sql
-from worker.store.envelopes import LANES
+from worker.store.envelopes import LANES, EnvelopeRow, lane_of
 
 #: rows at the head of a lane that the sweeper looks at: more than all workers together hold
 _HEAD = 5000
@@ -27,9 +27,7 @@ class Waiting(NamedTuple):
 class Claimed(NamedTuple):
     """An envelope that we hold under a lease."""
 
-    organization_id: UUID
-    envelope_id: UUID
-    connection_id: UUID
+    envelope: EnvelopeRow
     attempts: int
     crashes: int
     replay: bool
@@ -51,19 +49,27 @@ class Parked(NamedTuple):
 # work, because a process that is killed cannot count. Suspects are taken a few at a time, then each alone: where
 # processes are killed for reasons of their own most suspects are innocent, and alone they would take hours.
 # By ctid, which the lock holds in place: joined by key, a queue that statistics have seen empty was read for each row.
+# A row whose envelope is gone is claimed all the same, as one whose body has expired: it has to be parked.
 _CLAIM = """
-    UPDATE ready r
-       SET crashes = crashes + (lease_until IS NOT NULL)::integer,
-           lease_until = clock_timestamp() + :lease, lease_token = :token
-     WHERE r.ctid = ANY(ARRAY(
-        SELECT ctid FROM ready
-         WHERE lane = :lane AND next_run_at <= clock_timestamp()
-           AND (lease_until IS NULL OR lease_until < clock_timestamp())
-           AND crashes {suspicion}
-         ORDER BY next_run_at, envelope_id LIMIT :most FOR UPDATE SKIP LOCKED
-     ))
-    RETURNING r.organization_id, r.envelope_id, r.connection_id, r.attempts, r.crashes, r.replay,
-              r.run_id
+    WITH claimed AS (
+        UPDATE ready r
+           SET crashes = crashes + (lease_until IS NOT NULL)::integer,
+               lease_until = clock_timestamp() + :lease, lease_token = :token
+         WHERE r.ctid = ANY(ARRAY(
+            SELECT ctid FROM ready
+             WHERE lane = :lane AND next_run_at <= clock_timestamp()
+               AND (lease_until IS NULL OR lease_until < clock_timestamp())
+               AND crashes {suspicion}
+             ORDER BY next_run_at, envelope_id LIMIT :most FOR UPDATE SKIP LOCKED
+         ))
+        RETURNING r.organization_id, r.envelope_id, r.connection_id, r.attempts, r.crashes, r.replay, r.run_id
+    )
+    SELECT c.attempts, c.crashes, c.replay, c.run_id, c.organization_id, c.envelope_id, c.connection_id,
+           coalesce(e.topic, ''), coalesce(e.delivery_id, ''), e.sent_at, coalesce(e.headers, '[]'), e.body
+      FROM claimed c
+      LEFT JOIN LATERAL (
+        SELECT topic, delivery_id, sent_at, headers, body FROM envelopes
+         WHERE organization_id = c.organization_id AND id = c.envelope_id LIMIT 1) AS e ON true
 """
 # Literals, so that looking for suspects uses their own small index.
 _CLAIM_ORDINARY = sql(_CLAIM.format(suspicion="< 2"))
@@ -168,7 +174,7 @@ _LIST_PARKED = sql("""
 """)
 
 # A replay puts an envelope back in the queue; what it had stated is withdrawn when it is drained.
-_REPLAY = sql("""
+_REPLAY = sql(f"""
     WITH wanted AS (
         SELECT e.organization_id, e.id, e.connection_id FROM envelopes e
          WHERE e.organization_id = :organization_id AND e.id = ANY(:envelope_ids) AND e.body IS NOT NULL
@@ -178,9 +184,7 @@ _REPLAY = sql("""
         DELETE FROM outcomes o USING wanted w WHERE o.organization_id = w.organization_id AND o.envelope_id = w.id
     )
     INSERT INTO ready (organization_id, envelope_id, connection_id, lane, replay)
-    SELECT w.organization_id, w.id, w.connection_id, lanes.lane, true
-      FROM wanted w JOIN unnest(CAST(:lane_ids AS uuid[]), CAST(:lanes AS smallint[])) AS lanes(id, lane)
-           ON lanes.id = w.connection_id
+    SELECT organization_id, id, connection_id, {lane_of("connection_id")}, true FROM wanted
         ON CONFLICT (organization_id, envelope_id) DO UPDATE
        SET replay = true, next_run_at = now(), attempts = 0, crashes = 0
     RETURNING envelope_id
@@ -193,9 +197,14 @@ def claim(
     """Take due envelopes of a lane under a lease; ``suspects`` takes those that outlived three holders."""
     parameters = {"lane": lane, "most": most, "lease": lease, "token": token}
     if not suspects:
-        return [Claimed(*row) for row in run(conn, _CLAIM_ORDINARY, parameters).all()]
-    rows = list(run(conn, _CLAIM_SUSPECTS, {**parameters, "most": min(most, _FEW)}))
-    return [Claimed(*row) for row in rows or run(conn, _CLAIM_ALONE, {**parameters, "most": 1})]
+        rows = run(conn, _CLAIM_ORDINARY, parameters).all()
+    else:
+        rows = run(conn, _CLAIM_SUSPECTS, {**parameters, "most": min(most, _FEW)}).all()
+        rows = rows or run(conn, _CLAIM_ALONE, {**parameters, "most": 1}).all()
+    return [
+        Claimed(EnvelopeRow(*envelope), attempts, crashes, replay, run_id)
+        for attempts, crashes, replay, run_id, *envelope in rows
+    ]
 
 
 def take(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID], token: UUID) -> int:
@@ -293,14 +302,7 @@ def list_parked(conn: Connection, organization_id: UUID, limit: int) -> list[dic
     return [dict(row._mapping) for row in found]  # noqa: SLF001 - its documented name
 
 
-def replay(
-    conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID], connection_ids: Collection[UUID]
-) -> list[UUID]:
+def replay(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> list[UUID]:
     """Queue envelopes again; return those whose bodies are still kept."""
-    parameters = {
-        "organization_id": organization_id,
-        "envelope_ids": list(envelope_ids),
-        "lane_ids": list(connection_ids),
-        "lanes": [id_.int % LANES for id_ in connection_ids],
-    }
+    parameters = {"organization_id": organization_id, "envelope_ids": list(envelope_ids)}
     return [row[0] for row in run(conn, _REPLAY, parameters)]
