@@ -23,7 +23,6 @@ from bench.dlt_merge import PAGE
 from bench.stack import ROOT, Stack
 from bench.sync import Workers
 from connectors.shopify import reads
-from worker.app import collect_seldom
 from worker.nudge import nudger
 from worker.readback import incoming
 from worker.store import connections, envelopes
@@ -75,6 +74,8 @@ def ours(stack: Stack, workers: Workers, paths: tuple[Path, Path]) -> Took:
 @contextmanager
 def _as_a_process_of_ours() -> Iterator[None]:
     """Read as a worker's process does."""
+    from worker.app import collect_seldom  # noqa: PLC0415 - reads the environment of a stack that is up
+
     before = gc.get_threshold()
     collect_seldom()
     try:
