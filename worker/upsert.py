@@ -105,7 +105,7 @@ def upsert(
     claimed = _write_claims(conn, organization_id, component, resolution, before)
 
     new_records = [row for row in changed if row.version == 0]
-    terms = [(t, row.id) for row in created if row.id in details for t in contact_terms.terms_of(row.name, row.tags)]
+    terms = [(row.id, contact_terms.terms_of(row.name, row.tags)) for row in created if row.id in details]
     last.append(partial(records.insert, conn, organization_id, new_records, outlook.states))
     last.append(partial(claims.insert, conn, organization_id, claimed))
     last.append(partial(contacts.insert, conn, organization_id, created))

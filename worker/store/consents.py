@@ -1,7 +1,8 @@
 """The consent ledger: every statement about being contacted, append-only, kept by address."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,38 +16,39 @@ from worker.resolve import Ref
 from worker.standing import Statement
 from worker.store.db import columns_of, json_bytes, rows_of, run, sql
 
-_NEW = f"""
-    INSERT INTO consents (organization_id, id, statement_key, channel, purpose, address, status, occurred_at, source,
-                          external_id, method, evidence, origin, legal_basis, expires_at, is_repeat,
-                          envelope_id)
-    SELECT :organization_id, id, statement_key, channel, purpose, address, status, occurred_at, source, external_id,
-           method, evidence::jsonb, origin, legal_basis, expires_at, is_repeat, envelope_id
-      FROM {
-    rows_of(
-        id="uuid",
-        statement_key="bytea",
-        channel="text",
-        purpose="text",
-        address="text",
-        status="text",
-        occurred_at="timestamptz",
-        source="text",
-        external_id="text",
-        method="text",
-        evidence="json",
-        origin="text",
-        legal_basis="text",
-        expires_at="timestamptz",
-        is_repeat="boolean",
-        envelope_id="uuid",
-    )
+_ALWAYS = {
+    "id": "uuid",
+    "statement_key": "bytea",
+    "channel": "text",
+    "purpose": "text",
+    "address": "text",
+    "status": "text",
+    "occurred_at": "timestamptz",
+    "source": "text",
+    "external_id": "text",
+    "method": "text",
+    "evidence": "json",
+    "envelope_id": "uuid",
 }
+#: what sources seldom say; left out where none of the statements has any of it
+_SELDOM = {"origin": "text", "legal_basis": "text", "expires_at": "timestamptz", "is_repeat": "boolean"}
+
+
+def _new(columns: Mapping[str, str]) -> str:
+    given = ", ".join("evidence::jsonb" if name == "evidence" else name for name in columns)
+    return f"""
+    INSERT INTO consents (organization_id, {", ".join(columns)})
+    SELECT :organization_id, {given} FROM {rows_of(**columns)}
 """
-_INSERT_NEW = sql(_NEW)
-_INSERT = sql(f"""{_NEW}
+
+
+_ONCE = """
         ON CONFLICT (organization_id, statement_key) DO NOTHING
     RETURNING statement_key
-""")
+"""
+#: whether something seldom is said
+_INSERT_NEW = {False: sql(_new(_ALWAYS)), True: sql(_new(_ALWAYS | _SELDOM))}
+_INSERT = {False: sql(_new(_ALWAYS) + _ONCE), True: sql(_new(_ALWAYS | _SELDOM) + _ONCE)}
 
 _COLUMNS = """s.id, s.channel, s.purpose, s.address, s.status, s.occurred_at, s.source, s.external_id, s.method,
               s.evidence, s.envelope_id, s.created_at, coalesce(r.is_lost, false), s.origin, s.legal_basis,
@@ -149,7 +151,12 @@ def append(conn: Connection, organization_id: UUID, entries: Iterable[Entry]) ->
     return {row[0] for row in _write(conn, organization_id, entries, _INSERT)}
 
 
-def _write(conn: Connection, organization_id: UUID, entries: Iterable[Entry], statement: TextClause) -> Iterable[Any]:
+def _write(
+    conn: Connection, organization_id: UUID, entries: Iterable[Entry], statements: Mapping[bool, TextClause]
+) -> Iterable[Any]:
+    ordered = sorted(entries, key=_key)
+    if not ordered:
+        return ()
     values = [
         (
             ids.new(),
@@ -162,21 +169,18 @@ def _write(conn: Connection, organization_id: UUID, entries: Iterable[Entry], st
             *c.ref,
             c.method,
             json_bytes(dict(c.evidence)),
-            c.origin,
-            c.legal_basis,
-            c.expires_at,
-            c.is_repeat,
             envelope_id,
         )
-        for key, c, envelope_id in sorted(entries, key=lambda e: e.key)
+        for key, c, envelope_id in ordered
     ]
-    names: tuple[str, ...]
-    names = ("id", "statement_key", "channel", "purpose", "address", "status", "occurred_at", "source", "external_id")
-    if not values:
-        return ()
-    names += ("method", "evidence", "origin", "legal_basis", "expires_at", "is_repeat", "envelope_id")
-    parameters = columns_of(values, *names)
-    return run(conn, statement, {"organization_id": organization_id, **parameters})
+    parameters = columns_of(values, *_ALWAYS)
+    seldom = [(e.consent.origin, e.consent.legal_basis, e.consent.expires_at, e.consent.is_repeat) for e in ordered]
+    if has_seldom := any(map(any, seldom)):
+        parameters |= columns_of(seldom, *_SELDOM)
+    return run(conn, statements[has_seldom], {"organization_id": organization_id, **parameters})
+
+
+_key = attrgetter("key")
 
 
 def of(

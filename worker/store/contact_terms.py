@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause
 
-from worker.store.db import columns_of, rows_of, run, sql
+from worker.store.db import array, columns_of, rows_of, run, sql
 
 _WORD = re.compile(r"\w+")
 #: a b-tree holds 2,704 bytes; four a character, and the organization beside it
@@ -16,13 +16,16 @@ _MAX_TAG = 600
 _MAX_WORD = 64
 _MAX_WORDS = 12
 
-_NEW = f"""
+# All terms of a contact travel as one value: the contact is named once, and its terms come in order.
+_INSERT_NEW = sql(f"""
+    INSERT INTO contact_terms (organization_id, term, contact_id)
+    SELECT :organization_id, unnest(CAST(terms AS text[])), contact_id
+      FROM {rows_of(contact_id="uuid", terms="text")}
+""")
+# Of an id that was used before, something may be left that another release took for a term.
+_INSERT = sql(f"""
     INSERT INTO contact_terms (organization_id, term, contact_id)
     SELECT :organization_id, term, contact_id FROM {rows_of(term="text", contact_id="uuid")}
-"""
-_INSERT_NEW = sql(_NEW)
-# Of an id that was used before, something may be left that another release took for a term.
-_INSERT = sql(f"""{_NEW}
         ON CONFLICT DO NOTHING
 """)
 
@@ -68,9 +71,13 @@ def insert(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str,
     _run(conn, organization_id, pairs, _INSERT)
 
 
-def insert_new(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str, UUID]]) -> None:
-    """Add terms of contacts whose ids are new: looking for a conflict costs as much as the row."""
-    _run(conn, organization_id, pairs, _INSERT_NEW)
+def insert_new(conn: Connection, organization_id: UUID, terms: Iterable[tuple[UUID, Collection[str]]]) -> None:
+    """Add all terms of contacts whose ids are new: looking for a conflict costs as much as the row."""
+    # By contact: one of the two indexes grows at its end then. A UUID compares at a tenth of an integer's speed.
+    values = sorted([(id_.int, id_, array(sorted(its))) for id_, its in terms if its])
+    if values:
+        parameters = columns_of([value[1:] for value in values], "contact_id", "terms")
+        run(conn, _INSERT_NEW, {"organization_id": organization_id, **parameters})
 
 
 def delete(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str, UUID]]) -> None:
@@ -80,8 +87,7 @@ def delete(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str,
 
 def _run(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str, UUID]], statement: TextClause) -> None:
     if pairs:
-        # By contact: one of the two indexes grows at its end then. A UUID compares at a tenth of an integer's speed.
-        ordered = sorted(pairs, key=lambda pair: (pair[1].int, pair[0]))
+        ordered = sorted(pairs, key=lambda pair: (pair[1].int, pair[0]))  # as in insert_new
         run(conn, statement, {"organization_id": organization_id, **columns_of(ordered, "term", "contact_id")})
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.store.db import columns_of, json_bytes, rows_of, run, sql
+from worker.store.db import array, columns_of, json_bytes, rows_of, run, sql
 
 
 @dataclass(slots=True)
@@ -234,7 +234,7 @@ def _write(conn: Connection, organization_id: UUID, rows: Iterable[ContactRow], 
             row.external_source,
             row.external_id,
             json_bytes(row.custom_fields),
-            _array(row.tags),
+            array(row.tags),
             row.first_id,
         )
         for row in sorted(rows, key=lambda row: row.id.int)
@@ -243,9 +243,3 @@ def _write(conn: Connection, organization_id: UUID, rows: Iterable[ContactRow], 
         return 0
     statement = _INSERT if insert_new else _UPDATE
     return run(conn, statement, {"organization_id": organization_id, **columns_of(values, *_VALUES)}).rowcount
-
-
-def _array(texts: Iterable[str]) -> str:
-    """Write an array as Postgres reads it."""
-    escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
-    return "{" + ",".join([f'"{text}"' for text in escaped]) + "}"

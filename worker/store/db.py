@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -227,6 +227,12 @@ def columns_of(rows: Sequence[Sequence[Any]], *names: str) -> dict[str, list[Any
     if not rows:
         return {name: [] for name in names}
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def array(texts: Iterable[str]) -> str:
+    """Write texts as Postgres reads an array, where each row has one: arrays in an array would be of one length."""
+    escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
+    return '{"' + '","'.join(escaped) + '"}' if escaped else "{}"
 
 
 def run(conn: Connection, statement: TextClause, parameters: Mapping[str, Any]) -> CursorResult[*tuple[Any, ...]]:
