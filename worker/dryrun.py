@@ -86,7 +86,7 @@ def report(before: Mapping[str, Any], applied: Applied, refused: Sequence[str]) 
     for contact_id, change in applied.contacts.items():
         if len(examples) < _MOST_EXAMPLES and contact_id in customers:
             external_id = customers[contact_id][1]
-            examples.append({"external_id": external_id, "kind": change.kind, "fields": sorted(change.details)})
+            examples.append({"external_id": external_id, "kind": change.kind, "fields": sorted(change.fields())})
     reasons = Counter(before.get("refused", {}))
     reasons.update(refused)
     return {**told, "examples": examples, "refused": dict(reasons.most_common(_MOST_EXAMPLES))}

@@ -1,7 +1,7 @@
 """Upsert: groups of records become contacts and identities, set-wise, only where something changed."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from worker.fold import Claim, Record
 from worker.golden import Golden, field_register, golden
 from worker.resolve import Ident, Ref, Resolution
 from worker.store import claims, contact_terms, contacts, records
-from worker.store.changes import Change, Told, only_cause
+from worker.store.changes import Change, Told, Written, only_cause
 from worker.store.claims import ClaimRow
 from worker.store.contacts import ContactRow
 from worker.store.db import Last
@@ -23,12 +23,21 @@ from worker.store.records import RecordRow
 
 
 @dataclass(slots=True)
+class Newcomer:
+    """A contact that will be new, as it will be stored: what it was made of is many times as large."""
+
+    contact: contacts.Stored
+    terms: str
+    change: Change
+
+
+@dataclass(slots=True)
 class Outlook:
     """What can be worked out before the locks are taken; void if what was read proves outdated under them."""
 
     priorities: Mapping[str, int]
-    goldens: Mapping[Ref, Golden]  #: of groups with a record whose state changed, by their first record
-    details: Mapping[Ref, dict[str, Told]]  #: what the log says of those contacts that will be new
+    newcomers: Mapping[UUID, Newcomer]  #: by contact
+    goldens: Mapping[Ref, Golden]  #: of other groups with a record whose state changed, by their first record
     states: Mapping[Ref, bytes]  #: of those records, as they are stored
     aside: Collection[RecordRow]  #: records of which only the times changed, that are in no component
 
@@ -47,21 +56,35 @@ def look_ahead(
     """
     rows = component.rows
     changed = {ref for ref, row in rows.items() if ref in folded or row.version == 0}
+    newcomers: dict[UUID, Newcomer] = {}
     goldens: dict[Ref, Golden] = {}
-    details: dict[Ref, dict[str, Told]] = {}
     states: dict[Ref, bytes] = {}
     for group in resolution.groups:  # all about a person at once, while it is in the processor's cache
         if changed.isdisjoint(group):
             continue
         first = group[0]
-        goldens[first] = golden(_records(rows, group), resolution.lost, priorities)
+        shown = golden(_records(rows, group), resolution.lost, priorities)
         if rows[first].version == 0:  # a contact has the id of its first record: it cannot be there yet
-            about = causes[first] if len(group) == 1 else {cause for ref in group for cause in causes.get(ref, ())}
-            details[first] = _difference(None, goldens[first], only_cause(about))
+            newcomers[rows[first].id] = _newcomer(rows, group, shown, causes)
+        else:
+            goldens[first] = shown
         states.update({ref: records.state_of(rows[ref]) for ref in group if ref in changed})
     states.update({ref: records.state_of(rows[ref]) for ref in changed - states.keys()})  # of nobody's group
     states.update({row.ref: records.state_of(row) for row in aside})
-    return Outlook(priorities, goldens, details, states, aside)
+    return Outlook(priorities, newcomers, goldens, states, aside)
+
+
+def _newcomer(
+    rows: Mapping[Ref, RecordRow], group: Sequence[Ref], shown: Golden, causes: Mapping[Ref, Collection[UUID]]
+) -> Newcomer:
+    id_ = first_id = rows[group[0]].id
+    about = set(causes[group[0]])
+    for ref in group[1:]:
+        first_id = min(first_id, rows[ref].id)
+        about.update(causes.get(ref, ()))
+    written = Written.of(_difference(None, shown, only_cause(about)))
+    change = Change(id_, "created", {}, tuple(sorted(about)), written)
+    return Newcomer(contacts.stored(id_, shown, first_id), contact_terms.stored(shown.name, shown.tags), change)
 
 
 def upsert(
@@ -87,25 +110,26 @@ def upsert(
 
     affected = {row.contact_id for row in changed} | {was[row.ref] for row in changed}
     affected.discard(None)
+    newcomers = outlook.newcomers
+    affected -= newcomers.keys()
     groups = {cid: group for group in resolution.groups if (cid := rows[group[0]].id) in affected}
     goldens = {
         cid: outlook.goldens.get(group[0]) or golden(_records(rows, group), resolution.lost, outlook.priorities)
         for cid, group in groups.items()
     }
     firsts = {cid: min(rows[ref].id for ref in group) for cid, group in groups.items()}
-    details = {rows[ref].id: told for ref, told in outlook.details.items()}
-    known = contacts.by_ids(conn, organization_id, [cid for cid in affected if cid is not None and cid not in details])
+    known = contacts.by_ids(conn, organization_id, [cid for cid in affected if cid is not None])
     touching = _causes_by_contact(rows, was, causes)
-    changes, created = _write_contacts(
-        conn, organization_id, goldens, details, firsts, known, touching, _successors(rows, was)
-    )
+    changes, created = _write_contacts(conn, organization_id, goldens, firsts, known, touching, _successors(rows, was))
+    changes |= {cid: newcomer.change for cid, newcomer in newcomers.items()}
+    created += [newcomer.contact for newcomer in newcomers.values()]
     stored = [*(row for row in changed if row.version > 0), *outlook.aside]
     if records.update(conn, organization_id, stored, outlook.states) != len(stored):
         raise TransientError("a record changed under its lock")
     claimed = _write_claims(conn, organization_id, component, resolution, before)
 
     new_records = [row for row in changed if row.version == 0]
-    terms = [(row.id, contact_terms.terms_of(row.name, row.tags)) for row in created if row.id in details]
+    terms = [(cid, newcomer.terms) for cid, newcomer in newcomers.items()]
     last.append(partial(records.insert, conn, organization_id, new_records, outlook.states))
     last.append(partial(claims.insert, conn, organization_id, claimed))
     last.append(partial(contacts.insert, conn, organization_id, created))
@@ -155,34 +179,24 @@ def _write_contacts(
     conn: Connection,
     organization_id: UUID,
     goldens: Mapping[UUID, Golden],
-    made: Mapping[UUID, dict[str, Told]],
     firsts: Mapping[UUID, UUID],
     known: Mapping[UUID, ContactRow],
     touching: Mapping[UUID, set[UUID]],
     successors: Mapping[UUID, UUID],
-) -> tuple[dict[UUID, Change], list[ContactRow]]:
+) -> tuple[dict[UUID, Change], list[contacts.Stored]]:
     """Write what contacts show now; return an entry of the change log for each that changed, and those to insert."""
     changes: dict[UUID, Change] = {}
-    created: list[ContactRow] = []
-    updated: list[ContactRow] = []
+    created: list[contacts.Stored] = []
+    updated: list[contacts.Stored] = []
+    shows: dict[UUID, Golden] = {}
     for cid, shown in goldens.items():
         old = known.get(cid)
         about = touching.get(cid, set())
-        details = made.get(cid) or _difference(old, shown, only_cause(about))
+        details = _difference(old, shown, only_cause(about))
         if old is not None and not details and old.first_id == firsts[cid]:
             continue
-        row = ContactRow(
-            cid,
-            shown.name,
-            shown.email,
-            shown.phone_number,
-            shown.external_source,
-            shown.external_id,
-            shown.custom_fields,
-            shown.tags,
-            firsts[cid],
-        )
-        (created if old is None else updated).append(row)
+        shows[cid] = shown
+        (created if old is None else updated).append(contacts.stored(cid, shown, firsts[cid]))
         if details:
             kind = "created" if old is None else "changed"
             changes[cid] = Change(cid, kind, details, tuple(sorted(about)))
@@ -192,7 +206,7 @@ def _write_contacts(
         kind = "removed" if into is None else "merged"
         details = {} if into is None else {"merged_into": (None, into.hex, None)}
         changes[cid] = Change(cid, kind, details, tuple(sorted(touching.get(cid, ()))))
-    _write_terms(conn, organization_id, known, gone, [row for row in created + updated if row.id not in made])
+    _write_terms(conn, organization_id, known, gone, shows)
     contacts.delete(conn, organization_id, gone)
     contacts.update(conn, organization_id, updated)
     return changes, created
@@ -203,15 +217,14 @@ def _write_terms(
     organization_id: UUID,
     known: Mapping[UUID, ContactRow],
     gone: Collection[UUID],
-    written: Collection[ContactRow],
+    shows: Mapping[UUID, Golden],
 ) -> None:
     """Bring in line what lists are filtered by, of contacts whose ids are not new."""
     terms = contact_terms.terms_of
     before = {(term, cid) for cid, row in known.items() for term in terms(row.name, row.tags)}
     standing = {(term, cid) for term, cid in before if cid not in gone}
-    after = {(term, row.id) for row in written for term in terms(row.name, row.tags)}
-    changed = {row.id for row in written}
-    dropped = (before - standing) | {(term, cid) for term, cid in standing - after if cid in changed}
+    after = {(term, cid) for cid, shown in shows.items() for term in terms(shown.name, shown.tags)}
+    dropped = (before - standing) | {(term, cid) for term, cid in standing - after if cid in shows}
     contact_terms.delete(conn, organization_id, dropped)
     contact_terms.insert(conn, organization_id, after - standing)
 

@@ -1,10 +1,11 @@
 """The change log: what happened to each contact, with the envelope that caused it."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection
 
 from worker import ids
@@ -28,6 +29,18 @@ class Detail(NamedTuple):
 Told = tuple[Any, Any] | tuple[Any, Any, str | None]
 
 
+class Written(NamedTuple):
+    """Details that are JSON already: of a new contact there are many, and JSON takes a tenth of their room."""
+
+    json: bytes
+    named: tuple[str, ...]  #: envelopes that they name
+
+    @classmethod
+    def of(cls, details: Mapping[str, Told]) -> Self:
+        """Write details."""
+        return cls(json_bytes(details), tuple({name for name in _named(details) if name is not None}))
+
+
 class Change(NamedTuple):
     """One entry."""
 
@@ -35,6 +48,11 @@ class Change(NamedTuple):
     kind: str  #: created, changed, merged, removed
     details: dict[str, Told]  #: by field
     causes: tuple[UUID, ...]  #: envelopes
+    written: Written | None = None  #: more details, of other fields
+
+    def fields(self) -> set[str]:
+        """Name the fields that it tells of."""
+        return self.details.keys() | (set() if self.written is None else orjson.loads(self.written.json).keys())
 
 
 def only_cause(causes: Collection[UUID]) -> str | None:
@@ -48,8 +66,14 @@ def causes_of(entries: Iterable[Change]) -> set[UUID]:
     named: set[str | None] = set()
     for entry in entries:
         causes.update(entry.causes)
-        named.update([detail[2] for detail in entry.details.values() if len(detail) == 3])
+        named.update(_named(entry.details))
+        if entry.written is not None:
+            named.update(entry.written.named)
     return causes.union([UUID(name) for name in named if name is not None])
+
+
+def _named(details: Mapping[str, Told]) -> list[str | None]:
+    return [detail[2] for detail in details.values() if len(detail) == 3]
 
 
 # An array of arrays must be rectangular, so the causes of an entry travel as one text.
@@ -132,12 +156,22 @@ def _cause(row: Any) -> CauseRow:
 def append(conn: Connection, organization_id: UUID, entries: Iterable[Change]) -> None:
     """Add entries to the log."""
     values = [
-        (ids.new(), e.contact_id, e.kind, json_bytes(e.details), f"{{{','.join([cause.hex for cause in e.causes])}}}")
+        (ids.new(), e.contact_id, e.kind, _document(e), f"{{{','.join([cause.hex for cause in e.causes])}}}")
         for e in entries
     ]
     if values:
         parameters = columns_of(values, "id", "contact_id", "kind", "details", "causes")
         run(conn, _INSERT, {"organization_id": organization_id, **parameters})
+
+
+def _document(entry: Change) -> bytes:
+    """Return all details of an entry as JSON."""
+    if entry.written is None:
+        return json_bytes(entry.details)
+    written = entry.written.json
+    if not entry.details:
+        return written
+    return written[:-1] + b"," + json_bytes(entry.details)[1:]  # a contact has a source: it is not empty
 
 
 def _detail(stored: Any, causes: Sequence[UUID]) -> Detail:

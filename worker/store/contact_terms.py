@@ -71,12 +71,19 @@ def insert(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str,
     _run(conn, organization_id, pairs, _INSERT)
 
 
-def insert_new(conn: Connection, organization_id: UUID, terms: Iterable[tuple[UUID, Collection[str]]]) -> None:
-    """Add all terms of contacts whose ids are new: looking for a conflict costs as much as the row."""
+def stored(name: str | None, tags: Iterable[str]) -> str:
+    """Write all terms of a contact as one value."""
+    return array(sorted(terms_of(name, tags)))
+
+
+def insert_new(conn: Connection, organization_id: UUID, terms: Collection[tuple[UUID, str]]) -> None:
+    """Add all terms of contacts whose ids are new: looking for a conflict costs as much as the row.
+
+    ``terms`` has (contact, its terms as ``stored``).
+    """
     # By contact: one of the two indexes grows at its end then. A UUID compares at a tenth of an integer's speed.
-    values = sorted([(id_.int, id_, array(sorted(its))) for id_, its in terms if its])
-    if values:
-        parameters = columns_of([value[1:] for value in values], "contact_id", "terms")
+    if terms:
+        parameters = columns_of(sorted(terms, key=lambda pair: pair[0].int), "contact_id", "terms")
         run(conn, _INSERT_NEW, {"organization_id": organization_id, **parameters})
 
 

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, TextClause
 
+from worker.golden import Golden
 from worker.store.db import array, columns_of, json_bytes, rows_of, run, sql
 
 
@@ -28,6 +29,8 @@ class ContactRow:
     updated_at: datetime | None = None
 
 
+#: the values of a contact as they are stored
+Stored = tuple[UUID, str | None, str | None, str | None, str, str, bytes, str, UUID]
 #: (type, source, key) of an identifier; the source counts for an external id only, and is empty else
 Key = tuple[str, str, str]
 
@@ -202,14 +205,29 @@ def count(conn: Connection, organization_id: UUID) -> int:
     return int(run(conn, _COUNT, {"organization_id": organization_id}).scalar_one())
 
 
-def insert(conn: Connection, organization_id: UUID, rows: Iterable[ContactRow]) -> None:
+def stored(id_: UUID, shown: Golden | ContactRow, first_id: UUID) -> Stored:
+    """Write what a contact shows as it is stored."""
+    return (
+        id_,
+        shown.name,
+        shown.email,
+        shown.phone_number,
+        shown.external_source,
+        shown.external_id,
+        json_bytes(shown.custom_fields),
+        array(shown.tags),
+        first_id,
+    )
+
+
+def insert(conn: Connection, organization_id: UUID, rows: Iterable[Stored]) -> None:
     """Write new contacts."""
-    _write(conn, organization_id, rows, insert_new=True)
+    _write(conn, organization_id, rows, _INSERT)
 
 
-def update(conn: Connection, organization_id: UUID, rows: Iterable[ContactRow]) -> int:
-    """Write changed contacts; return how many there were."""
-    return _write(conn, organization_id, rows, insert_new=False)
+def update(conn: Connection, organization_id: UUID, rows: Iterable[Stored]) -> None:
+    """Write changed contacts."""
+    _write(conn, organization_id, rows, _UPDATE)
 
 
 def touch(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> None:
@@ -224,22 +242,7 @@ def delete(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> No
         run(conn, _DELETE, {"organization_id": organization_id, "ids": sorted(ids)})
 
 
-def _write(conn: Connection, organization_id: UUID, rows: Iterable[ContactRow], *, insert_new: bool) -> int:
-    values = [
-        (
-            row.id,
-            row.name,
-            row.email,
-            row.phone_number,
-            row.external_source,
-            row.external_id,
-            json_bytes(row.custom_fields),
-            array(row.tags),
-            row.first_id,
-        )
-        for row in sorted(rows, key=lambda row: row.id.int)
-    ]
-    if not values:
-        return 0
-    statement = _INSERT if insert_new else _UPDATE
-    return run(conn, statement, {"organization_id": organization_id, **columns_of(values, *_VALUES)}).rowcount
+def _write(conn: Connection, organization_id: UUID, rows: Iterable[Stored], statement: TextClause) -> None:
+    values = sorted(rows, key=lambda row: row[0].int)
+    if values:
+        run(conn, statement, {"organization_id": organization_id, **columns_of(values, *_VALUES)})

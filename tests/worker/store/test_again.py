@@ -19,11 +19,11 @@ def count(conn, table):
 def test_terms_that_were_left_behind_are_met_again(engine, organization_id):
     pairs = [("t:vip", uuid4()), ("w:emma", uuid4())]
     with engine.connect() as conn:
-        contact_terms.insert_new(conn, organization_id, [(pairs[0][1], {"t:vip"})])
+        contact_terms.insert_new(conn, organization_id, [(pairs[0][1], contact_terms.stored(None, ["vip"]))])
         contact_terms.insert(conn, organization_id, pairs)
         assert count(conn, "contact_terms") == 2
         with pytest.raises(IntegrityError):
-            contact_terms.insert_new(conn, organization_id, [(pairs[1][1], {"t:new", "w:emma"})])
+            contact_terms.insert_new(conn, organization_id, [(pairs[1][1], contact_terms.stored("Emma", ["new"]))])
 
 
 def test_a_replay_links_and_settles_what_was(engine, organization_id):

@@ -14,7 +14,8 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def a_contact(name):
-    return ContactRow((id_ := ids.new()), name, None, None, "shop", name, {}, [], id_)
+    id_ = ids.new()
+    return contacts.stored(id_, ContactRow(id_, name, None, None, "shop", name, {}, [], id_), id_)
 
 
 @pytest.fixture

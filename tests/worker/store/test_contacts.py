@@ -23,7 +23,7 @@ TAGS = [
 
 
 def a_contact(id_, tags):
-    return ContactRow(id_, "Emma", None, None, "shop", "1", {}, tags, id_)
+    return contacts.stored(id_, ContactRow(id_, "Emma", None, None, "shop", "1", {}, tags, id_), id_)
 
 
 def test_tags_are_kept_whatever_they_are_made_of(engine, organization_id):

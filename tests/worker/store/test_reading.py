@@ -47,7 +47,7 @@ def test_a_read_sees_one_state_however_many_statements_it_takes(tenants, engine,
         before = contacts.count(conn, organization_id)
         with engine.begin() as writer:
             row = contacts.ContactRow(organization_id, "Ayu", None, None, "shop", "1", {}, [], organization_id)
-            contacts.insert(writer, organization_id, [row])
+            contacts.insert(writer, organization_id, [contacts.stored(row.id, row, row.first_id)])
 
         assert contacts.count(conn, organization_id) == before == 0
     with db.reading(organization_id) as conn:

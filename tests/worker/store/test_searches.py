@@ -95,7 +95,8 @@ def fill(conn, organization_id):
     for number, (name, emails, phones, tags) in enumerate(PEOPLE):
         id_ = uuid4()
         ids.append(id_)
-        rows.append(ContactRow(id_, name, None, None, "shop", str(number), {}, tags, born(number)))
+        row = ContactRow(id_, name, None, None, "shop", str(number), {}, tags, born(number))
+        rows.append(contacts.stored(id_, row, row.first_id))
         terms += [(term, id_) for term in contact_terms.terms_of(name, tags)]
         held = [("email", email) for email in emails] + [("phone", phone) for phone in phones]
         for position, (kind, key) in enumerate(held or OF_OTHER_KINDS):
