@@ -189,7 +189,7 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
     last: Last = []
     changes = upsert(conn, organization_id, component, resolution, folded, before, outlook, causes, last)
     records.delete(conn, organization_id, forgotten)
-    spoken = {(r.envelope_id, touched[ref].id) for r in readings for ref in r.records}
+    spoken = [(r.envelope_id, touched[ref].id) for r in readings for ref in r.records]
     are_new = locking.is_first and replay is None
     last.append(partial(envelopes.link, conn, organization_id, spoken, are_new=are_new))
     logged = record(conn, organization_id, readings, entries, rows, changes, batch.connection_of, last)
@@ -309,4 +309,4 @@ def _is_current(
         return False
     most = limits.component + 1 + active
     standing = claims.claimants(conn, organization_id, component.claimed.keys(), most)
-    return all(standing.get(ident, []) == found for ident, found in component.claimed.items())
+    return standing == {ident: found for ident, found in component.claimed.items() if found}

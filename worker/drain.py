@@ -244,22 +244,24 @@ def _commit(
         token=token,
         items=items,
         outcomes=outcomes,
-        to_read_back=[found for item in good if (found := _to_read_back(item, accounts)) is not None],
+        to_read_back=_to_read_back(good, accounts),
     )
     apply(engine, organization_id, settling)
     ignored = sum(1 for outcome in outcomes if outcome[1] == "ignored")
     return Drained(settled=len(outcomes) - ignored, ignored=ignored, parked=parked)
 
 
-def _to_read_back(item: _Item, accounts: Mapping[UUID, ConnectionRow]) -> tuple[UUID, str] | None:
-    """Name the customer to be read back, if the envelope did not say all of them and we can ask."""
-    if item.claimed.run_id is not None or item.envelope.body is None:
-        return None
-    connection = accounts[item.envelope.connection_id]
-    if not connection.can_be_read:
-        return None
-    external_id = reader(connection.connector).wanted(item.envelope.topic, bytes(item.envelope.body))
-    return None if external_id is None else (connection.id, external_id)
+def _to_read_back(items: Sequence[_Item], accounts: Mapping[UUID, ConnectionRow]) -> list[tuple[UUID, str]]:
+    """Name the customers to be read back, of whom an envelope did not say all, and whom we can ask for."""
+    readers = {id_: reader(account.connector) for id_, account in accounts.items() if account.can_be_read}
+    found = []
+    for item in items if readers else ():
+        envelope = item.envelope
+        if item.claimed.run_id is None and envelope.body is not None and envelope.connection_id in readers:
+            external_id = readers[envelope.connection_id].wanted(envelope.topic, bytes(envelope.body))
+            if external_id is not None:
+                found.append((envelope.connection_id, external_id))
+    return found
 
 
 def _counts(items: Sequence[_Item], changed_by: Collection[UUID]) -> dict[UUID, list[int]]:

@@ -53,10 +53,9 @@ def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[s
     without a connection count as 100, the default of a connection.
     """
     gone = set(lost)
-    ranked = sorted(
-        (r for r in records if r.is_live and (r.source, r.external_id) not in gone),
-        key=lambda r: _rank(r, priorities),
-    )
+    ranked = [r for r in records if r.is_live and (r.source, r.external_id) not in gone]
+    if len(ranked) > 1:
+        ranked.sort(key=lambda r: _rank(r, priorities))
     best = next((r for r in ranked if r.kind == "customer"), ranked[0])
     contact = Golden(best.source, best.external_id)
     tags: dict[str, str] = {}

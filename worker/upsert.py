@@ -39,6 +39,7 @@ class Outlook:
     newcomers: Mapping[UUID, Newcomer]  #: by contact
     goldens: Mapping[Ref, Golden]  #: of other groups with a record whose state changed, by their first record
     states: Mapping[Ref, bytes]  #: of those records, as they are stored
+    claims: Sequence[ClaimRow]  #: of records that are new themselves
     aside: Collection[RecordRow]  #: records of which only the times changed, that are in no component
 
 
@@ -59,6 +60,7 @@ def look_ahead(
     newcomers: dict[UUID, Newcomer] = {}
     goldens: dict[Ref, Golden] = {}
     states: dict[Ref, bytes] = {}
+    claimed: list[ClaimRow] = []
     for group in resolution.groups:  # all about a person at once, while it is in the processor's cache
         if changed.isdisjoint(group):
             continue
@@ -68,10 +70,25 @@ def look_ahead(
             newcomers[rows[first].id] = _newcomer(rows, group, shown, causes)
         else:
             goldens[first] = shown
-        states.update({ref: records.state_of(rows[ref]) for ref in group if ref in changed})
-    states.update({ref: records.state_of(rows[ref]) for ref in changed - states.keys()})  # of nobody's group
+        _write_out(rows, changed.intersection(group), resolution, states, claimed)
+    _write_out(rows, changed - states.keys(), resolution, states, claimed)  # of nobody's group
     states.update({row.ref: records.state_of(row) for row in aside})
-    return Outlook(priorities, newcomers, goldens, states, aside)
+    return Outlook(priorities, newcomers, goldens, states, claimed, aside)
+
+
+def _write_out(
+    rows: Mapping[Ref, RecordRow],
+    refs: Iterable[Ref],
+    resolution: Resolution,
+    states: dict[Ref, bytes],
+    claimed: list[ClaimRow],
+) -> None:
+    """Add the states of records, and what those claim that are new."""
+    for ref in refs:
+        row = rows[ref]
+        states[ref] = records.state_of(row)
+        if row.version == 0:
+            claimed += [_claim_row(row, claim, resolution) for claim in row.record.claims().values()]
 
 
 def _newcomer(
@@ -126,12 +143,12 @@ def upsert(
     stored = [*(row for row in changed if row.version > 0), *outlook.aside]
     if records.update(conn, organization_id, stored, outlook.states) != len(stored):
         raise TransientError("a record changed under its lock")
-    claimed = _write_claims(conn, organization_id, component, resolution, before)
+    _write_claims(conn, organization_id, component, resolution, before)
 
     new_records = [row for row in changed if row.version == 0]
     terms = [(cid, newcomer.terms) for cid, newcomer in newcomers.items()]
     last.append(partial(records.insert, conn, organization_id, new_records, outlook.states))
-    last.append(partial(claims.insert, conn, organization_id, claimed))
+    last.append(partial(claims.insert, conn, organization_id, outlook.claims))
     last.append(partial(contacts.insert, conn, organization_id, created))
     last.append(partial(contact_terms.insert_new, conn, organization_id, terms))
     return changes
@@ -274,18 +291,15 @@ def _write_claims(
     component: Component,
     resolution: Resolution,
     before: Mapping[Ref, Mapping[Ident, Claim]],
-) -> list[ClaimRow]:
-    """Bring claims in line: what records say now, and whose each identifier is; return those of new records."""
+) -> None:
+    """Bring claims in line, but for those of new records: what records say now, and whose each identifier is."""
     rows = component.rows
     stored = {(row.ident, row.record_id): row for found in component.claimed.values() for row in found}
-    fresh: list[ClaimRow] = []  # of records that are new themselves
     wanted: dict[tuple[Ident, UUID], ClaimRow] = {}
     for ref in before:
         row = rows[ref]
-        said = [_claim_row(row, claim, resolution) for claim in row.record.claims().values()]
-        if row.version == 0:
-            fresh += said
-        else:
+        if row.version > 0:
+            said = [_claim_row(row, claim, resolution) for claim in row.record.claims().values()]
             wanted |= {(claim.ident, row.id): claim for claim in said}
     if stored:  # what their neighbours claim stands, but may be another's now
         neighbours = {row.id: row for ref, row in rows.items() if ref not in before}
@@ -305,7 +319,6 @@ def _write_claims(
     claims.delete(conn, organization_id, removed)
     claims.disown(conn, organization_id, disowned)
     claims.write(conn, organization_id, written)
-    return fresh
 
 
 def _claim_row(row: RecordRow, claim: Claim, resolution: Resolution) -> ClaimRow:
