@@ -153,15 +153,17 @@ def _drain_organization(
     accounts: Mapping[UUID, ConnectionRow],
     token: UUID,
 ) -> Drained:
-    paused = [item for item in items if accounts[item.envelope.connection_id].state == "paused"]
+    at_rest = {id_ for id_, account in accounts.items() if account.state == "paused"}
+    paused = [item for item in items if item.envelope.connection_id in at_rest] if at_rest else []
     _set_aside(engine, organization_id, paused, token)
     result = Drained(postponed=len(paused))
     together: list[_Item] = []
     alone: list[_Item] = []
+    max_crashes = settings().max_crashes
     for item in items:
-        if accounts[item.envelope.connection_id].state == "paused":
+        if at_rest and item.envelope.connection_id in at_rest:
             continue
-        if item.claimed.crashes >= settings().max_crashes:
+        if item.claimed.crashes >= max_crashes:
             item.parked = _park(item, "crashed", f"its processing ended {item.claimed.crashes} processes")
         elif not _read(item, accounts):
             result += _failed(engine, organization_id, item, token)

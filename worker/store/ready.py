@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.store.db import columns_of, rows_of, run, sql
+from worker.store.db import columns_of, read_binary, rows_of, run, sql
 from worker.store.envelopes import LANES, EnvelopeRow, lane_of
 
 #: rows at the head of a lane that the sweeper looks at: more than all workers together hold
@@ -197,10 +197,10 @@ def claim(
     """Take due envelopes of a lane under a lease; ``suspects`` takes those that outlived three holders."""
     parameters = {"lane": lane, "most": most, "lease": lease, "token": token}
     if not suspects:
-        rows = run(conn, _CLAIM_ORDINARY, parameters).all()
+        rows = read_binary(conn, _CLAIM_ORDINARY, parameters)
     else:
-        rows = run(conn, _CLAIM_SUSPECTS, {**parameters, "most": min(most, _FEW)}).all()
-        rows = rows or run(conn, _CLAIM_ALONE, {**parameters, "most": 1}).all()
+        rows = read_binary(conn, _CLAIM_SUSPECTS, {**parameters, "most": min(most, _FEW)})
+        rows = rows or read_binary(conn, _CLAIM_ALONE, {**parameters, "most": 1})
     return [
         Claimed(EnvelopeRow(*envelope), attempts, crashes, replay, run_id)
         for attempts, crashes, replay, run_id, *envelope in rows
