@@ -266,6 +266,30 @@ def test_entries_of_the_change_log_read_as_they_were_said_and_as_older_ones_were
     assert newest.details == {"x": Detail("a", "b", causes[0].hex)}
 
 
+def test_details_that_were_written_before_read_like_the_others(engine):
+    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0]), number=1)])
+    cause, earlier = ids.new(), ids.new()
+    written = changes.Written.of({"x": (None, "a, b}"), "y": (None, {"z": 1}, earlier.hex), "tags": ([], ["q"], None)})
+    with engine.begin() as conn:
+        organization_id, contact_id = conn.execute(text("SELECT organization_id, contact_id FROM changes")).one()
+        alone = changes.Change(contact_id, "created", {}, (cause,), written)
+        joined = changes.Change(
+            contact_id, "created", {"consent:email:marketing": (None, "pending")}, (cause,), written
+        )
+        changes.append(conn, organization_id, [alone, joined])
+        newest, before, _ = changes.page(conn, organization_id, [contact_id], None, 10)
+
+    told = {
+        "x": Detail(None, "a, b}", cause.hex),
+        "y": Detail(None, {"z": 1}, earlier.hex),
+        "tags": Detail([], ["q"], None),
+    }
+    assert before.details == told
+    assert newest.details == told | {"consent:email:marketing": Detail(None, "pending", cause.hex)}
+    assert joined.fields() == newest.details.keys()
+    assert changes.causes_of([alone]) == changes.causes_of([joined]) == {cause, earlier}
+
+
 def test_an_envelope_is_linked_to_the_records_it_spoke_of(engine, organization_id):
     reading = a_reading("a", a_profile("1"), a_profile("2"), number=1)
     run(engine, [reading])

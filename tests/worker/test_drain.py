@@ -327,6 +327,18 @@ def test_a_resume_during_a_drain_strands_nothing(engine, organization_id, source
     assert drain(engine, lane(source), budget_s=5).settled == 1
 
 
+def test_a_row_whose_envelope_is_gone_is_parked_and_stops_nobody(engine, source):
+    gone, _ = keep(engine, source, {"id": "1"}, {"id": "2"})
+    with engine.begin() as conn:
+        conn.execute(text("DELETE FROM envelopes WHERE id = :id"), {"id": gone})
+
+    drained = drain(engine, lane(source), budget_s=5)
+
+    assert (drained.settled, drained.parked) == (1, 1)
+    assert rows(engine, "SELECT envelope_id, kind FROM parked") == [(gone, "malformed")]
+    assert rows(engine, "SELECT count(*) FROM ready") == [(0,)]
+
+
 def test_pausing_does_not_disturb_what_is_being_worked_on(engine, organization_id, source):
     keep(engine, source, {"id": "1"})
     with engine.begin() as conn:

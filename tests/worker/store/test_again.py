@@ -26,6 +26,17 @@ def test_terms_that_were_left_behind_are_met_again(engine, organization_id):
             contact_terms.insert_new(conn, organization_id, [(pairs[1][1], contact_terms.stored("Emma", ["new"]))])
 
 
+def test_a_lane_is_the_same_in_the_store_and_outside(engine):
+    connection_ids = [uuid4() for _ in range(50)]
+    with engine.connect() as conn:
+        found = conn.execute(
+            text(f"SELECT {envelopes.lane_of('id')} FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS t(id, n)"
+                 " ORDER BY n"),
+            {"ids": connection_ids},
+        )  # fmt: skip
+        assert list(found.scalars()) == [id_.int % envelopes.LANES for id_ in connection_ids]
+
+
 def test_a_replay_links_and_settles_what_was(engine, organization_id):
     pairs = {(uuid4(), uuid4()) for _ in range(2)}
     outcomes = [(envelope_id, "settled", None) for envelope_id, _ in pairs]
