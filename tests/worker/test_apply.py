@@ -266,6 +266,37 @@ def test_entries_of_the_change_log_read_as_they_were_said_and_as_older_ones_were
     assert newest.details == {"x": Detail("a", "b", causes[0].hex)}
 
 
+def test_a_new_contact_of_two_sources_has_both_behind_it(engine):
+    younger = a_reading("a", a_profile("1", email=EMAILS[0], created=1), number=1)
+    older = a_reading("b", a_profile("1", email=EMAILS[0], created=0, first_name="Ayu"), number=2)
+    run(engine, [younger, older])
+
+    with engine.connect() as conn:
+        ids_ = dict(conn.execute(text("SELECT source, id FROM records")).all())
+        assert conn.execute(text("SELECT id, first_id FROM contacts")).one() == (ids_["b"], min(ids_.values()))
+        organization_id = organizations.find(conn, "default")
+        (entry,) = changes.page(conn, organization_id, [ids_["b"]], None, 10)
+        causes = conn.execute(text("SELECT causes FROM changes")).scalar_one()
+    assert set(causes) == {younger.envelope_id, older.envelope_id}
+    assert entry.details["name"] == Detail(None, "Ayu", older.envelope_id.hex)
+
+
+def test_what_a_lost_customer_claims_is_kept_though_nobody_is_left(engine):
+    said = [
+        ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=T0),
+        a_profile("2", email=EMAILS[0], at=1),
+        ProfileRemoved(external_id="1", occurred_at=T0 + timedelta(minutes=2)),
+    ]
+    run(engine, [a_reading("a", event, minute=5, number=n) for n, event in enumerate(said)])
+    at_once = stored(engine)[0]
+    empty(engine)
+    for n, event in enumerate(said):
+        run(engine, [a_reading("a", event, minute=5, number=n)])
+
+    assert at_once == stored(engine)[0]
+    assert at_once["claims"] == {("email", EMAILS[0], ("a", "2"))}
+
+
 def test_details_that_were_written_before_read_like_the_others(engine):
     run(engine, [a_reading("a", a_profile("1", email=EMAILS[0]), number=1)])
     cause, earlier = ids.new(), ids.new()

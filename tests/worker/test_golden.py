@@ -34,6 +34,25 @@ def test_an_edit_goes_before_what_sources_say():
     assert (contact.external_source, contact.external_id) == ("shop", "1")
 
 
+@pytest.mark.parametrize(
+    ("said", "name", "at"),
+    [
+        ([(1, {"first_name": "Emma"}), (2, {"last_name": "Miller"})], "Emma Miller", 2),
+        ([(2, {"first_name": "Emma"}), (1, {"last_name": "Miller"})], "Emma Miller", 2),
+        ([(1, {"first_name": "Emma", "last_name": None})], "Emma", 1),
+        ([(1, {"first_name": None, "last_name": "Miller"})], "Miller", 1),
+        ([(1, {"name": "E. Miller"}), (2, {"first_name": "Emma"})], "E. Miller", 1),
+        ([(1, {"name": ""}), (2, {"first_name": "Emma"})], "Emma", 2),
+        ([(1, {"first_name": "", "last_name": None})], None, None),
+    ],
+)
+def test_a_name_is_whole_or_put_together(said, name, at):
+    contact = shown(a_record("shop", "1", *said))
+
+    assert contact.name == name
+    assert (contact.origins["name"].stamp if name else None) == (a_stamp(at) if at else None)
+
+
 def test_an_edit_that_was_taken_back_lets_the_source_show_again():
     shop = a_record("shop", "1", (1, {"name": "Ujang", "tier": "basic"}))
     edit = a_record(API_SOURCE, "e", (5, {"name": "Pak Ujang", "tier": "x"}), (6, {"name": None, "tier": None}))
