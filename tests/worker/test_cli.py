@@ -36,7 +36,7 @@ def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(ask):
 
     listed = ask("keys", "list")
     assert [row["key_id"] for row in listed] == [made["key_id"]]
-    assert made["key"].split("_")[2] not in json.dumps(listed)
+    assert made["key"].split("_", 2)[2] not in json.dumps(listed)  # a secret may begin with the sign itself
     assert listed[0]["scopes"] == ["contacts:read", "contacts:write"]
     assert listed[0]["rate_limit"] is None
 
