@@ -155,8 +155,8 @@ class Record:
 # Customers of one source mostly have the same registers, in the same order.
 @lru_cache(maxsize=1024)
 def _identifiers(registers: tuple[str, ...]) -> Sequence[str]:
-    """Those of these registers that hold identifiers."""
-    return [name for name in registers if name.startswith(IDENTIFIER)]
+    """Those of these registers that hold identifiers, in one order: of two spellings of one value the first shows."""
+    return sorted(name for name in registers if name.startswith(IDENTIFIER))
 
 
 @lru_cache(maxsize=1024)

@@ -215,3 +215,15 @@ def test_without_times_the_later_sending_counts_for_tags():
     told = [Tagged(Stamp(0, sent, str(sent), 0, "00"), {str(sent): "x"}, present=True) for sent in (8, 10)]
 
     assert set(folded([*told, read]).effective_tags()) == {"10"}
+
+
+def test_of_two_spellings_of_an_identifier_the_same_shows_in_any_order():
+    said = {"@second": ("email", "a@b.c", "A@b.c", False), "@email": ("email", "a@b.c", "a@b.c", False)}
+    stamp = Stamp(1, 1, "d", 0, "0" * 32)
+    shown = set()
+    for names in (list(said), list(said)[::-1]):
+        record = Record("shop", "1", "customer")
+        fold(record, [Stated(stamp, {name: said[name] for name in names})])
+        shown.add(record.claims()["email", "a@b.c"].value)
+
+    assert shown == {"a@b.c"}
