@@ -65,9 +65,13 @@ class _Item:
     """A claimed envelope on its way."""
 
     claimed: Claimed
-    envelope: EnvelopeRow
     reading: Reading | None = None
     parked: Parked | None = None
+
+    @property
+    def envelope(self) -> EnvelopeRow:
+        """What was received."""
+        return self.claimed.envelope
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,7 +131,7 @@ def drain_batch(
     result = Drained(claimed=len(claimed))
     held: dict[UUID, list[_Item]] = defaultdict(list)
     for row in claimed:
-        held[row.envelope.organization_id].append(_Item(row, row.envelope))
+        held[row.envelope.organization_id].append(_Item(row))
     with metrics.batch_seconds.time():
         while held:
             organization_id = next(iter(held))
