@@ -23,8 +23,8 @@ from bench.dlt_merge import PAGE
 from bench.stack import ROOT, Stack
 from bench.sync import Workers
 from connectors.shopify import reads
-from worker.nudge import nudger
-from worker.readback import incoming
+from worker.backfill.refetch import incoming
+from worker.inbox.nudge import nudger
 from worker.store import connections, envelopes
 from worker.store.connections import ConnectionRow
 from worker.store.envelopes import Incoming

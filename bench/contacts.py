@@ -15,10 +15,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from worker import view
-from worker.golden import golden
-from worker.normalise import Consent
-from worker.resolve import Ref
+from worker.domain.golden import golden
+from worker.domain.normalise import Consent
+from worker.domain.resolve import Ref
+from worker.pipeline import contact_view
 from worker.store import claims, connections, consents, contact_terms, contacts, db, records
 from worker.store.contacts import ContactRow
 from worker.store.records import RecordRow
@@ -309,7 +309,7 @@ class Population:
             {"organization_id": self.organization_id, "id": person.id},
         )
         same("terms", set(terms.scalars()), contact_terms.terms_of(person.name, person.tags))
-        (shown,) = view.load(conn, self.organization_id, [contact])
+        (shown,) = contact_view.load(conn, self.organization_id, [contact])
         same("identities", len(shown.identities), 3)
         same("tags", [tag.name for tag in shown.tags if tag.origin is not None], person.tags)
         same("consents", [one.statement.status for one in shown.consents], ["opted_in"] * person.has_consent)

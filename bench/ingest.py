@@ -10,7 +10,7 @@ from sqlalchemy import text
 from bench import load
 from bench.events import DOMAIN, SECRET, events
 from bench.stack import Stack
-from connectors.shopify.simulator import signed
+from connectors.shopify.simulator.shop import signed
 from worker import ids
 
 CONNECTIONS = 32

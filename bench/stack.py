@@ -18,13 +18,13 @@ from sqlalchemy import Engine, text
 from bench.events import DOMAIN, SECRET
 from worker import logs
 from worker import settings as worker_settings
-from worker.embedded import EmbeddedBroker, EmbeddedPostgres
-from worker.ingest import Source, source_of
-from worker.processes import HOST, Reaper, end, free_port, log_tail, spawn
-from worker.programs import our_programs
+from worker.inbox.ingest import Source, source_of
+from worker.stack.embedded import EmbeddedBroker, EmbeddedPostgres
+from worker.stack.processes import HOST, Reaper, end, free_port, log_tail, spawn
+from worker.stack.programs import our_programs
+from worker.stack.supervisor import secret_key
 from worker.store import connections, db, organizations
 from worker.store.migrate import upgrade
-from worker.supervisor import secret_key
 
 ROOT = Path(__file__).resolve().parents[1]
 _FILLED = (

@@ -13,9 +13,9 @@ from sqlalchemy import TextClause, text
 
 from bench.events import DOMAIN, SECRET, events
 from bench.stack import Stack, until
-from connectors.shopify.simulator import signed
-from worker.ingest import accept
-from worker.nudge import publish_once
+from connectors.shopify.simulator.shop import signed
+from worker.inbox.ingest import accept
+from worker.inbox.nudge import publish_once
 from worker.store import envelopes
 
 #: events that go through before the clock starts: imports, caches, connections

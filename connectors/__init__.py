@@ -1,16 +1,16 @@
-"""What we ship, by name: connectors, which read webhooks, and channels, which show a person's profile.
+"""The connectors, by name: ours stand in ``CONNECTORS``; other packages join through the entry point.
 
-Connectors of other packages join through the entry point.
+Channels, which show a person's profile, stand in ``connectors.channels``. The client of the Contacts API,
+``connectors.wazapin``, is no connector: it reads no source, and stands in no list here.
 """
 
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
-from connectors import files, line, shopify, telegram, whatsapp, woocommerce
+from connectors import files, shopify, woocommerce
 from connectors.contract import Connector
-from connectors.pages import Reader
-from connectors.profiles import Platform
+from connectors.reader import Reader
 
 #: where packages of others declare their connectors: ``name = "module"``
 ENTRY_POINTS = "contactsync.connectors"
@@ -19,12 +19,6 @@ CONNECTORS: dict[str, Connector] = {
     "file": cast("Connector", files),
     "shopify": cast("Connector", shopify),
     "woocommerce": cast("Connector", woocommerce),
-}
-
-CHANNELS: dict[str, Platform] = {
-    "line": line,
-    "telegram": telegram,
-    "whatsapp": whatsapp,
 }
 
 _SHIPPED = frozenset(CONNECTORS)
@@ -69,15 +63,8 @@ def can_read(name: str) -> bool:
     return hasattr(connector(name), "read")
 
 
-def reader(name: str) -> Reader:
+def reader_of(name: str) -> Reader:
     """Return the connector of that name as a reader; raises KeyError if it does not read."""
     if not can_read(name):
         raise KeyError(f"the connector {name!r} cannot read its provider")
     return cast("Reader", connector(name))
-
-
-def platform(name: str) -> Platform:
-    """Return the channel platform of that name; raises KeyError with the known names if there is none."""
-    if name in CHANNELS:
-        return CHANNELS[name]
-    raise KeyError(f"no channel platform {name!r}; known: {', '.join(sorted(CHANNELS))}")

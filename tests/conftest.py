@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 
 from worker import logs
 from worker import settings as worker_settings
-from worker.embedded import EmbeddedPostgres
+from worker.stack.embedded import EmbeddedPostgres
 from worker.store import db, organizations
 from worker.store.migrate import upgrade
 

@@ -8,10 +8,10 @@ from sqlalchemy import text
 
 from bench.contacts import SOURCE, Population
 from bench.load import get, request
-from connectors.shopify.simulator import signed
+from connectors.shopify.simulator.shop import signed
 from worker import ids
-from worker.drain import drain
-from worker.ingest import accept, source_of
+from worker.inbox.drain import drain
+from worker.inbox.ingest import accept, source_of
 from worker.store import connections, contacts, db, envelopes, organizations
 
 SECRET, DOMAIN = "bench-secret", "bench.myshopify.com"

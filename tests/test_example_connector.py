@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from connectors.conformance import CHECKS
-from connectors.pages import Request
+from connectors.reader import Request
 from tests.flows.stack import RunningStack, wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +29,7 @@ BREAKS = {
         {"verify.refuses_unsigned", "verify.refuses_tampered"},
     ),
     "quotes a value in an error": (
-        'reading.text(body, "name")}',
+        'json_values.text(body, "name")}',
         '_text(body["name"])}',
         {"parse.odd_values", "parse.several_odd_values"},
     ),
@@ -44,7 +44,7 @@ _QUOTING = """
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise reading.MalformedPayloadError(f"name: expected text, got {value}")
+        raise json_values.MalformedPayloadError(f"name: expected text, got {value}")
     return value
 """
 

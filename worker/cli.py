@@ -23,9 +23,9 @@ from worker.commands import (
     organizations,
     schedules,
 )
-from worker.commands.session import DEFAULT_DATA_DIR, DataDir, find_stack
+from worker.commands.context import DEFAULT_DATA_DIR, DataDir, find_stack
 from worker.errors import SyncError
-from worker.supervisor import Stack, Supervisor
+from worker.stack.supervisor import Stack, Supervisor
 
 # What only one command needs is imported there: an operator's `status` should not wait for Alembic to load.
 # Locals and payloads must not be printed with a traceback.
@@ -66,7 +66,7 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
 ) -> None:
     """Play a simulated shop against a real stack and show what becomes of it."""
-    from worker import demo as demonstration  # noqa: PLC0415 - see above
+    from worker.stack import demo as demonstration  # noqa: PLC0415 - see above
 
     sys.exit(demonstration.run(port, stay=not exit_))
 

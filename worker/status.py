@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from worker import ids
 from worker.errors import ConfigError
-from worker.nudge import publish_once
+from worker.inbox.nudge import publish_once
 from worker.store import connections, contacts, envelopes, privacy_requests, ready
 
 #: parked envelopes in one list; a replay of all takes them in these steps

@@ -17,12 +17,13 @@ from celery.exceptions import Reject
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from connectors.contract import BadSignatureError
-from worker import backfill, ids, schedules
-from worker import drain as draining
+from worker import ids
 from worker.app import NUDGE_EXPIRES_S, app
+from worker.backfill import schedules, slices
 from worker.errors import ConfigError, TransientError
-from worker.ingest import accept, is_ping, source_of
-from worker.nudge import READING, nudger
+from worker.inbox import drain as draining
+from worker.inbox.ingest import accept, is_ping, source_of
+from worker.inbox.nudge import READING, nudger
 from worker.settings import settings
 from worker.store import connections, db, envelopes, idempotency_keys, ready, runs
 from worker.store.envelopes import LANES
@@ -108,7 +109,7 @@ def _call_for_help(lane: int) -> None:
 def read(_: int) -> None:
     """Read providers page by page, for as long as a drain drains; pass the rest on, so that lanes get their turn."""
     try:
-        is_more = backfill.work(db.engine(), budget_s=settings().drain_budget_s)
+        is_more = slices.work(db.engine(), budget_s=settings().drain_budget_s)
     except (TransientError, DBAPIError) as error:
         log.warning("reading_stopped", error=type(error).__name__)
         return
@@ -148,7 +149,7 @@ def _read_what_is_due() -> None:
         nudger.nudge({READING})
         return
     try:
-        backfill.work(db.engine(), budget_s=settings().drain_budget_s / 4)
+        slices.work(db.engine(), budget_s=settings().drain_budget_s / 4)
     except (TransientError, DBAPIError) as error:
         log.warning("reading_stopped", error=type(error).__name__)
 

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from connectors.contract import Account, Envelope, Event
-from connectors.pages import Answer, Credentials, Request
+from connectors.reader import Answer, Credentials, Request
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

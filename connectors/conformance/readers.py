@@ -19,7 +19,7 @@ from connectors.conformance.script import (
 from connectors.conformance.shapes import flaw_of_event
 from connectors.conformance.subject import BrokenError, NotCheckedError, Subject, called, quotes, sound
 from connectors.contract import Envelope, Event, MalformedPayloadError, ProfileRemoved
-from connectors.pages import NOT_BEFORE, Kind, NotYetError, Page, ReadingError, Row, TryAgainError
+from connectors.reader import NOT_BEFORE, Kind, NotYetError, Page, ReadingError, Row, TryAgainError
 
 T = TypeVar("T")
 

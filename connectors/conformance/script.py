@@ -12,18 +12,7 @@ from typing import Any
 from connectors.conformance.examples import Provider
 from connectors.conformance.subject import BrokenError, Subject
 from connectors.contract import MalformedPayloadError
-from connectors.pages import (
-    Answer,
-    Cursor,
-    Job,
-    Kind,
-    NotYetError,
-    Page,
-    ReadingError,
-    Request,
-    Row,
-    TryAgainError,
-)
+from connectors.reader import Answer, Cursor, Job, Kind, NotYetError, Page, ReadingError, Request, Row, TryAgainError
 
 _MOST_REQUESTS = 1_000  #: of one run, far beyond what a few customers take
 _MOST_STARTS = 50

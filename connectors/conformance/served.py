@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from connectors.contract import Account
-from connectors.pages import Answer, Credentials, Request
+from connectors.reader import Answer, Credentials, Request
 
 _HOST = "shop.example"
 

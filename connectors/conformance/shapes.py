@@ -8,7 +8,7 @@ from types import NoneType, UnionType
 from typing import Any, ForwardRef, Literal, Union, get_args, get_origin, get_type_hints
 
 from connectors.contract import Event, FieldValue, Receipt
-from connectors.pages import Page, Row
+from connectors.reader import Page, Row
 
 _EVENTS: tuple[type, ...] = get_args(Event)
 _HINTS = {type_: get_type_hints(type_) for type_ in (*_EVENTS, Receipt, Row, Page)}

@@ -6,7 +6,7 @@ from typing import Any
 from connectors.conformance.examples import Example
 from connectors.conformance.mutations import ODD_HEADERS
 from connectors.conformance.subject import BrokenError, NotCheckedError, Subject, sound
-from connectors.pages import NOT_BEFORE
+from connectors.reader import NOT_BEFORE
 
 _OTHER_SECRET = "c29tZSBvdGhlciBzZWNyZXQgb2YgbmFtZQ=="  # noqa: S105 - nobody's
 

@@ -18,9 +18,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from connectors import pages, reading, signing
+from connectors import json_values, signing
 from connectors.contract import Account, Envelope, Event, Receipt
-from connectors.reading import Payload
+from connectors.json_values import Payload
+from connectors.reader import read_from
 from connectors.shopify import admin, consent, customers, events, orders, privacy, reads, subscriptions, summaries, tags
 
 name = "shopify"
@@ -30,7 +31,7 @@ PROTECTED_FIELDS = customers.PROTECTED_FIELDS
 #: what ``connections add shopify`` asks for, with an example
 OPTIONS: Mapping[str, str] = {"shop_domain": "example.myshopify.com"}
 _DOMAIN = ".myshopify.com"
-# What a reader and a subscriber offer (connectors/pages.py).
+# What a reader and a subscriber offer (connectors/reader.py).
 DOWNLOAD_HOSTS = admin.DOWNLOAD_HOSTS
 CREDENTIALS = admin.CREDENTIALS
 api_url = admin.api_url
@@ -106,19 +107,19 @@ def parse(envelope: Envelope, account: Account) -> Iterable[Event]:
     All or nothing: raises MalformedPayloadError before the first event if any
     part of the body is not what Shopify documents.
     """
-    with reading.malformed(name):
+    with json_values.malformed(name):
         body = None
         topic = envelope.topic
         if topic == "Customer":  # an Event whose action header got lost; the body repeats it
-            body = reading.load_json(envelope.body)
-            topic = f"Customer/{reading.required(reading.word(body, 'action'), 'text', 'action')}"
+            body = json_values.load_json(envelope.body)
+            topic = f"Customer/{json_values.required(json_values.word(body, 'action'), 'text', 'action')}"
         if topic in (reads.CUSTOMER, reads.GONE):
-            read_at = pages.read_from(envelope)
-            return reads.translated(topic, reading.load_own(envelope.body), account, read_at)
+            read_at = read_from(envelope)
+            return reads.translated(topic, json_values.load_own(envelope.body), account, read_at)
         translate = _TRANSLATIONS.get(topic)
         if translate is None:
             return []
-        return list(translate(reading.load_json(envelope.body) if body is None else body, account))
+        return list(translate(json_values.load_json(envelope.body) if body is None else body, account))
 
 
 def _header(headers: Mapping[str, str], suffix: str) -> str:
@@ -134,7 +135,7 @@ def _short(header: str) -> str:
 
 def _time(header: str) -> datetime | None:
     try:
-        return reading.as_utc(header.strip())
+        return json_values.as_utc(header.strip())
     except ValueError:
         return None
 

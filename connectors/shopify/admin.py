@@ -9,9 +9,9 @@ https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/o
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from connectors import reading
+from connectors import json_values
 from connectors.contract import MalformedPayloadError
-from connectors.pages import (
+from connectors.reader import (
     AccessRefusedError,
     Answer,
     Credentials,
@@ -62,8 +62,8 @@ def renewed(credentials: Credentials, answer: Answer) -> Credentials:
     if answer.status != 200:
         raise refusal(answer.status)
     try:
-        payload = reading.load_json(answer.body)
-        tokens = {name: reading.text(payload, name) for name in ("access_token", "refresh_token")}
+        payload = json_values.load_json(answer.body)
+        tokens = {name: json_values.text(payload, name) for name in ("access_token", "refresh_token")}
     except MalformedPayloadError:
         raise TryAgainError("Shopify answered with something that is not a token") from None
     if not tokens["access_token"]:

@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
-from connectors import reading
-from connectors.pages import (
+from connectors import json_values
+from connectors.json_values import Payload
+from connectors.reader import (
     AccessRefusedError,
     Answer,
     Cursor,
@@ -28,7 +29,6 @@ from connectors.pages import (
     Row,
     UnreadableError,
 )
-from connectors.reading import Payload
 from connectors.shopify import reads
 from connectors.shopify.graphql import HiddenPath, ask, without
 
@@ -123,31 +123,31 @@ def _start(job: Job, state: _State, fetch: Fetch) -> NoReturn:
         state = replace(state, hidden=tuple(sorted(seen.hidden)))
         selected = reads.fields(state.hidden)
     reply = ask(fetch, "BulkStart", _START, {"query": _INNER.format(fields=selected)})
-    run = reading.nested(reply.data, "bulkOperationRunQuery") or {}
+    run = json_values.nested(reply.data, "bulkOperationRunQuery") or {}
     errors = run.get("userErrors") or []
     codes = {str(error.get("code") or "without a code") for error in errors if type(error) is dict}
     if codes & {"OPERATION_IN_PROGRESS", "LIMIT_REACHED"}:
         raise NotYetError(replace(state, looks=state.looks + 1).cursor(), timedelta(seconds=_LONGEST_WAIT))
     if errors:
         raise UnreadableError(f"Shopify does not start the bulk operation ({', '.join(sorted(codes))})")
-    operation = reading.nested(run, "bulkOperation") or {}
-    gid = reading.required(reading.text(operation, "id"), "the gid of a BulkOperation", "bulkOperation.id")
+    operation = json_values.nested(run, "bulkOperation") or {}
+    gid = json_values.required(json_values.text(operation, "id"), "the gid of a BulkOperation", "bulkOperation.id")
     raise NotYetError(replace(state, operation=gid, looks=0).cursor(), timedelta(seconds=_FIRST_WAITS[0]))
 
 
 def _result(state: _State, fetch: Fetch) -> _Result:
     """Look at the operation; raises if it is not done, and starts anew if it never will be."""
     reply = ask(fetch, "BulkState", _STATE, {"id": state.operation})
-    operation = reading.nested(reply.data, "bulkOperation")
+    operation = json_values.nested(reply.data, "bulkOperation")
     if operation is None:
         _run_again(state, "Shopify does not know it any more")
-    status = (reading.text(operation, "status") or "").upper()
+    status = (json_values.text(operation, "status") or "").upper()
     if status in ("CREATED", "RUNNING", "CANCELING"):
         looks = state.looks + 1
         wait = _FIRST_WAITS[looks] if looks < len(_FIRST_WAITS) else _LONGEST_WAIT
         raise NotYetError(replace(state, looks=looks).cursor(), timedelta(seconds=wait))
     if status in ("FAILED", "CANCELED", "EXPIRED"):
-        code = (reading.text(operation, "errorCode") or "").upper()
+        code = (json_values.text(operation, "errorCode") or "").upper()
         if code == "ACCESS_DENIED":
             raise AccessRefusedError("Shopify refuses the bulk operation: the token needs the scope read_customers")
         # partialDataUrl is left alone: what is missing in it cannot be told, so all would be read again anyway.
@@ -158,14 +158,14 @@ def _result(state: _State, fetch: Fetch) -> _Result:
 
 
 def _result_of(operation: Payload) -> _Result:
-    created_at = reading.required(reading.moment(operation, "createdAt"), "a time", "bulkOperation.createdAt")
+    created_at = json_values.required(json_values.moment(operation, "createdAt"), "a time", "bulkOperation.createdAt")
     return _Result(
-        url=reading.text(operation, "url", limit=10_000),
+        url=json_values.text(operation, "url", limit=10_000),
         created_at=created_at,
-        completed_at=reading.moment(operation, "completedAt") or created_at,
-        lines=reading.count(operation, "objectCount"),
-        rows=reading.count(operation, "rootObjectCount"),
-        size=reading.count(operation, "fileSize"),
+        completed_at=json_values.moment(operation, "completedAt") or created_at,
+        lines=json_values.count(operation, "objectCount"),
+        rows=json_values.count(operation, "rootObjectCount"),
+        size=json_values.count(operation, "fileSize"),
     )
 
 

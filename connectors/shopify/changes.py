@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors import reading
-from connectors.pages import Cursor, Fetch, Job, Page, Row, UnreadableError
-from connectors.reading import Payload
+from connectors import json_values
+from connectors.json_values import Payload
+from connectors.reader import Cursor, Fetch, Job, Page, Row, UnreadableError
 from connectors.shopify import reads
 from connectors.shopify.graphql import QueryRefusedError, Reply, ask, without
 
@@ -55,9 +55,9 @@ def read(job: Job, cursor: Cursor | None, fetch: Fetch) -> Iterator[Page]:
         except QueryRefusedError as error:
             state = _otherwise(state, error)
             continue
-        listing = reading.required(reading.nested(reply.data, "customers"), "an object", "customers")
-        info = reading.nested(listing, "pageInfo") or {}
-        end = reading.text(info, "endCursor", limit=10_000)
+        listing = json_values.required(json_values.nested(reply.data, "customers"), "an object", "customers")
+        info = json_values.nested(listing, "pageInfo") or {}
+        end = json_values.text(info, "endCursor", limit=10_000)
         rows = _rows(reply, listing)
         times = [row.updated_at for row in rows if row.updated_at is not None]
         last = max([*times, *([datetime.fromisoformat(state.last)] if state.last else [])], default=None)
@@ -70,7 +70,7 @@ def read(job: Job, cursor: Cursor | None, fetch: Fetch) -> Iterator[Page]:
             last=last.isoformat() if last else None,
         )
         rows = [row for row in rows if row.updated_at is None or row.updated_at >= since]
-        if not reading.boolean(info, "hasNextPage"):
+        if not json_values.boolean(info, "hasNextPage"):
             yield Page(rows=rows, cursor=state.cursor(), watermark=max(last, since) if last else job.since)
             return
         if is_repeated or state.seen >= _DEEPEST:
@@ -104,7 +104,7 @@ def _next_listing(state: _State) -> _State:
 def _rows(reply: Reply, listing: Payload) -> list[Row]:
     nodes = listing.get("nodes")
     if type(nodes) is not list:
-        raise reading.unexpected("a list", nodes, "nodes", "customers")
+        raise json_values.unexpected("a list", nodes, "nodes", "customers")
     times = (reply.answer.not_before, reply.answer.not_after)
     seen = (without(node, reply.hidden) if type(node) is dict else node for node in nodes)
     return [reads.row(node, None, *times, is_bare=False) for node in seen]

@@ -14,7 +14,7 @@ Quirk: ``redacted`` and ``invalid`` are set by Shopify itself, never by a person
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from connectors import reading
+from connectors import json_values
 from connectors.contract import (
     Account,
     Channel,
@@ -25,7 +25,7 @@ from connectors.contract import (
     SuppressionReason,
     SuppressionStated,
 )
-from connectors.reading import Payload
+from connectors.json_values import Payload
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,18 +72,18 @@ def email_changed(body: Payload, _account: Account) -> Iterator[Event]:
 
 def sms_changed(body: Payload, _account: Account) -> Iterator[Event]:
     """``customers_marketing_consent/update``."""
-    yield from _changed(body, SMS, "sms_marketing_consent", "id", reading.text(body, "phone"))
+    yield from _changed(body, SMS, "sms_marketing_consent", "id", json_values.text(body, "phone"))
 
 
 def whatsapp_changed(body: Payload, _account: Account) -> Iterator[Event]:
     """``customers_whats_app_marketing_consent/update``."""
-    address = reading.text(body, "phone_number")
+    address = json_values.text(body, "phone_number")
     yield from _changed(body, WHATSAPP, "whats_app_marketing_consent", "customer_id", address)
 
 
 def email(payload: Payload, key: str, at: str = "") -> str | None:
     """Read an e-mail address; Shopify drops white space even inside of it, so do we."""
-    address = reading.text(payload, key, at)
+    address = json_values.text(payload, key, at)
     return address and "".join(address.split())
 
 
@@ -101,13 +101,13 @@ def stated(
     A "no" suppresses the address as well, if there is one; a "yes" lifts nothing,
     because what it may lift is the same for all sources.
     """
-    state = reading.choice(consent, layout.state, _STATES, at)
+    state = json_values.choice(consent, layout.state, _STATES, at)
     if state is None:
         return []
     meaning = _STATES[state]
-    occurred_at = reading.moment(consent, layout.updated_at, at)
-    level = reading.word(consent, layout.opt_in_level, at)
-    collected_from = reading.word(consent, layout.collected_from, at)
+    occurred_at = json_values.moment(consent, layout.updated_at, at)
+    level = json_values.word(consent, layout.opt_in_level, at)
+    collected_from = json_values.word(consent, layout.collected_from, at)
     events: list[Event] = []
     if meaning.status is not None:
         evidence = {}
@@ -142,9 +142,11 @@ def stated(
 
 
 def _changed(body: Payload, layout: Layout, key: str, id_key: str, address: str | None) -> Iterator[Event]:
-    external_id = reading.required(reading.number_id(body, id_key, kind="Customer"), "the id of a customer", id_key)
+    external_id = json_values.required(
+        json_values.number_id(body, id_key, kind="Customer"), "the id of a customer", id_key
+    )
     if key not in body:
-        raise reading.unexpected("an object", None, key)
-    consent = reading.nested(body, key)
+        raise json_values.unexpected("an object", None, key)
+    consent = json_values.nested(body, key)
     if consent is not None:
         yield from stated(consent, layout, external_id=external_id, address=address, at=key)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Literal
 
-from connectors import reading
+from connectors import json_values
 from connectors.contract import (
     Account,
     Event,
@@ -28,7 +28,7 @@ from connectors.contract import (
     ProfilesMerged,
     TagsSnapshot,
 )
-from connectors.reading import Payload
+from connectors.json_values import Payload
 from connectors.shopify import consent, tags
 
 PROTECTED_FIELDS = frozenset({"email", "phone", "first_name", "last_name", "address"})
@@ -42,21 +42,21 @@ FieldTable = tuple[tuple[str, str, Callable[[Payload, str, str], FieldValue]], .
 
 def note(payload: Payload, key: str, at: str = "") -> str | None:
     """Read a merchant's note."""
-    return reading.text(payload, key, at, limit=_MAX_NOTE)
+    return json_values.text(payload, key, at, limit=_MAX_NOTE)
 
 
 _FIELDS: FieldTable = (
-    ("first_name", "first_name", reading.text),
-    ("last_name", "last_name", reading.text),
-    ("state", "state", reading.word),
+    ("first_name", "first_name", json_values.text),
+    ("last_name", "last_name", json_values.text),
+    ("state", "state", json_values.word),
     ("note", "note", note),
-    ("currency", "currency", reading.text),
-    ("tax_exempt", "tax_exempt", reading.boolean),
-    ("locale", "locale", reading.text),
+    ("currency", "currency", json_values.text),
+    ("tax_exempt", "tax_exempt", json_values.boolean),
+    ("locale", "locale", json_values.text),
     # Only in bodies of before 2025-01; now customers/purchasing_summary brings them.
-    ("number_of_orders", "orders_count", reading.count),
-    ("amount_spent", "total_spent", reading.amount),
-    ("last_order_id", "last_order_id", reading.number_id),
+    ("number_of_orders", "orders_count", json_values.count),
+    ("amount_spent", "total_spent", json_values.amount),
+    ("last_order_id", "last_order_id", json_values.number_id),
 )
 
 _ADDRESS = tuple(
@@ -66,7 +66,7 @@ _ADDRESS = tuple(
 
 _CONTACTS: tuple[tuple[Slot, Callable[[Payload, str, str], str | None]], ...] = (
     ("email", consent.email),
-    ("phone", reading.text),
+    ("phone", json_values.text),
 )
 
 _CONSENTS: tuple[tuple[Slot, str, consent.Layout], ...] = (
@@ -80,22 +80,22 @@ _MERGE_STATES = ("completed", "failed", "requested", "in_progress")
 
 def changed(body: Payload, account: Account) -> Iterator[Event]:
     """``customers/create``, ``update``, ``enable``, ``disable``."""
-    external_id = reading.required(id_of(body), "the id of a customer", "id")
+    external_id = json_values.required(id_of(body), "the id of a customer", "id")
     yield from shown(body, external_id, account)
 
 
 def removed(body: Payload, _account: Account) -> Iterator[Event]:
     """``customers/delete``; without a time, so the sending time counts."""
-    yield ProfileRemoved(external_id=reading.required(id_of(body), "the id of a customer", "id"), occurred_at=None)
+    yield ProfileRemoved(external_id=json_values.required(id_of(body), "the id of a customer", "id"), occurred_at=None)
 
 
 def merged(body: Payload, _account: Account) -> Iterator[Event]:
     """``customers/merge``, if it succeeded."""
-    status = reading.choice(body, "status", _MERGE_STATES)
-    if reading.required(status, ", ".join(_MERGE_STATES), "status") != "completed":
+    status = json_values.choice(body, "status", _MERGE_STATES)
+    if json_values.required(status, ", ".join(_MERGE_STATES), "status") != "completed":
         return
     kept, lost = (
-        reading.required(reading.number_id(body, key, kind="Customer"), "the gid of a Customer", key)
+        json_values.required(json_values.number_id(body, key, kind="Customer"), "the gid of a Customer", key)
         for key in ("admin_graphql_api_customer_kept_id", "admin_graphql_api_customer_deleted_id")
     )
     if kept == lost:
@@ -107,8 +107,8 @@ def merged(body: Payload, _account: Account) -> Iterator[Event]:
 
 def id_of(customer: Payload, at: str = "") -> str | None:
     """Return the customer's id as decimal text; the gid's, where the two disagree."""
-    number = reading.number_id(customer, "id", at, kind="Customer")
-    return reading.number_id(customer, "admin_graphql_api_id", at, kind="Customer") or number
+    number = json_values.number_id(customer, "id", at, kind="Customer")
+    return json_values.number_id(customer, "admin_graphql_api_id", at, kind="Customer") or number
 
 
 def shown(
@@ -120,7 +120,7 @@ def shown(
     has no time of its own, as in orders since 2025-01.
     """
     hidden = PROTECTED_FIELDS - account.approved_fields
-    occurred_at = reading.moment(customer, "updated_at", at) or otherwise
+    occurred_at = json_values.moment(customer, "updated_at", at) or otherwise
     fields = fields_of(customer, _FIELDS, hidden, at)
     region = None
     if "default_address" in customer:
@@ -128,11 +128,11 @@ def shown(
         if address is not None or "address" not in hidden:
             fields["address"] = address
     contacts = {slot: read(customer, slot, at) for slot, read in _CONTACTS if slot in customer}
-    is_verified = reading.boolean(customer, "verified_email", at) is True
+    is_verified = json_values.boolean(customer, "verified_email", at) is True
     yield ProfileSeen(
         external_id=external_id,
         occurred_at=occurred_at,
-        created_at=reading.moment(customer, "created_at", at),
+        created_at=json_values.moment(customer, "created_at", at),
         fields=fields,
         identifiers=identifiers_of(contacts, hidden, is_verified=is_verified),
         region=region,
@@ -143,14 +143,14 @@ def shown(
     # accepts_marketing, of bodies still older, is not read: its false means both "no longer" and "never asked",
     # and its true comes without the level and the time that the consent object beside it has.
     for slot, key, layout in _CONSENTS:
-        if stated := reading.nested(customer, key, at):
+        if stated := json_values.nested(customer, key, at):
             yield from consent.stated(
                 stated,
                 layout,
                 external_id=external_id,
                 address=contacts.get(slot),
                 region=region,
-                at=reading.path_of(key, at),
+                at=json_values.path_of(key, at),
             )
 
 
@@ -169,13 +169,13 @@ def address_of(
     payload: Payload, key: str, table: Iterable[tuple[str, str]], at: str
 ) -> tuple[dict[str, str] | None, str | None]:
     """Read an address, reduced to the parts that have a value, and the country it is in."""
-    address = reading.nested(payload, key, at)
+    address = json_values.nested(payload, key, at)
     if not address:
         return None, None
-    at = reading.path_of(key, at)
+    at = json_values.path_of(key, at)
     parts: dict[str, str] = {}
     for name, part_key in table:
-        value = reading.text(address, part_key, at)
+        value = json_values.text(address, part_key, at)
         if value is not None:
             parts[name] = value
     # An address whose every part was blanked for us is as little shown as none.

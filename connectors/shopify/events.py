@@ -14,21 +14,21 @@ from the sending time.
 from collections.abc import Iterator
 from datetime import datetime
 
-from connectors import reading
+from connectors import json_values
 from connectors.contract import Account, Event, ProfileRemoved, ProfileSeen, TagsSnapshot
-from connectors.reading import Payload
+from connectors.json_values import Payload
 from connectors.shopify import consent, customers, summaries, tags
 
 _AT = "data.customer"
 
 _FIELDS: customers.FieldTable = (
-    ("first_name", "firstName", reading.text),
-    ("last_name", "lastName", reading.text),
-    ("state", "state", reading.word),
+    ("first_name", "firstName", json_values.text),
+    ("last_name", "lastName", json_values.text),
+    ("state", "state", json_values.word),
     ("note", "note", customers.note),
-    ("tax_exempt", "taxExempt", reading.boolean),
-    ("locale", "locale", reading.text),
-    ("number_of_orders", "numberOfOrders", reading.count),
+    ("tax_exempt", "taxExempt", json_values.boolean),
+    ("locale", "locale", json_values.text),
+    ("number_of_orders", "numberOfOrders", json_values.count),
 )
 
 _ADDRESS = (
@@ -70,14 +70,14 @@ _WHATSAPP = consent.Layout(
 def changed(body: Payload, account: Account) -> Iterator[Event]:
     """``Customer/create`` and ``Customer/update``."""
     named = _named(body)
-    data = reading.nested(body, "data") or {}
+    data = json_values.nested(body, "data") or {}
     if "customer" not in data:
         yield ProfileSeen(external_id=_required(named), occurred_at=None)
         return
-    customer = reading.nested(data, "customer", "data")
+    customer = json_values.nested(data, "customer", "data")
     # Null: gone again before the query ran, or not for our eyes. Neither is a reason to state that they exist.
     if customer is not None:
-        external_id = reading.number_id(customer, "id", _AT, kind="Customer") or named
+        external_id = json_values.number_id(customer, "id", _AT, kind="Customer") or named
         yield from shown(customer, _required(external_id), account, at=_AT)
 
 
@@ -87,12 +87,12 @@ def removed(body: Payload, _account: Account) -> Iterator[Event]:
 
 
 def _named(body: Payload) -> str | None:
-    variables = reading.nested(body, "query_variables") or {}
-    return reading.number_id(variables, "customerId", "query_variables", kind="Customer")
+    variables = json_values.nested(body, "query_variables") or {}
+    return json_values.number_id(variables, "customerId", "query_variables", kind="Customer")
 
 
 def _required(external_id: str | None) -> str:
-    return reading.required(external_id, "the gid of a Customer", "query_variables.customerId")
+    return json_values.required(external_id, "the gid of a Customer", "query_variables.customerId")
 
 
 def shown(
@@ -103,12 +103,12 @@ def shown(
     fields = customers.fields_of(customer, _FIELDS, hidden, at)
     fields.update(summaries.amount_spent(customer, at))
     if "lastOrder" in customer:
-        last_order = reading.nested(customer, "lastOrder", at)
+        last_order = json_values.nested(customer, "lastOrder", at)
         if last_order is None:
             fields["last_order_id"] = None
         elif "id" in last_order:
-            fields["last_order_id"] = reading.number_id(
-                last_order, "id", reading.path_of("lastOrder", at), kind="Order"
+            fields["last_order_id"] = json_values.number_id(
+                last_order, "id", json_values.path_of("lastOrder", at), kind="Order"
             )
     region = None
     if "defaultAddress" in customer:
@@ -116,11 +116,11 @@ def shown(
         if address is not None or "address" not in hidden:
             fields["address"] = address
     contacts = _contacts_of(customer, at)
-    is_verified = reading.boolean(customer, "verifiedEmail", at) is True
+    is_verified = json_values.boolean(customer, "verifiedEmail", at) is True
     seen = ProfileSeen(
         external_id=external_id,
-        occurred_at=reading.moment(customer, "updatedAt", at),
-        created_at=reading.moment(customer, "createdAt", at),
+        occurred_at=json_values.moment(customer, "updatedAt", at),
+        created_at=json_values.moment(customer, "createdAt", at),
         fields=fields,
         identifiers=customers.identifiers_of(contacts, hidden, is_verified=is_verified),
         region=region,
@@ -136,7 +136,7 @@ def shown(
             external_id=external_id,
             address=contacts.get(slot),
             region=region,
-            at=reading.path_of(key, at),
+            at=json_values.path_of(key, at),
         )
     return events
 
@@ -145,35 +145,35 @@ def _contacts_of(customer: Payload, at: str) -> dict[customers.Slot, str | None]
     """Read e-mail and number from the objects that hold them today, else from the deprecated fields."""
     contacts: dict[customers.Slot, str | None] = {}
     if "defaultEmailAddress" in customer:
-        email = reading.nested(customer, "defaultEmailAddress", at)
+        email = json_values.nested(customer, "defaultEmailAddress", at)
         if email is None:
             contacts["email"] = None
         elif "emailAddress" in email:
-            contacts["email"] = consent.email(email, "emailAddress", reading.path_of("defaultEmailAddress", at))
+            contacts["email"] = consent.email(email, "emailAddress", json_values.path_of("defaultEmailAddress", at))
     elif "email" in customer:
         contacts["email"] = consent.email(customer, "email", at)
     if "defaultPhoneNumber" in customer:
-        phone = reading.nested(customer, "defaultPhoneNumber", at)
+        phone = json_values.nested(customer, "defaultPhoneNumber", at)
         if phone is None:
             contacts["phone"] = None
         elif "phoneNumber" in phone:
-            contacts["phone"] = reading.text(phone, "phoneNumber", reading.path_of("defaultPhoneNumber", at))
+            contacts["phone"] = json_values.text(phone, "phoneNumber", json_values.path_of("defaultPhoneNumber", at))
     elif "phone" in customer:
-        contacts["phone"] = reading.text(customer, "phone", at)
+        contacts["phone"] = json_values.text(customer, "phone", at)
     return contacts
 
 
 def _consents_of(customer: Payload, at: str) -> Iterator[tuple[customers.Slot, str, Payload, consent.Layout]]:
     """Find the consent objects that were asked for: today's, else the deprecated ones that say the same."""
-    email = reading.nested(customer, "defaultEmailAddress", at) or {}
-    phone = reading.nested(customer, "defaultPhoneNumber", at) or {}
+    email = json_values.nested(customer, "defaultEmailAddress", at) or {}
+    phone = json_values.nested(customer, "defaultPhoneNumber", at) or {}
     if "marketingState" in email:
         yield "email", "defaultEmailAddress", email, _EMAIL
-    elif old := reading.nested(customer, "emailMarketingConsent", at):
+    elif old := json_values.nested(customer, "emailMarketingConsent", at):
         yield "email", "emailMarketingConsent", old, _OLD_EMAIL
     if "marketingState" in phone:
         yield "phone", "defaultPhoneNumber", phone, _SMS
-    elif old := reading.nested(customer, "smsMarketingConsent", at):
+    elif old := json_values.nested(customer, "smsMarketingConsent", at):
         yield "phone", "smsMarketingConsent", old, _OLD_SMS
-    if whatsapp := reading.nested(phone, "whatsAppMarketingConsent", reading.path_of("defaultPhoneNumber", at)):
+    if whatsapp := json_values.nested(phone, "whatsAppMarketingConsent", json_values.path_of("defaultPhoneNumber", at)):
         yield "phone", "defaultPhoneNumber.whatsAppMarketingConsent", whatsapp, _WHATSAPP

@@ -15,8 +15,8 @@ from connectors.contract import (
     TagsSnapshot,
 )
 from connectors.shopify.bulk import PAGE_ROWS
-from connectors.shopify.simulated_admin import SimulatedShop
-from connectors.shopify.simulator import Shop, people
+from connectors.shopify.simulator.admin import SimulatedShop
+from connectors.shopify.simulator.shop import Shop, people
 
 #: what the topic says; orders and carts vary too much with what is in them to be listed by kind
 _KINDS: Mapping[str, tuple[type[Event], ...]] = {

@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from connectors.pages import AccessRefusedError, Answer, Fetch, Request, TryAgainError, UnreadableError
-from connectors.reading import Payload
+from connectors.json_values import Payload
+from connectors.reader import AccessRefusedError, Answer, Fetch, Request, TryAgainError, UnreadableError
 
 API_VERSION = "2026-10"
 PATH = f"/admin/api/{API_VERSION}/graphql.json"

@@ -17,9 +17,9 @@ Quirk: ``abandoned_checkout_url`` holds a secret key; it is never read.
 
 from collections.abc import Callable, Iterator, Mapping
 
-from connectors import reading
+from connectors import json_values
 from connectors.contract import Account, Event, FieldValue, ProfileSeen
-from connectors.reading import Payload
+from connectors.json_values import Payload
 from connectors.shopify import consent, customers
 
 _ADDRESSES = ("billing_address", "shipping_address")
@@ -42,15 +42,15 @@ def checkout(body: Payload, account: Account) -> Iterator[Event]:
 def _buyer(
     body: Payload, account: Account, contacts_of: Callable[[Payload], Mapping[customers.Slot, str]]
 ) -> Iterator[Event]:
-    updated_at = reading.moment(body, "updated_at")
-    customer = reading.nested(body, "customer")
+    updated_at = json_values.moment(body, "updated_at")
+    customer = json_values.nested(body, "customer")
     if customer and (external_id := customers.id_of(customer, "customer")):
         yield from customers.shown(customer, external_id, account, at="customer", otherwise=updated_at)
     elif contacts := contacts_of(body):
         yield ProfileSeen(
             external_id=None,
             occurred_at=updated_at,
-            created_at=reading.moment(body, "created_at"),
+            created_at=json_values.moment(body, "created_at"),
             fields=_name_of(body),
             identifiers=customers.identifiers_of(contacts, (), is_verified=False),
             region=_region_of(body),
@@ -59,18 +59,18 @@ def _buyer(
 
 def _order_contacts(body: Payload) -> dict[customers.Slot, str]:
     contacts = _present(
-        consent.email(body, "email") or consent.email(body, "contact_email"), reading.text(body, "phone")
+        consent.email(body, "email") or consent.email(body, "contact_email"), json_values.text(body, "phone")
     )
     if not contacts:
         # Free text, but the only trace of this buyer, as in a sale over the phone.
-        billing = reading.nested(body, "billing_address") or {}
-        contacts = _present(None, reading.text(billing, "phone", "billing_address"))
+        billing = json_values.nested(body, "billing_address") or {}
+        contacts = _present(None, json_values.text(billing, "phone", "billing_address"))
     return contacts
 
 
 def _checkout_contacts(body: Payload) -> dict[customers.Slot, str]:
     # sms_marketing_phone is not read: it was typed into the marketing box, and may be another's.
-    return _present(consent.email(body, "email"), reading.text(body, "phone"))
+    return _present(consent.email(body, "email"), json_values.text(body, "phone"))
 
 
 def _present(email: str | None, phone: str | None) -> dict[customers.Slot, str]:
@@ -85,10 +85,10 @@ def _present(email: str | None, phone: str | None) -> dict[customers.Slot, str]:
 def _name_of(body: Payload) -> dict[str, FieldValue]:
     """Read the name of the first address that has one; never half of one and half of the other."""
     for key in _ADDRESSES:
-        address = reading.nested(body, key) or {}
+        address = json_values.nested(body, key) or {}
         name: dict[str, FieldValue] = {}
         for part in ("first_name", "last_name"):
-            value = reading.text(address, part, key)
+            value = json_values.text(address, part, key)
             if value is not None:
                 name[part] = value
         if name:
@@ -98,7 +98,7 @@ def _name_of(body: Payload) -> dict[str, FieldValue]:
 
 def _region_of(body: Payload) -> str | None:
     for key in _ADDRESSES:
-        address = reading.nested(body, key) or {}
-        if country := customers.country_of(reading.text(address, "country_code", key)):
+        address = json_values.nested(body, key) or {}
+        if country := customers.country_of(json_values.text(address, "country_code", key)):
             return country
     return None

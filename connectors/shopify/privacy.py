@@ -12,7 +12,7 @@ it is, the connection knows.
 
 from collections.abc import Iterator
 
-from connectors import reading
+from connectors import json_values
 from connectors.contract import (
     Account,
     ConnectionRevoked,
@@ -22,7 +22,7 @@ from connectors.contract import (
     Identifier,
     MalformedPayloadError,
 )
-from connectors.reading import Payload
+from connectors.json_values import Payload
 from connectors.shopify import consent
 
 
@@ -49,12 +49,12 @@ def shop_redact(_body: Payload, _account: Account) -> Iterator[Event]:
 
 
 def _subject(body: Payload) -> tuple[str | None, tuple[Identifier, ...]]:
-    customer = reading.required(reading.nested(body, "customer"), "an object", "customer")
-    external_id = reading.number_id(customer, "id", "customer", kind="Customer")
+    customer = json_values.required(json_values.nested(body, "customer"), "an object", "customer")
+    external_id = json_values.number_id(customer, "id", "customer", kind="Customer")
     identifiers = []
     if email := consent.email(customer, "email", "customer"):
         identifiers.append(Identifier(type="email", value=email))
-    if phone := reading.text(customer, "phone", "customer"):
+    if phone := json_values.text(customer, "phone", "customer"):
         identifiers.append(Identifier(type="phone", value=phone))
     if external_id is None and not identifiers:
         # Never nothing: a request that the law sets a term for must be seen by a person.

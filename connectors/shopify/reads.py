@@ -10,10 +10,10 @@ from datetime import datetime
 
 import orjson
 
-from connectors import reading
+from connectors import json_values
 from connectors.contract import Account, Event, MalformedPayloadError, ProfileRemoved
-from connectors.pages import Row
-from connectors.reading import Payload
+from connectors.json_values import Payload
+from connectors.reader import Row
 from connectors.shopify import events
 from connectors.shopify.graphql import HiddenPath
 
@@ -74,8 +74,8 @@ def row(customer: object, body: bytes | None, not_before: datetime, not_after: d
     external_id, updated_at = "", None
     if type(customer) is dict:
         try:
-            external_id = reading.number_id(customer, "id", kind="Customer") or ""
-            updated_at = reading.moment(customer, "updatedAt")
+            external_id = json_values.number_id(customer, "id", kind="Customer") or ""
+            updated_at = json_values.moment(customer, "updatedAt")
         except MalformedPayloadError:
             pass  # the row has what could be read, and parse has the reason
     if is_bare and external_id:
@@ -103,7 +103,7 @@ def gone(external_id: str, at: datetime) -> Row:
 
 def translated(topic: str, body: Payload, account: Account, read_at: datetime | None) -> list[Event]:
     """Return what a row says, that was read at ``read_at`` or later."""
-    external_id = reading.required(reading.number_id(body, "id", kind="Customer"), "the id of a Customer", "id")
+    external_id = json_values.required(json_values.number_id(body, "id", kind="Customer"), "the id of a Customer", "id")
     if topic == GONE:
         return [ProfileRemoved(external_id=external_id, occurred_at=read_at)]
     return events.shown(body, external_id, account, tags_at=read_at)
@@ -116,27 +116,27 @@ def wanted(topic: str, body: bytes) -> str | None:
     """
     try:
         if topic == "customers/create":
-            return _id_of(reading.load_json(body))
+            return _id_of(json_values.load_json(body))
         if topic in _SHRINKING:
-            payload = reading.load_json(body)
+            payload = json_values.load_json(body)
             return _id_of(payload) if payload.keys() <= {"id", "admin_graphql_api_id"} else None
         if topic in ("Customer", "Customer/create", "Customer/update"):
-            return _id_of_event(reading.load_json(body))
+            return _id_of_event(json_values.load_json(body))
     except MalformedPayloadError:
         pass
     return None
 
 
 def _id_of(payload: Payload) -> str | None:
-    gid = reading.number_id(payload, "admin_graphql_api_id", kind="Customer")
-    return gid or reading.number_id(payload, "id", kind="Customer")
+    gid = json_values.number_id(payload, "admin_graphql_api_id", kind="Customer")
+    return gid or json_values.number_id(payload, "id", kind="Customer")
 
 
 def _id_of_event(payload: Payload) -> str | None:
-    if reading.word(payload, "action") == "delete":
+    if json_values.word(payload, "action") == "delete":
         return None
-    data = reading.nested(payload, "data") or {}
+    data = json_values.nested(payload, "data") or {}
     if data.get("customer") is not None:
         return None
-    variables = reading.nested(payload, "query_variables") or {}
-    return reading.number_id(variables, "customerId", kind="Customer")
+    variables = json_values.nested(payload, "query_variables") or {}
+    return json_values.number_id(variables, "customerId", kind="Customer")

@@ -10,9 +10,9 @@ Quirk: compliance topics are not registered here but in the app's configuration,
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from connectors import reading
-from connectors.pages import AccessRefusedError, Fetch, Job, UnreadableError
-from connectors.reading import Payload
+from connectors import json_values
+from connectors.json_values import Payload
+from connectors.reader import AccessRefusedError, Fetch, Job, UnreadableError
 from connectors.shopify.graphql import API_VERSION, QueryRefusedError, ask
 
 #: https://shopify.dev/docs/api/admin-graphql/latest/enums/WebhookSubscriptionTopic
@@ -89,7 +89,7 @@ def _settled(known: list[Payload], name: str, webhook_url: str, fetch: Fetch) ->
 
 def _faults(webhook: Payload) -> int:
     """Count what is wrong with a webhook of ours."""
-    version = (reading.nested(webhook, "apiVersion") or {}).get("handle")
+    version = (json_values.nested(webhook, "apiVersion") or {}).get("handle")
     is_whole = not webhook.get("includeFields") and not webhook.get("filter")
     return (webhook.get("format") != "JSON") + (version != API_VERSION) + (not is_whole)
 
@@ -107,10 +107,10 @@ def _webhooks(fetch: Fetch) -> Iterator[Payload]:
     after = None
     for _ in range(_MOST_PAGES):
         reply = ask(fetch, "Webhooks", _LIST, {"first": _PAGE, "after": after})
-        listing = reading.nested(reply.data, "webhookSubscriptions") or {}
+        listing = json_values.nested(reply.data, "webhookSubscriptions") or {}
         yield from (node for node in listing.get("nodes") or () if type(node) is dict)
-        info = reading.nested(listing, "pageInfo") or {}
-        if not reading.boolean(info, "hasNextPage"):
+        info = json_values.nested(listing, "pageInfo") or {}
+        if not json_values.boolean(info, "hasNextPage"):
             return
-        after = reading.text(info, "endCursor", limit=10_000)
+        after = json_values.text(info, "endCursor", limit=10_000)
     raise UnreadableError("Shopify's list of webhooks has no end")

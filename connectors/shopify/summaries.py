@@ -8,21 +8,21 @@ Quirk: segment events have no time and no name of the segment, only gids.
 
 from collections.abc import Iterator
 
-from connectors import reading
+from connectors import json_values
 from connectors.contract import Account, Event, FieldValue, ProfileSeen
-from connectors.reading import Payload
+from connectors.json_values import Payload
 
 
 def purchases(body: Payload, _account: Account) -> Iterator[Event]:
     """``customers/purchasing_summary``."""
     fields = amount_spent(body)
     if "numberOfOrders" in body:
-        fields["number_of_orders"] = reading.count(body, "numberOfOrders")
+        fields["number_of_orders"] = json_values.count(body, "numberOfOrders")
     if "lastOrderId" in body:
-        fields["last_order_id"] = reading.number_id(body, "lastOrderId", kind="Order")
+        fields["last_order_id"] = json_values.number_id(body, "lastOrderId", kind="Order")
     yield ProfileSeen(
         external_id=_gid(body, "customerId", "Customer"),
-        occurred_at=reading.moment(body, "occurredAt"),
+        occurred_at=json_values.moment(body, "occurredAt"),
         fields=fields,
         exists=False,
     )
@@ -42,15 +42,15 @@ def amount_spent(payload: Payload, at: str = "") -> dict[str, FieldValue]:
     """Read ``amountSpent`` as two fields; without the key, none."""
     if "amountSpent" not in payload:
         return {}
-    spent = reading.nested(payload, "amountSpent", at)
+    spent = json_values.nested(payload, "amountSpent", at)
     if spent is None:
         return {"amount_spent": None, "amount_spent_currency": None}
-    at = reading.path_of("amountSpent", at)
+    at = json_values.path_of("amountSpent", at)
     fields: dict[str, FieldValue] = {}
     if "amount" in spent:
-        fields["amount_spent"] = reading.amount(spent, "amount", at)
+        fields["amount_spent"] = json_values.amount(spent, "amount", at)
     if "currencyCode" in spent:
-        fields["amount_spent_currency"] = reading.text(spent, "currencyCode", at)
+        fields["amount_spent_currency"] = json_values.text(spent, "currencyCode", at)
     return fields
 
 
@@ -64,4 +64,4 @@ def _membership(body: Payload, *, is_member: bool | None) -> ProfileSeen:
 
 
 def _gid(body: Payload, key: str, kind: str) -> str:
-    return reading.required(reading.number_id(body, key, kind=kind), f"the gid of a {kind}", key)
+    return json_values.required(json_values.number_id(body, key, kind=kind), f"the gid of a {kind}", key)

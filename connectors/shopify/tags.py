@@ -10,9 +10,9 @@ the first spelling stays.
 
 from collections.abc import Iterator
 
-from connectors import reading
+from connectors import json_values
 from connectors.contract import Account, Event, MalformedPayloadError, TagsAdded, TagsRemoved
-from connectors.reading import Payload
+from connectors.json_values import Payload
 
 MAX_TAGS = 250  #: Shopify's own limits, as are the 255 characters
 MAX_TAG = 255
@@ -22,14 +22,14 @@ def added(body: Payload, _account: Account) -> Iterator[Event]:
     """``customer.tags_added``."""
     external_id = _customer_of(body)
     if tags := _delta(body):
-        yield TagsAdded(external_id=external_id, tags=tags, occurred_at=reading.moment(body, "occurredAt"))
+        yield TagsAdded(external_id=external_id, tags=tags, occurred_at=json_values.moment(body, "occurredAt"))
 
 
 def removed(body: Payload, _account: Account) -> Iterator[Event]:
     """``customer.tags_removed``."""
     external_id = _customer_of(body)
     if tags := _delta(body):
-        yield TagsRemoved(external_id=external_id, tags=tags, occurred_at=reading.moment(body, "occurredAt"))
+        yield TagsRemoved(external_id=external_id, tags=tags, occurred_at=json_values.moment(body, "occurredAt"))
 
 
 def read(payload: Payload, key: str, at: str = "") -> tuple[str, ...] | None:
@@ -38,29 +38,29 @@ def read(payload: Payload, key: str, at: str = "") -> tuple[str, ...] | None:
     if value is None:
         return None
     if type(value) is str:
-        entries = [reading.clean(value)]
+        entries = [json_values.clean(value)]
     elif type(value) is list:
-        entries = reading.texts(payload, key, at) or []
+        entries = json_values.texts(payload, key, at) or []
     else:
-        raise reading.unexpected("a list of text", value, key, at)
+        raise json_values.unexpected("a list of text", value, key, at)
     spellings: dict[str, str] = {}
     for entry in entries:
         for part in entry.split(",") if "," in entry else (entry,):
             if tag := part.strip():
                 if len(tag) > MAX_TAG:
                     raise MalformedPayloadError(
-                        f"{reading.path_of(key, at)}: a tag is longer than {MAX_TAG} characters"
+                        f"{json_values.path_of(key, at)}: a tag is longer than {MAX_TAG} characters"
                     )
                 spellings.setdefault(tag.casefold(), tag)
     if len(spellings) > MAX_TAGS:
-        raise MalformedPayloadError(f"{reading.path_of(key, at)}: more than {MAX_TAGS} tags")
+        raise MalformedPayloadError(f"{json_values.path_of(key, at)}: more than {MAX_TAGS} tags")
     return tuple(spellings.values())
 
 
 def _customer_of(body: Payload) -> str:
-    external_id = reading.number_id(body, "customerId", kind="Customer")
-    return reading.required(external_id, "the gid of a Customer", "customerId")
+    external_id = json_values.number_id(body, "customerId", kind="Customer")
+    return json_values.required(external_id, "the gid of a Customer", "customerId")
 
 
 def _delta(body: Payload) -> tuple[str, ...]:
-    return reading.required(read(body, "tags"), "a list of text", "tags")
+    return json_values.required(read(body, "tags"), "a list of text", "tags")

@@ -18,11 +18,12 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from connectors import pages, reading, signing
+from connectors import json_values, signing
 from connectors.contract import Account, Envelope, Event, MalformedPayloadError, ProfileRemoved, Receipt
-from connectors.reading import Payload
+from connectors.json_values import Payload
+from connectors.reader import read_from
 from connectors.woocommerce import customers, orders
-from connectors.woocommerce.reader import (
+from connectors.woocommerce.rest_api import (
     CREDENTIALS,
     DOWNLOAD_HOSTS,
     READ_CUSTOMER,
@@ -136,13 +137,13 @@ def parse(envelope: Envelope, account: Account) -> Iterable[Event]:
     All or nothing: raises MalformedPayloadError before the first event if any part of the body is not what
     WooCommerce documents.
     """
-    with reading.malformed(name):
+    with json_values.malformed(name):
         if envelope.topic == READ_GONE:
-            return [ProfileRemoved(external_id=_gone(envelope), occurred_at=pages.read_from(envelope))]
+            return [ProfileRemoved(external_id=_gone(envelope), occurred_at=read_from(envelope))]
         translate = _TRANSLATIONS.get(envelope.topic)
         if translate is None:
             return []
-        body = reading.load_json(envelope.body)
+        body = json_values.load_json(envelope.body)
         _refuse_error(body)
         return list(translate(body, account))
 
@@ -157,10 +158,10 @@ def wanted(topic: str, body: bytes) -> str | None:
     if key is None:
         return None
     try:
-        payload = reading.load_json(body)
+        payload = json_values.load_json(body)
         if key == "id" and payload.keys() & {"email", "role", "billing", "code"}:
             return None
-        return reading.number_id(payload, key)
+        return json_values.number_id(payload, key)
     except MalformedPayloadError:  # also a guest's order, whose customer is 0
         return None
 
@@ -172,7 +173,9 @@ def _short(header: str) -> str:
 
 
 def _gone(envelope: Envelope) -> str:
-    return reading.required(reading.number_id(reading.load_json(envelope.body), "id"), "the id of a customer", "id")
+    return json_values.required(
+        json_values.number_id(json_values.load_json(envelope.body), "id"), "the id of a customer", "id"
+    )
 
 
 def _refuse_error(body: Payload) -> None:
@@ -188,7 +191,7 @@ def _refuse_error(body: Payload) -> None:
 
 def _removed(body: Payload, _account: Account) -> Iterator[Event]:
     """``customer.deleted``: ``{"id": N}`` and nothing more, so the sending time counts."""
-    external_id = reading.required(reading.number_id(body, "id"), "the id of a customer", "id")
+    external_id = json_values.required(json_values.number_id(body, "id"), "the id of a customer", "id")
     yield ProfileRemoved(external_id=external_id, occurred_at=None)
 
 

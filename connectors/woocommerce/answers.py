@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from connectors import reading
-from connectors.pages import AccessRefusedError, Answer, Fetch, Request, TryAgainError, UnreadableError
-from connectors.reading import Payload
+from connectors import json_values
+from connectors.json_values import Payload
+from connectors.reader import AccessRefusedError, Answer, Fetch, Request, TryAgainError, UnreadableError
 
 _CODE = re.compile(r"[a-z_]{1,60}")
 _REFUSED = {
@@ -85,7 +85,7 @@ def _code_of(answer: Answer) -> str:
 
 
 def _header(answer: Answer, name: str) -> int:
-    value = reading.count({name: answer.headers.get(name)}, name)
+    value = json_values.count({name: answer.headers.get(name)}, name)
     if value is None:
         raise UnreadableError(f"the answer has no {name}: a cache or firewall before the shop drops it")
     return value

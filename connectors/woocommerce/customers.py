@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
-from connectors import reading
+from connectors import json_values
 from connectors.contract import (
     Account,
     ConsentStated,
@@ -27,7 +27,7 @@ from connectors.contract import (
     MalformedPayloadError,
     ProfileSeen,
 )
-from connectors.reading import Payload
+from connectors.json_values import Payload
 
 #: option of a connection: the key in ``meta_data`` of a box that allows marketing by e-mail
 CONSENT_META_KEY = "consent_meta_key"
@@ -50,18 +50,18 @@ _UNSET = re.compile(r"(?:0000|-\d{4})-")
 
 def changed(body: Payload, account: Account) -> Iterator[Event]:
     """``customer.created``, ``customer.updated`` and what was read; nothing about the shop's own people."""
-    external_id = reading.required(reading.number_id(body, "id"), "the id of a customer", "id")
-    role = reading.word(body, "role")
+    external_id = json_values.required(json_values.number_id(body, "id"), "the id of a customer", "id")
+    role = json_values.word(body, "role")
     if not is_customers_role(role, account):
         return
-    addresses = [(key, reading.nested(body, key) or {}) for key in ("billing", "shipping")]
+    addresses = [(key, json_values.nested(body, key) or {}) for key in ("billing", "shipping")]
     billing = addresses[0][1]
     created_at = gmt(body, "date_created_gmt")
     occurred_at = gmt(body, "date_modified_gmt") or created_at
     fields = name_of(("", body), *addresses)
     if address := _address_of(billing):
         fields["address"] = address
-    is_paying = reading.boolean(body, "is_paying_customer")
+    is_paying = json_values.boolean(body, "is_paying_customer")
     if is_paying is not None:
         fields["is_paying_customer"] = is_paying
     identifiers: dict[str, Identifier | None] = {}
@@ -105,20 +105,20 @@ def is_customers_role(role: str | None, account: Account) -> bool:
 
 def gmt(payload: Payload, key: str, at: str = "") -> datetime | None:
     """Read a date and time of a ``…_gmt`` field: UTC, though it does not say so."""
-    written = reading.text(payload, key, at)
+    written = json_values.text(payload, key, at)
     if written is None or _UNSET.match(written):
         return None
     try:
-        return reading.as_utc(written if written.endswith(("Z", "z")) else f"{written}Z")
+        return json_values.as_utc(written if written.endswith(("Z", "z")) else f"{written}Z")
     except ValueError:
         expected = "a date and time such as 2026-01-31T23:59:59"
-        raise MalformedPayloadError(f"{reading.path_of(key, at)}: expected {expected}, got other text") from None
+        raise MalformedPayloadError(f"{json_values.path_of(key, at)}: expected {expected}, got other text") from None
 
 
 def name_of(*holders: tuple[str, Payload]) -> dict[str, FieldValue]:
     """Read the name of the first that has one; never half of one and half of the other."""
     for at, holder in holders:
-        parts = ((part, reading.text(holder, part, at)) for part in ("first_name", "last_name"))
+        parts = ((part, json_values.text(holder, part, at)) for part in ("first_name", "last_name"))
         name: dict[str, FieldValue] = {part: value for part, value in parts if value is not None}
         if name:
             return name
@@ -127,26 +127,26 @@ def name_of(*holders: tuple[str, Payload]) -> dict[str, FieldValue]:
 
 def email_of(holder: Payload, at: str = "") -> str | None:
     """Read an e-mail address."""
-    return reading.text(holder, "email", at)
+    return json_values.text(holder, "email", at)
 
 
 def phone_of(*holders: tuple[str, Payload]) -> Identifier | None:
     """Read the number of the first address that has one."""
-    numbers = [reading.text(holder, "phone", at) for at, holder in holders]
+    numbers = [json_values.text(holder, "phone", at) for at, holder in holders]
     return next((Identifier(type="phone", value=number) for number in numbers if number is not None), None)
 
 
 def region_of(*holders: tuple[str, Payload]) -> str | None:
     """Return the country of the first address that has one, as a code of two letters."""
     for at, holder in holders:
-        code = reading.text(holder, "country", at)
+        code = json_values.text(holder, "country", at)
         if code is not None and len(code) == 2 and code.isascii() and code.isalpha():
             return code.upper()
     return None
 
 
 def _address_of(billing: Payload) -> dict[str, FieldValue]:
-    parts = ((name, reading.text(billing, key, "billing")) for name, key in _ADDRESS)
+    parts = ((name, json_values.text(billing, key, "billing")) for name, key in _ADDRESS)
     return {name: value for name, value in parts if value is not None}
 
 
@@ -158,7 +158,7 @@ def _consent_of(body: Payload, meta_key: str) -> ConsentStatus | None:
     if entries is None:
         return None
     if type(entries) is not list:
-        raise reading.unexpected("a list", entries, "meta_data")
+        raise json_values.unexpected("a list", entries, "meta_data")
     found: set[ConsentStatus] = set()
     for entry in entries:
         if type(entry) is not dict or entry.get("key") != meta_key:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from connectors.conformance import Example
 from connectors.conformance.served import Served
 from connectors.contract import Account, ConsentStated, Event, ProfileRemoved, ProfileSeen
-from connectors.woocommerce.shop import META_KEY, Shop
-from connectors.woocommerce.simulator import Site
+from connectors.woocommerce.simulator.shop import META_KEY, Shop
+from connectors.woocommerce.simulator.site import Site
 
 _SECRET = "an invented secret"  # noqa: S105
 _ACCOUNT = Account(source="woocommerce", region="ID", options={"consent_meta_key": META_KEY})

@@ -11,16 +11,16 @@ Quirk: an order in ``checkout-draft`` is delivered while its fields are still em
 
 from collections.abc import Iterator
 
-from connectors import reading
+from connectors import json_values
 from connectors.contract import Account, Event, Identifier, ProfileSeen
-from connectors.reading import Payload
+from connectors.json_values import Payload
 from connectors.woocommerce import customers
 
 
 def order(body: Payload, _account: Account) -> Iterator[Event]:
     """``order.created``, ``order.updated`` and what was read: the guest, once there is an e-mail or a number."""
-    customer = reading.required(reading.count(body, "customer_id"), "0 or the id of a customer", "customer_id")
-    billing = reading.nested(body, "billing") or {}
+    customer = json_values.required(json_values.count(body, "customer_id"), "0 or the id of a customer", "customer_id")
+    billing = json_values.nested(body, "billing") or {}
     created_at = customers.gmt(body, "date_created_gmt")
     occurred_at = customers.gmt(body, "date_modified_gmt") or created_at
     if customer:

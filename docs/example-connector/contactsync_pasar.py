@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, quote, urlsplit
 
-from connectors import pages, reading, signing
+from connectors import json_values, reader, signing
 from connectors.conformance import Example
 from connectors.contract import (
     Account,
@@ -26,7 +26,7 @@ from connectors.contract import (
     Receipt,
     TagsSnapshot,
 )
-from connectors.pages import Answer, Credentials, Cursor, Fetch, Job, Page, Request, Row
+from connectors.reader import Answer, Credentials, Cursor, Fetch, Job, Page, Request, Row
 
 name = "pasar"
 PROTECTED_FIELDS: frozenset[str] = frozenset()
@@ -60,41 +60,43 @@ def parse(envelope: Envelope, account: Account) -> Iterable[Event]:  # noqa: ARG
     """Return what the envelope says, all or nothing."""
     topics = {"customer.created": _changed, "customer.updated": _changed, "customer.deleted": _removed}
     translate = topics.get(envelope.topic)
-    with reading.malformed(name):
-        return [] if translate is None else list(translate(reading.load_json(envelope.body)))
+    with json_values.malformed(name):
+        return [] if translate is None else list(translate(json_values.load_json(envelope.body)))
 
 
-def _changed(body: reading.Payload) -> Iterator[Event]:
-    external_id, at = _id(body), reading.moment(body, "updated_at")
+def _changed(body: json_values.Payload) -> Iterator[Event]:
+    external_id, at = _id(body), json_values.moment(body, "updated_at")
     slots: dict[str, Identifier | None] = {}
     for slot in ("email", "phone"):  # absent is not empty: only what the body has is stated
         if slot in body:
-            value = reading.text(body, slot)
+            value = json_values.text(body, slot)
             slots[slot] = None if value is None else Identifier(type=slot, value=value)
-    fields = {"name": reading.text(body, "name")} if "name" in body else {}
+    fields = {"name": json_values.text(body, "name")} if "name" in body else {}
     yield ProfileSeen(external_id=external_id, occurred_at=at, fields=fields, identifiers=slots)
-    tags = reading.texts(body, "tags")
+    tags = json_values.texts(body, "tags")
     if tags is not None:
         yield TagsSnapshot(external_id=external_id, tags=tuple(filter(None, tags)), occurred_at=at)
-    newsletter = reading.nested(body, "newsletter")
+    newsletter = json_values.nested(body, "newsletter")
     if newsletter is not None:
-        accepts = reading.required(reading.boolean(newsletter, "accepts", "newsletter"), "true or false", "newsletter")
+        accepts = json_values.required(
+            json_values.boolean(newsletter, "accepts", "newsletter"), "true or false", "newsletter"
+        )
         yield ConsentStated(
             external_id=external_id,
             channel="email",
             status="opted_in" if accepts else "opted_out",
             address=None,
-            occurred_at=reading.moment(newsletter, "at", "newsletter"),
+            occurred_at=json_values.moment(newsletter, "at", "newsletter"),
             method="form",
         )
 
 
-def _removed(body: reading.Payload) -> Iterator[Event]:
-    yield ProfileRemoved(external_id=_id(body), occurred_at=reading.moment(body, "deleted_at"))
+def _removed(body: json_values.Payload) -> Iterator[Event]:
+    yield ProfileRemoved(external_id=_id(body), occurred_at=json_values.moment(body, "deleted_at"))
 
 
-def _id(body: reading.Payload) -> str:
-    return reading.required(reading.number_id(body, "id"), "the id of a customer", "id")
+def _id(body: json_values.Payload) -> str:
+    return json_values.required(json_values.number_id(body, "id"), "the id of a customer", "id")
 
 
 def _short(headers: Mapping[str, str], part: str) -> str:
@@ -126,7 +128,7 @@ def renewal(credentials: Credentials) -> Request | None:  # noqa: ARG001 - token
 
 def renewed(credentials: Credentials, answer: Answer) -> Credentials:  # noqa: ARG001 - as above
     """Nobody asks, because nothing is renewed."""
-    raise pages.AccessRefusedError("Pasar's tokens cannot be renewed")
+    raise reader.AccessRefusedError("Pasar's tokens cannot be renewed")
 
 
 def read(job: Job, cursor: Cursor | None, fetch: Fetch) -> Iterator[Page]:
@@ -159,17 +161,17 @@ def wanted(topic: str, body: bytes) -> str | None:  # noqa: ARG001 - as said bel
 
 def _list(fetch: Fetch, url: str) -> tuple[list[Row], str | None]:
     answer = fetch(Request(url=url), _check)
-    with reading.malformed(name):
-        body = reading.load_json(answer.body)
+    with json_values.malformed(name):
+        body = json_values.load_json(answer.body)
         if not isinstance(body.get("customers"), list) or "next" not in body:
-            raise pages.UnreadableError("Pasar's list of customers has no customers or no next")
-        return [_row(customer, answer) for customer in body["customers"]], reading.number_id(body, "next")
+            raise reader.UnreadableError("Pasar's list of customers has no customers or no next")
+        return [_row(customer, answer) for customer in body["customers"]], json_values.number_id(body, "next")
 
 
-def _row(customer: reading.Payload, answer: Answer) -> Row:
+def _row(customer: json_values.Payload, answer: Answer) -> Row:
     return Row(
         external_id=_id(customer),
-        updated_at=reading.moment(customer, "updated_at"),
+        updated_at=json_values.moment(customer, "updated_at"),
         topic="customer.updated",
         body=json.dumps(customer).encode(),
         not_before=answer.not_before,
@@ -180,9 +182,9 @@ def _row(customer: reading.Payload, answer: Answer) -> Row:
 def _check(answer: Answer) -> None:
     """Refuse what is no list; the answer itself is never quoted, it may hold anything."""
     if answer.status in (401, 403):
-        raise pages.AccessRefusedError("Pasar does not accept the access token")
+        raise reader.AccessRefusedError("Pasar does not accept the access token")
     if answer.status != _OK:
-        raise pages.UnreadableError(f"Pasar answers {answer.status} to a list of customers")
+        raise reader.UnreadableError(f"Pasar answers {answer.status} to a list of customers")
 
 
 # For `contactsync connectors check pasar`: what a shop would send, and a shop that answers.

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from connectors.conformance.served import called, lines_of
-from connectors.pages import Answer, Job, NotYetError, Page, Request, TryAgainError
+from connectors.reader import Answer, Job, NotYetError, Page, Request, TryAgainError
 
 MOST_TRIES = 12
 

@@ -17,9 +17,10 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from connectors.shopify.simulator import Delivery
-from worker import export, ids, status
-from worker.drain import drain
+from connectors.shopify.simulator.shop import Delivery
+from worker import ids, status
+from worker.files import export_json
+from worker.inbox.drain import drain
 from worker.store import api_keys, db, organizations, runs
 from worker.store.envelopes import LANES
 
@@ -86,7 +87,7 @@ class RunningStack:
         """What `contactsync export --canonical` prints, without a process for each call."""
         with db.snapshot(self._engine()) as conn:
             organization_id = organizations.find(conn, organization)
-            return b"".join(export.canonical(conn, organization_id))
+            return b"".join(export_json.canonical(conn, organization_id))
 
     def client(self, organization: str = "default", *scopes: str) -> httpx.Client:
         """A caller with a new key; one that reads and writes contacts unless told."""

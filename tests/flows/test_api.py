@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from connectors.shopify.simulator import signed
+from connectors.shopify.simulator.shop import signed
 from tests.flows import published
 from tests.flows.stack import wait_until
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from connectors.shopify.simulator import people, signed
+from connectors.shopify.simulator.shop import people, signed
 from tests.flows.stack import CONCURRENCY, wait_until
 
 SEED = 11

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from tests.flows.stack import RunningStack, wait_until
-from worker.processes import free_port
+from worker.stack.processes import free_port
 
 SIZE = int(os.environ.get("CONTACTSYNC_BACKFILL_SIZE", "3000"))
 LIMIT_S = 60 + SIZE / 50
@@ -43,7 +43,7 @@ class Shop:
         self.url = f"http://127.0.0.1:{port}"
         given = {"port": port, "seed": 11, "size": size, "refresh-token": "r", "secret": SECRET, "bulk-seconds": 0.5}
         arguments = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-        self._process = subprocess.Popen([sys.executable, "-m", "connectors.shopify.simulated_admin", *arguments])
+        self._process = subprocess.Popen([sys.executable, "-m", "connectors.shopify.simulator", *arguments])
         self._client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
     def get(self, path):

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from celery import Celery
 
-from connectors.shopify.simulator import signed
+from connectors.shopify.simulator.shop import signed
 from tests.flows.stack import wait_until
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples" / "shopify"

@@ -3,7 +3,7 @@
 import os
 import random
 
-from connectors.shopify.simulator import disturbed, two_shops
+from connectors.shopify.simulator.shop import disturbed, two_shops
 from tests.flows.stack import RunningStack, send, wait_until
 
 SEED = 7

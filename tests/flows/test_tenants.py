@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from connectors.shopify.simulator import BEGIN, signed
+from connectors.shopify.simulator.shop import BEGIN, signed
 from tests.flows.stack import wait_until
 from worker import ids
 from worker.store import channels, connections, db, organizations

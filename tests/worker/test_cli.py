@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from worker import ids
 from worker.cli import app
+from worker.domain.resolve import API_SOURCE
 from worker.errors import ConfigError
-from worker.resolve import API_SOURCE
 from worker.store import channels, connections, organizations
 
 SHOP = ["--shop-domain", "s.myshopify.com", "--webhook-secret", "x"]

@@ -11,8 +11,20 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker import console, logs
-from worker.api import channels, contacts, docs, edits, errors, health, openapi, permission, schemas, sublists, webhooks
-from worker.api.writing import WRITERS
+from worker.api import (
+    channels,
+    consent,
+    contact_writes,
+    contacts,
+    docs,
+    errors,
+    health,
+    openapi,
+    schemas,
+    subresources,
+    webhooks,
+)
+from worker.api.operation import WRITERS
 from worker.store import db
 
 #: all errors look like this; ``openapi`` says which operation can answer which
@@ -42,7 +54,7 @@ def make_api() -> FastAPI:
     api.router.routes.append(Route("/readyz", health.is_ready))
     api.router.routes.append(Route("/metrics", health.metrics))
     api.router.routes.extend([*console.routes(), *docs.routes()])
-    for room in (contacts, edits, sublists, permission, channels):
+    for room in (contacts, contact_writes, subresources, consent, channels):
         api.include_router(room.router, responses=_PROBLEM)
     api.openapi = openapi.describer(api)  # type: ignore[method-assign] # as FastAPI has it
     errors.install(api)

@@ -12,8 +12,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
-from connectors import CHANNELS
-from connectors.profiles import (
+from connectors.channels import CHANNELS
+from connectors.channels.contract import (
     ConsentRequiredError,
     Identity,
     LookupNotSupportedError,
@@ -23,12 +23,15 @@ from connectors.profiles import (
     ProviderLimitError,
     TokenRefusedError,
 )
-from worker import identifiers, ids, lookup, view
-from worker.api.asked import JsonSchema, Value
+from worker import ids
 from worker.api.auth import Caller, Looker
-from worker.api.bodies import JsonRoute
 from worker.api.errors import ApiError, contact_not_found
-from worker.lookup import Found, ProviderTimeoutError
+from worker.api.json_route import JsonRoute
+from worker.api.request_bodies import JsonSchema, Value
+from worker.domain import identifiers
+from worker.pipeline import contact_view
+from worker.providers import profile_lookup
+from worker.providers.profile_lookup import Found, ProviderTimeoutError
 from worker.store import channels, contacts, db
 from worker.store.api_keys import Key
 from worker.store.channels import ChannelRow
@@ -156,7 +159,7 @@ def look_up_profile(key: Looker, channel_id: str, asked: ProfileLookupIn) -> Pro
         holder = _holder(conn, key, identity)
     # The network is waited for without a connection to Postgres.
     try:
-        found = lookup.lookups().look_up(channel, platform, identity, refresh=asked.refresh)
+        found = profile_lookup.lookups().look_up(channel, platform, identity, refresh=asked.refresh)
     except ProfileError as error:
         raise _refusal(channel, error) from None
     return ProfileAnswer(data=_shown(channel, identity, found, holder))
@@ -219,7 +222,7 @@ def _of_contact(conn: Connection, key: Key, platform: Platform, contact_id: str)
     contact = None if id_ is None else contacts.by_any_id(conn, key.organization_id, id_)
     if contact is None:
         raise contact_not_found()
-    (one,) = view.load(conn, key.organization_id, [contact])
+    (one,) = contact_view.load(conn, key.organization_id, [contact])
     for type_ in platform.IDENTITY_TYPES:
         for held in one.identities:
             if held.type == type_ and (identity := platform.identity(type_, held.value)) is not None:
@@ -265,7 +268,7 @@ def _refusal(channel: ChannelRow, error: ProfileError) -> ApiError:
     headers = None
     about = {"channel_id": ids.show(ids.CHANNEL, channel.id), "platform": channel.platform}
     if isinstance(error, ProviderLimitError):
-        headers = {"Retry-After": str(lookup.seconds(error.retry_after))}
+        headers = {"Retry-After": str(profile_lookup.seconds(error.retry_after))}
         log.warning("channel_limited", **about)
     elif isinstance(error, TokenRefusedError):
         log.error("channel_token_refused", **about, reason=str(error))

@@ -10,15 +10,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy import Connection
 
-from worker import identifiers, ids
+from worker import ids
 from worker.api import paging, schemas
-from worker.api.asked import IdentifierIn, ResolveIn
 from worker.api.auth import Reader
-from worker.api.bodies import JsonRoute
-from worker.api.edits import CONFLICT
+from worker.api.contact_filters import Filters, given_once
+from worker.api.contact_writes import CONFLICT
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
-from worker.api.filters import Filters, given_once
-from worker.api.sublists import find
+from worker.api.json_route import JsonRoute
+from worker.api.request_bodies import IdentifierIn, ResolveIn
+from worker.api.subresources import find
+from worker.domain import identifiers
 from worker.store import contact_lists, contacts, db
 from worker.store.api_keys import Key
 from worker.store.contact_lists import Wanted

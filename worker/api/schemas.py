@@ -8,10 +8,12 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from worker import ids, standing, view
-from worker.fold import envelope_of, microseconds, moment
-from worker.normalise import GUEST
-from worker.resolve import API_SOURCE
+from worker import ids
+from worker.domain import consent as consent_rules
+from worker.domain.fold import envelope_of, microseconds, moment
+from worker.domain.normalise import GUEST
+from worker.domain.resolve import API_SOURCE
+from worker.pipeline import contact_view
 from worker.store.contacts import ContactRow
 
 
@@ -43,7 +45,7 @@ class Contact(BaseModel):
             external_id=row.external_id if has_number else None,
             custom_fields=row.custom_fields,
             tags=row.tags,
-            created_at=view.born(row.first_id),
+            created_at=contact_view.born(row.first_id),
             updated_at=row.updated_at,
         )
 
@@ -64,7 +66,7 @@ class Identity(BaseModel):
     created_at: datetime
 
     @classmethod
-    def of(cls, identity: view.Identity, contact_id: UUID) -> "Identity":
+    def of(cls, identity: contact_view.Identity, contact_id: UUID) -> "Identity":
         """Show an identity of a contact."""
         return cls(
             id=_id("idn", contact_id, identity.type, identity.source, identity.key),
@@ -94,7 +96,7 @@ class Tag(BaseModel):
     envelope_id: str | None
 
     @classmethod
-    def of(cls, tag: view.Tag) -> "Tag":
+    def of(cls, tag: contact_view.Tag) -> "Tag":
         """Show a tag; its id is the same on every contact."""
         origin = tag.origin
         return cls(
@@ -130,7 +132,7 @@ class Consent(BaseModel):
     envelope_id: str | None
 
     @classmethod
-    def of(cls, consent: view.Consent, contact_id: UUID) -> "Consent":
+    def of(cls, consent: contact_view.Consent, contact_id: UUID) -> "Consent":
         """Show what counts for a contact's channel and purpose."""
         said = consent.statement
         return cls(
@@ -175,7 +177,7 @@ class Suppression(BaseModel):
     envelope_ids: list[str]
 
     @classmethod
-    def of(cls, suppression: standing.Suppression, contact_id: UUID, now: datetime) -> "Suppression":
+    def of(cls, suppression: consent_rules.Suppression, contact_id: UUID, now: datetime) -> "Suppression":
         """Show a suppression of one of a contact's addresses."""
         return cls(
             id=ids.show(ids.SUPPRESSION, suppression.id),

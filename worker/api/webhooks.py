@@ -23,8 +23,8 @@ from starlette.types import Receive, Scope, Send
 from connectors.contract import BadSignatureError
 from worker import ids, metrics
 from worker.errors import ConfigError
-from worker.ingest import Source, accept, is_ping, source_of
-from worker.nudge import nudger
+from worker.inbox.ingest import Source, accept, is_ping, source_of
+from worker.inbox.nudge import nudger
 from worker.settings import settings
 from worker.store import connections, db, envelopes
 from worker.store.envelopes import Incoming, Kept

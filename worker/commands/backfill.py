@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from sqlalchemy import Connection
 
-from worker import backfill, ids, reconcile
+from worker import ids
+from worker.backfill import reconcile, slices
 from worker.commands.connections import ConnectionId, find
-from worker.commands.session import DataDir, Json, Organization, database, find_stack, group, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, database, find_stack, group, organization_id, show
 from worker.errors import ConfigError
-from worker.nudge import READING, publish_once
+from worker.inbox.nudge import READING, publish_once
 from worker.store import db, runs
 from worker.store.runs import RunRow
 
@@ -55,7 +56,7 @@ def start(
         raise ConfigError("--confirm: only reconciling removes customers")
     with database(data_dir) as conn:
         connection = find(conn, organization, connection_id)
-        id_ = backfill.start(conn, connection, kind.value, since=moment, is_dry=dry_run, is_confirmed=confirm)
+        id_ = slices.start(conn, connection, kind.value, since=moment, is_dry=dry_run, is_confirmed=confirm)
         if id_ is None:
             under_way = runs.running(conn, connection.organization_id, connection.id, kind.value)
             shown = "" if under_way is None else f": {ids.show(ids.RUN, under_way.id)}"

@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import IntegrityError
 
-from connectors import CHANNELS
-from connectors.profiles import Platform
+from connectors.channels import CHANNELS
+from connectors.channels.contract import Platform
 from worker import ids
-from worker.commands.session import DataDir, Json, Organization, database, group, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
 from worker.errors import ConfigError
 from worker.store import channels, organizations
 
@@ -101,9 +101,9 @@ def _token(platform: Platform, given: str | None) -> str | None:
 
 
 def _origin(given: str) -> str:
-    from worker import outbound  # noqa: PLC0415 - only this command needs it, and it loads an HTTP client
+    from worker.providers import allowed_origins  # noqa: PLC0415 - only this command needs it, and it loads an HTTP client
 
     try:
-        return outbound.origin(given)
+        return allowed_origins.origin(given)
     except ConfigError as error:
         raise ConfigError(f"--api-url: {error}") from None

@@ -8,21 +8,21 @@ from uuid import UUID
 import typer
 from sqlalchemy import Connection
 
-from connectors import can_read, connector, reader
+from connectors import can_read, connector, reader_of
 from connectors.contract import MalformedPayloadError
-from connectors.pages import ReadingError, Subscriber
+from connectors.reader import ReadingError, Subscriber
 from worker import ids
-from worker.access import asking, job_of
-from worker.commands import adding
-from worker.commands.adding import webhook_url
-from worker.commands.session import DataDir, Json, Organization, database, group, organization_id, show
+from worker.commands import connection_add
+from worker.commands.connection_add import webhook_url
+from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
+from worker.domain.resolve import API_SOURCE
 from worker.errors import ConfigError
-from worker.resolve import API_SOURCE
+from worker.providers.session import asking, job_of
 from worker.store import connections, db, ready
 from worker.store.connections import ConnectionRow
 
 app = group("Connections: accounts at providers.")
-app.add_typer(adding.app, name="add")
+app.add_typer(connection_add.app, name="add")
 
 ConnectionId = Annotated[str, typer.Argument(help="con_…")]
 Secrets = Annotated[
@@ -98,12 +98,12 @@ def authorize(
     as_json: Json = False,
 ) -> None:
     """Give a connection new credentials for its provider's API, as after the app was installed again."""
-    given = adding.pairs("--credential", credential)
+    given = connection_add.pairs("--credential", credential)
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         if not can_read(row.connector):
             raise ConfigError(f"{row.connector} is not read; it takes no credentials")
-        missing = [name for name in reader(row.connector).CREDENTIALS if not given.get(name, "").strip()]
+        missing = [name for name in reader_of(row.connector).CREDENTIALS if not given.get(name, "").strip()]
         if missing:
             raise ConfigError(f"--credential: {missing[0]}=… is needed to read the provider")
         connections.set_credentials(conn, row.organization_id, row.id, given, is_new=True)

@@ -8,7 +8,7 @@ import typer
 
 from connectors import ENTRY_POINTS, Origin, connector, origins
 from connectors.contract import Connector
-from worker.commands.session import Json, group, show
+from worker.commands.context import Json, group, show
 from worker.errors import ConfigError
 
 app = group("Connectors: what translates a provider's webhooks and pages.")

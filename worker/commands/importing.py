@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.table import Table as Shown
 
 from connectors import files
-from worker import columns, imports
-from worker.commands.session import DataDir, Json, Organization, country, database, show
+from worker.commands.context import DataDir, Json, Organization, country, database, show
+from worker.domain.resolve import API_SOURCE
 from worker.errors import ConfigError
-from worker.imports import File, Imported
-from worker.rejects import Rejects
-from worker.resolve import API_SOURCE
+from worker.files import column_guess, importing
+from worker.files.importing import File, Imported
+from worker.files.rejects import Rejects
+from worker.files.tabular import Table, open_table
 from worker.store import db, organizations
-from worker.tabular import Table, open_table
 
 #: without a name: its command stands beside the groups
 app = typer.Typer()
@@ -63,7 +63,7 @@ def import_(
             def progress(so_far: Imported) -> None:
                 status.update(f"{so_far.read:,} rows read, {so_far.changed:,} changed, {so_far.rejected:,} rejected")
 
-            done = imports.import_rows(
+            done = importing.import_rows(
                 db.engine(),
                 organization_id,
                 name,
@@ -103,7 +103,7 @@ def _mapping(table: Table, given: list[str] | None, *, is_agreed: bool, as_json:
                 raise ConfigError(f"--map: {ours.strip()} is given twice")
             mapping[ours.strip()] = column
         return mapping
-    guessed = columns.guess(table.columns, table.sample)
+    guessed = column_guess.guess(table.columns, table.sample)
     if is_agreed and guessed:
         return guessed
     if not guessed:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from worker import ids
-from worker.commands.session import DataDir, Json, Organization, database, group, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
 from worker.errors import ConfigError
 from worker.store import api_keys, organizations
 

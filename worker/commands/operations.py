@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from worker import status
-from worker.commands.session import DataDir, Json, Organization, database, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, database, organization_id, show
 from worker.errors import ConfigError
 from worker.store import db
 
@@ -70,8 +70,8 @@ def export(
     data_dir: DataDir = None,
 ) -> None:
     """Print every contact: canonical (equal stores print equal bytes), as jsonl (as the API shows them), or as csv."""
-    from worker import export as exporting  # noqa: PLC0415 - only this command needs them
-    from worker import sheet  # noqa: PLC0415
+    from worker.files import export_csv  # noqa: PLC0415
+    from worker.files import export_json as exporting  # noqa: PLC0415 - only this command needs them
 
     if canonical and format_ not in (None, Format.CANONICAL):
         raise ConfigError("--canonical and --format name two forms; give one of them")
@@ -81,7 +81,7 @@ def export(
         id_ = organization_id(conn, organization)
     with db.snapshot(db.engine()) as conn:
         if format_ is Format.CSV:
-            lines = sheet.lines(conn, id_, is_raw=raw)
+            lines = export_csv.lines(conn, id_, is_raw=raw)
         else:
             lines = exporting.jsonl(conn, id_) if format_ is Format.JSONL else exporting.canonical(conn, id_)
         for line in lines:

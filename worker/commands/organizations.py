@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker.commands.session import DataDir, Json, country, database, group, organization_id, show
+from worker.commands.context import DataDir, Json, country, database, group, organization_id, show
 from worker.store import organizations
 
 app = group("Organizations: whose data it is. One comes with its first connection, channel or key.")

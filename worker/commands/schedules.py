@@ -9,7 +9,7 @@ import typer
 from worker import ids
 from worker.commands.backfill import Kind
 from worker.commands.connections import ConnectionId, find
-from worker.commands.session import DataDir, Json, Organization, database, group, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
 from worker.errors import ConfigError
 from worker.store import connections, schedules
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from worker import ids
 from worker.store.db import columns_of, json_bytes, rows_of, run, sql
-from worker.store.documents import document
+from worker.store.json_columns import document
 
 #: the header of a request's envelope that names the API key
 ACTOR = "actor"

@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from connectors import can_read
 from connectors.contract import Account
 from worker import ids, vault
-from worker.fold import moment
-from worker.resolve import API_SOURCE
+from worker.domain.fold import moment
+from worker.domain.resolve import API_SOURCE
 from worker.store.db import columns_of, json, rows_of, run, sql
 
 

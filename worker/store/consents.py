@@ -10,10 +10,10 @@ import orjson
 from sqlalchemy import Connection, TextClause
 
 from worker import ids
-from worker.fold import microseconds
-from worker.normalise import Consent
-from worker.resolve import Ref
-from worker.standing import Statement
+from worker.domain.consent import Statement
+from worker.domain.fold import microseconds
+from worker.domain.normalise import Consent
+from worker.domain.resolve import Ref
 from worker.store.db import columns_of, json_bytes, rows_of, run, sql
 
 _ALWAYS = {

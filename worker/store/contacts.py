@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause
 
-from worker.golden import Golden
+from worker.domain.golden import Golden
 from worker.store.db import array, columns_of, json_bytes, rows_of, run, sql
 
 

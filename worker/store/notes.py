@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker import ids
-from worker.fold import moment
-from worker.normalise import Note
+from worker.domain.fold import moment
+from worker.domain.normalise import Note
 from worker.store.db import columns_of, rows_of, run, sql
 
 

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.fold import Record, dump, load
-from worker.resolve import Ref
+from worker.domain.fold import Record, dump, load
+from worker.domain.resolve import Ref
 from worker.store.db import columns_of, json_bytes, rows_of, run, sql
-from worker.store.documents import document
+from worker.store.json_columns import document
 
 
 @dataclass(slots=True)

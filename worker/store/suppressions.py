@@ -8,9 +8,9 @@ import orjson
 from sqlalchemy import Connection
 
 from worker import ids
-from worker.fold import microseconds, moment
-from worker.normalise import Suppression
-from worker.standing import SuppressionStatement
+from worker.domain.consent import SuppressionStatement
+from worker.domain.fold import microseconds, moment
+from worker.domain.normalise import Suppression
 from worker.store.db import columns_of, rows_of, run, sql
 
 _INSERT = sql(f"""

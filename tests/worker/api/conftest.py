@@ -12,8 +12,8 @@ import pytest
 from connectors.contract import Identifier, ProfileSeen
 from worker import ids
 from worker.api.app import make_api
-from worker.apply import Batch, apply
-from worker.normalise import of_events
+from worker.domain.normalise import of_events
+from worker.pipeline.apply import Batch, apply
 from worker.store import api_keys, db, organizations
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)

@@ -11,9 +11,10 @@ from sqlalchemy import text
 
 from tests.conftest import TABLES
 from tests.worker.api.conftest import Client, a_profile, is_time
-from worker import ids, logs, lookup
+from worker import ids, logs
 from worker.api import channels as api
 from worker.api import examples
+from worker.providers import profile_lookup
 from worker.store import channels, organizations
 
 TOKEN = "700100:AAH_invented-by-a-test"
@@ -47,11 +48,11 @@ def telegram(monkeypatch):
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     state.url = f"http://127.0.0.1:{server.server_port}"
-    lookup.lookups.cache_clear()
+    profile_lookup.lookups.cache_clear()
     yield state
-    lookup.lookups()._hands.shutdown(wait=True)
-    lookup.lookups().close()
-    lookup.lookups.cache_clear()
+    profile_lookup.lookups()._hands.shutdown(wait=True)
+    profile_lookup.lookups().close()
+    profile_lookup.lookups.cache_clear()
     server.shutdown()
     server.server_close()
 
@@ -334,7 +335,7 @@ def test_what_the_provider_says_has_a_status_and_a_code(ask, telegram, says, sta
 
 
 def test_a_provider_that_does_not_answer_is_a_timeout(ask, telegram, monkeypatch):
-    monkeypatch.setattr(lookup.lookups(), "_budget_s", 0.3)
+    monkeypatch.setattr(profile_lookup.lookups(), "_budget_s", 0.3)
     over = threading.Event()
     telegram.during = lambda: over.wait(10)
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.worker.api.conftest import Client
 from worker.api.limits import Limiter
-from worker.embedded import EmbeddedBroker
+from worker.stack.embedded import EmbeddedBroker
 from worker.store import api_keys, organizations
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from tests.worker.api.conftest import Client
-from worker import export, ids, status
-from worker.drain import drain
+from worker import ids, status
+from worker.files import export_json
+from worker.inbox.drain import drain
 from worker.store import db, organizations
 from worker.store.envelopes import LANES
 
@@ -126,7 +127,7 @@ class Store:
     def state(self):
         """All that anybody can see, but for times of our own and ids that stand for nothing."""
         with db.snapshot(self.engine) as conn:
-            exported = [orjson.loads(line) for line in export.canonical(conn, self.organization_id)]
+            exported = [orjson.loads(line) for line in export_json.canonical(conn, self.organization_id)]
         return {
             "export": exported,
             "contacts": self.rows(

@@ -1,0 +1,1 @@
+"""Simulation: what the simulated shops share."""

@@ -1,0 +1,97 @@
+"""A request is kept and read again as it was."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.contract import (
+    ConsentStated,
+    ErasureRequested,
+    Identifier,
+    NoteAdded,
+    ProfileRemoved,
+    ProfileSeen,
+    SuppressionStated,
+    TagsAdded,
+    TagsRemoved,
+)
+from worker.domain import api_writes
+from worker.domain.api_writes import Write
+from worker.domain.fold import Stamp, microseconds
+
+times = st.none() | st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=20)
+emails = st.builds(Identifier, type=st.just("email"), value=texts, verified=st.booleans())
+events = st.one_of(
+    st.builds(
+        ProfileSeen,
+        external_id=texts,
+        occurred_at=times,
+        fields=st.dictionaries(texts, st.none() | texts | st.integers(-(2**53), 2**53) | st.lists(texts)),
+        identifiers=st.dictionaries(st.sampled_from(["email", "phone"]), st.none() | emails),
+    ),
+    st.builds(ProfileRemoved, external_id=texts, occurred_at=times),
+    st.builds(TagsAdded, external_id=texts, tags=st.lists(texts).map(tuple), occurred_at=times),
+    st.builds(TagsRemoved, external_id=texts, tags=st.lists(texts).map(tuple), occurred_at=times),
+    st.builds(
+        ConsentStated,
+        external_id=texts,
+        channel=st.just("email"),
+        status=st.just("opted_out"),
+        address=st.none() | texts,
+        occurred_at=times,
+        evidence=st.dictionaries(texts, texts),
+        expires_at=times,
+        region=st.none(),
+    ),
+    st.builds(
+        SuppressionStated,
+        external_id=texts,
+        channel=st.just("all"),
+        address=texts,
+        reason=st.just("manual"),
+        occurred_at=times,
+        expires_at=times,
+        region=st.none(),
+    ),
+    st.builds(
+        ErasureRequested,
+        subject=st.just("contact"),
+        external_id=st.none(),
+        identifiers=st.lists(emails).map(tuple),
+        occurred_at=times,
+        customers=st.lists(st.tuples(texts, texts)).map(tuple),
+    ),
+    st.builds(NoteAdded, external_id=texts, body=texts, occurred_at=times),
+)
+
+
+@given(
+    st.builds(
+        Write,
+        events=st.lists(st.tuples(texts, events)).map(tuple),
+        links=st.lists(st.tuples(st.tuples(texts, texts), st.tuples(texts, texts))).map(tuple),
+    )
+)
+def test_what_is_kept_is_read_as_it_was(write):
+    assert api_writes.load(api_writes.dump(write)) == write
+
+
+@pytest.mark.parametrize(("occurred", "is_arrival"), [(5, True), (4, False)])
+def test_only_a_request_without_a_time_of_its_own_counts_by_its_arrival(occurred, is_arrival):
+    stamp = Stamp(occurred, 5, api_writes.delivery_id(UUID(int=1)), 0, UUID(int=1).hex)
+
+    assert api_writes.is_of_request(stamp) is is_arrival
+    assert not api_writes.is_of_request(stamp._replace(delivery_id="1234"))
+
+
+def test_an_unknown_field_of_a_later_version_is_left_out():
+    write = Write(events=(("shop", ProfileRemoved(external_id="1", occurred_at=datetime(2026, 1, 1, tzinfo=UTC))),))
+
+    kept = api_writes.dump(write).replace(b'"external_id":"1"', b'"external_id":"1","later":[1]')
+
+    assert api_writes.load(kept) == write
+    assert microseconds(write.events[0][1].occurred_at)

@@ -1,0 +1,89 @@
+"""Rejected rows end up in a file beside the imported one, whole or not at all."""
+
+import csv
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.errors import ConfigError
+from worker.files.formula_guard import guard, unguard
+from worker.files.rejects import Rejects
+
+RISKY = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"  # and the full-width forms
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "customers.csv"
+
+
+def read(rejects):
+    with rejects.path.open(encoding="utf-8-sig", newline="") as stream:
+        return list(csv.reader(stream))
+
+
+def test_rejects_are_listed_with_line_and_reason_and_only_their_owner_reads_them(path):
+    with Rejects(path) as rejects:
+        rejects.add(7, "no e-mail", '1,"two\nlines",José\udcff')
+
+    assert rejects.count == 1
+    assert rejects.path.name == "customers.csv.rejects.csv"
+    assert read(rejects) == [["line", "reason", "row"], ["7", "no e-mail", '1,"two\nlines",José\\udcff']]
+    assert stat.S_IMODE(rejects.path.stat().st_mode) == 0o600
+
+
+def test_a_rejected_formula_is_not_run(path):
+    with Rejects(path) as rejects:
+        rejects.add(2, "3 cells", "=cmd(),x")
+        rejects.add(3, "=odd", "x,=1")
+
+    assert read(rejects)[1:] == [["2", "3 cells", "'=cmd(),x"], ["3", "'=odd", "x,=1"]]
+
+
+def test_without_a_reject_there_is_no_file_and_an_earlier_one_goes(path):
+    with Rejects(path) as rejects:
+        pass
+    assert list(path.parent.iterdir()) == []
+
+    rejects.path.write_text("earlier")
+    with Rejects(path):
+        pass
+    assert not rejects.path.exists()
+
+
+def test_an_earlier_file_is_replaced_only_when_the_import_ends_well(path):
+    rejects = Rejects(path)
+    rejects.path.write_text("earlier")
+
+    def interrupted():
+        with rejects:
+            rejects.add(1, "reason", "row")
+            assert rejects.path.read_text() == "earlier"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert rejects.path.read_text() == "earlier"
+    assert [p.name for p in path.parent.iterdir()] == [rejects.path.name]
+
+    with Rejects(path) as again:
+        again.add(1, "reason", "row")
+    assert len(read(again)) == 2
+    assert [p.name for p in path.parent.iterdir()] == [rejects.path.name]
+
+
+def test_where_no_file_can_be_made_the_operator_is_told(path):
+    with pytest.raises(ConfigError, match="cannot be written"), Rejects(path / "none" / "x.csv") as rejects:
+        rejects.add(1, "reason", "row")
+
+
+@given(st.text() | st.text(alphabet=f"'x{RISKY}"))
+def test_a_guarded_cell_is_no_formula_and_can_be_had_back(text):
+    guarded = guard(text)
+
+    assert not guarded.startswith(tuple(RISKY))
+    assert unguard(guarded) == text
+    if not text.lstrip("'").startswith(tuple(RISKY)):
+        assert guarded == text

@@ -1,0 +1,329 @@
+"""Apply: resolving batch by batch gives what resolving everything at once gives."""
+
+import json
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from connectors.contract import (
+    ConsentStated,
+    Identifier,
+    ProfileRemoved,
+    ProfileSeen,
+    ProfilesMerged,
+    TagsAdded,
+)
+from tests.conftest import empty
+from worker import ids
+from worker import settings as worker_settings
+from worker.domain.normalise import of_events
+from worker.domain.resolve import Decision, Limits, resolve
+from worker.pipeline.apply import Batch, apply
+from worker.pipeline.load import member
+from worker.store import changes, decisions, envelopes, organizations, records
+from worker.store.changes import Detail
+
+T0 = datetime(2026, 10, 1, tzinfo=UTC)
+PHONES = [f"+62812735091{n}0" for n in range(4)]
+EMAILS = [f"{name}@example.com" for name in ("ayu", "budi", "citra")]
+
+
+def a_reading(source, *events, minute=0, number=0):
+    reading = of_events(
+        ids.new(),
+        [(source, event) for event in events],
+        sent_at=T0 + timedelta(minutes=minute),
+        delivery_id=f"d{number}",
+    )
+    reading.source = source  # told by it, not asked of us
+    return reading
+
+
+def a_profile(external_id="1", *, phone=None, email=None, at=0, created=0, verified=False, **fields):
+    identifiers = {}
+    if phone:
+        identifiers["phone"] = Identifier(type="phone", value=phone)
+    if email:
+        identifiers["email"] = Identifier(type="email", value=email, verified=verified)
+    return ProfileSeen(
+        external_id=external_id,
+        occurred_at=T0 + timedelta(minutes=at),
+        created_at=None if created is None else T0 + timedelta(days=created - 9),
+        identifiers=identifiers,
+        fields=fields,
+    )
+
+
+@st.composite
+def events(draw):
+    number = draw(st.integers(0, 10**9))
+    source = draw(st.sampled_from(["a", "b", "c"]))
+    minute = draw(st.integers(0, 3))
+    external_id = draw(st.sampled_from(["1", "2", "3", None]))
+    kind = draw(st.integers(0, 9))
+    if kind == 0 and external_id:
+        event = ProfileRemoved(external_id=external_id, occurred_at=T0 + timedelta(minutes=minute))
+    elif kind == 1 and external_id:
+        event = ProfilesMerged(kept_external_id=external_id, lost_external_id="2", occurred_at=T0)
+    elif kind == 2 and external_id:
+        event = TagsAdded(external_id=external_id, tags=("vip",), occurred_at=T0)
+    else:
+        event = a_profile(
+            external_id,
+            phone=draw(st.sampled_from([*PHONES, None])),
+            email=draw(st.sampled_from([*EMAILS, None])),
+            at=minute,
+            created=draw(st.sampled_from([None, 0, 1])),
+            verified=draw(st.booleans()),
+        )
+    return a_reading(source, event, minute=5, number=number)
+
+
+@st.composite
+def operators_words(draw):
+    refs = [(source, id_) for source in "abc" for id_ in "123"]
+    found = []
+    for n in range(draw(st.integers(0, 3))):
+        a, b = draw(st.lists(st.sampled_from(refs), unique=True, min_size=2, max_size=2))
+        found.append(Decision(draw(st.sampled_from(["link", "apart"])), a, b, n + 1, str(n)))
+    return found
+
+
+def run(engine, readings):
+    """Apply readings as one batch; each comes from an envelope that is kept."""
+    with engine.begin() as conn:
+        organization_id = organizations.ensure(conn, "default")
+    return apply(engine, organization_id, Batch(readings, {r.envelope_id: uuid4() for r in readings}))
+
+
+def stored(engine):
+    """Who is who, as stored."""
+    with engine.connect() as conn:
+        organization_id = organizations.find(conn, "default")
+        ids_ = [row[0] for row in conn.execute(text("SELECT id FROM records"))]
+        rows = records.by_ids(conn, organization_id, ids_)
+        claims = conn.execute(text("SELECT type, key, record_id, is_owner, is_contested FROM claims")).all()
+        shown = {row[0] for row in conn.execute(text("SELECT id FROM contacts"))}
+        made = decisions.touching(conn, organization_id, [row.ref for row in rows])
+    ref_of = {row.id: row.ref for row in rows}
+    groups = defaultdict(list)
+    for row in rows:
+        if row.contact_id is not None:
+            groups[row.contact_id].append(row.ref)
+    assert set(groups) == shown
+    return {
+        "groups": {frozenset(group) for group in groups.values()},
+        "ids": {ref_of[id_] for id_ in groups},
+        "owners": {(t, k): ref_of[r] for t, k, r, owner, _ in claims if owner},
+        "contested": {(t, k) for t, k, _, _, contested in claims if contested},
+        "claims": {(t, k, ref_of[r]) for t, k, r, _, _ in claims},
+        "lost": {row.ref for row in rows if row.is_lost},
+        "oversize": {row.ref for row in rows if row.is_oversize},
+    }, (rows, made)
+
+
+def at_once(rows, made, limits):
+    members = [member(row) for row in rows]
+    found = resolve(members, made, limits)
+    return {
+        "groups": {frozenset(group) for group in found.groups},
+        "ids": {group[0] for group in found.groups},
+        "owners": found.owners,
+        "contested": found.contested,
+        "claims": {(*ident, m.ref) for m in members for ident, _ in m.claims},
+        "lost": found.lost,
+        "oversize": found.oversize,
+    }
+
+
+@pytest.mark.parametrize(("crowd", "component"), [(10, 200), (1, 200), (10, 4), (1, 3)])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=st.lists(events(), min_size=1, max_size=14), said=operators_words(), data=st.data())
+def test_batch_by_batch_is_all_at_once(engine, monkeypatch, crowd, component, history, said, data):
+    empty(engine)
+    monkeypatch.setattr(worker_settings.settings(), "crowd_limit", crowd)
+    monkeypatch.setattr(worker_settings.settings(), "component_limit", component)
+    with engine.begin() as conn:
+        organization_id = organizations.ensure(conn, "default")
+        decisions.insert(conn, organization_id, [(decision, "operator", None) for decision in said])
+    left = list(history)
+    while left:
+        size = data.draw(st.integers(1, len(left)))
+        run(engine, left[:size])
+        left = left[size:]
+
+    found, (rows, made) = stored(engine)
+
+    assert found == at_once(rows, made, Limits(crowd, component))
+
+
+def test_replayed_readings_write_nothing(engine):
+    readings = [
+        a_reading("a", a_profile("1", phone=PHONES[0], email=EMAILS[0], note="x"), number=1),
+        a_reading("b", a_profile("9", email=EMAILS[0].upper()), number=2),
+        a_reading(
+            "a",
+            ConsentStated(external_id="1", channel="email", status="opted_in", address=EMAILS[0], occurred_at=T0),
+            number=3,
+        ),
+    ]
+    run(engine, readings)
+    with engine.connect() as conn:
+        before = {t: conn.execute(text(f"SELECT * FROM {t} ORDER BY 1, 2, 3")).all() for t in TOUCHED}
+
+    again = run(engine, readings)
+
+    with engine.connect() as conn:
+        assert before == {t: conn.execute(text(f"SELECT * FROM {t} ORDER BY 1, 2, 3")).all() for t in TOUCHED}
+    assert again.changes == 0
+
+
+TOUCHED = ("records", "contacts", "claims", "consents", "suppressions", "changes", "envelope_records")
+
+
+def test_what_is_said_again_later_counts_from_then_and_writes_no_contact(engine):
+    def said(at, name, *more):
+        return run(engine, [a_reading("a", a_profile(email=EMAILS[0], at=at, name=name), number=at, minute=9), *more])
+
+    def held():
+        with engine.connect() as conn:
+            found = text("SELECT (SELECT updated_at FROM contacts), (SELECT version FROM records WHERE source = 'a')")
+            return tuple(conn.execute(found).one())
+
+    said(0, "Ayu")
+    written_at, version = held()
+    again = said(3, "Ayu")
+    assert (again.records, again.changes, again.contacts) == (1, 0, {})
+    assert held() == (written_at, version + 1)
+    # What was said in between comes late: it lost already.
+    assert said(2, "Putri").records == 0
+    assert held() == (written_at, version + 1)
+
+
+def test_what_is_said_again_beside_a_newcomer_is_written_once(engine):
+    run(engine, [a_reading("a", a_profile(email=EMAILS[0]), number=1)])
+    newcomer = a_reading("b", a_profile("9", email=EMAILS[0]), minute=9, number=3)
+    run(engine, [a_reading("a", a_profile(email=EMAILS[0], at=2), minute=9, number=2), newcomer])
+
+    with engine.connect() as conn:
+        found = conn.execute(text("SELECT source, version, contact_id, state FROM records ORDER BY source")).all()
+    assert [(row.source, row.version) for row in found] == [("a", 2), ("b", 1)]
+    assert len({row.contact_id for row in found}) == 1
+    assert found[0].state["s"][0][0] == int((T0 + timedelta(minutes=2)).timestamp() * 1_000_000)
+
+
+def test_a_split_gives_former_ids_back(engine, organization_id):
+    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0], created=0), number=1)])
+    run(engine, [a_reading("b", a_profile("2", email=EMAILS[1], created=1), number=2)])
+    before, _ = stored(engine)
+    run(engine, [a_reading("b", a_profile("2", email=EMAILS[0], at=1, created=1), number=3)])
+    joined, _ = stored(engine)
+    run(engine, [a_reading("b", a_profile("2", email=EMAILS[1], at=2, created=1), number=4)])
+    after, _ = stored(engine)
+
+    assert before["ids"] == {("a", "1"), ("b", "2")}
+    assert joined["ids"] == {("a", "1")}
+    assert after == before
+
+
+def test_the_change_log_names_the_envelope_and_what_it_replaced(engine):
+    first = a_reading("a", a_profile("1", email=EMAILS[0], first_name="Ayu"), number=1)
+    second = a_reading("a", a_profile("1", email=EMAILS[0], first_name="Ayu Lestari", at=2), number=2)
+    run(engine, [first])
+    run(engine, [second])
+
+    with engine.connect() as conn:
+        found = conn.execute(text("SELECT organization_id, contact_id FROM changes LIMIT 1")).one()
+        changed, created = changes.page(conn, found.organization_id, [found.contact_id], None, 10)
+
+    assert (created.kind, changed.kind) == ("created", "changed")
+    assert created.details["name"] == Detail(None, "Ayu", first.envelope_id.hex)
+    assert created.details["external_source"] == Detail(None, "a", None)
+    assert changed.details == {"name": Detail("Ayu", "Ayu Lestari", second.envelope_id.hex)}
+
+
+def test_entries_of_the_change_log_read_as_they_were_said_and_as_older_ones_were_stored(engine):
+    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0]), number=1)])
+    causes = [ids.new(), ids.new()]
+    with engine.begin() as conn:
+        organization_id, contact_id = conn.execute(text("SELECT organization_id, contact_id FROM changes")).one()
+        said: dict[str, changes.Told] = {"x": (1, None, causes[1].hex), "y": (None, {"z": 1}, None)}
+        changes.append(conn, organization_id, [changes.Change(contact_id, "changed", said, tuple(causes))])
+        older = {"x": {"before": "a", "after": "b", "cause": causes[0].hex}}
+        conn.execute(
+            text("INSERT INTO changes (organization_id, id, contact_id, kind, details, causes)"
+                 " VALUES (:o, :id, :c, 'changed', CAST(:details AS jsonb), CAST(:causes AS uuid[]))"),
+            {"o": organization_id, "id": ids.new(), "c": contact_id, "details": json.dumps(older),
+             "causes": [str(cause) for cause in causes]},
+        )  # fmt: skip
+        newest, before, _ = changes.page(conn, organization_id, [contact_id], None, 10)
+    assert before.details == said
+    assert newest.details == {"x": Detail("a", "b", causes[0].hex)}
+
+
+def test_a_new_contact_of_two_sources_has_both_behind_it(engine):
+    younger = a_reading("a", a_profile("1", email=EMAILS[0], created=1), number=1)
+    older = a_reading("b", a_profile("1", email=EMAILS[0], created=0, first_name="Ayu"), number=2)
+    run(engine, [younger, older])
+
+    with engine.connect() as conn:
+        ids_ = dict(conn.execute(text("SELECT source, id FROM records")).all())
+        assert conn.execute(text("SELECT id, first_id FROM contacts")).one() == (ids_["b"], min(ids_.values()))
+        organization_id = organizations.find(conn, "default")
+        (entry,) = changes.page(conn, organization_id, [ids_["b"]], None, 10)
+        causes = conn.execute(text("SELECT causes FROM changes")).scalar_one()
+    assert set(causes) == {younger.envelope_id, older.envelope_id}
+    assert entry.details["name"] == Detail(None, "Ayu", older.envelope_id.hex)
+
+
+def test_what_a_lost_customer_claims_is_kept_though_nobody_is_left(engine):
+    said = [
+        ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=T0),
+        a_profile("2", email=EMAILS[0], at=1),
+        ProfileRemoved(external_id="1", occurred_at=T0 + timedelta(minutes=2)),
+    ]
+    run(engine, [a_reading("a", event, minute=5, number=n) for n, event in enumerate(said)])
+    at_once = stored(engine)[0]
+    empty(engine)
+    for n, event in enumerate(said):
+        run(engine, [a_reading("a", event, minute=5, number=n)])
+
+    assert at_once == stored(engine)[0]
+    assert at_once["claims"] == {("email", EMAILS[0], ("a", "2"))}
+
+
+def test_details_that_were_written_before_read_like_the_others(engine):
+    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0]), number=1)])
+    cause, earlier = ids.new(), ids.new()
+    written = changes.Written.of({"x": (None, "a, b}"), "y": (None, {"z": 1}, earlier.hex), "tags": ([], ["q"], None)})
+    with engine.begin() as conn:
+        organization_id, contact_id = conn.execute(text("SELECT organization_id, contact_id FROM changes")).one()
+        alone = changes.Change(contact_id, "created", {}, (cause,), written)
+        joined = changes.Change(
+            contact_id, "created", {"consent:email:marketing": (None, "pending")}, (cause,), written
+        )
+        changes.append(conn, organization_id, [alone, joined])
+        newest, before, _ = changes.page(conn, organization_id, [contact_id], None, 10)
+
+    told = {
+        "x": Detail(None, "a, b}", cause.hex),
+        "y": Detail(None, {"z": 1}, earlier.hex),
+        "tags": Detail([], ["q"], None),
+    }
+    assert before.details == told
+    assert newest.details == told | {"consent:email:marketing": Detail(None, "pending", cause.hex)}
+    assert joined.fields() == newest.details.keys()
+    assert changes.causes_of([alone]) == changes.causes_of([joined]) == {cause, earlier}
+
+
+def test_an_envelope_is_linked_to_the_records_it_spoke_of(engine, organization_id):
+    reading = a_reading("a", a_profile("1"), a_profile("2"), number=1)
+    run(engine, [reading])
+
+    with engine.connect() as conn:
+        assert len(envelopes.records_of(conn, organization_id, [reading.envelope_id])) == 2

@@ -1,0 +1,207 @@
+"""View: what is known of contacts, in a constant number of statements."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import event
+
+from connectors.contract import (
+    ConsentStated,
+    Identifier,
+    ProfileSeen,
+    ProfilesMerged,
+    SuppressionStated,
+    TagsAdded,
+)
+from worker import ids
+from worker.domain.normalise import of_events
+from worker.pipeline import contact_view
+from worker.pipeline.apply import Batch, apply
+from worker.store import contact_lists, db
+from worker.store.contact_lists import Wanted
+
+T0 = datetime(2026, 10, 1, tzinfo=UTC)
+PHONE, EMAIL = "+6281273509101", "ujang@example.com"
+
+
+def a_profile(external_id, *, phone=None, email=None, verified=False, created=0, **fields):
+    identifiers = {}
+    if phone:
+        identifiers["phone"] = Identifier(type="phone", value=phone, verified=verified)
+    if email:
+        identifiers["email"] = Identifier(type="email", value=email, verified=verified)
+    return ProfileSeen(
+        external_id=external_id,
+        occurred_at=T0,
+        created_at=T0 + timedelta(minutes=created),
+        fields=fields,
+        identifiers=identifiers,
+    )
+
+
+@pytest.fixture
+def say(engine, organization_id):
+    """Let a source state events; returns the envelope's id."""
+
+    def say(source, *events, minute=60):
+        at = T0 + timedelta(minutes=minute)
+        reading = of_events(ids.new(), [(source, event) for event in events], sent_at=at, delivery_id=uuid4().hex)
+        apply(engine, organization_id, Batch([reading], {reading.envelope_id: uuid4()}))
+        return reading.envelope_id
+
+    return say
+
+
+@pytest.fixture
+def views(engine, organization_id):
+    """Everything known of all contacts, by their leading customer."""
+
+    def views():
+        with db.snapshot(engine) as conn:
+            rows = contact_lists.page(conn, organization_id, Wanted(), None, 100)
+            found = contact_view.load(conn, organization_id, rows)
+        assert [one.contact.id for one in found] == [row.id for row in rows]
+        return {(one.contact.external_source, one.contact.external_id): one for one in found}
+
+    return views
+
+
+def names(identities):
+    return [(one.type, one.key) for one in identities]
+
+
+def test_values_are_explained_by_who_said_them(say, views):
+    first = say("shop", a_profile("1", email=EMAIL, name="Ujang"))
+    second = say("till", a_profile("9", email=EMAIL, created=1, name="U.", tier="premium"))
+    third = say("shop", TagsAdded(external_id="1", tags=("VIP",), occurred_at=T0))
+
+    one = views()["shop", "1"]
+
+    origins = {name: (origin.source, origin.stamp.envelope_id) for name, origin in one.origins.items()}
+    assert origins == {
+        "name": ("shop", first.hex),
+        "email": ("shop", first.hex),
+        "tier": ("till", second.hex),
+        "tag:vip": ("shop", third.hex),
+    }
+    assert [(tag.name, tag.origin.stamp.envelope_id) for tag in one.tags] == [("VIP", third.hex)]
+
+
+def test_a_contested_identifier_is_owned_by_the_strongest_claim(say, views):
+    say("shop", a_profile("1", phone=PHONE, created=1))
+    say("shop", a_profile("2", phone=PHONE, email=EMAIL, verified=True, created=2))
+
+    found = views()
+
+    weak, strong = found["shop", "1"], found["shop", "2"]
+    assert names(weak.identities) == [("external_id", "1")]
+    assert [(one.key, one.is_contested, one.owner) for one in weak.unowned] == [(PHONE, True, ("shop", "2"))]
+    assert names(strong.identities) == [("email", EMAIL), ("external_id", "2"), ("phone", PHONE)]
+    assert [one.is_contested for one in strong.identities] == [False, False, True]
+    assert strong.unowned == []
+
+
+def test_an_identifier_of_two_records_of_one_person_is_listed_once(say, views):
+    say("shop", a_profile("1", email=EMAIL))
+    say("till", a_profile("9", email="Ujang@example.com", created=1))
+
+    one = views()["shop", "1"]
+
+    assert names(one.identities) == [("email", EMAIL), ("external_id", "1"), ("external_id", "9")]
+    assert [identity.is_primary for identity in one.identities] == [True, True, False]
+    assert one.unowned == []
+
+
+def test_a_placeholder_belongs_to_nobody(say, views):
+    say("shop", a_profile("1", email="noreply@example.com"))
+
+    one = views()["shop", "1"]
+
+    assert names(one.identities) == [("external_id", "1")]
+    assert [(one.key, one.is_contested, one.owner) for one in one.unowned] == [("noreply@example.com", False, None)]
+
+
+def test_consent_follows_the_address(say, views):
+    opted_out = ConsentStated(
+        external_id=None, channel="email", status="opted_out", address=EMAIL, occurred_at=T0, method="form"
+    )
+    envelope_id = say("mailer", opted_out)
+
+    say("shop", a_profile("1", email=EMAIL), a_profile("2", phone=PHONE))
+
+    found = views()
+    (consent,) = found["shop", "1"].consents
+    assert (consent.statement.channel, consent.statement.status) == ("email", "opted_out")
+    assert consent.statement.envelope_id == envelope_id
+    assert found["shop", "2"].consents == []
+
+
+def test_consent_without_an_address_belongs_to_its_record(say, views):
+    say("shop", a_profile("1"), a_profile("2"))
+    say("shop", ConsentStated(external_id="1", channel="email", status="opted_in", address=None, occurred_at=T0))
+
+    found = views()
+
+    assert [consent.statement.status for consent in found["shop", "1"].consents] == ["opted_in"]
+    assert found["shop", "2"].consents == []
+
+
+def test_the_same_text_on_another_channel_is_another_address(say, views):
+    seen = {"line": Identifier(type="line", value="4711")}
+    say("shop", ProfileSeen(external_id="1", occurred_at=T0, identifiers=seen))
+    say(
+        "shop",
+        SuppressionStated(external_id=None, channel="viber", address="4711", reason="blocked", occurred_at=T0),
+        SuppressionStated(external_id=None, channel="line", address="4711", reason="blocked", occurred_at=T0),
+    )
+
+    one = views()["shop", "1"]
+
+    assert [suppression.channel for suppression in one.suppressions] == ["line"]
+
+
+def test_a_newer_opt_in_lifts_an_unsubscription_but_no_bounce(say, views):
+    say("shop", a_profile("1", email=EMAIL))
+    for reason in ("unsubscribed", "hard_bounce"):
+        say(
+            "mailer",
+            SuppressionStated(external_id=None, channel="email", address=EMAIL, reason=reason, occurred_at=T0),
+        )
+    later = T0 + timedelta(minutes=1)
+    say("shop", ConsentStated(external_id="1", channel="email", status="opted_in", address=EMAIL, occurred_at=later))
+
+    one = views()["shop", "1"]
+
+    assert {s.reason: s.lifted is not None for s in one.suppressions} == {"hard_bounce": False, "unsubscribed": True}
+
+
+def test_a_record_merged_away_gives_no_values_but_stays_listed(say, views):
+    say("shop", a_profile("1", name="Ujang"), a_profile("2", created=1, name="Budi", tier="premium"))
+    say("shop", ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=T0))
+
+    one = views()["shop", "1"]
+
+    assert [(row.ref, row.is_lost) for row in one.records] == [(("shop", "1"), False), (("shop", "2"), True)]
+    assert "tier" not in one.origins
+    assert names(one.identities) == [("external_id", "1"), ("external_id", "2")]
+
+
+def test_a_page_takes_as_many_statements_as_one_contact(engine, organization_id, say):
+    say("shop", *(a_profile(str(n), email=f"u{n}@example.com", phone=f"+62812735091{n:02}") for n in range(40)))
+    with db.snapshot(engine) as conn:
+        rows = contact_lists.page(conn, organization_id, Wanted(), None, 100)
+        statements = []
+        event.listen(conn, "after_cursor_execute", lambda *args: statements.append(args[2]))
+
+        contact_view.load(conn, organization_id, rows[:1])
+        one = len(statements)
+        contact_view.load(conn, organization_id, rows)
+
+    assert len(rows) == 40
+    assert len(statements) == 2 * one == 10
+
+
+def test_no_contacts_is_no_views(engine, organization_id):
+    with db.snapshot(engine) as conn:
+        assert contact_view.load(conn, organization_id, []) == []

@@ -1,0 +1,282 @@
+"""Courier: what becomes of answers, failures and credentials on the way to a provider."""
+
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+import stamina
+
+from connectors.reader import AccessRefusedError, Answer, Request, TryAgainError, UnreadableError
+from worker.providers import client as module
+from worker.providers.client import Courier
+
+API = "https://shop.example/admin"
+TOKEN = "token_4711"
+CDN = "files.example"
+
+
+class Reader:
+    DOWNLOAD_HOSTS = frozenset({CDN})
+
+    def authorize(self, credentials):
+        return {"x-token": credentials["access_token"]}
+
+    def renewal(self, credentials):
+        if "refresh_token" not in credentials:
+            return None
+        return Request(method="POST", url="/renew", form={"token": credentials["refresh_token"]})
+
+    def renewed(self, credentials, answer):
+        if answer.status != 200:
+            raise AccessRefusedError("not renewed")
+        return {**credentials, "access_token": answer.body.decode()}
+
+
+class Wallet:
+    def __init__(self, **credentials):
+        self.known, self.stored, self.written = credentials, dict(credentials), []
+
+    def read(self, *, fresh=False):
+        if fresh:
+            self.known = dict(self.stored)
+        return self.known
+
+    @contextmanager
+    def exclusive(self):
+        yield
+
+    def write(self, credentials):
+        self.known = self.stored = dict(credentials)
+        self.written.append(credentials)
+
+
+def reply(status, content=b"", headers=None):
+    return lambda _: httpx.Response(status, stream=httpx.ByteStream(content), headers=headers)
+
+
+class Provider:
+    """Gives its answers one after the other, the last again and again."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked, self.waited = list(answers), [], []
+
+    def __call__(self, request):
+        self.asked.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        while callable(answer):
+            answer = answer(request)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture(autouse=True)
+def _no_waits():
+    with stamina.set_testing(True, attempts=5, cap=True):
+        yield
+
+
+def ask(provider, request=None, check=None, wallet=None):
+    """Ask once; the wallet has a token that cannot be renewed, unless it is given."""
+    wallet = wallet or Wallet(access_token=TOKEN)
+    courier = Courier(Reader(), API, wallet, transport=httpx.MockTransport(provider), on_wait=provider.waited.append)
+    try:
+        answer = courier(request or Request(url="/customers?after=1"), check)
+        return Answer(
+            status=answer.status,
+            headers=answer.headers,
+            body=answer.body,
+            not_before=answer.not_before,
+            not_after=answer.not_after,
+            lines=iter(list(answer.lines)),
+        )
+    finally:
+        courier.close()
+
+
+def stream(*chunks, status=200, error=None, headers=None):
+    def chunked():
+        yield from chunks
+        if error is not None:
+            raise error
+
+    return lambda _: httpx.Response(status, content=chunked(), headers=headers)
+
+
+def test_requests_go_below_the_api_with_its_credentials():
+    provider = Provider(reply(200, content=b"{}"))
+    answer = ask(provider, Request(method="POST", url="/graphql?x=1", json={"a": 1}, headers={"h": "v"}))
+    (asked,) = provider.asked
+    assert (str(asked.url), asked.method) == (f"{API}/graphql?x=1", "POST")
+    assert (asked.headers["x-token"], asked.headers["h"]) == (TOKEN, "v")
+    assert asked.headers["accept-encoding"] == "identity"
+    assert (answer.status, answer.body) == (200, b"{}")
+
+
+@pytest.mark.parametrize("failure", [reply(503), reply(429), httpx.ReadTimeout("x")])
+def test_a_failure_is_tried_again_and_then_told(failure):
+    fine = reply(200, content=b"fine")
+    assert ask(Provider(failure, failure, fine)).body == b"fine"
+    provider = Provider(failure)
+    with pytest.raises(TryAgainError) as raised:
+        ask(provider)
+    assert len(provider.asked) == 5
+    assert TOKEN not in str(raised.value)
+
+
+def test_a_check_can_ask_for_another_attempt_and_other_errors_pass():
+    def throttled(answer):
+        if answer.body == b"throttled":
+            raise TryAgainError("throttled", timedelta(seconds=0.01))
+
+    provider = Provider(reply(200, content=b"throttled"), reply(200, content=b"fine"))
+    assert ask(provider, check=throttled).body == b"fine"
+    assert provider.waited == [0.01]
+
+    def refuse(_answer):
+        raise AccessRefusedError("no")
+
+    provider = Provider(reply(200))
+    with pytest.raises(AccessRefusedError):
+        ask(provider, check=refuse)
+    assert len(provider.asked) == 1
+
+
+def test_a_long_wait_is_given_back_at_once():
+    provider = Provider(reply(429, headers={"retry-after": "60"}))
+    with pytest.raises(TryAgainError) as raised:
+        ask(provider)
+    assert raised.value.after == timedelta(seconds=60)
+    assert (len(provider.asked), provider.waited) == (1, [])
+
+
+def test_expired_credentials_are_renewed_once_without_them():
+    def answer(request):
+        if request.url.path.endswith("/renew"):
+            assert "x-token" not in request.headers
+            assert request.content == b"token=r1"
+            return reply(200, content=b"token_2")
+        return reply(200 if request.headers["x-token"] == "token_2" else 401)
+
+    wallet, provider = Wallet(access_token=TOKEN, refresh_token="r1"), Provider(answer)
+    assert ask(provider, wallet=wallet).status == 200
+    assert [one["access_token"] for one in wallet.written] == ["token_2"]
+    assert len(provider.asked) == 3
+
+
+def test_what_another_process_renewed_is_used():
+    wallet = Wallet(access_token=TOKEN, refresh_token="r1")
+    wallet.stored["access_token"] = "token_2"
+    provider = Provider(lambda request: reply(200 if request.headers["x-token"] == "token_2" else 401))
+    assert ask(provider, wallet=wallet).status == 200
+    assert (wallet.written, len(provider.asked)) == ([], 2)
+
+
+def test_a_refusal_that_nothing_can_be_done_about_is_the_readers():
+    provider = Provider(reply(401))
+    assert ask(provider).status == 401
+    assert len(provider.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/x",
+        f"http://{CDN}/x",
+        f"https://{CDN}:8443/x",
+        f"https://{CDN}.evil.example/x",
+        "http://169.254.169.254/latest/meta-data",
+        "file:///etc/passwd",
+        "//evil.example/x",
+        "https://shop.example:444/x",
+    ],
+)
+def test_no_other_host_is_asked(url):
+    provider = Provider(reply(200))
+    if url.startswith("//"):  # from the root of the API: it stays there
+        ask(provider, Request(url=url))
+        assert provider.asked[0].url.host == "shop.example"
+        return
+    with pytest.raises(UnreadableError):
+        ask(provider, Request(url=url))
+    assert provider.asked == []
+
+
+@pytest.mark.parametrize("url", [f"https://{CDN}/bulk.jsonl?sig=1", "https://shop.example/other"])
+def test_a_whole_url_is_asked_without_credentials(url):
+    provider = Provider(reply(200))
+    ask(provider, Request(url=url))
+    assert "x-token" not in provider.asked[0].headers
+
+
+def test_a_redirect_is_not_followed():
+    provider = Provider(reply(302, headers={"location": "https://evil.example/"}))
+    with pytest.raises(AccessRefusedError, match="--api-url"):
+        ask(provider)
+    assert len(provider.asked) == 1
+
+
+def test_cookies_are_not_kept():
+    courier_answers = Provider(reply(200, headers={"set-cookie": "a=b"}))
+    courier = Courier(Reader(), API, Wallet(access_token=TOKEN), transport=httpx.MockTransport(courier_answers))
+    courier(Request(url="/1"))
+    courier(Request(url="/2"))
+    assert "cookie" not in courier_answers.asked[1].headers
+
+
+def test_answers_have_a_limit(monkeypatch):
+    monkeypatch.setattr(module, "_MAX_BYTES", 10)
+    assert ask(Provider(stream(b"12345", b"67890"))).body == b"1234567890"
+    with pytest.raises(UnreadableError, match="larger"):
+        ask(Provider(stream(b"12345", b"678901")))
+    with pytest.raises(UnreadableError, match="encoded"):
+        ask(Provider(stream(b"x", headers={"content-encoding": "gzip"})))
+
+
+DOWNLOAD = Request(url=f"https://{CDN}/bulk.jsonl", offset=0)
+
+
+def test_a_download_is_given_line_by_line_with_where_each_ends():
+    found = ask(Provider(stream(b"on", b"e\ntwo\n", b"\nlast")), DOWNLOAD)
+    assert list(found.lines) == [(4, b"one"), (8, b"two"), (9, b""), (13, b"last")]
+    assert found.body == b""
+
+
+def test_a_download_goes_on_where_it_was_left_whether_the_server_knows_ranges_or_not():
+    request = Request(url=DOWNLOAD.url, offset=4)
+    with_ranges = Provider(stream(b"two\nthree\n", status=206))
+    assert list(ask(with_ranges, request).lines) == [(8, b"two"), (14, b"three")]
+    assert with_ranges.asked[0].headers["range"] == "bytes=4-"
+    assert list(ask(Provider(stream(b"one\ntwo\nthree\n")), request).lines) == [(8, b"two"), (14, b"three")]
+
+
+def test_a_cut_download_is_due_again():
+    provider = Provider(stream(b"one\ntw", error=httpx.RemoteProtocolError("cut")))
+    with pytest.raises(TryAgainError, match="cut"):
+        ask(provider, DOWNLOAD)
+
+
+def test_a_line_has_a_limit(monkeypatch):
+    monkeypatch.setattr(module, "_MAX_LINE", 8)
+    with pytest.raises(UnreadableError, match="line"):
+        ask(Provider(stream(b"12345678\n", b"123456789")), DOWNLOAD)
+
+
+def test_a_refused_download_has_a_body_and_no_lines():
+    found = ask(Provider(reply(403, content=b"expired")), DOWNLOAD)
+    assert (found.status, found.body, list(found.lines)) == (403, b"expired", [])
+
+
+def test_an_answer_is_dated_by_the_providers_clock():
+    shown = datetime(2031, 5, 1, 12, 0, 7, tzinfo=UTC)  # years ahead of ours
+    found = ask(Provider(reply(200, headers={"date": "Thu, 01 May 2031 12:00:07 GMT"})))
+    assert found.not_before <= shown <= found.not_after
+    assert found.not_after - found.not_before < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("date", [None, "yesterday", "Thu, 01 May 20311 12:00:07 GMT"])
+def test_without_a_date_our_clock_counts(date):
+    before = datetime.now(UTC)
+    found = ask(Provider(reply(200, headers={"date": date} if date else {})))
+    assert before <= found.not_before <= found.not_after <= datetime.now(UTC) + timedelta(seconds=1)

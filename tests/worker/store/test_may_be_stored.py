@@ -1,0 +1,69 @@
+"""What may be stored already is looked for; what cannot be is not, and shows if it is."""
+
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from worker.domain.normalise import Consent
+from worker.store import consents, contact_terms, envelopes, ready
+
+ADDRESS = "emma@example.com"
+
+
+def count(conn, table):
+    return conn.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+
+
+def test_terms_that_were_left_behind_are_met_again(engine, organization_id):
+    pairs = [("t:vip", uuid4()), ("w:emma", uuid4())]
+    with engine.connect() as conn:
+        contact_terms.insert_new(conn, organization_id, [(pairs[0][1], contact_terms.stored(None, ["vip"]))])
+        contact_terms.insert(conn, organization_id, pairs)
+        assert count(conn, "contact_terms") == 2
+        with pytest.raises(IntegrityError):
+            contact_terms.insert_new(conn, organization_id, [(pairs[1][1], contact_terms.stored("Emma", ["new"]))])
+
+
+def test_a_lane_is_the_same_in_the_store_and_outside(engine):
+    connection_ids = [uuid4() for _ in range(50)]
+    with engine.connect() as conn:
+        found = conn.execute(
+            text(f"SELECT {envelopes.lane_of('id')} FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS t(id, n)"
+                 " ORDER BY n"),
+            {"ids": connection_ids},
+        )  # fmt: skip
+        assert list(found.scalars()) == [id_.int % envelopes.LANES for id_ in connection_ids]
+
+
+def test_a_replay_links_and_settles_what_was(engine, organization_id):
+    pairs = {(uuid4(), uuid4()) for _ in range(2)}
+    outcomes = [(envelope_id, "settled", None) for envelope_id, _ in pairs]
+    with engine.connect() as conn:
+        for is_again in (False, True):
+            envelopes.link(conn, organization_id, pairs, are_new=not is_again)
+            ready.settle(conn, organization_id, outcomes, is_replay=is_again)
+        assert (count(conn, "envelope_records"), count(conn, "outcomes")) == (2, 2)
+
+
+def test_a_statement_is_one_row_however_often_it_is_made(engine, organization_id):
+    def said(status, address=ADDRESS, purpose="marketing"):
+        about = {"channel": "email", "purpose": purpose, "address": address, "ref": ("shop", "1")}
+        return consents.entry(Consent(**about, status=status, occurred=1, method=None, evidence={}), uuid4())
+
+    def append(conn, *entries):
+        earlier = consents.standing(conn, organization_id, [ADDRESS], [("shop", "1")])
+        first, others = consents.told_apart(entries, earlier)
+        consents.insert(conn, organization_id, first)
+        added = consents.append(conn, organization_id, others) | {entry.key for entry in first}
+        return [entry.key in added for entry in entries]
+
+    opted_in, opted_out = said("opted_in"), said("opted_out")
+    without = said("opted_in", None)
+    with engine.connect() as conn:
+        assert append(conn, opted_in, without, said("opted_in")) == [True, True, True]
+        assert append(conn, opted_out, opted_in, without) == [True, False, False]
+        assert append(conn, opted_in, said("opted_in", purpose="transactional")) == [False, True]
+        assert append(conn, opted_in, opted_out, without) == [False, False, False]
+        assert count(conn, "consents") == 4

@@ -1,0 +1,72 @@
+"""The query of the list of contacts."""
+
+from collections import Counter
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Request
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+
+from worker.api.errors import not_valid
+from worker.api.paging import Change, Paging
+from worker.api.request_bodies import Email, Line, Phone, Time, Value
+from worker.domain import identifiers
+from worker.store.contact_lists import MIN_WORD
+from worker.store.contact_terms import words
+
+_SEARCHABLE = Field(json_schema_extra={"pattern": r"\w\w"})
+
+
+def given_once(request: Request) -> None:
+    """Refuse a filter that is given twice: only one of them would count."""
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    if (name := next((name for name, times in given.items() if times > 1), None)) is not None:
+        raise not_valid(name, "given more than once")
+
+
+class Filters(Paging):
+    """Which contacts are wanted, and which page of them; all filters given have to fit."""
+
+    model_config = ConfigDict(extra="forbid")
+    _orders = (UUID, Change)
+
+    search: Annotated[str, StringConstraints(min_length=MIN_WORD, max_length=255), _SEARCHABLE] | None = Field(
+        None, description="Beginnings of words of the name, or of an e-mail address or phone number"
+    )
+    phone_number: Phone | None = None
+    email: Email | None = None
+    external_source: Value | None = Field(None, description="Goes together with `external_id`")
+    external_id: Value | None = Field(None, validate_default=True)
+    tag: Line | None = None
+    updated_after: Time | None = Field(
+        None, description="Changed since then, oldest change first: a feed to keep another system in step with"
+    )
+    created_after: Time | None = None
+
+    @field_validator("search")
+    @classmethod
+    def _has_words(cls, search: str | None) -> str | None:
+        if search is not None and ("\x00" in search or all(len(word) < MIN_WORD for word in words(search))):
+            raise ValueError(f"expected words of at least {MIN_WORD} letters or digits")
+        return search
+
+    @field_validator("external_id")
+    @classmethod
+    def _is_whole_pair(cls, external_id: str | None, info: ValidationInfo) -> str | None:
+        if "external_source" in info.data and (info.data["external_source"] is None) != (external_id is None):
+            raise ValueError("external_source and external_id go together")
+        return external_id
+
+    def keys(self, region: str | None) -> list[tuple[str, str, str]]:
+        """What the contacts must hold, as (type, source, key)."""
+        keys = []
+        if self.phone_number is not None:
+            phone = identifiers.given_phone(self.phone_number, region)
+            if phone is None:
+                raise not_valid("phone_number", "not a phone number in international form")
+            keys.append(("phone", "", phone.key))
+        if self.email is not None and (email := identifiers.email(self.email)):
+            keys.append(("email", "", email.key))
+        if self.external_source is not None and self.external_id is not None:
+            keys.append(("external_id", self.external_source, self.external_id))
+        return keys

@@ -1,0 +1,212 @@
+"""What hangs on a contact: identities, tags, notes, and everything that ever changed."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from sqlalchemy import Connection
+
+from connectors.contract import Event, NoteAdded, TagsAdded, TagsRemoved
+from worker import ids
+from worker.api import operation, paging, schemas, timeline
+from worker.api.auth import Reader, Writer
+from worker.api.errors import ApiError, contact_not_found
+from worker.api.json_route import JsonRoute
+from worker.api.operation import Answer, AskedOnce, AskedPlainly
+from worker.api.paging import Paging
+from worker.api.request_bodies import NoteIn, TagsIn
+from worker.domain.api_writes import Write
+from worker.domain.resolve import Ref, Resolution
+from worker.pipeline import contact_view
+from worker.pipeline.apply import Applied
+from worker.pipeline.contact_view import View
+from worker.pipeline.load import Component
+from worker.store import changes, contact_terms, contacts, db, notes, records
+from worker.store.api_keys import Key
+from worker.store.contacts import ContactRow
+
+router = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["contacts"], route_class=JsonRoute)
+
+Page = Annotated[Paging, Query()]
+
+
+@router.get("/identities")
+def list_identities(key: Reader, contact_id: str) -> schemas.IdentityList:
+    """List the identifiers that lead to a contact."""
+    with db.reading(key.organization_id) as conn:
+        one = look(conn, key, contact_id)
+    return schemas.IdentityList(data=[schemas.Identity.of(row, one.contact.id) for row in one.identities])
+
+
+@router.get("/tags")
+def list_tags(key: Reader, contact_id: str) -> schemas.TagList:
+    """List the tags of a contact."""
+    with db.reading(key.organization_id) as conn:
+        one = look(conn, key, contact_id)
+    return schemas.TagList(data=[schemas.Tag.of(tag) for tag in one.tags])
+
+
+@router.post(
+    "/tags",
+    response_model=schemas.TagAnswer,
+    status_code=201,
+    responses={200: {"model": schemas.TagAnswer, "description": "The contact had them already"}},
+)
+async def assign_tags(key: Writer, asked: AskedOnce, contact_id: str, tags: TagsIn) -> Response:
+    """Assign a tag by name or id, or several by name. A name that is new makes a new tag."""
+    return await operation.perform(key, asked, _Assign(key, contact_id, tags))
+
+
+@router.delete("/tags/{tag:path}", status_code=204, response_class=Response)
+async def remove_tag(key: Writer, asked: AskedPlainly, contact_id: str, tag: str) -> Response:
+    """Take a tag, given by its name or id, off a contact, whoever put it there."""
+    return await operation.perform(key, asked, _Unassign(key, contact_id, tag))
+
+
+@router.get("/notes")
+def list_notes(key: Reader, contact_id: str, query: Page) -> timeline.NoteList:
+    """List the notes about a contact, newest first."""
+    with db.reading(key.organization_id) as conn:
+        contact, ids_ = _with_records(conn, key, contact_id)
+        rows = notes.page(conn, key.organization_id, ids_, query.before, query.limit + 1)
+    shown = rows[: query.limit]
+    return timeline.NoteList(
+        data=[timeline.Note.of(row, contact.id) for row in shown],
+        meta=schemas.Meta(next_cursor=paging.write(shown[-1].id) if len(rows) > query.limit else None),
+    )
+
+
+@router.post("/notes", response_model=timeline.NoteAnswer, status_code=201)
+async def create_note(key: Writer, asked: AskedOnce, contact_id: str, note: NoteIn) -> Response:
+    """Write something down about a contact."""
+    return await operation.perform(key, asked, _Note(key, contact_id, note))
+
+
+@router.get("/timeline")
+def list_timeline(key: Reader, contact_id: str, query: Page) -> timeline.Timeline:
+    """List every change of a contact with its cause, newest first; also those under ids that were merged into it."""
+    with db.reading(key.organization_id) as conn:
+        _, ids_ = _with_records(conn, key, contact_id)
+        rows = changes.page(conn, key.organization_id, ids_, query.before, query.limit + 1)
+    shown = rows[: query.limit]
+    return timeline.Timeline(
+        data=[timeline.Change.of(row) for row in shown],
+        meta=schemas.Meta(next_cursor=paging.write(shown[-1].id) if len(rows) > query.limit else None),
+    )
+
+
+def find(conn: Connection, key: Key, contact_id: str) -> ContactRow:
+    """Read the contact that a path names; raises ApiError if there is none."""
+    id_ = ids.read(ids.CONTACT, contact_id)
+    row = None if id_ is None else contacts.by_any_id(conn, key.organization_id, id_)
+    if row is None:
+        raise contact_not_found()
+    return row
+
+
+def look(conn: Connection, key: Key, contact_id: str) -> View:
+    """Read all that is known of the contact that a path names."""
+    (one,) = contact_view.load(conn, key.organization_id, [find(conn, key, contact_id)])
+    return one
+
+
+def _with_records(conn: Connection, key: Key, contact_id: str) -> tuple[ContactRow, list[UUID]]:
+    """The contact, and the birth ids of its records: all ids that the person has had."""
+    contact = find(conn, key, contact_id)
+    return contact, [row.id for row in records.of_contacts(conn, key.organization_id, [contact.id])]
+
+
+@dataclass(slots=True)
+class _Assign:
+    key: Key
+    contact_id: str
+    asked: TagsIn
+    names: list[str] = field(default_factory=list)
+    is_new: bool = False
+
+    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
+        held = operation.hold(conn, self.key, self.contact_id)
+        self.names = self._names(conn)
+        has = {tag.casefold() for tag in held.contact.tags}
+        missing = tuple(name for name in self.names if name.casefold() not in has)
+        self.is_new = bool(missing)
+        if not missing:
+            return Write(), now
+        ref, links = held.edits(conn, self.key)
+        event: Event = TagsAdded(external_id=ref[1], tags=missing, occurred_at=None)
+        return Write(events=(operation.seen(ref), (ref[0], event)), links=links), held.after(now)
+
+    def _names(self, conn: Connection) -> list[str]:
+        if self.asked.tags is not None:
+            return self.asked.tags
+        if self.asked.name is not None:
+            return [self.asked.name]
+        known = schemas.tag_key(self.asked.tag_id or "")
+        if known is None or not contact_terms.is_used(conn, self.key.organization_id, contact_terms.tag_term(known)):
+            raise ApiError(404, "tag not found")
+        return [known]
+
+    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+        """Tags can be put on whoever the contact has become."""
+
+    def answer(self, conn: Connection, _: Applied) -> Answer:
+        one = look(conn, self.key, self.contact_id)
+        keys = {name.casefold() for name in self.names}
+        shown = [schemas.Tag.of(tag) for tag in one.tags if tag.key in keys]
+        body = schemas.TagAnswer(data=shown if self.asked.tags is not None else shown[0])
+        return Answer(201 if self.is_new else 200, body)
+
+
+@dataclass(slots=True)
+class _Unassign:
+    key: Key
+    contact_id: str
+    tag: str
+
+    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
+        held = operation.hold(conn, self.key, self.contact_id)
+        names = {self.tag.strip().casefold(), schemas.tag_key(self.tag)}
+        key = next((tag.casefold() for tag in held.contact.tags if tag.casefold() in names), None)
+        if key is None:
+            raise ApiError(404, "tag not found")
+        having: list[Ref] = sorted(row.ref for row in held.records if key in row.record.effective_tags())
+        events: list[tuple[str, Event]] = [
+            (source, TagsRemoved(external_id=external_id, tags=(key,), occurred_at=None))
+            for source, external_id in having
+        ]
+        return Write(events=tuple(events)), held.after(now)
+
+    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+        """Whoever put the tag on meanwhile did so after this."""
+
+    def answer(self, _: Connection, __: Applied) -> Answer:
+        return Answer(204)
+
+
+@dataclass(slots=True)
+class _Note:
+    key: Key
+    contact_id: str
+    asked: NoteIn
+
+    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
+        held = operation.hold(conn, self.key, self.contact_id)
+        ref, links = held.edits(conn, self.key)
+        event: Event = NoteAdded(
+            external_id=ref[1],
+            body=self.asked.body or self.asked.content or "",
+            occurred_at=None,
+            author_id=ids.show(ids.KEY, self.key.id),
+            author_name=self.asked.author_name,
+        )
+        return Write(events=(operation.seen(ref), (ref[0], event)), links=links), held.after(now)
+
+    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+        """A note goes with whoever the contact has become."""
+
+    def answer(self, conn: Connection, applied: Applied) -> Answer:
+        contact = find(conn, self.key, self.contact_id)
+        (row,) = notes.of_envelopes(conn, self.key.organization_id, applied.envelope_ids)
+        return Answer(201, timeline.NoteAnswer(data=timeline.Note.of(row, contact.id)))

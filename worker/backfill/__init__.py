@@ -1,0 +1,1 @@
+"""Backfill: reading providers, page by page."""

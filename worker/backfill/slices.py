@@ -1,0 +1,306 @@
+"""Backfill: read a provider page by page, keep each row as an envelope, and account for every one.
+
+A run is worked on in slices of some seconds, by whichever worker is free: claimed under a lease, its cursor moved
+on in the transaction that keeps a page. Killed anywhere, it goes on from there. Rows are drained like webhooks;
+what became of them is counted where that is committed, and the run is done when the counts add up.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+import connectors
+from connectors.contract import MalformedPayloadError
+from connectors.reader import Cursor, Kind, NotYetError, Page, ReadingError, Row, TryAgainError
+from worker.backfill import reconcile
+from worker.backfill.refetch import incoming, read_back
+from worker.errors import ConfigError
+from worker.inbox import drain, dry_run
+from worker.inbox.nudge import nudger
+from worker.providers.session import asking, job_of
+from worker.store import connections, db, envelopes, run_rows, runs
+from worker.store.connections import ConnectionRow
+from worker.store.envelopes import LANES, Incoming
+from worker.store.runs import RunRow
+
+log = structlog.get_logger()
+
+#: renewed while a slice is at work; so long a killed one's run waits for the next
+LEASE = timedelta(seconds=5)
+#: rows that may be kept and not worked off: more, and the reader drains instead, so that webhooks come through
+_BACKLOG = 2_000
+#: rows that may be kept and in the hands of others, who may have been killed, before the reader waits
+_MOST_HELD = 20_000
+#: an increment reads again so much of what the one before has read: clocks differ, and searching lags behind
+_OVERLAP = timedelta(minutes=10)
+#: failures in a row, with growing pauses between them: about two hours
+_MOST_FAILURES = 30
+_LONGEST_PAUSE = timedelta(minutes=5)
+
+
+class _LostError(Exception):
+    """The run was cancelled, or is another's now."""
+
+
+def start(
+    conn: Connection,
+    connection: ConnectionRow,
+    kind: str,
+    *,
+    since: datetime | None = None,
+    is_dry: bool = False,
+    is_confirmed: bool = False,
+) -> UUID | None:
+    """Begin to read a connection; None if a run of the kind is under way.
+
+    Without ``since`` an increment goes on where the last run ended. Raises ConfigError if there is nothing to
+    read with.
+    """
+    if connection.state == "removed" or connection.revoked_at is not None:
+        raise ConfigError("the connection was removed, or its access taken back; `connections authorize` gives new")
+    if not connection.can_be_read:
+        raise ConfigError("the connection has no credentials to read with; `connections authorize` gives them")
+    if kind == "increment" and since is None:
+        known = runs.watermark(conn, connection.organization_id, connection.id)
+        since = connection.created_at - timedelta(days=1) if known is None else known - _OVERLAP
+    return runs.start(
+        conn,
+        connection.organization_id,
+        connection.id,
+        kind,
+        since=since,
+        is_dry=is_dry,
+        is_confirmed=is_confirmed,
+    )
+
+
+def work(engine: Engine, *, budget_s: float) -> bool:
+    """Work for a while on the run that is due, else read customers back; False if nothing was due."""
+    token = uuid4()
+    with engine.begin() as conn:
+        row = runs.claim(conn, lease=LEASE, token=token)
+        connection = None if row is None else connections.by_id(conn, row.connection_id)
+    if row is None or connection is None:
+        return read_back(engine)
+    with _heartbeat(engine, row, token):
+        _Slice(engine, row, connection, token, time.monotonic() + budget_s).work()
+    return True
+
+
+@dataclass(slots=True)
+class _Slice:
+    """Some seconds of a run."""
+
+    engine: Engine
+    row: RunRow
+    connection: ConnectionRow
+    token: UUID
+    until: float
+    waited_s: float = 0.0
+
+    def work(self) -> None:
+        """Go on with the run, and leave it so that anybody can."""
+        if reason := self._must_end():
+            self._end("failed" if self.connection.state != "removed" else "cancelled", reason)
+            return
+        if self.connection.state == "paused":
+            self._release(after=timedelta(seconds=30))
+            return
+        try:
+            self._pages()
+        except NotYetError as error:
+            self._release(after=error.after, cursor=error.cursor)
+        except TryAgainError as error:
+            self._again(str(error), error.after)
+        except (ReadingError, MalformedPayloadError, ConfigError) as error:
+            self._end("failed", str(error))
+        except _LostError:
+            log.info("run_given_up", run_id=str(self.row.id))
+        except (DBAPIError, SoftTimeLimitExceeded):
+            raise  # nobody's fault but the system's: the lease lapses
+        except Exception as error:  # its message may quote a person
+            log.error("run_failed", run_id=str(self.row.id), exc_info=error)
+            self._again(f"our code failed on it: {type(error).__name__}; see the log for run_failed", None)
+
+    def _must_end(self) -> str | None:
+        if self.connection.state == "removed":
+            return "the connection was removed"
+        if self.connection.revoked_at is not None:
+            return "the access was taken back by the shop; `connections authorize` gives new"
+        return None
+
+    def _pages(self) -> None:
+        reader = connectors.reader_of(self.connection.connector)
+        kind: Kind = "ids" if self.row.kind == "reconcile" else "increment" if self.row.kind == "increment" else "full"
+        with asking(self.engine, self.connection, on_wait=self._waited) as fetch:
+            job = job_of(self.connection, kind, self.row.since)
+            if self.row.phase == "reading":
+                for page in reader.read(job, self.row.cursor, fetch):
+                    self._keep(page)
+                    if self._help():
+                        return
+                if not self._finish_reading():
+                    return
+            for repair in reconcile.repairs(self.engine, self.row, reader, job, fetch):
+                self._keep_repair(repair)
+                if self._help():
+                    return
+            with self.engine.begin() as conn:
+                removed = (self.row.cursor or {}).get("removed", 0)
+                runs.read_whole(conn, self.row, token=self.token, report={"removed": removed})
+                runs.forget_rows(conn, self.row)
+
+    def _keep(self, page: Page) -> None:
+        """Keep a page and move on the cursor, in one transaction."""
+        if self.row.is_dry and self.row.kind != "reconcile":
+            counts, report = dry_run.tried(self.engine, self.row, self.connection, self._incoming(page.rows))
+        with self.engine.begin() as conn:
+            db.enter(conn, self.row.organization_id)
+            if self.row.kind == "reconcile":
+                noted = [(row.external_id, row.updated_at) for row in page.rows]
+                counts, report = {"read": run_rows.keep(conn, self.row, noted) if noted else 0}, {}
+            elif not self.row.is_dry:
+                kept = envelopes.keep(conn, self._incoming(page.rows), self.row.id) if page.rows else []
+                counts, report = {"read": sum(1 for one in kept if not one.is_duplicate)}, {}
+            self._advance(conn, page.cursor, len(page.rows), counts, page.expected, page.watermark)
+            if report:
+                runs.report(conn, self.row, report)
+                self.row.report |= report
+        self._nudge()
+
+    def _keep_repair(self, repair: reconcile.Repair) -> None:
+        """Keep rows that put right what was found; those found gone were not counted as read before."""
+        with self.engine.begin() as conn:
+            db.enter(conn, self.row.organization_id)
+            kept = envelopes.keep(conn, self._incoming(repair.rows), self.row.id) if repair.rows else []
+            doubled = sum(1 for one in kept if one.is_duplicate)
+            counts = {"read": repair.found_gone, "unchanged": repair.vanished + doubled}
+            self._advance(conn, repair.cursor, 0, counts, None, None)
+        self._nudge()
+
+    def _advance(
+        self,
+        conn: Connection,
+        cursor: Cursor,
+        seen: int,
+        counts: dict[str, int],
+        expected: int | None,
+        watermark: datetime | None,
+    ) -> None:
+        row = runs.advance(
+            conn,
+            self.row,
+            token=self.token,
+            lease=LEASE,
+            cursor=cursor,
+            seen=seen,
+            expected=expected,
+            watermark=watermark,
+            **counts,
+        )
+        if row is None:
+            raise _LostError
+        self.row = row
+
+    def _finish_reading(self) -> bool:
+        """Come to the end of the pages; True if there is something to repair."""
+        row = self.row
+        if row.expected is not None and row.seen < row.expected:
+            self._end("failed", f"incomplete: {row.seen:,} of {row.expected:,} customers could be read")
+            return False
+        if row.kind == "reconcile":
+            self.row = reconcile.compare(self.engine, row, self.connection, token=self.token)
+            if self.row.phase == "repairing":
+                return True
+        with self.engine.begin() as conn:
+            runs.read_whole(conn, self.row, token=self.token, report={})
+            runs.forget_rows(conn, self.row)
+        return False
+
+    def _help(self) -> bool:
+        """Drain while too much waits to be drained; True if the slice is over."""
+        if time.monotonic() > self.until:
+            self._release()
+            return True
+        lane = self.connection.id.int % LANES
+        while self._has_rows_to_drain() and self.row.left > _BACKLOG:
+            if drain.drain_batch(self.engine, lane).claimed == 0:
+                if self.row.left < _MOST_HELD:
+                    break  # others hold all of it, perhaps until their leases end: no reason to wait for them
+                time.sleep(0.05)
+            with self.engine.connect() as conn:
+                row = runs.by_id(conn, self.row.organization_id, self.row.id)
+            if row is None or row.state != "running":
+                raise _LostError
+            self.row = row
+            if time.monotonic() > self.until:
+                self._release()
+                return True
+        return False
+
+    def _has_rows_to_drain(self) -> bool:
+        """Whether what was read is kept as envelopes: not when it is only compared, or tried."""
+        is_comparing = self.row.kind == "reconcile" and self.row.phase == "reading"
+        return not (self.row.is_dry or is_comparing)
+
+    def _incoming(self, rows: Sequence[Row]) -> list[Incoming]:
+        return [incoming(self.connection, row, self.row.id) for row in rows]
+
+    def _nudge(self) -> None:
+        if not self.row.is_dry:
+            nudger.nudge({self.connection.id.int % LANES})
+
+    def _waited(self, seconds: float) -> None:
+        self.waited_s += seconds
+
+    def _release(self, *, after: timedelta = timedelta(0), cursor: Cursor | None = None) -> None:
+        with self.engine.begin() as conn:
+            waited_s = self.waited_s + after.total_seconds()
+            runs.release(conn, self.row, token=self.token, after=after, cursor=cursor, waited_s=waited_s)
+
+    def _again(self, reason: str, after: timedelta | None) -> None:
+        if self.row.failures >= _MOST_FAILURES:
+            self._end("failed", reason)
+            return
+        pause = min(_LONGEST_PAUSE, timedelta(seconds=0.5 * 2 ** min(self.row.failures, 12)))
+        pause = pause if after is None else max(after, timedelta(0))
+        with self.engine.begin() as conn:
+            waited_s = self.waited_s + pause.total_seconds()
+            runs.release(conn, self.row, token=self.token, after=pause, waited_s=waited_s, error=reason)
+
+    def _end(self, state: str, reason: str) -> None:
+        log.warning("run_ended", run_id=str(self.row.id), state=state, reason=reason)
+        with self.engine.begin() as conn:
+            runs.end(conn, self.row, state, reason, token=self.token)
+
+
+@contextmanager
+def _heartbeat(engine: Engine, row: RunRow, token: UUID) -> Iterator[None]:
+    """Hold the lease while a slice is at work, however long its provider takes; it dies with the process."""
+    is_over = threading.Event()
+
+    def beat() -> None:
+        while not is_over.wait(LEASE.total_seconds() / 3):
+            try:
+                with engine.begin() as conn:
+                    if not runs.renew(conn, row, lease=LEASE, token=token):
+                        return
+            except DBAPIError as error:
+                log.warning("lease_not_renewed", error=type(error).__name__)
+
+    thread = threading.Thread(target=beat, name="run-lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join(5)

@@ -1,0 +1,207 @@
+"""`connections add`: one command a connector that we ship, made from what the connector says it needs.
+
+A connector names its ``OPTIONS`` (by name, with an example), its ``CREDENTIALS`` if it reads, and checks options in
+``settle``. Connectors of other packages are added with ``connections add custom NAME``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy.exc import IntegrityError
+
+from connectors import CONNECTORS, can_read, connector, reader_of
+from connectors.contract import Connector
+from connectors.reader import ReadingError
+from worker import ids, settings
+from worker.commands.context import DataDir, Json, Organization, country, database, group, show
+from worker.domain.resolve import API_SOURCE
+from worker.errors import ConfigError
+from worker.providers.allowed_origins import origin
+from worker.store import connections, organizations, schedules
+
+app = group("Add a connection.")
+
+_Secrets = Annotated[
+    list[str] | None, typer.Option("--webhook-secret", help="Secret that signs webhooks; repeat for old ones.")
+]
+_Source = Annotated[str | None, typer.Option(help="Name of the source, unique per organization.")]
+_Region = Annotated[str | None, typer.Option(help="Country of numbers in national form: ID, US, …")]
+_Priority = Annotated[int, typer.Option(help="Lower wins where sources disagree.")]
+_ApiUrl = Annotated[str | None, typer.Option(help="Origin of the provider's API; default: the account's own.")]
+_Pairs = list[str] | None
+_OtherCredentials = Annotated[
+    _Pairs, typer.Option("--credential", help="NAME=VALUE: more for the provider's API, as a refresh_token.")
+]
+_OtherOptions = Annotated[_Pairs, typer.Option("--option", help="NAME=VALUE: a setting of the connector.")]
+
+
+@app.command("custom")
+def add_custom(
+    name: Annotated[str, typer.Argument(help="The connector, as `contactsync connectors list` shows it.")],
+    source: _Source = None,
+    webhook_secret: _Secrets = None,
+    api_url: _ApiUrl = None,
+    credential: _OtherCredentials = None,
+    option: _OtherOptions = None,
+    region: _Region = None,
+    priority: _Priority = 100,
+    organization: Organization = "default",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Connect an account through a connector of another package."""
+    try:
+        provider = connector(name)
+    except KeyError as error:
+        raise ConfigError(str(error.args[0])) from None
+    _add(
+        provider,
+        source=source,
+        webhook_secret=webhook_secret,
+        api_url=api_url,
+        credentials=pairs("--credential", credential),
+        options=pairs("--option", option),
+        region=region,
+        priority=priority,
+        organization=organization,
+        data_dir=data_dir,
+        as_json=as_json,
+    )
+
+
+def _add(
+    provider: Connector,
+    *,
+    source: str | None,
+    webhook_secret: Sequence[str] | None,
+    api_url: str | None,
+    credentials: Mapping[str, str],
+    options: Mapping[str, str],
+    region: str | None,
+    priority: int,
+    organization: str,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Check what was given, and store the connection; nothing of it is repeated in an error."""
+    name = provider.name if source is None else source.strip()
+    secrets = list(webhook_secret or ())
+    if not name or not all(secret.strip() for secret in secrets):
+        raise ConfigError("--source and --webhook-secret must not be empty")
+    if name == API_SOURCE:
+        raise ConfigError("--source: 'api' is the name under which edits through the API are kept")
+    reads = can_read(provider.name)
+    missing = [one for one in getattr(provider, "CREDENTIALS", ()) if not credentials.get(one, "").strip()]
+    if credentials and missing:
+        raise ConfigError(f"--{missing[0].replace('_', '-')}: needed to read the provider")
+    if credentials and not reads:
+        raise ConfigError(f"{provider.name} is not read; it takes no credentials")
+    if not secrets and not credentials:
+        raise ConfigError("give --webhook-secret for webhooks, or what it takes to read the provider, or both")
+    settled = _settled(provider, options, api_url, is_read=bool(credentials))
+    home = None if region is None else country("--region", region)
+    with database(data_dir) as conn:
+        organization_id = organizations.ensure(conn, organization)
+        try:
+            id_ = connections.insert(
+                conn,
+                organization_id,
+                connector=provider.name,
+                source=name,
+                options=settled,
+                region=home,
+                priority=priority,
+                webhook_secrets=secrets,
+                credentials=credentials,
+            )
+        except IntegrityError:
+            raise ConfigError(f"--source: {name!r} is taken; each connection needs a name of its own") from None
+        if credentials:
+            for kind, every in schedules.DEFAULTS.items():
+                schedules.put(conn, organization_id, id_, kind, every)
+    show(as_json, {"connection_id": ids.show(ids.CONNECTION, id_), "webhook_url": webhook_url(id_)})
+
+
+def _settled(provider: Connector, options: Mapping[str, str], api_url: str | None, *, is_read: bool) -> dict[str, str]:
+    """Check options as the connector does, and where its provider's API is."""
+    given = dict(options) if api_url is None else {**options, "api_url": api_url.strip()}
+    settle: Callable[[Mapping[str, str]], Mapping[str, str]] = getattr(provider, "settle", dict)
+    try:
+        settled = dict(settle(given))
+    except ValueError as error:  # a connector's own words: they name the option and what was expected
+        raise ConfigError(f"--{error}") from None
+    try:
+        if "api_url" in settled:
+            settled["api_url"] = origin(settled["api_url"], may_have_path=True)
+        elif is_read:
+            origin(reader_of(provider.name).api_url(settled), may_have_path=True)
+    except (ConfigError, ReadingError) as error:
+        raise ConfigError(f"--api-url: {error}") from None
+    return settled
+
+
+def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
+    """Read NAME=VALUE options."""
+    found = {}
+    for one in given or ():
+        name, equals, value = one.partition("=")
+        if not name or not equals:
+            raise ConfigError(f"{option}: expected NAME=VALUE")
+        found[name.strip()] = value
+    return found
+
+
+def webhook_url(id_: Any) -> str:
+    """Return the URL to give to a connection's webhooks."""
+    url = settings.settings().public_url or f"http://127.0.0.1:{settings.settings().port}"
+    return f"{url.rstrip('/')}/webhooks/{ids.show(ids.CONNECTION, id_)}"
+
+
+def _command(provider: Connector) -> Callable[..., None]:
+    """Make a connector's command: its own credentials and options by name, and what all of them take."""
+    credentials: tuple[str, ...] = tuple(getattr(provider, "CREDENTIALS", ()))
+    options: Mapping[str, str] = provider.OPTIONS  # type: ignore[attr-defined]
+
+    def add(**given: Any) -> None:
+        own = {name: given.pop(name) for name in (*options, *credentials)}
+        more = pairs("--credential", given.pop("credential"))
+        other = pairs("--option", given.pop("option"))
+        _add(
+            provider,
+            credentials={**{name: own[name] for name in credentials if own[name] is not None}, **more},
+            options={**{name: own[name] for name in options if own[name] is not None}, **other},
+            **given,
+        )
+
+    def parameter(name: str, annotation: Any, default: Any = None) -> Parameter:
+        return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+    parameters = [
+        *(parameter(name, Annotated[str | None, typer.Option(help=example)]) for name, example in options.items()),
+        *(
+            parameter(name, Annotated[str | None, typer.Option(help="For reading the provider.")])
+            for name in credentials
+        ),
+        parameter("source", _Source),
+        parameter("webhook_secret", _Secrets),
+        parameter("api_url", _ApiUrl),
+        parameter("credential", _OtherCredentials),
+        parameter("option", _OtherOptions),
+        parameter("region", _Region),
+        parameter("priority", _Priority, 100),
+        parameter("organization", Organization, "default"),
+        parameter("data_dir", DataDir),
+        parameter("as_json", Json, False),
+    ]
+    add.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    add.__annotations__ = {one.name: one.annotation for one in parameters}
+    add.__doc__ = f"Connect a {provider.name.capitalize()} account; prints the URL to give to its webhooks."
+    return add
+
+
+for _name, _provider in CONNECTORS.items():
+    if hasattr(_provider, "OPTIONS"):
+        app.command(_name)(_command(_provider))

@@ -1,0 +1,1 @@
+"""Domain: the rules, pure: no database, no clock, no network, no connector."""

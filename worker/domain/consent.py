@@ -1,0 +1,220 @@
+"""Standing: what the ledgers add up to. Pure functions of the set of statements.
+
+Per address the newest statement wins, on equal times the more restrictive; a contact shows, per
+(channel, purpose), the most restrictive over its addresses and its own records. ``unknown`` replaces
+nothing, and a record that its source merged away can still say no, but not yes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from worker.domain.resolve import Ref
+
+#: the higher, the more restrictive
+RESTRICTIVENESS = {"unknown": 0, "opted_in": 1, "pending": 2, "opted_out": 3}
+#: reasons that a newer opt-in of the address lifts; a bounce or complaint is not a matter of will
+LIFTED_BY_OPT_IN = frozenset({"unsubscribed", "stop_keyword"})
+
+Key = tuple[str, str]  #: (channel, purpose)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """A row of the consent ledger."""
+
+    id: UUID
+    channel: str
+    purpose: str
+    address: str | None
+    status: str
+    occurred: int  #: microseconds, 0 for a baseline
+    ref: Ref
+    method: str | None
+    evidence: Mapping[str, str]
+    envelope_id: UUID | None
+    created_at: datetime
+    is_lost: bool  #: its record was merged away by its source
+    origin: str | None = None  #: where it was made, if not at the source itself
+    legal_basis: str | None = None
+    expires_at: datetime | None = None
+    is_repeat: bool = False  #: said again what counted already
+
+    @property
+    def strength(self) -> tuple[bool, int, int, int, Ref, str, list[tuple[str, str]], tuple[str, str, str]]:
+        """How it ranks among the statements about one address; no two that differ rank equal."""
+        occurred = 0 if self.is_lost and self.status != "opted_out" else self.occurred
+        return (
+            self.status != "unknown",
+            occurred,
+            RESTRICTIVENESS[self.status],
+            self.occurred,
+            self.ref,
+            self.method or "",
+            sorted(self.evidence.items()),
+            (self.origin or "", self.legal_basis or "", str(self.expires_at)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionStatement:
+    """A row of the suppression ledger."""
+
+    id: UUID
+    channel: str
+    address: str
+    scope: str
+    reason: str
+    is_lift: bool
+    occurred: int
+    expires_at: datetime | None
+    ref: Ref
+    envelope_id: UUID | None
+    created_at: datetime
+    origin: str | None = None  #: as in :class:`Statement`
+    note: str | None = None
+
+
+@dataclass(slots=True)
+class Suppression:
+    """An address that must not be used, or had not to be."""
+
+    id: UUID
+    channel: str
+    address: str
+    scope: str
+    reason: str
+    source: str
+    first_seen: int
+    last_seen: int
+    lifted: int | None  #: None while it stands
+    expires_at: datetime | None
+    count: int
+    created_at: datetime
+    updated_at: datetime
+    envelope_ids: list[UUID] = field(default_factory=list)
+    note: str | None = None
+
+    def is_active(self, now: datetime) -> bool:
+        """Whether it stands at a moment."""
+        return self.lifted is None and (self.expires_at is None or self.expires_at > now)
+
+
+def by_address(statements: Iterable[Statement]) -> dict[tuple[str, str, str | Ref], Statement]:
+    """The statement that counts per (channel, purpose, address), or record for those without one."""
+    winners: dict[tuple[str, str, str | Ref], Statement] = {}
+    for statement in statements:
+        key = (statement.channel, statement.purpose, statement.address or statement.ref)
+        known = winners.get(key)
+        if known is None or statement.strength > known.strength:
+            winners[key] = statement
+    return winners
+
+
+def first_said(counting: Statement, statements: Iterable[Statement]) -> Statement:
+    """The statement that one that only repeats it repeats: when, and how, it was first said."""
+    if not counting.is_repeat:
+        return counting
+    about = (counting.channel, counting.purpose, counting.address or counting.ref, counting.status)
+    same = [s for s in statements if (s.channel, s.purpose, s.address or s.ref, s.status) == about and not s.is_repeat]
+    return max(same, key=lambda s: s.strength, default=counting)
+
+
+def of_contact(statements: Iterable[Statement]) -> dict[Key, Statement]:
+    """What a contact shows per (channel, purpose), from all statements about its addresses and records."""
+    shown: dict[Key, Statement] = {}
+    for (channel, purpose, _), statement in by_address(statements).items():
+        known = shown.get((channel, purpose))
+        if known is None or _restriction(statement) > _restriction(known):
+            shown[channel, purpose] = statement
+    return shown
+
+
+def suppressions(statements: Iterable[SuppressionStatement], consents: Iterable[Statement] = ()) -> list[Suppression]:
+    """Add up the suppressions of some addresses; ``consents`` are the statements about the same ones."""
+    opted_in: dict[tuple[str, str, str], int] = defaultdict(int)  # by (channel, address, purpose)
+    for consent in consents:
+        if consent.status == "opted_in" and consent.address and not consent.is_lost:
+            key = (consent.channel, consent.address, consent.purpose)
+            opted_in[key] = max(opted_in[key], consent.occurred)
+    grouped: dict[tuple[str, str, str, str], list[SuppressionStatement]] = defaultdict(list)
+    for statement in statements:
+        grouped[statement.channel, statement.address, statement.scope, statement.reason].append(statement)
+    found = []
+    for (channel, address, scope, reason), group in sorted(grouped.items()):
+        made = sorted((s for s in group if not s.is_lift), key=_said)
+        if not made:
+            continue
+        lift = max((s.occurred for s in group if s.is_lift), default=0)
+        if reason in LIFTED_BY_OPT_IN:
+            lift = max(lift, opted_in[channel, address, "transactional" if scope == "transactional" else "marketing"])
+        first, last = made[0], made[-1]
+        found.append(
+            Suppression(
+                id=first.id,
+                channel=channel,
+                address=address,
+                scope=scope,
+                reason=reason,
+                source=last.origin or last.ref[0],
+                first_seen=first.occurred,
+                last_seen=last.occurred,
+                lifted=lift if lift > last.occurred else None,
+                expires_at=last.expires_at,
+                count=len(made),
+                created_at=min(s.created_at for s in made),
+                updated_at=max(s.created_at for s in group),
+                envelope_ids=[s.envelope_id for s in made if s.envelope_id is not None],
+                note=last.note,
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a message may be sent, and what decided."""
+
+    sendable: bool
+    reason: (
+        str  #: no_address, suppressed, no_consent, consent_expired, opted_out, pending, unknown, opted_in, not_refused
+    )
+    consent: Statement | None = None
+    suppression: Suppression | None = None
+
+
+def verdict(
+    channel: str,
+    purpose: str,
+    address: str | None,
+    consent: Statement | None,
+    suppressed: Iterable[Suppression],
+    now: datetime,
+) -> Verdict:
+    """Decide whether an address may be written to on a channel for a purpose.
+
+    A suppression beats every consent. Marketing needs an opt-in that is in force; other purposes need only that
+    the person has not refused.
+    """
+    if address is None:
+        return Verdict(False, "no_address", consent)
+    standing = (s for s in suppressed if s.address == address and s.channel in (channel, "all") and s.is_active(now))
+    for suppression in standing:
+        if suppression.scope == "all" or (suppression.scope == "marketing") == (purpose == "marketing"):
+            return Verdict(False, "suppressed", consent, suppression)
+    status = "no_consent" if consent is None else consent.status
+    if consent is not None and consent.expires_at is not None and consent.expires_at <= now:
+        status = "consent_expired" if status == "opted_in" else status
+    if purpose != "marketing" and status != "opted_out":
+        return Verdict(True, "not_refused", consent)
+    return Verdict(status == "opted_in", status, consent)
+
+
+def _said(s: SuppressionStatement) -> tuple[object, ...]:
+    return (s.occurred, s.ref, str(s.expires_at), s.origin or "", s.note or "")
+
+
+def _restriction(statement: Statement) -> tuple[int, tuple[object, ...], str]:
+    return (RESTRICTIVENESS[statement.status], statement.strength, statement.address or "")

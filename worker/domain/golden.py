@@ -1,0 +1,199 @@
+"""Golden: what a contact shows, computed from the records of one person. Pure.
+
+For each field the value of the best record that has one: an edit through the API first (the newest, where a
+merge brought several together), then by the connection's priority, then the record its source created first,
+then (source, external_id).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from worker.domain.fold import CREATED, IDENTIFIER, Record, Stamp
+from worker.domain.resolve import API_SOURCE, Ref
+
+#: leads the register of a custom field whose name would mean something else here: ``name``, ``#created``, ``a.b``
+VERBATIM = ":"
+_NAMES = ("name", "first_name", "last_name")
+#: what a contact shows beside its custom fields
+_SHOWN = frozenset({*_NAMES, "email", "phone_number", "external_source", "external_id", "tags"})
+#: what was given as an identifier and is none is kept under its slot's name and this
+_AS_GIVEN = "_as_given"
+_PREFIXES = (IDENTIFIER, "#", VERBATIM, "tag:", "consent:", "suppression:")
+_LAST = 1 << 62
+
+
+class Origin(NamedTuple):
+    """Who said a value, and when."""
+
+    source: str
+    external_id: str
+    stamp: Stamp
+
+
+@dataclass(slots=True)
+class Golden:
+    """What a contact shows, and where each value came from (by ``name``, ``email``, field, ``tag:vip``)."""
+
+    external_source: str
+    external_id: str
+    name: str | None = None
+    email: str | None = None
+    phone_number: str | None = None
+    custom_fields: dict[str, Any] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+    origins: dict[str, Origin] = field(default_factory=dict)
+
+
+def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[str, int]) -> Golden:
+    """Compute what the contact of these records shows.
+
+    ``lost`` are records that their source merged away: they give no values. ``priorities`` of sources
+    without a connection count as 100, the default of a connection.
+    """
+    gone = set(lost)
+    ranked = [r for r in records if r.is_live and (r.source, r.external_id) not in gone]
+    if len(ranked) > 1:
+        ranked.sort(key=lambda r: _rank(r, priorities))
+    best = next((r for r in ranked if r.kind == "customer"), ranked[0])
+    contact = Golden(best.source, best.external_id)
+    tags: dict[str, str] = {}
+    edited = _newest(record for record in ranked if record.source == API_SOURCE)
+    for record in ranked:
+        effective = record.effective()
+        if record.source == API_SOURCE:
+            effective = {name: held for name, held in effective.items() if edited[name] == held[0]}
+        _take_name(contact, record, effective)
+        origin = _take_values(contact, record, effective)
+        for key, (stamp, shown) in record.effective_tags().items():
+            if key not in tags:
+                tags[key] = shown
+                if origin is None or origin.stamp is not stamp:
+                    origin = Origin(record.source, record.external_id, stamp)
+                contact.origins[f"tag:{key}"] = origin
+    contact.tags = [tags[key] for key in sorted(tags)]
+    return contact
+
+
+def _rank(record: Record, priorities: Mapping[str, int]) -> tuple[bool, int, int, str, str]:
+    created = record.created()
+    return (
+        record.source != API_SOURCE,
+        priorities.get(record.source, 100),
+        _LAST if created is None else created,
+        record.source,
+        record.external_id,
+    )
+
+
+def _take_name(contact: Golden, record: Record, effective: Mapping[str, tuple[Stamp, Any]]) -> None:
+    """First and last name are one value: half of one source and half of another is nobody's name."""
+    if contact.name is not None:
+        return
+    whole = effective.get("name")
+    if whole and whole[1]:
+        contact.name, stamp = whole[1], whole[0]
+    else:
+        first, last = effective.get("first_name"), effective.get("last_name")
+        if not (first and first[1]):
+            first, last = last, None
+        if not (first and first[1]):
+            return
+        stamp, contact.name = first
+        if last and last[1]:
+            stamp, contact.name = max(stamp, last[0]), f"{first[1]} {last[1]}"
+    contact.origins["name"] = Origin(record.source, record.external_id, stamp)
+
+
+def _take_values(contact: Golden, record: Record, effective: Mapping[str, tuple[Stamp, Any]]) -> Origin | None:
+    """Take identifiers and custom fields that no better record has; return the last origin."""
+    fields, origins = contact.custom_fields, contact.origins
+    origin: Origin | None = None
+    said: Stamp | None = None
+    for register, place in _places(tuple(effective)):
+        stamp, value = effective[register]
+        if value is None:
+            continue
+        if stamp is not said or origin is None:  # one statement gives most of a record's values
+            origin, said = Origin(record.source, record.external_id, stamp), stamp
+        if place is None:
+            _take_identifier(contact, value, origin)
+            continue
+        name, entry, whole = place
+        if whole in origins:
+            continue
+        if entry is not None:
+            _take_entry(contact, register, name, entry, value, origin)
+        elif fields.get(name) is None:  # not entry by entry already
+            fields[name] = value
+            origins[whole] = origin
+    return origin
+
+
+def _take_identifier(contact: Golden, claim: Sequence[Any], origin: Origin) -> None:
+    kind, _, value, _ = claim
+    if kind == "email" and contact.email is None:
+        contact.email = value
+        contact.origins["email"] = origin
+    elif kind == "phone" and contact.phone_number is None:
+        contact.phone_number = value
+        contact.origins["phone_number"] = origin
+
+
+class _Place(NamedTuple):
+    """Where a custom field is shown."""
+
+    name: str
+    entry: str | None  #: ``segments.3`` is one of ``segments``
+    whole: str  #: the register that would hold all of the field
+
+
+@lru_cache(maxsize=1024)
+def _places(registers: tuple[str, ...]) -> Sequence[tuple[str, _Place | None]]:
+    """Where registers are shown, but for names, in the order in which they are taken; None for identifiers.
+
+    Customers of one source mostly have the same registers, in the same order.
+    """
+    found: list[tuple[str, _Place | None]] = []
+    for register in sorted(registers):
+        if register.startswith(IDENTIFIER):
+            found.append((register, None))
+        elif register.startswith(VERBATIM):
+            name = register.removeprefix(VERBATIM)
+            found.append((register, _Place(name, None, field_register(name))))
+        elif register not in _NAMES and register != CREATED:
+            name, dot, entry = register.partition(".")
+            found.append((register, _Place(name, entry if dot else None, field_register(name))))
+    return found
+
+
+def _take_entry(contact: Golden, register: str, name: str, entry: str, value: Any, origin: Origin) -> None:
+    """Take an entry of a custom field: one source's entries may meet another's."""
+    if register not in contact.origins:
+        fields = contact.custom_fields
+        fields[name] = {**(fields.get(name) or {}), entry: value}
+        contact.origins[register] = origin
+
+
+def _newest(records: Iterable[Record]) -> dict[str, Stamp]:
+    """The newest edit of each field, over all records of edits."""
+    newest: dict[str, Stamp] = {}
+    for record in records:
+        for name, (stamp, _) in record.effective().items():
+            if name not in newest or stamp > newest[name]:
+                newest[name] = stamp
+    return newest
+
+
+@lru_cache(maxsize=4096)
+def field_register(name: str) -> str:
+    """Return the register of a custom field that was given by its plain name; also its name among the origins."""
+    is_special = name in _SHOWN or name.startswith(_PREFIXES) or name.endswith(_AS_GIVEN)
+    is_plain = not is_special and "." not in name
+    return name if is_plain else VERBATIM + name
+
+
+def is_custom(register: str) -> bool:
+    """Whether a register holds a custom field."""
+    return register not in _NAMES and register != CREATED and not register.startswith(IDENTIFIER)

@@ -1,0 +1,370 @@
+"""Normalise: an inbox row becomes statements about records, ledger rows and decisions.
+
+The connector says what the envelope states; here values get their one normal form, the same for every
+source: addresses, stamps, keys of guests. Pure but for the connectors' registry.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from connectors import connector
+from connectors.contract import (
+    Account,
+    ConnectionRevoked,
+    ConsentStated,
+    Envelope,
+    ErasureRequested,
+    Event,
+    ExportRequested,
+    Identifier,
+    NoteAdded,
+    ProfileRemoved,
+    ProfileSeen,
+    ProfilesMerged,
+    SuppressionStated,
+    TagsAdded,
+    TagsRemoved,
+    TagsSnapshot,
+)
+from worker.domain import identifiers
+from worker.domain.fold import (
+    CREATED,
+    IDENTIFIER,
+    Kind,
+    Removed,
+    Stamp,
+    Stated,
+    Statement,
+    Tagged,
+    TagsRead,
+    microseconds,
+)
+from worker.domain.resolve import API_SOURCE, Decision, Ref
+
+#: leads the external id of somebody who bought without being a customer
+GUEST = "guest:"
+
+
+class Consent(NamedTuple):
+    """A row of the consent ledger to be."""
+
+    channel: str
+    purpose: str
+    address: str | None  #: normalised; None: it belongs to the record
+    status: str
+    occurred: int  #: microseconds, 0 for a baseline
+    ref: Ref
+    method: str | None
+    evidence: Mapping[str, str]
+    origin: str | None = None
+    legal_basis: str | None = None
+    expires_at: datetime | None = None
+    is_repeat: bool = False
+
+
+class Suppression(NamedTuple):
+    """A row of the suppression ledger to be."""
+
+    channel: str
+    address: str
+    scope: str
+    reason: str
+    is_lift: bool
+    occurred: int
+    expires_at: datetime | None
+    ref: Ref
+    origin: str | None = None
+    note: str | None = None
+
+
+class Note(NamedTuple):
+    """A note to be."""
+
+    ref: Ref  #: the record it stays with
+    position: int  #: in its envelope
+    body: str
+    written: int
+    author_type: str
+    author_id: str | None
+    author_name: str | None
+
+
+class PrivacyRequest(NamedTuple):
+    """A person's or shop's request that a source passed on."""
+
+    kind: str  #: export, erase_customer, erase_shop, erase_contact
+    external_id: str | None
+    occurred: int
+    #: what a contact held when it was to be erased: ``records`` [[source, external_id]], ``identifiers`` [[type, key]]
+    subjects: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one envelope says, in normal form."""
+
+    envelope_id: UUID
+    source: str
+    #: statements by record; a record that is only mentioned has an empty list
+    records: dict[Ref, list[Statement]] = field(default_factory=dict)
+    kinds: dict[Ref, Kind] = field(default_factory=dict)
+    #: identifiers the envelope states, wherever they end up; what a writer locks
+    idents: set[tuple[str, str]] = field(default_factory=set)
+    consents: list[Consent] = field(default_factory=list)
+    suppressions: list[Suppression] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    privacy_requests: list[PrivacyRequest] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    revoked: int | None = None  #: microseconds
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the envelope says nothing that we follow."""
+        return not (self.records or self.privacy_requests) and self.revoked is None
+
+
+def normalise(envelope_id: UUID, envelope: Envelope, connector_name: str, account: Account) -> Reading:
+    """Read one envelope.
+
+    Raises MalformedPayloadError when the body is not what the provider documents; the same envelope
+    always gives the same reading.
+    """
+    reading = Reading(envelope_id, account.source)
+    sent, written_id = microseconds(envelope.sent_at), envelope_id.hex
+    for position, event in enumerate(connector(connector_name).parse(envelope, account)):
+        stamp = _stamp(event.occurred_at, sent, envelope.delivery_id, position, written_id)
+        _READERS[type(event)](reading, account, event, stamp)
+    return reading
+
+
+def of_events(
+    envelope_id: UUID,
+    events: Iterable[tuple[str, Event]],
+    links: Iterable[tuple[Ref, Ref]] = (),
+    *,
+    sent_at: datetime,
+    delivery_id: str,
+) -> Reading:
+    """Read what a request of the API states: events, each about a source, and records that are one person."""
+    reading = Reading(envelope_id, API_SOURCE)
+    sent = microseconds(sent_at)
+    for position, (source, event) in enumerate(events):
+        stamp = _stamp(event.occurred_at, sent, delivery_id, position, envelope_id.hex)
+        _READERS[type(event)](reading, Account(source=source), event, stamp)
+    for a, b in links:
+        _add(reading, a, None)
+        _add(reading, b, None)
+        reading.decisions.append(Decision("link", a, b, sent, ""))  # said twice, it is one decision
+    return reading
+
+
+def _stamp(occurred_at: datetime | None, sent: int, delivery_id: str, position: int, envelope_id: str) -> Stamp:
+    """Stamp a statement: the provider's clock, never ahead of the sending time, which counts without it."""
+    occurred = 0 if occurred_at is None else microseconds(occurred_at)
+    if sent and (occurred == 0 or occurred > sent):
+        occurred = sent
+    return Stamp(occurred, sent, delivery_id, position, envelope_id)
+
+
+def _add(reading: Reading, ref: Ref, statement: Statement | None, kind: Kind = "customer") -> None:
+    statements = reading.records.setdefault(ref, [])
+    if statement is not None:
+        statements.append(statement)
+    # The API has no customers of its own: rule 4 is for shops, which know theirs.
+    reading.kinds.setdefault(ref, "guest" if ref[0] == API_SOURCE else kind)
+
+
+def _profile_seen(reading: Reading, account: Account, event: ProfileSeen, stamp: Stamp) -> None:
+    registers: dict[str, Any] = dict(event.fields)
+    claims: dict[str, tuple[str, str, str, bool] | None] = {}
+    region = account.region or event.region
+    for slot, identifier in event.identifiers.items():
+        claim, as_given = _claim(identifier, region)
+        claims[slot] = claim
+        registers[IDENTIFIER + slot] = claim
+        registers[f"{slot}_as_given"] = as_given
+        if claim is not None:
+            reading.idents.add(claim[:2])
+    if event.created_at is not None:
+        registers[CREATED] = microseconds(event.created_at)
+    external_id = event.external_id
+    kind: Kind = "customer"
+    if external_id is None:
+        external_id = _guest_key(claims)
+        kind = "guest"
+        if external_id is None:
+            return
+    _add(reading, (account.source, external_id), Stated(stamp, registers, event.exists), kind)
+
+
+def _claim(identifier: Identifier | None, region: str | None) -> tuple[tuple[str, str, str, bool] | None, str | None]:
+    """Return a claim, and the value as given where it is no identifier."""
+    if identifier is None:
+        return None, None
+    address = identifiers.read(identifier.type, identifier.value, region)
+    if address is None:
+        return None, identifier.value
+    return (identifier.type, address.key, address.value, identifier.verified), None
+
+
+def _guest_key(claims: Mapping[str, tuple[str, str, str, bool] | None]) -> str | None:
+    """A guest is keyed by e-mail, else by number; without either it is nobody."""
+    for slot in ("email", "phone"):
+        claim = claims.get(slot)
+        if claim is not None:
+            return f"{GUEST}{claim[0]}:{claim[1]}"
+    return None
+
+
+def _profile_removed(reading: Reading, account: Account, event: ProfileRemoved, stamp: Stamp) -> None:
+    _add(reading, (account.source, event.external_id), Removed(stamp))
+
+
+def _profiles_merged(reading: Reading, account: Account, event: ProfilesMerged, stamp: Stamp) -> None:
+    kept, lost = (account.source, event.kept_external_id), (account.source, event.lost_external_id)
+    _add(reading, kept, None)
+    _add(reading, lost, None)
+    if kept != lost:
+        tie = f"{stamp.sent}:{stamp.delivery_id}:{stamp.position}"
+        reading.decisions.append(Decision("source_merge", kept, lost, stamp.occurred, tie))
+
+
+def _by_key(tags: Iterable[str]) -> dict[str, str]:
+    """Tags by their case-folded key; the first spelling wins."""
+    found: dict[str, str] = {}
+    for tag in tags:
+        found.setdefault(tag.casefold(), tag)
+    return found
+
+
+def _tags_added(reading: Reading, account: Account, event: TagsAdded, stamp: Stamp) -> None:
+    _add(reading, (account.source, event.external_id), Tagged(stamp, _by_key(event.tags), present=True))
+
+
+def _tags_removed(reading: Reading, account: Account, event: TagsRemoved, stamp: Stamp) -> None:
+    _add(reading, (account.source, event.external_id), Tagged(stamp, _by_key(event.tags), present=False))
+
+
+def _tags_snapshot(reading: Reading, account: Account, event: TagsSnapshot, stamp: Stamp) -> None:
+    _add(reading, (account.source, event.external_id), TagsRead(stamp, _by_key(event.tags)))
+
+
+def _address(channel: str, value: str | None, region: str | None) -> str | None:
+    """Normalise an address for its channel."""
+    if value is None:
+        return None
+    found = identifiers.read(identifiers.type_of_address(channel, value), value, region)
+    return None if found is None else found.key
+
+
+def _consent_stated(reading: Reading, account: Account, event: ConsentStated, stamp: Stamp) -> None:
+    ref = (account.source, event.external_id or "")
+    address = _address(event.channel, event.address, account.region or event.region)
+    if event.external_id is not None:
+        _add(reading, ref, None)
+    elif address is None:
+        return
+    # A "no" without a time counts from the sending time (so does the stamp); anything else is a baseline.
+    occurred = stamp.occurred if event.occurred_at is not None or event.status == "opted_out" else 0
+    if address is not None:
+        reading.idents.add(identifiers.of_address(event.channel, address))
+    said = Consent(  # by position, which takes half the time
+        event.channel,
+        event.purpose,
+        address,
+        event.status,
+        occurred,
+        ref,
+        event.method,
+        event.evidence,
+        event.origin,
+        event.legal_basis,
+        event.expires_at,
+        event.is_repeat,
+    )
+    reading.consents.append(said)
+
+
+def _suppression_stated(reading: Reading, account: Account, event: SuppressionStated, stamp: Stamp) -> None:
+    ref = (account.source, event.external_id or "")
+    if event.external_id is not None:
+        _add(reading, ref, None)
+    address = _address(event.channel, event.address, account.region or event.region)
+    if address is None:
+        return
+    reading.idents.add(identifiers.of_address(event.channel, address))
+    reading.suppressions.append(
+        Suppression(
+            channel=event.channel,
+            address=address,
+            scope=event.scope,
+            reason=event.reason,
+            is_lift=event.lifted,
+            occurred=stamp.occurred,
+            expires_at=event.expires_at,
+            ref=ref,
+            origin=event.origin,
+            note=event.note,
+        )
+    )
+
+
+def _erasure_requested(reading: Reading, _account: Account, event: ErasureRequested, stamp: Stamp) -> None:
+    subjects = None
+    if event.subject == "contact":
+        claims = [(one.type, found.key) for one in event.identifiers if (found := _read(one))]
+        subjects = {"records": sorted(event.customers), "identifiers": sorted(claims)}
+    reading.privacy_requests.append(
+        PrivacyRequest(
+            kind=f"erase_{event.subject}", external_id=event.external_id, occurred=stamp.occurred, subjects=subjects
+        )
+    )
+
+
+def _read(identifier: Identifier) -> identifiers.Address | None:
+    return identifiers.read(identifier.type, identifier.value, None)
+
+
+def _note_added(reading: Reading, account: Account, event: NoteAdded, stamp: Stamp) -> None:
+    ref = (account.source, event.external_id)
+    _add(reading, ref, None)
+    reading.notes.append(
+        Note(
+            ref=ref,
+            position=stamp.position,
+            body=event.body,
+            written=stamp.occurred,
+            author_type=event.author_type,
+            author_id=event.author_id,
+            author_name=event.author_name,
+        )
+    )
+
+
+def _export_requested(reading: Reading, _account: Account, event: ExportRequested, stamp: Stamp) -> None:
+    reading.privacy_requests.append(
+        PrivacyRequest(kind="export", external_id=event.external_id, occurred=stamp.occurred)
+    )
+
+
+def _connection_revoked(reading: Reading, _account: Account, _event: ConnectionRevoked, stamp: Stamp) -> None:
+    reading.revoked = max(reading.revoked or 0, stamp.occurred)
+
+
+_READERS: dict[type[Any], Callable[[Reading, Account, Any, Stamp], None]] = {
+    ProfileSeen: _profile_seen,
+    ProfileRemoved: _profile_removed,
+    ProfilesMerged: _profiles_merged,
+    TagsAdded: _tags_added,
+    TagsRemoved: _tags_removed,
+    TagsSnapshot: _tags_snapshot,
+    ConsentStated: _consent_stated,
+    SuppressionStated: _suppression_stated,
+    ErasureRequested: _erasure_requested,
+    ExportRequested: _export_requested,
+    NoteAdded: _note_added,
+    ConnectionRevoked: _connection_revoked,
+}

@@ -1,0 +1,149 @@
+"""Export: every contact, one line of JSON each; in the canonical form, or in that of the Contacts API.
+
+The canonical dump is a function of the set of accepted envelopes: nothing in it tells when they came, how often, or
+in which order. So no ids of ours, no times of arrival, no delivery ids; every list is sorted by what it says.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection
+
+from worker.api import schemas
+from worker.backfill.refetch import is_of_run
+from worker.domain.api_writes import is_of_request
+from worker.domain.consent import Statement, Suppression
+from worker.domain.fold import moment
+from worker.domain.golden import Origin
+from worker.pipeline import contact_view
+from worker.pipeline.contact_view import Identity, View
+from worker.store import contacts
+
+_PAGE = 500
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+
+
+def canonical(conn: Connection, organization_id: UUID) -> Iterator[bytes]:
+    """Yield the contacts as lines of JSON, sorted by the customer that leads each.
+
+    Stores that were fed the same envelopes yield the same bytes. ``conn`` should see one snapshot
+    (``db.snapshot``), or a dump of a store at work mixes two states of it.
+    """
+    for page in pages(conn, organization_id):
+        for one in page:
+            yield orjson.dumps(_line(one), option=_OPTIONS)
+
+
+def jsonl(conn: Connection, organization_id: UUID) -> Iterator[bytes]:
+    """Yield the contacts as the Contacts API shows them, with what it lists of each: as lines of JSON."""
+    now = datetime.now(UTC)
+    for page in pages(conn, organization_id):
+        for one in page:
+            id_ = one.contact.id
+            shown = {
+                **dict(schemas.Contact.of(one.contact)),
+                "identities": [dict(schemas.Identity.of(identity, id_)) for identity in one.identities],
+                "consents": [dict(schemas.Consent.of(consent, id_)) for consent in one.consents],
+                "suppressions": [
+                    dict(schemas.Suppression.of(suppression, id_, now)) for suppression in one.suppressions
+                ],
+            }
+            yield orjson.dumps(shown, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+
+
+def pages(conn: Connection, organization_id: UUID) -> Iterator[list[View]]:
+    """Yield all contacts with what is known of them, a page at a time, sorted by the customer that leads each."""
+    after = ("", "")
+    while page := contacts.page_by_external_id(conn, organization_id, after, _PAGE):
+        yield contact_view.load(conn, organization_id, page)
+        after = (page[-1].external_source, page[-1].external_id)
+
+
+def _line(one: View) -> dict[str, Any]:
+    contact = one.contact
+    return {
+        "external_source": contact.external_source,
+        "external_id": contact.external_id,
+        "name": contact.name,
+        "email": contact.email,
+        "phone_number": contact.phone_number,
+        "custom_fields": contact.custom_fields,
+        "tags": contact.tags,
+        "origins": {name: _origin(name, origin) for name, origin in one.origins.items()},
+        "identities": sorted((_identity(identity) for identity in one.identities), key=_order),
+        "unowned": sorted((_identity(identity) for identity in one.unowned), key=_order),
+        "records": [
+            {
+                "source": row.record.source,
+                "external_id": row.record.external_id,
+                "kind": row.record.kind,
+                "lost": row.is_lost,
+            }
+            for row in one.records
+        ],
+        "consents": [_consent(consent.statement) for consent in one.consents],
+        "suppressions": [_suppression(suppression) for suppression in one.suppressions],
+    }
+
+
+def _origin(name: str, origin: Origin) -> dict[str, Any]:
+    # What came through the API without a time of its own has only that of its arrival; a set of tags that was read
+    # has only that of the reading.
+    is_untimed = is_of_request(origin.stamp) or (name.startswith("tag:") and is_of_run(origin.stamp))
+    return {
+        "source": origin.source,
+        "external_id": origin.external_id,
+        "occurred_at": None if is_untimed else moment(origin.stamp.occurred),
+    }
+
+
+def _identity(identity: Identity) -> dict[str, Any]:
+    return {
+        "type": identity.type,
+        "source": identity.source,
+        "key": identity.key,
+        "value": identity.value,
+        "verified": identity.is_verified,
+        "contested": identity.is_contested,
+        "claimant": identity.claimant,
+        "owner": identity.owner,
+    }
+
+
+def _order(shown: dict[str, Any]) -> tuple[Any, ...]:
+    return (shown["type"], shown["source"], shown["key"], shown["claimant"])
+
+
+def _consent(statement: Statement) -> dict[str, Any]:
+    rest = {"legal_basis": statement.legal_basis, "expires_at": statement.expires_at}
+    return {
+        "channel": statement.channel,
+        "purpose": statement.purpose,
+        "status": statement.status,
+        "address": statement.address,
+        "occurred_at": moment(statement.occurred),
+        "source": statement.origin or statement.ref[0],
+        "external_id": statement.ref[1],
+        "method": statement.method,
+        "evidence": statement.evidence,
+        **{name: value for name, value in rest.items() if value is not None},
+    }
+
+
+def _suppression(suppression: Suppression) -> dict[str, Any]:
+    return {
+        "channel": suppression.channel,
+        "address": suppression.address,
+        "scope": suppression.scope,
+        "reason": suppression.reason,
+        "source": suppression.source,
+        "first_seen_at": moment(suppression.first_seen),
+        "last_seen_at": moment(suppression.last_seen),
+        "lifted_at": moment(suppression.lifted or 0),
+        "expires_at": suppression.expires_at,
+        "count": suppression.count,
+        **({} if suppression.note is None else {"note": suppression.note}),
+    }

@@ -1,0 +1,1 @@
+"""Inbox: envelopes in, the queue, and out again."""

@@ -1,0 +1,1 @@
+"""Pipeline: the one write path, in one transaction."""

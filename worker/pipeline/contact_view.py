@@ -1,0 +1,256 @@
+"""View: everything that is known of contacts, for those who show it.
+
+Read set-wise: a page of contacts takes five statements, however many contacts it has.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from worker.domain import consent, identifiers
+from worker.domain.consent import Statement, Suppression, SuppressionStatement
+from worker.domain.fold import IDENTIFIER, Claim, moment
+from worker.domain.golden import Origin, golden
+from worker.domain.resolve import Ident, Ref
+from worker.store import claims, connections, consents, records, suppressions
+from worker.store.claims import HeldRow
+from worker.store.contacts import ContactRow
+from worker.store.records import RecordRow
+
+EXTERNAL_ID = "external_id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """An identifier that a contact's records claim."""
+
+    type: str
+    source: str  #: empty but for ``external_id``
+    key: str  #: what it is compared by
+    value: str
+    claimant: Ref  #: the record that claims it
+    owner: Ref | None  #: the record with the strongest claim; None: the value identifies nobody
+    is_verified: bool
+    is_contested: bool  #: records of two contacts claim it
+    is_primary: bool  #: the one of its type that the contact shows
+    first_seen_at: datetime | None  #: the oldest and newest statement that stands, by the sources' clocks
+    last_seen_at: datetime | None
+    created_at: datetime  #: when we first heard of the record that claims it
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag, and where it came from."""
+
+    key: str
+    name: str
+    origin: Origin | None
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """The statement that counts for a (channel, purpose), and when we first heard of that pair."""
+
+    statement: Statement
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A contact with everything that is known of it; lists are sorted by what they say, not by arrival."""
+
+    contact: ContactRow
+    records: list[RecordRow]
+    origins: Mapping[str, Origin]  #: by ``name``, ``email``, ``phone_number``, custom field, ``tag:vip``
+    tags: list[Tag]
+    identities: list[Identity]  #: those the contact owns
+    unowned: list[Identity]  #: claimed by its records; they belong to another contact, or to nobody
+    consents: list[Consent]
+    suppressions: list[Suppression]
+
+
+def load(conn: Connection, organization_id: UUID, contacts: Sequence[ContactRow]) -> list[View]:
+    """Read all that is known of these contacts, in their order.
+
+    ``conn`` should see one snapshot (``db.snapshot``), or a contact may have moved on between two statements.
+    """
+    records_of: dict[UUID, list[RecordRow]] = defaultdict(list)
+    for row in records.of_contacts(conn, organization_id, [contact.id for contact in contacts]):
+        if row.contact_id is not None:
+            records_of[row.contact_id].append(row)
+    held_by: dict[UUID, list[HeldRow]] = defaultdict(list)
+    for held in claims.of_records(conn, organization_id, [row.id for rows in records_of.values() for row in rows]):
+        held_by[held.claim.record_id].append(held)
+    addresses = {held.claim.key for rows in held_by.values() for held in rows}
+    refs = {row.ref for rows in records_of.values() for row in rows}
+    ledger = _Ledger(
+        consents.of(conn, organization_id, addresses, refs), suppressions.of(conn, organization_id, addresses)
+    )
+    priorities = connections.priorities(conn, organization_id)
+    return [
+        _view(contact, sorted(records_of[contact.id], key=_ref), held_by, ledger, priorities) for contact in contacts
+    ]
+
+
+class _Ledger:
+    """Statements of both ledgers, by what they are about.
+
+    Sorted by what they say, so that statements of equal strength never count by the order of their rows.
+    """
+
+    def __init__(self, stated: Iterable[Statement], suppressed: Iterable[SuppressionStatement]) -> None:
+        self._consents: dict[str | Ref, list[Statement]] = defaultdict(list)
+        self._suppressions: dict[str, list[SuppressionStatement]] = defaultdict(list)
+        for statement in sorted(stated, key=_said):
+            self._consents[statement.address or statement.ref].append(statement)
+        for suppression in sorted(suppressed, key=_suppressed):
+            self._suppressions[suppression.address].append(suppression)
+
+    def consents(self, held: Collection[Ident], refs: Iterable[Ref]) -> list[Statement]:
+        """Statements about these identifiers, and those without an address of these records."""
+        about = [s for key in _keys(held) for s in self._consents.get(key, ()) if _is_held(s.channel, key, held)]
+        return about + [s for ref in refs for s in self._consents.get(ref, ())]
+
+    def suppressions(self, held: Collection[Ident]) -> list[SuppressionStatement]:
+        """Statements that these identifiers must not be used, or may be again."""
+        return [s for key in _keys(held) for s in self._suppressions.get(key, ()) if _is_held(s.channel, key, held)]
+
+
+def _view(
+    contact: ContactRow,
+    rows: list[RecordRow],
+    held_by: Mapping[UUID, Sequence[HeldRow]],
+    ledger: _Ledger,
+    priorities: Mapping[str, int],
+) -> View:
+    held = [one for row in rows for one in held_by.get(row.id, ())]
+    idents = {one.claim.ident for one in held}
+    lost = [row.ref for row in rows if row.is_lost]
+    stands = any(row.record.is_live and not row.is_lost for row in rows)
+    origins = golden([row.record for row in rows], lost, priorities).origins if stands else {}
+    stated = ledger.consents(idents, [row.ref for row in rows])
+    identities = _identities(contact, rows, held)
+    own = {row.ref for row in rows}
+    return View(
+        contact=contact,
+        records=rows,
+        origins=origins,
+        tags=[Tag(name.casefold(), name, origins.get(f"tag:{name.casefold()}")) for name in contact.tags],
+        identities=[one for one in identities if one.owner == one.claimant],
+        unowned=[one for one in identities if one.owner not in own],
+        consents=_consents(stated),
+        suppressions=consent.suppressions(ledger.suppressions(idents), stated),
+    )
+
+
+def _consents(stated: Sequence[Statement]) -> list[Consent]:
+    since: dict[tuple[str, str], datetime] = {}
+    for statement in stated:
+        key = (statement.channel, statement.purpose)
+        since[key] = min(statement.created_at, since.get(key, statement.created_at))
+    counting = consent.of_contact(stated)
+    return [Consent(consent.first_said(counting[key], stated), since[key]) for key in sorted(counting)]
+
+
+def _identities(contact: ContactRow, rows: Sequence[RecordRow], held: Sequence[HeldRow]) -> list[Identity]:
+    """Every claim of the records, and their customer numbers; the primary of each type first."""
+    by_id = {row.id: row for row in rows}
+    seen = _seen(rows)
+    primaries = _primaries(contact)
+    found = []
+    for claim, owner in held:
+        row = by_id[claim.record_id]
+        first, last = seen.get(claim.ident, (0, 0))
+        found.append(
+            Identity(
+                type=claim.type,
+                source="",
+                key=claim.key,
+                value=claim.value,
+                claimant=row.ref,
+                owner=owner,
+                is_verified=claim.is_verified,
+                is_contested=claim.is_contested,
+                is_primary=claim.ident in primaries,
+                first_seen_at=moment(first),
+                last_seen_at=moment(last),
+                created_at=born(row.id),
+            )
+        )
+    found += [_customer(contact, row) for row in rows if row.record.kind == "customer"]
+    return sorted(found, key=lambda one: (not one.is_primary, one.type, one.source, one.key, one.claimant))
+
+
+def _customer(contact: ContactRow, row: RecordRow) -> Identity:
+    stamps = [stamp.occurred for stamp, _ in row.record.effective().values() if stamp.occurred]
+    return Identity(
+        type=EXTERNAL_ID,
+        source=row.record.source,
+        key=row.record.external_id,
+        value=row.record.external_id,
+        claimant=row.ref,
+        owner=row.ref,
+        is_verified=True,
+        is_contested=False,
+        is_primary=row.ref == (contact.external_source, contact.external_id),
+        first_seen_at=moment(min(stamps, default=0)),
+        last_seen_at=moment(max(stamps, default=0)),
+        created_at=born(row.id),
+    )
+
+
+def _primaries(contact: ContactRow) -> set[Ident]:
+    """The identifiers that the contact's own fields show, as they are compared."""
+    shown = set()
+    if contact.email is not None:
+        shown.add(("email", contact.email.lower()))
+    if contact.phone_number is not None:
+        shown.add(("phone", identifiers.phone_key(contact.phone_number)))
+    return shown
+
+
+def _seen(rows: Iterable[RecordRow]) -> dict[Ident, tuple[int, int]]:
+    """The oldest and the newest time that records state each identifier with; 0 if none knows."""
+    times: dict[Ident, list[int]] = defaultdict(list)
+    for row in rows:
+        for name, (stamp, value) in row.record.effective().items():
+            if name.startswith(IDENTIFIER) and value is not None and stamp.occurred:
+                claim = Claim(*value)
+                times[claim.type, claim.key].append(stamp.occurred)
+    return {ident: (min(found), max(found)) for ident, found in times.items()}
+
+
+def _is_held(channel: str, address: str, held: Collection[Ident]) -> bool:
+    """Whether a ledger row is about one of these identifiers, not about the same text of another kind."""
+    return identifiers.of_address(channel, address) in held or (channel, address) in held
+
+
+def _keys(held: Iterable[Ident]) -> list[str]:
+    return sorted({key for _, key in held})
+
+
+def born(id_: UUID) -> datetime:
+    """When an id was minted (UUIDv7: milliseconds in its first 48 bits)."""
+    at = moment((id_.int >> 80) * 1000)
+    assert at is not None  # noqa: S101 - no id of ours was minted in 1970
+    return at
+
+
+def _ref(row: RecordRow) -> Ref:
+    return row.ref
+
+
+def _said(s: Statement) -> tuple[object, ...]:
+    """Newest first; two statements never say the same, so this is an order."""
+    rest = (s.origin or "", s.legal_basis or "", str(s.expires_at))
+    return (-s.occurred, s.channel, s.purpose, s.ref, s.status, s.method or "", sorted(s.evidence.items()), rest)
+
+
+def _suppressed(s: SuppressionStatement) -> tuple[object, ...]:
+    """Oldest first; of two at the same time the one that lasts longer counts, so it comes last."""
+    lasts = (s.expires_at is None, s.expires_at.isoformat() if s.expires_at else "")
+    return (s.occurred, s.ref, s.channel, s.scope, s.reason, s.is_lift, lasts, s.origin or "", s.note or "")

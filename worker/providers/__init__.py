@@ -1,0 +1,1 @@
+"""Providers: HTTP to providers."""

@@ -1,0 +1,210 @@
+"""Courier: asks a provider for a reader; owns HTTP, retries, waiting and credentials.
+
+Requests go to the connection's own API, with its credentials, or to a download host that the reader names,
+without them. Nothing of a request or an answer gets into an error or a log: both hold tokens and persons.
+"""
+
+import email.utils
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Protocol
+
+import httpx
+import stamina
+
+from connectors.channels.contract import retry_after
+from connectors.reader import AccessRefusedError, Answer, Credentials, Reader, Request, TryAgainError, UnreadableError
+from worker.errors import ConfigError
+from worker.providers.allowed_origins import origin
+
+_TIMEOUT = httpx.Timeout(20.0, connect=5.0)
+_ATTEMPTS = 5
+#: waits up to this long are sat out here; for longer ones the run is given back and taken up later
+_PATIENCE = timedelta(seconds=3)
+#: a page of 250 customers is below 1 MB
+_MAX_BYTES = 32 * 1024 * 1024
+_MAX_LINE = 8 * 1024 * 1024
+_CHUNK = 256 * 1024
+
+
+class Wallet(Protocol):
+    """Keeps a connection's credentials, which another process may renew meanwhile."""
+
+    def read(self, *, fresh: bool = False) -> Credentials:
+        """Return them; as they are kept now, if ``fresh``."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Keep other processes from renewing."""
+
+    def write(self, credentials: Credentials) -> None:
+        """Keep renewed ones."""
+
+
+class Courier:
+    """What a reader asks with."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        api_url: str,
+        wallet: Wallet,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        on_wait: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        self._reader = reader
+        self._root = origin(api_url, may_have_path=True)
+        self._wallet = wallet
+        self._on_wait = on_wait
+        self._client = httpx.Client(
+            transport=transport,
+            timeout=_TIMEOUT,
+            follow_redirects=False,
+            trust_env=False,
+            # Offsets of a download count bytes as they were sent, and a few encoded ones can become many.
+            headers={"User-Agent": "contactsync", "Accept-Encoding": "identity"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        )
+
+    def close(self) -> None:
+        """Let go of the network."""
+        self._client.close()
+
+    def __call__(self, request: Request, check: Callable[[Answer], None] | None = None) -> Answer:
+        """Ask, again after short waits; raises a ReadingError."""
+
+        def wait(error: Exception) -> bool | float:
+            if not isinstance(error, TryAgainError):
+                return False
+            if error.after is None:
+                return True
+            seconds = max(0.0, error.after.total_seconds())
+            if error.after > _PATIENCE:
+                return False
+            self._on_wait(seconds)
+            return seconds
+
+        for attempt in stamina.retry_context(
+            on=wait, attempts=_ATTEMPTS, timeout=None, wait_initial=0.1, wait_max=2.0, wait_jitter=0.2
+        ):
+            with attempt:
+                return self._asked(request, check)
+        raise AssertionError("unreachable")
+
+    def _asked(self, request: Request, check: Callable[[Answer], None] | None) -> Answer:
+        url, is_own = self._url(request)
+        credentials = self._wallet.read() if is_own else {}
+        answer = self._fetch(request, url, self._reader.authorize(credentials) if is_own else {})
+        if answer.status == 401 and is_own and self._renew(credentials):
+            answer = self._fetch(request, url, self._reader.authorize(self._wallet.read()))
+        if check is not None:
+            check(answer)
+        return answer
+
+    def _renew(self, used: Credentials) -> bool:
+        """Renew credentials that were refused, unless somebody did meanwhile; False if they cannot be renewed."""
+        with self._wallet.exclusive():
+            present = self._wallet.read(fresh=True)
+            if present != used:
+                return True
+            request = self._reader.renewal(present)
+            if request is None:
+                return False
+            answer = self._fetch(request, self._url(request)[0], {})
+            self._wallet.write(self._reader.renewed(present, answer))
+            return True
+
+    def _url(self, request: Request) -> tuple[httpx.URL, bool]:
+        """Return the URL, and whether it is the connection's own API."""
+        if request.url.startswith("/"):
+            return httpx.URL(self._root + request.url), True
+        try:
+            url = httpx.URL(request.url)
+            root = origin(f"{url.scheme}://{url.netloc.decode()}")
+        except (httpx.InvalidURL, ConfigError):
+            raise UnreadableError("the provider named an address that cannot be asked") from None
+        is_listed = url.scheme == "https" and url.host in self._reader.DOWNLOAD_HOSTS and url.port is None
+        if not is_listed and root != origin(str(httpx.URL(self._root).copy_with(path="/"))):
+            raise UnreadableError("the provider named a host that it is not known to use")
+        return url, False
+
+    def _fetch(self, request: Request, url: httpx.URL, authorization: "Credentials") -> Answer:
+        headers = {**request.headers, **authorization}
+        if request.offset:
+            headers["Range"] = f"bytes={request.offset}-"
+        began, began_s = datetime.now(UTC), time.monotonic()
+        try:
+            sent = self._client.build_request(
+                request.method, url, headers=headers, json=request.json, data=dict(request.form or {}) or None
+            )
+            response = self._client.send(sent, stream=True)
+            if request.offset is None or response.status_code >= 300:
+                try:
+                    body = _body(response)
+                finally:
+                    response.close()
+                lines: Iterator[tuple[int, bytes]] = iter(())
+            else:
+                body, lines = b"", _lines(response, request.offset)
+        # "from None": such errors carry the request, and so the token.
+        except httpx.TransportError as error:
+            raise TryAgainError(f"the provider could not be reached ({type(error).__name__})") from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise UnreadableError(f"the provider could not be asked ({type(error).__name__})") from None
+        status, by_name = response.status_code, dict(response.headers)
+        if status >= 500 or status == 429:
+            raise TryAgainError(f"the provider answered with status {status}", retry_after(by_name))
+        if 300 <= status < 400:  # followed, it would carry the token to a host that nobody chose
+            raise AccessRefusedError(f"the provider redirects (status {status}): check the connection's --api-url")
+        not_before, not_after = _times(by_name.get("date"), began, time.monotonic() - began_s)
+        return Answer(
+            status=status, headers=by_name, body=body, not_before=not_before, not_after=not_after, lines=lines
+        )
+
+
+def _times(date: str | None, began: datetime, took_s: float) -> tuple[datetime, datetime]:
+    """Bound when the answer was made, by the provider's clock if it shows one.
+
+    ``Date`` is cut to whole seconds; what it dates may have been read as long before as the request took.
+    """
+    try:
+        shown = email.utils.parsedate_to_datetime(date or "").astimezone(UTC)
+    except (TypeError, ValueError):
+        return began, began + timedelta(seconds=took_s)
+    return shown - timedelta(seconds=math.ceil(took_s)), shown + timedelta(seconds=1 + math.ceil(took_s))
+
+
+def _body(response: httpx.Response) -> bytes:
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise UnreadableError("the provider's answer is encoded although that was not wanted")
+    body = bytearray()
+    for chunk in response.iter_raw(_CHUNK):
+        body += chunk
+        if len(body) > _MAX_BYTES:
+            raise UnreadableError(f"the provider's answer is larger than {_MAX_BYTES} bytes")
+    return bytes(body)
+
+
+def _lines(response: httpx.Response, offset: int) -> Iterator[tuple[int, bytes]]:
+    """Yield a download's lines as they come; never more of it is held than a chunk and a line."""
+    try:
+        at = offset if response.status_code == 206 else 0
+        rest = b""
+        for chunk in response.iter_raw(_CHUNK):
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                at += len(line) + 1
+                if at > offset:  # a server that knows no ranges sends it all again
+                    yield at, line
+            if len(rest) > _MAX_LINE:
+                raise UnreadableError(f"a line of the download is longer than {_MAX_LINE} bytes")
+        if rest:
+            yield at + len(rest), rest
+    except httpx.TransportError as error:
+        raise TryAgainError(f"the download was cut ({type(error).__name__})") from None
+    finally:
+        response.close()

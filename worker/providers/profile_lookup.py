@@ -1,0 +1,294 @@
+"""Lookup: ask a channel's provider what it shows of a person, within the time that a request has.
+
+It reads, and does nothing else: nothing is stored, and no error of it holds anything of a person, a token or a
+URL. Answers are remembered in this process for a while, so that a caller in a loop does not become the
+provider's problem.
+"""
+
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from threading import BoundedSemaphore, Lock
+from typing import NamedTuple
+from unicodedata import category, normalize
+from uuid import UUID
+
+import httpx
+import stamina
+
+from connectors import json_values
+from connectors.channels.contract import (
+    Ask,
+    ConsentRequiredError,
+    Identity,
+    NoSuchProfileError,
+    Platform,
+    Profile,
+    ProviderError,
+    ProviderLimitError,
+    TokenRefusedError,
+)
+from connectors.contract import MalformedPayloadError
+from worker.errors import ConfigError, TransientError
+from worker.providers.allowed_origins import origin
+from worker.store.channels import ChannelRow
+
+#: a caller waits no longer, retries included
+BUDGET_S = 8.0
+_CONNECT_S, _READ_S = 2.0, 3.0
+_ATTEMPTS = 3
+#: a provider that wants to be left alone for longer is not asked again in the same request
+_PATIENCE = timedelta(seconds=2)
+#: a profile is below 2 KB
+_MAX_BYTES = 256 * 1024
+#: at once in a process, of the 16 requests that can be at work there: a slow provider must not take the API down
+_AT_ONCE = 8
+_KEEP, _KEEP_NOTHING = timedelta(seconds=60), timedelta(seconds=10)
+_MAX_KEPT = 10_000
+_MAX_NAME, _MAX_WORD, _MAX_URL = 255, 35, 2048
+#: control characters, halves of surrogate pairs, line and paragraph separators
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+#: these turn around the text that follows a name
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class ProviderTimeoutError(ProviderError):
+    """The provider did not answer in time."""
+
+
+class ProviderUnavailableError(ProviderError):
+    """The provider could not be reached, or failed; it may answer the next time."""
+
+
+class Found(NamedTuple):
+    """A profile, and when the provider showed it."""
+
+    profile: Profile
+    fetched_at: datetime
+    is_cached: bool
+
+
+class _Answer(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+_Key = tuple[UUID, str, str]
+_Outcome = Profile | type[NoSuchProfileError | ConsentRequiredError]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a provider said of somebody; times are the clock's."""
+
+    outcome: _Outcome
+    fetched_at: datetime
+    binding_until: float  #: until then nobody is asked, whatever the caller wants
+    until: float
+
+
+class Lookups:
+    """Asks providers, and remembers what they said."""
+
+    def __init__(self, transport: httpx.BaseTransport | None = None, *, budget_s: float = BUDGET_S) -> None:
+        for chatty in ("httpx", "httpcore"):  # Telegram's token is part of the URLs that they log
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        self._client = httpx.Client(
+            transport=transport,
+            follow_redirects=False,
+            trust_env=False,
+            # Encoded bodies are refused, because a few bytes of them can become many.
+            headers={"User-Agent": "contactsync", "Accept": "application/json", "Accept-Encoding": "identity"},
+            # One tenant's cookies must not travel with another's questions.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        )
+        self._budget_s = budget_s
+        self._slots = BoundedSemaphore(_AT_ONCE)
+        # httpx bounds each wait on the network, not their sum, and no name look-up: the sum is bounded by
+        # leaving. There are more hands than slots, for those that were left behind.
+        self._hands = ThreadPoolExecutor(2 * _AT_ONCE, thread_name_prefix="lookup")
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._lock = Lock()
+
+    def look_up(self, channel: ChannelRow, platform: Platform, identity: Identity, *, refresh: bool) -> Found:
+        """Return what the channel's provider shows of somebody, as it was remembered unless ``refresh``.
+
+        Raises a ProfileError, or TransientError while too many are being looked up.
+        """
+        key = (channel.id, identity.type, identity.value)
+        kept = self._remembered(key, refresh=refresh)
+        is_cached = kept is not None
+        if kept is None:
+            if not self._slots.acquire(blocking=False):
+                raise TransientError("too many profiles are being looked up at once")
+            try:
+                kept = self._ask(channel, platform, identity)
+            finally:
+                self._slots.release()
+            self._remember(key, kept)
+        if not isinstance(kept.outcome, Profile):
+            raise kept.outcome
+        return Found(kept.outcome, kept.fetched_at, is_cached)
+
+    def close(self) -> None:
+        """Let go of the network; what is under way is left behind."""
+        self._hands.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    def _ask(self, channel: ChannelRow, platform: Platform, identity: Identity) -> _Kept:
+        keep = _KEEP
+        outcome: _Outcome
+        try:
+            outcome = _presentable(self._answered(channel, platform, identity), identity)
+        except (NoSuchProfileError, ConsentRequiredError) as error:
+            keep, outcome = _KEEP_NOTHING, type(error)
+        now, again = time.monotonic(), platform.ASK_AGAIN_AFTER
+        return _Kept(
+            outcome=outcome,
+            fetched_at=datetime.now(UTC),
+            binding_until=now + again.total_seconds(),
+            until=now + max(keep, again).total_seconds(),
+        )
+
+    def _answered(self, channel: ChannelRow, platform: Platform, identity: Identity) -> Profile:
+        try:
+            base = origin(channel.api_url)
+            ask = platform.ask(identity, channel.secret(), channel.options)
+        except ConfigError as error:  # a key of the vault is gone
+            raise TokenRefusedError(str(error)) from None
+        deadline = time.monotonic() + self._budget_s
+
+        def wait(error: Exception) -> bool | float:
+            """How long to wait before the next attempt; False: there is none."""
+            left = deadline - time.monotonic()
+            if isinstance(error, ProviderLimitError):
+                after = error.retry_after
+                if after is None or after > _PATIENCE or after.total_seconds() >= left:
+                    return False
+                return after.total_seconds()
+            return isinstance(error, (ProviderUnavailableError, ProviderTimeoutError)) and left > 0
+
+        for attempt in stamina.retry_context(
+            on=wait, attempts=_ATTEMPTS, timeout=self._budget_s, wait_initial=0.2, wait_max=1.0, wait_jitter=0.2
+        ):
+            with attempt:
+                answer = self._bounded(ask, base, deadline)
+                return _read(platform, answer, identity)
+        raise AssertionError("unreachable")
+
+    def _bounded(self, ask: Ask, base: str, deadline: float) -> _Answer:
+        """Ask once; leave when the time is over, whatever the provider does."""
+        hand = self._hands.submit(self._fetch, ask, base, deadline)
+        try:
+            return hand.result(max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            hand.cancel()
+            raise ProviderTimeoutError("no answer in time") from None
+
+    def _fetch(self, ask: Ask, base: str, deadline: float) -> _Answer:
+        left = max(0.001, deadline - time.monotonic())
+        timeout = httpx.Timeout(min(_READ_S, left), connect=min(_CONNECT_S, left))
+        try:
+            request = self._client.build_request(
+                ask.method, _join(base, ask.path), headers=ask.headers, json=ask.json, timeout=timeout
+            )
+            response = self._client.send(request, stream=True)
+            try:
+                return _Answer(response.status_code, response.headers, _body(response, deadline))
+            finally:
+                response.close()
+        # "from None": such errors carry the request, and so the token.
+        except httpx.TimeoutException:
+            raise ProviderTimeoutError("no answer in time") from None
+        except httpx.TransportError as error:
+            raise ProviderUnavailableError(f"not reached ({type(error).__name__})") from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise ProviderError(f"not asked ({type(error).__name__})") from None
+
+    def _remembered(self, key: _Key, *, refresh: bool) -> _Kept | None:
+        now = time.monotonic()
+        with self._lock:
+            kept = self._kept.get(key)
+        if kept is None or now >= kept.until or (refresh and now >= kept.binding_until):
+            return None
+        return kept
+
+    def _remember(self, key: _Key, kept: _Kept) -> None:
+        with self._lock:
+            self._kept[key] = kept
+            self._kept.move_to_end(key)
+            while len(self._kept) > _MAX_KEPT:
+                self._kept.popitem(last=False)
+
+
+@lru_cache
+def lookups() -> Lookups:
+    """Return those of this process, made on first use."""
+    return Lookups()
+
+
+def _join(base: str, path: str) -> httpx.URL:
+    if not path.startswith("/"):
+        raise ProviderError("the path does not start at the root")
+    return httpx.URL(base).copy_with(raw_path=path.encode())
+
+
+def _body(response: httpx.Response, deadline: float) -> bytes:
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise ProviderError("the answer is encoded", response.status_code)
+    body = bytearray()
+    for chunk in response.iter_raw():
+        body += chunk
+        if len(body) > _MAX_BYTES:
+            raise ProviderError(f"the answer is larger than {_MAX_BYTES} bytes", response.status_code)
+        if time.monotonic() > deadline:
+            raise ProviderTimeoutError("no answer in time", response.status_code)
+    return bytes(body)
+
+
+def _read(platform: Platform, answer: _Answer, identity: Identity) -> Profile:
+    if answer.status >= 500:
+        raise ProviderUnavailableError(f"failed with {answer.status}", answer.status)
+    if 300 <= answer.status < 400:  # followed, it would carry the token to a host that nobody chose
+        raise ProviderError(f"redirected with {answer.status}", answer.status)
+    try:
+        with json_values.malformed(platform.name):
+            return platform.read(answer.status, answer.headers, answer.body, identity)
+    except MalformedPayloadError as error:  # its text quotes no values
+        raise ProviderError(str(error), answer.status) from None
+
+
+def _presentable(profile: Profile, identity: Identity) -> Profile:
+    """Bound what people and providers wrote, so that it can be shown anywhere."""
+    url, country = profile.avatar_url or "", profile.country or ""
+    return replace(
+        profile,
+        id=identity.value,
+        name=_plain(profile.name, _MAX_NAME),
+        first_name=_plain(profile.first_name, _MAX_NAME),
+        last_name=_plain(profile.last_name, _MAX_NAME),
+        username=_plain(profile.username, _MAX_NAME),
+        avatar_url=url if url.startswith("https://") and url.isprintable() and len(url) <= _MAX_URL else None,
+        locale=_plain(profile.locale, _MAX_WORD),
+        country=country.upper() if len(country) == 2 and country.isascii() and country.isalpha() else None,
+    )
+
+
+def _plain(text: str | None, limit: int) -> str | None:
+    """One line without control characters; None if nothing is left."""
+    line = " ".join(normalize("NFC", text or "").split())
+    shown = "".join(char for char in line if category(char) not in _UNPRINTABLE and char not in _TURNING)
+    return shown[:limit].strip() or None
+
+
+def seconds(after: timedelta | None) -> int:
+    """How long a caller is asked to wait, where the provider named a time or none."""
+    return max(1, math.ceil((_KEEP_NOTHING if after is None else after).total_seconds()))

