@@ -16,8 +16,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from worker.domain.golden import golden
-from worker.domain.normalise import Consent
-from worker.domain.resolve import Ref
+from worker.domain.statements import ConsentStatement
+from worker.domain.terms import Ref
 from worker.pipeline import contact_view
 from worker.store import claims, connections, consents, contact_terms, contacts, db, records
 from worker.store.contacts import ContactRow
@@ -318,7 +318,7 @@ class Population:
 def _stated(people: Iterable[Person]) -> Iterator[consents.Entry]:
     for one in people:
         if one.has_consent:
-            said = Consent(
+            said = ConsentStatement(
                 channel="email",
                 purpose="marketing",
                 address=one.email,

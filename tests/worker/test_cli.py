@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from worker import ids
 from worker.cli import app
-from worker.domain.resolve import API_SOURCE
+from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
 from worker.store import channels, connections, organizations
 

@@ -19,8 +19,9 @@ from worker.api.subresources import find, look
 from worker.domain import consent as consent_rules
 from worker.domain import identifiers
 from worker.domain.api_writes import Write
-from worker.domain.consent import Statement, Suppression, SuppressionStatement
-from worker.domain.resolve import API_SOURCE, Ref, Resolution
+from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
+from worker.domain.resolve import Resolution
+from worker.domain.terms import API_SOURCE, Ref
 from worker.pipeline.apply import Applied
 from worker.pipeline.contact_view import EXTERNAL_ID, Identity, View
 from worker.pipeline.load import Component
@@ -159,7 +160,7 @@ class _Consent:
         events += [(ref[0], self._stated(ref[1], address, said_at, is_repeat=is_repeat)) for ref, address in about]
         return Write(events=tuple(events), links=links), said_at
 
-    def _ledger(self, conn: Connection, one: View, mine: Sequence[str]) -> list[Statement]:
+    def _ledger(self, conn: Connection, one: View, mine: Sequence[str]) -> list[ConsentEntry]:
         return consents.of(conn, self.key.organization_id, mine, [row.ref for row in one.records])
 
     def _stated(self, external_id: str, address: str | None, now: datetime, *, is_repeat: bool) -> ConsentStated:
@@ -180,13 +181,13 @@ class _Consent:
             is_repeat=is_repeat,
         )
 
-    def _is_so(self, about: Sequence[tuple[Ref, str | None]], stated: Sequence[Statement], now: datetime) -> bool:
+    def _is_so(self, about: Sequence[tuple[Ref, str | None]], stated: Sequence[ConsentEntry], now: datetime) -> bool:
         """Whether that is what counts for each of them already."""
         counting = consent_rules.by_address(stated)
         found = [counting.get((self.channel, self.asked.purpose, address or ref)) for ref, address in about]
         return all(said is not None and self._says(consent_rules.first_said(said, stated), now) for said in found)
 
-    def _says(self, said: Statement, now: datetime) -> bool:
+    def _says(self, said: ConsentEntry, now: datetime) -> bool:
         """Whether a statement says what is asked; details that the request leaves out are not compared."""
         asked = self.asked
         if said.status != asked.status or (said.expires_at is not None and said.expires_at <= now):
@@ -281,7 +282,7 @@ class _Suppress:
             raise not_valid("address", f"not an address of the channel {self.asked.channel}")
         return found.key
 
-    def _ledgers(self, conn: Connection) -> tuple[list[SuppressionStatement], list[Statement]]:
+    def _ledgers(self, conn: Connection) -> tuple[list[SuppressionEntry], list[ConsentEntry]]:
         about, organization_id = [address for _, address in self.about], self.key.organization_id
         return suppressions.of(conn, organization_id, about), consents.of(conn, organization_id, about)
 

@@ -19,10 +19,9 @@ from worker.api.operation import Answer, AskedOnce, AskedPlainly, Held
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
 from worker.domain import identifiers
 from worker.domain.api_writes import Write
-from worker.domain.fold import IDENTIFIER
 from worker.domain.golden import field_register, is_custom
-from worker.domain.normalise import GUEST
-from worker.domain.resolve import API_SOURCE, Ident, Ref, Resolution
+from worker.domain.resolve import Resolution
+from worker.domain.terms import API_SOURCE, GUEST, IDENTIFIER, Ident, Ref
 from worker.pipeline.apply import Applied
 from worker.pipeline.load import Component
 from worker.store import contacts, records

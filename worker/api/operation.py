@@ -22,9 +22,11 @@ from worker import ids
 from worker.api.errors import ApiError, contact_not_found, not_valid
 from worker.domain import api_writes
 from worker.domain.api_writes import Write
-from worker.domain.fold import EPOCH, dump, microseconds, moment
+from worker.domain.fold import dump
 from worker.domain.normalise import of_events
-from worker.domain.resolve import API_SOURCE, Ref, Resolution
+from worker.domain.resolve import Resolution
+from worker.domain.terms import API_SOURCE, Ref
+from worker.domain.times import EPOCH, microseconds, moment
 from worker.pipeline.apply import Applied, Batch, OutdatedError, apply
 from worker.pipeline.load import Component
 from worker.store import connections, contacts, db, decisions, envelopes, idempotency_keys, records

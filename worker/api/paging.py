@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, WithJsonSchema, field_validator
 
-from worker.domain.fold import EPOCH, microseconds, moment
+from worker.domain.times import EPOCH, microseconds, moment
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 100

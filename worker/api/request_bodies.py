@@ -25,8 +25,7 @@ from pydantic import (
 
 from connectors.contract import Channel, ConsentStatus, Scope, SuppressionReason
 from worker.domain import identifiers
-from worker.domain.normalise import GUEST
-from worker.domain.resolve import API_SOURCE
+from worker.domain.terms import API_SOURCE, GUEST
 
 MAX_IDENTIFIERS = 20
 MAX_CUSTOM_FIELDS_BYTES = 64 * 1024

@@ -10,9 +10,8 @@ from pydantic import BaseModel
 
 from worker import ids
 from worker.domain import consent as consent_rules
-from worker.domain.fold import envelope_of, microseconds, moment
-from worker.domain.normalise import GUEST
-from worker.domain.resolve import API_SOURCE
+from worker.domain.terms import API_SOURCE, GUEST, envelope_of
+from worker.domain.times import microseconds, moment
 from worker.pipeline import contact_view
 from worker.store.contacts import ContactRow
 

@@ -18,7 +18,8 @@ from worker.api.operation import Answer, AskedOnce, AskedPlainly
 from worker.api.paging import Paging
 from worker.api.request_bodies import NoteIn, TagsIn
 from worker.domain.api_writes import Write
-from worker.domain.resolve import Ref, Resolution
+from worker.domain.resolve import Resolution
+from worker.domain.terms import Ref
 from worker.pipeline import contact_view
 from worker.pipeline.apply import Applied
 from worker.pipeline.contact_view import View

@@ -11,7 +11,7 @@ import connectors
 from connectors.contract import MalformedPayloadError
 from connectors.reader import NOT_BEFORE, ReadingError, Row
 from worker import ids
-from worker.domain.fold import Stamp
+from worker.domain.terms import Stamp
 from worker.errors import ConfigError
 from worker.inbox.nudge import nudger
 from worker.providers.session import asking, job_of

@@ -17,7 +17,7 @@ from connectors.contract import Connector
 from connectors.reader import ReadingError
 from worker import ids, settings
 from worker.commands.context import DataDir, Json, Organization, country, database, group, show
-from worker.domain.resolve import API_SOURCE
+from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
 from worker.providers.allowed_origins import origin
 from worker.store import connections, organizations, schedules

@@ -15,7 +15,7 @@ from worker import ids
 from worker.commands import connection_add
 from worker.commands.connection_add import webhook_url
 from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
-from worker.domain.resolve import API_SOURCE
+from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
 from worker.providers.session import asking, job_of
 from worker.store import connections, db, ready

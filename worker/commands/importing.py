@@ -11,7 +11,7 @@ from rich.table import Table as Shown
 
 from connectors import files
 from worker.commands.context import DataDir, Json, Organization, country, database, show
-from worker.domain.resolve import API_SOURCE
+from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
 from worker.files import column_guess, importing
 from worker.files.importing import File, Imported

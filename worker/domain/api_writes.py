@@ -13,8 +13,7 @@ from uuid import UUID
 import orjson
 
 from connectors.contract import Event, Identifier
-from worker.domain.fold import Stamp
-from worker.domain.resolve import Ref
+from worker.domain.terms import Ref, Stamp
 
 #: leads the delivery id of every request, so that a stamp tells the time of an arrival from a source's clock
 _DELIVERY = "api:"

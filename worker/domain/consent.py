@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from worker.domain.resolve import Ref
+from worker.domain.terms import Ref
 
 #: the higher, the more restrictive
 RESTRICTIVENESS = {"unknown": 0, "opted_in": 1, "pending": 2, "opted_out": 3}
@@ -22,7 +22,7 @@ Key = tuple[str, str]  #: (channel, purpose)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class ConsentEntry:
     """A row of the consent ledger."""
 
     id: UUID
@@ -59,7 +59,7 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SuppressionStatement:
+class SuppressionEntry:
     """A row of the suppression ledger."""
 
     id: UUID
@@ -102,9 +102,9 @@ class Suppression:
         return self.lifted is None and (self.expires_at is None or self.expires_at > now)
 
 
-def by_address(statements: Iterable[Statement]) -> dict[tuple[str, str, str | Ref], Statement]:
+def by_address(statements: Iterable[ConsentEntry]) -> dict[tuple[str, str, str | Ref], ConsentEntry]:
     """The statement that counts per (channel, purpose, address), or record for those without one."""
-    winners: dict[tuple[str, str, str | Ref], Statement] = {}
+    winners: dict[tuple[str, str, str | Ref], ConsentEntry] = {}
     for statement in statements:
         key = (statement.channel, statement.purpose, statement.address or statement.ref)
         known = winners.get(key)
@@ -113,7 +113,7 @@ def by_address(statements: Iterable[Statement]) -> dict[tuple[str, str, str | Re
     return winners
 
 
-def first_said(counting: Statement, statements: Iterable[Statement]) -> Statement:
+def first_said(counting: ConsentEntry, statements: Iterable[ConsentEntry]) -> ConsentEntry:
     """The statement that one that only repeats it repeats: when, and how, it was first said."""
     if not counting.is_repeat:
         return counting
@@ -122,9 +122,9 @@ def first_said(counting: Statement, statements: Iterable[Statement]) -> Statemen
     return max(same, key=lambda s: s.strength, default=counting)
 
 
-def of_contact(statements: Iterable[Statement]) -> dict[Key, Statement]:
+def of_contact(statements: Iterable[ConsentEntry]) -> dict[Key, ConsentEntry]:
     """What a contact shows per (channel, purpose), from all statements about its addresses and records."""
-    shown: dict[Key, Statement] = {}
+    shown: dict[Key, ConsentEntry] = {}
     for (channel, purpose, _), statement in by_address(statements).items():
         known = shown.get((channel, purpose))
         if known is None or _restriction(statement) > _restriction(known):
@@ -132,14 +132,14 @@ def of_contact(statements: Iterable[Statement]) -> dict[Key, Statement]:
     return shown
 
 
-def suppressions(statements: Iterable[SuppressionStatement], consents: Iterable[Statement] = ()) -> list[Suppression]:
+def suppressions(statements: Iterable[SuppressionEntry], consents: Iterable[ConsentEntry] = ()) -> list[Suppression]:
     """Add up the suppressions of some addresses; ``consents`` are the statements about the same ones."""
     opted_in: dict[tuple[str, str, str], int] = defaultdict(int)  # by (channel, address, purpose)
     for consent in consents:
         if consent.status == "opted_in" and consent.address and not consent.is_lost:
             key = (consent.channel, consent.address, consent.purpose)
             opted_in[key] = max(opted_in[key], consent.occurred)
-    grouped: dict[tuple[str, str, str, str], list[SuppressionStatement]] = defaultdict(list)
+    grouped: dict[tuple[str, str, str, str], list[SuppressionEntry]] = defaultdict(list)
     for statement in statements:
         grouped[statement.channel, statement.address, statement.scope, statement.reason].append(statement)
     found = []
@@ -181,7 +181,7 @@ class Verdict:
     reason: (
         str  #: no_address, suppressed, no_consent, consent_expired, opted_out, pending, unknown, opted_in, not_refused
     )
-    consent: Statement | None = None
+    consent: ConsentEntry | None = None
     suppression: Suppression | None = None
 
 
@@ -189,7 +189,7 @@ def verdict(
     channel: str,
     purpose: str,
     address: str | None,
-    consent: Statement | None,
+    consent: ConsentEntry | None,
     suppressed: Iterable[Suppression],
     now: datetime,
 ) -> Verdict:
@@ -212,9 +212,9 @@ def verdict(
     return Verdict(status == "opted_in", status, consent)
 
 
-def _said(s: SuppressionStatement) -> tuple[object, ...]:
+def _said(s: SuppressionEntry) -> tuple[object, ...]:
     return (s.occurred, s.ref, str(s.expires_at), s.origin or "", s.note or "")
 
 
-def _restriction(statement: Statement) -> tuple[int, tuple[object, ...], str]:
+def _restriction(statement: ConsentEntry) -> tuple[int, tuple[object, ...], str]:
     return (RESTRICTIVENESS[statement.status], statement.strength, statement.address or "")

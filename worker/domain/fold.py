@@ -7,75 +7,17 @@ workers and replays need no ordering. Pure: no database, no clock.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
-from uuid import UUID
+from typing import Any
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: registers beside the profile fields
-CREATED = "#created"  #: the record's creation at its source, microseconds
-IDENTIFIER = "@"  #: prefix of an identifier's slot: ``@email``
-
-Kind = Literal["customer", "guest"]
-
-
-class Stamp(NamedTuple):
-    """When and where something was said; compared as a whole, never by arrival.
-
-    Times are microseconds since 1970, 0 for unknown (a baseline that beats nothing timed).
-    """
-
-    occurred: int
-    sent: int
-    delivery_id: str
-    position: int
-    envelope_id: str  #: hex; one to one with the delivery id, kept to explain the value
-
-
-class Claim(NamedTuple):
-    """An identifier in its normal form, with the proof the source has of it."""
-
-    type: str
-    key: str
-    value: str
-    is_verified: bool
-
-
-@dataclass(slots=True)
-class Stated:
-    """Registers to set: profile fields by name, ``@slot`` for identifiers (a Claim or None)."""
-
-    stamp: Stamp
-    registers: Mapping[str, Any]
-    exists: bool = True
-
-
-@dataclass(slots=True)
-class Removed:
-    """The source deleted the customer."""
-
-    stamp: Stamp
-
-
-@dataclass(slots=True)
-class Tagged:
-    """Tags put on (``present``) or taken off; names by their case-folded key."""
-
-    stamp: Stamp
-    tags: Mapping[str, str]
-    present: bool
-
-
-@dataclass(slots=True)
-class TagsRead:
-    """The customer's tags, all of them."""
-
-    stamp: Stamp
-    tags: Mapping[str, str]
-
-
-Statement = Stated | Removed | Tagged | TagsRead
+from worker.domain.statements import (
+    ProfileStatement,
+    RecordStatement,
+    RemovalStatement,
+    TagSnapshotStatement,
+    TagsStatement,
+)
+from worker.domain.terms import CREATED, IDENTIFIER, Claim, Kind, Stamp
 
 
 @dataclass(slots=True)
@@ -164,7 +106,7 @@ def _in_order(registers: tuple[str, ...]) -> Sequence[str]:
     return sorted(registers)
 
 
-def fold(record: Record, statements: Iterable[Statement]) -> bool:
+def fold(record: Record, statements: Iterable[RecordStatement]) -> bool:
     """Let a record take in statements about it, in place; whether anything changed.
 
     A statement it already knows, or one older than what it holds, changes nothing.
@@ -177,7 +119,7 @@ def fold(record: Record, statements: Iterable[Statement]) -> bool:
     return changed
 
 
-def repeats(record: Record, statements: Iterable[Statement]) -> bool:
+def repeats(record: Record, statements: Iterable[RecordStatement]) -> bool:
     """Whether statements plainly say what a record says already, be it at a later time.
 
     False where it takes folding them to know. To be asked before.
@@ -186,12 +128,12 @@ def repeats(record: Record, statements: Iterable[Statement]) -> bool:
         return False
     registers = record.registers
     for statement in statements:
-        if type(statement) is Stated:
+        if type(statement) is ProfileStatement:
             for name, value in statement.registers.items():
                 known = registers.get(name)
                 if known is None or not _is_same(known[1], value):
                     return False
-        elif type(statement) is TagsRead:
+        elif type(statement) is TagSnapshotStatement:
             if record.snapshot is None or record.snapshot[1] != statement.tags:
                 return False
         else:
@@ -217,20 +159,7 @@ def withdraw(record: Record, envelope_id: str) -> None:
     record.removed = record.removed if of_others(record.removed) else None
 
 
-def microseconds(at: datetime | None) -> int:
-    """Return a time as microseconds since 1970; 0 for none."""
-    if at is None:
-        return 0
-    since = at - EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds  # a division takes twice as long
-
-
-def moment(at: int) -> datetime | None:
-    """Return microseconds since 1970 as a time; None for 0."""
-    return None if at == 0 else EPOCH + timedelta(microseconds=at)
-
-
-def _state(record: Record, statement: Stated) -> bool:
+def _state(record: Record, statement: ProfileStatement) -> bool:
     stamp = statement.stamp
     registers = record.registers
     if not registers:  # all that is said of most customers
@@ -249,7 +178,7 @@ def _state(record: Record, statement: Stated) -> bool:
     return changed
 
 
-def _remove(record: Record, statement: Removed) -> bool:
+def _remove(record: Record, statement: RemovalStatement) -> bool:
     if record.removed is not None and statement.stamp <= record.removed:
         return False
     record.removed = statement.stamp
@@ -265,7 +194,7 @@ def _is_older(delta: Stamp, snapshot: Stamp) -> bool:
     return delta <= snapshot if not delta.occurred else delta.occurred < snapshot.occurred
 
 
-def _tag(record: Record, statement: Tagged) -> bool:
+def _tag(record: Record, statement: TagsStatement) -> bool:
     if record.snapshot is not None and _is_older(statement.stamp, record.snapshot[0]):
         return False
     changed = False
@@ -277,7 +206,7 @@ def _tag(record: Record, statement: Tagged) -> bool:
     return changed
 
 
-def _read_tags(record: Record, statement: TagsRead) -> bool:
+def _read_tags(record: Record, statement: TagSnapshotStatement) -> bool:
     if record.snapshot is not None and statement.stamp <= record.snapshot[0]:
         return False
     record.snapshot = (statement.stamp, dict(statement.tags))
@@ -288,10 +217,10 @@ def _read_tags(record: Record, statement: TagsRead) -> bool:
 
 
 _FOLDS: Mapping[type, Callable[[Record, Any], bool]] = {
-    Stated: _state,
-    Removed: _remove,
-    Tagged: _tag,
-    TagsRead: _read_tags,
+    ProfileStatement: _state,
+    RemovalStatement: _remove,
+    TagsStatement: _tag,
+    TagSnapshotStatement: _read_tags,
 }
 
 
@@ -337,8 +266,3 @@ def load(source: str, external_id: str, kind: Kind, state: Mapping[str, Any]) ->
     if "x" in state:
         record.removed = stamps[state["x"]]
     return record
-
-
-def envelope_of(stamp: Stamp) -> UUID:
-    """Return the envelope that made a statement."""
-    return UUID(hex=stamp.envelope_id)

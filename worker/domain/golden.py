@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from worker.domain.fold import CREATED, IDENTIFIER, Record, Stamp
-from worker.domain.resolve import API_SOURCE, Ref
+from worker.domain.fold import Record
+from worker.domain.terms import API_SOURCE, CREATED, IDENTIFIER, Ref, Stamp
 
 #: leads the register of a custom field whose name would mean something else here: ``name``, ``#created``, ``a.b``
 VERBATIM = ":"

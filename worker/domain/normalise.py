@@ -5,9 +5,8 @@ source: addresses, stamps, keys of guests. Pure but for the connectors' registry
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from connectors import connector
@@ -30,109 +29,29 @@ from connectors.contract import (
     TagsSnapshot,
 )
 from worker.domain import identifiers
-from worker.domain.fold import (
-    CREATED,
-    IDENTIFIER,
-    Kind,
-    Removed,
-    Stamp,
-    Stated,
-    Statement,
-    Tagged,
-    TagsRead,
-    microseconds,
+from worker.domain.statements import (
+    ConsentStatement,
+    EnvelopeStatements,
+    Note,
+    PrivacyRequest,
+    ProfileStatement,
+    RecordStatement,
+    RemovalStatement,
+    SuppressionStatement,
+    TagSnapshotStatement,
+    TagsStatement,
 )
-from worker.domain.resolve import API_SOURCE, Decision, Ref
-
-#: leads the external id of somebody who bought without being a customer
-GUEST = "guest:"
+from worker.domain.terms import API_SOURCE, CREATED, GUEST, IDENTIFIER, Decision, Kind, Ref, Stamp
+from worker.domain.times import microseconds
 
 
-class Consent(NamedTuple):
-    """A row of the consent ledger to be."""
-
-    channel: str
-    purpose: str
-    address: str | None  #: normalised; None: it belongs to the record
-    status: str
-    occurred: int  #: microseconds, 0 for a baseline
-    ref: Ref
-    method: str | None
-    evidence: Mapping[str, str]
-    origin: str | None = None
-    legal_basis: str | None = None
-    expires_at: datetime | None = None
-    is_repeat: bool = False
-
-
-class Suppression(NamedTuple):
-    """A row of the suppression ledger to be."""
-
-    channel: str
-    address: str
-    scope: str
-    reason: str
-    is_lift: bool
-    occurred: int
-    expires_at: datetime | None
-    ref: Ref
-    origin: str | None = None
-    note: str | None = None
-
-
-class Note(NamedTuple):
-    """A note to be."""
-
-    ref: Ref  #: the record it stays with
-    position: int  #: in its envelope
-    body: str
-    written: int
-    author_type: str
-    author_id: str | None
-    author_name: str | None
-
-
-class PrivacyRequest(NamedTuple):
-    """A person's or shop's request that a source passed on."""
-
-    kind: str  #: export, erase_customer, erase_shop, erase_contact
-    external_id: str | None
-    occurred: int
-    #: what a contact held when it was to be erased: ``records`` [[source, external_id]], ``identifiers`` [[type, key]]
-    subjects: Mapping[str, Any] | None = None
-
-
-@dataclass(slots=True)
-class Reading:
-    """What one envelope says, in normal form."""
-
-    envelope_id: UUID
-    source: str
-    #: statements by record; a record that is only mentioned has an empty list
-    records: dict[Ref, list[Statement]] = field(default_factory=dict)
-    kinds: dict[Ref, Kind] = field(default_factory=dict)
-    #: identifiers the envelope states, wherever they end up; what a writer locks
-    idents: set[tuple[str, str]] = field(default_factory=set)
-    consents: list[Consent] = field(default_factory=list)
-    suppressions: list[Suppression] = field(default_factory=list)
-    decisions: list[Decision] = field(default_factory=list)
-    privacy_requests: list[PrivacyRequest] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    revoked: int | None = None  #: microseconds
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the envelope says nothing that we follow."""
-        return not (self.records or self.privacy_requests) and self.revoked is None
-
-
-def normalise(envelope_id: UUID, envelope: Envelope, connector_name: str, account: Account) -> Reading:
+def normalise(envelope_id: UUID, envelope: Envelope, connector_name: str, account: Account) -> EnvelopeStatements:
     """Read one envelope.
 
     Raises MalformedPayloadError when the body is not what the provider documents; the same envelope
     always gives the same reading.
     """
-    reading = Reading(envelope_id, account.source)
+    reading = EnvelopeStatements(envelope_id, account.source)
     sent, written_id = microseconds(envelope.sent_at), envelope_id.hex
     for position, event in enumerate(connector(connector_name).parse(envelope, account)):
         stamp = _stamp(event.occurred_at, sent, envelope.delivery_id, position, written_id)
@@ -147,9 +66,9 @@ def of_events(
     *,
     sent_at: datetime,
     delivery_id: str,
-) -> Reading:
+) -> EnvelopeStatements:
     """Read what a request of the API states: events, each about a source, and records that are one person."""
-    reading = Reading(envelope_id, API_SOURCE)
+    reading = EnvelopeStatements(envelope_id, API_SOURCE)
     sent = microseconds(sent_at)
     for position, (source, event) in enumerate(events):
         stamp = _stamp(event.occurred_at, sent, delivery_id, position, envelope_id.hex)
@@ -169,7 +88,7 @@ def _stamp(occurred_at: datetime | None, sent: int, delivery_id: str, position: 
     return Stamp(occurred, sent, delivery_id, position, envelope_id)
 
 
-def _add(reading: Reading, ref: Ref, statement: Statement | None, kind: Kind = "customer") -> None:
+def _add(reading: EnvelopeStatements, ref: Ref, statement: RecordStatement | None, kind: Kind = "customer") -> None:
     statements = reading.records.setdefault(ref, [])
     if statement is not None:
         statements.append(statement)
@@ -177,7 +96,7 @@ def _add(reading: Reading, ref: Ref, statement: Statement | None, kind: Kind = "
     reading.kinds.setdefault(ref, "guest" if ref[0] == API_SOURCE else kind)
 
 
-def _profile_seen(reading: Reading, account: Account, event: ProfileSeen, stamp: Stamp) -> None:
+def _profile_seen(reading: EnvelopeStatements, account: Account, event: ProfileSeen, stamp: Stamp) -> None:
     registers: dict[str, Any] = dict(event.fields)
     claims: dict[str, tuple[str, str, str, bool] | None] = {}
     region = account.region or event.region
@@ -197,7 +116,7 @@ def _profile_seen(reading: Reading, account: Account, event: ProfileSeen, stamp:
         kind = "guest"
         if external_id is None:
             return
-    _add(reading, (account.source, external_id), Stated(stamp, registers, event.exists), kind)
+    _add(reading, (account.source, external_id), ProfileStatement(stamp, registers, event.exists), kind)
 
 
 def _claim(identifier: Identifier | None, region: str | None) -> tuple[tuple[str, str, str, bool] | None, str | None]:
@@ -219,11 +138,11 @@ def _guest_key(claims: Mapping[str, tuple[str, str, str, bool] | None]) -> str |
     return None
 
 
-def _profile_removed(reading: Reading, account: Account, event: ProfileRemoved, stamp: Stamp) -> None:
-    _add(reading, (account.source, event.external_id), Removed(stamp))
+def _profile_removed(reading: EnvelopeStatements, account: Account, event: ProfileRemoved, stamp: Stamp) -> None:
+    _add(reading, (account.source, event.external_id), RemovalStatement(stamp))
 
 
-def _profiles_merged(reading: Reading, account: Account, event: ProfilesMerged, stamp: Stamp) -> None:
+def _profiles_merged(reading: EnvelopeStatements, account: Account, event: ProfilesMerged, stamp: Stamp) -> None:
     kept, lost = (account.source, event.kept_external_id), (account.source, event.lost_external_id)
     _add(reading, kept, None)
     _add(reading, lost, None)
@@ -240,16 +159,16 @@ def _by_key(tags: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _tags_added(reading: Reading, account: Account, event: TagsAdded, stamp: Stamp) -> None:
-    _add(reading, (account.source, event.external_id), Tagged(stamp, _by_key(event.tags), present=True))
+def _tags_added(reading: EnvelopeStatements, account: Account, event: TagsAdded, stamp: Stamp) -> None:
+    _add(reading, (account.source, event.external_id), TagsStatement(stamp, _by_key(event.tags), present=True))
 
 
-def _tags_removed(reading: Reading, account: Account, event: TagsRemoved, stamp: Stamp) -> None:
-    _add(reading, (account.source, event.external_id), Tagged(stamp, _by_key(event.tags), present=False))
+def _tags_removed(reading: EnvelopeStatements, account: Account, event: TagsRemoved, stamp: Stamp) -> None:
+    _add(reading, (account.source, event.external_id), TagsStatement(stamp, _by_key(event.tags), present=False))
 
 
-def _tags_snapshot(reading: Reading, account: Account, event: TagsSnapshot, stamp: Stamp) -> None:
-    _add(reading, (account.source, event.external_id), TagsRead(stamp, _by_key(event.tags)))
+def _tags_snapshot(reading: EnvelopeStatements, account: Account, event: TagsSnapshot, stamp: Stamp) -> None:
+    _add(reading, (account.source, event.external_id), TagSnapshotStatement(stamp, _by_key(event.tags)))
 
 
 def _address(channel: str, value: str | None, region: str | None) -> str | None:
@@ -260,7 +179,7 @@ def _address(channel: str, value: str | None, region: str | None) -> str | None:
     return None if found is None else found.key
 
 
-def _consent_stated(reading: Reading, account: Account, event: ConsentStated, stamp: Stamp) -> None:
+def _consent_stated(reading: EnvelopeStatements, account: Account, event: ConsentStated, stamp: Stamp) -> None:
     ref = (account.source, event.external_id or "")
     address = _address(event.channel, event.address, account.region or event.region)
     if event.external_id is not None:
@@ -271,7 +190,7 @@ def _consent_stated(reading: Reading, account: Account, event: ConsentStated, st
     occurred = stamp.occurred if event.occurred_at is not None or event.status == "opted_out" else 0
     if address is not None:
         reading.idents.add(identifiers.of_address(event.channel, address))
-    said = Consent(  # by position, which takes half the time
+    said = ConsentStatement(  # by position, which takes half the time
         event.channel,
         event.purpose,
         address,
@@ -288,7 +207,7 @@ def _consent_stated(reading: Reading, account: Account, event: ConsentStated, st
     reading.consents.append(said)
 
 
-def _suppression_stated(reading: Reading, account: Account, event: SuppressionStated, stamp: Stamp) -> None:
+def _suppression_stated(reading: EnvelopeStatements, account: Account, event: SuppressionStated, stamp: Stamp) -> None:
     ref = (account.source, event.external_id or "")
     if event.external_id is not None:
         _add(reading, ref, None)
@@ -297,7 +216,7 @@ def _suppression_stated(reading: Reading, account: Account, event: SuppressionSt
         return
     reading.idents.add(identifiers.of_address(event.channel, address))
     reading.suppressions.append(
-        Suppression(
+        SuppressionStatement(
             channel=event.channel,
             address=address,
             scope=event.scope,
@@ -312,7 +231,7 @@ def _suppression_stated(reading: Reading, account: Account, event: SuppressionSt
     )
 
 
-def _erasure_requested(reading: Reading, _account: Account, event: ErasureRequested, stamp: Stamp) -> None:
+def _erasure_requested(reading: EnvelopeStatements, _account: Account, event: ErasureRequested, stamp: Stamp) -> None:
     subjects = None
     if event.subject == "contact":
         claims = [(one.type, found.key) for one in event.identifiers if (found := _read(one))]
@@ -328,7 +247,7 @@ def _read(identifier: Identifier) -> identifiers.Address | None:
     return identifiers.read(identifier.type, identifier.value, None)
 
 
-def _note_added(reading: Reading, account: Account, event: NoteAdded, stamp: Stamp) -> None:
+def _note_added(reading: EnvelopeStatements, account: Account, event: NoteAdded, stamp: Stamp) -> None:
     ref = (account.source, event.external_id)
     _add(reading, ref, None)
     reading.notes.append(
@@ -344,17 +263,19 @@ def _note_added(reading: Reading, account: Account, event: NoteAdded, stamp: Sta
     )
 
 
-def _export_requested(reading: Reading, _account: Account, event: ExportRequested, stamp: Stamp) -> None:
+def _export_requested(reading: EnvelopeStatements, _account: Account, event: ExportRequested, stamp: Stamp) -> None:
     reading.privacy_requests.append(
         PrivacyRequest(kind="export", external_id=event.external_id, occurred=stamp.occurred)
     )
 
 
-def _connection_revoked(reading: Reading, _account: Account, _event: ConnectionRevoked, stamp: Stamp) -> None:
+def _connection_revoked(
+    reading: EnvelopeStatements, _account: Account, _event: ConnectionRevoked, stamp: Stamp
+) -> None:
     reading.revoked = max(reading.revoked or 0, stamp.occurred)
 
 
-_READERS: dict[type[Any], Callable[[Reading, Account, Any, Stamp], None]] = {
+_READERS: dict[type[Any], Callable[[EnvelopeStatements, Account, Any, Stamp], None]] = {
     ProfileSeen: _profile_seen,
     ProfileRemoved: _profile_removed,
     ProfilesMerged: _profiles_merged,

@@ -9,18 +9,10 @@ component only decisions join.
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from worker.domain import identifiers
-
-#: (type, key), e.g. ("phone", "+6281234567890")
-Ident = tuple[str, str]
-#: (source, external_id)
-Ref = tuple[str, str]
-
-#: the source of what is entered through the API without naming another. Its records are edits of a person, not
-#: customers of a shop: they join whomever they are about, and are nobody's oldest record while another stands
-API_SOURCE = "api"
+from worker.domain.terms import API_SOURCE, Decision, Ident, Ref
 
 _LAST = 1 << 62  # a record whose source never said when it was created ranks after all others
 _ORDER_OF_TYPES = {"phone": 0, "whatsapp_bsuid": 1, "email": 3}  # other messengers' ids stand between
@@ -39,22 +31,6 @@ class Member(NamedTuple):
     def seniority(self) -> tuple[int, bool, str, str]:
         """Older first; the same for every worker."""
         return (_LAST if self.created is None else self.created, self.ref[0] == API_SOURCE, *self.ref)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Two records are one person (link, source_merge: ``a`` was kept, ``b`` lost) or are not (apart)."""
-
-    kind: Literal["link", "apart", "source_merge"]
-    a: Ref
-    b: Ref
-    occurred: int  #: microseconds, 0 for unknown
-    tie: str
-
-    @property
-    def strength(self) -> tuple[bool, int, str, str, Ref, Ref]:
-        """An operator's word beats a source's; then the newest counts."""
-        return (self.kind != "source_merge", self.occurred, self.tie, self.kind, self.a, self.b)
 
 
 class Limits(NamedTuple):

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from connectors.files import FIELD, JSON
 from worker.api.schemas import Contact
-from worker.domain.fold import moment
+from worker.domain.times import moment
 from worker.errors import ConfigError
 from worker.files.export_json import pages
 from worker.files.formula_guard import guard

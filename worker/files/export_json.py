@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 from worker.api import schemas
 from worker.backfill.refetch import is_of_run
 from worker.domain.api_writes import is_of_request
-from worker.domain.consent import Statement, Suppression
-from worker.domain.fold import moment
+from worker.domain.consent import ConsentEntry, Suppression
 from worker.domain.golden import Origin
+from worker.domain.times import moment
 from worker.pipeline import contact_view
 from worker.pipeline.contact_view import Identity, View
 from worker.store import contacts
@@ -117,7 +117,7 @@ def _order(shown: dict[str, Any]) -> tuple[Any, ...]:
     return (shown["type"], shown["source"], shown["key"], shown["claimant"])
 
 
-def _consent(statement: Statement) -> dict[str, Any]:
+def _consent(statement: ConsentEntry) -> dict[str, Any]:
     rest = {"legal_basis": statement.legal_basis, "expires_at": statement.expires_at}
     return {
         "channel": statement.channel,

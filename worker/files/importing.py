@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 from connectors import files
 from connectors.contract import MalformedPayloadError
 from worker import ids
-from worker.domain.normalise import Reading
+from worker.domain.statements import EnvelopeStatements
 from worker.errors import ConfigError, PermanentError
 from worker.files.tabular import TabularRow
 from worker.inbox import drain, dry_run
@@ -150,7 +150,7 @@ def _readable(
     row: TabularRow,
     result: Imported,
     reject: Callable[[TabularRow, str], None],
-) -> tuple[Incoming, Reading] | None:
+) -> tuple[Incoming, EnvelopeStatements] | None:
     """Make a row's envelope and read it at once: the operator is there to put it right."""
     reason = row.error or "no row"
     if row.values is not None:

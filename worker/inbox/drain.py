@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from connectors import reader_of
 from connectors.contract import MalformedPayloadError
 from worker import metrics
-from worker.domain.normalise import Reading
+from worker.domain.statements import EnvelopeStatements
 from worker.errors import PermanentError, TransientError
 from worker.inbox import kept_envelopes
 from worker.pipeline.apply import Applied, Batch, Replay, apply
@@ -66,7 +66,7 @@ class _Item:
     """A claimed envelope on its way."""
 
     claimed: Claimed
-    reading: Reading | None = None
+    reading: EnvelopeStatements | None = None
     parked: Parked | None = None
 
     @property
@@ -229,7 +229,7 @@ def _commit(
     outcomes = [_outcome(item) for item in good]
     connection_of = {item.envelope.id: item.envelope.connection_id for item in items}
 
-    def others(conn: Connection) -> list[Reading]:
+    def others(conn: Connection) -> list[EnvelopeStatements]:
         readings = []
         for item in replayed:
             for reading, connection_id in kept_envelopes.siblings(conn, item.envelope, accounts):

@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import Connection, Engine
 
 from connectors.contract import MalformedPayloadError
-from worker.domain.normalise import Reading
+from worker.domain.statements import EnvelopeStatements
 from worker.inbox import kept_envelopes
 from worker.pipeline.apply import Applied, Batch, apply
 from worker.store.connections import ConnectionRow
@@ -38,7 +38,7 @@ def tried(
     engine: Engine, row: RunRow, connection: ConnectionRow, rows: Sequence[Incoming]
 ) -> tuple[dict[str, int], dict[str, Any]]:
     """Try rows; return the counts to add to the run, and its report with these rows in it."""
-    readings: list[Reading] = []
+    readings: list[EnvelopeStatements] = []
     refused: list[str] = []
     for one in rows:
         try:
@@ -51,7 +51,7 @@ def tried(
     return counts, report(row.report, applied, refused)
 
 
-def read(one: Incoming, connection: ConnectionRow) -> Reading:
+def read(one: Incoming, connection: ConnectionRow) -> EnvelopeStatements:
     """Normalise a row as a drain would. Raises MalformedPayloadError."""
     row = EnvelopeRow(
         organization_id=one.organization_id,
@@ -66,7 +66,9 @@ def read(one: Incoming, connection: ConnectionRow) -> Reading:
     return kept_envelopes.read(row, connection)
 
 
-def try_out(engine: Engine, organization_id: UUID, connection_id: UUID, readings: Sequence[Reading]) -> Applied:
+def try_out(
+    engine: Engine, organization_id: UUID, connection_id: UUID, readings: Sequence[EnvelopeStatements]
+) -> Applied:
     """Apply readings and take it all back; return what they did."""
     if not readings:
         return Applied(0, 0)

@@ -16,7 +16,7 @@ import orjson
 from connectors import connector
 from connectors.contract import Receipt
 from worker import ids
-from worker.domain.resolve import API_SOURCE
+from worker.domain.terms import API_SOURCE
 from worker.store.connections import ConnectionRow
 from worker.store.envelopes import Incoming
 

@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 
 from connectors.contract import Envelope, MalformedPayloadError
 from worker.domain import api_writes
-from worker.domain.normalise import Reading, normalise, of_events
-from worker.domain.resolve import API_SOURCE
+from worker.domain.normalise import normalise, of_events
+from worker.domain.statements import EnvelopeStatements
+from worker.domain.terms import API_SOURCE
 from worker.errors import PermanentError
 from worker.store import connections, envelopes
 from worker.store.connections import ConnectionRow
@@ -21,7 +22,7 @@ log = structlog.get_logger(__name__)
 _MOST_SIBLINGS = 10_000
 
 
-def read(row: EnvelopeRow, connection: ConnectionRow) -> Reading:
+def read(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatements:
     """Read an envelope; the same one always gives the same reading.
 
     Raises MalformedPayloadError if it is not what the provider documents, or its body has expired.
@@ -41,7 +42,7 @@ def read(row: EnvelopeRow, connection: ConnectionRow) -> Reading:
 
 def siblings(
     conn: Connection, replayed: EnvelopeRow, accounts: Mapping[UUID, ConnectionRow]
-) -> list[tuple[Reading, UUID]]:
+) -> list[tuple[EnvelopeStatements, UUID]]:
     """Read again what else was kept about the records of a replayed envelope, each with its connection's id.
 
     Withdrawing a statement can bring back an older one that it had replaced. Raises PermanentError if

@@ -19,9 +19,10 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from worker import ids
-from worker.domain.fold import Record, Stamp, fold, repeats, withdraw
-from worker.domain.normalise import Reading
-from worker.domain.resolve import API_SOURCE, Limits, Ref, Resolution, resolve
+from worker.domain.fold import Record, fold, repeats, withdraw
+from worker.domain.resolve import Limits, Resolution, resolve
+from worker.domain.statements import EnvelopeStatements
+from worker.domain.terms import API_SOURCE, Ref, Stamp
 from worker.errors import TransientError
 from worker.pipeline import load as components
 from worker.pipeline.load import Component, lock_keys
@@ -87,7 +88,7 @@ class Replay:
     envelope_ids: Sequence[UUID]
     #: reads what else was kept about the same records; called under the locks, because a statement that
     #: counted for nothing until now may be what remains
-    others: Callable[[Connection], list[Reading]]
+    others: Callable[[Connection], list[EnvelopeStatements]]
 
 
 @dataclass(slots=True)
@@ -106,7 +107,7 @@ class Applied:
 class Batch:
     """What one transaction takes in. The hooks run in it, and may run again when it does."""
 
-    readings: Sequence[Reading] = ()
+    readings: Sequence[EnvelopeStatements] = ()
     connection_of: Mapping[UUID, UUID] = field(default_factory=dict)  #: by envelope
     replay: Replay | None = None
 
@@ -215,7 +216,7 @@ def _withdraw(conn: Connection, organization_id: UUID, replay: Replay) -> list[R
 
 
 def _forgotten(
-    conn: Connection, organization_id: UUID, readings: Sequence[Reading], gone: Sequence[RecordRow]
+    conn: Connection, organization_id: UUID, readings: Sequence[EnvelopeStatements], gone: Sequence[RecordRow]
 ) -> list[UUID]:
     """Find records that only a withdrawn reading spoke of; they count as removed and are to be deleted."""
     spoken_of = {ref for reading in readings for ref in reading.records}
@@ -228,7 +229,7 @@ def _forgotten(
 
 
 def _touched(
-    conn: Connection, organization_id: UUID, readings: Sequence[Reading], gone: Sequence[RecordRow]
+    conn: Connection, organization_id: UUID, readings: Sequence[EnvelopeStatements], gone: Sequence[RecordRow]
 ) -> dict[Ref, RecordRow]:
     """Read the records that are spoken of; new ones are made up."""
     touched = {row.ref: row for row in gone}
@@ -241,7 +242,7 @@ def _touched(
     return touched
 
 
-def _fold(touched: Mapping[Ref, RecordRow], readings: Sequence[Reading], replay: Replay | None) -> set[Ref]:
+def _fold(touched: Mapping[Ref, RecordRow], readings: Sequence[EnvelopeStatements], replay: Replay | None) -> set[Ref]:
     """Fold the readings into their records; return those whose state changed."""
     folded = set()
     for envelope_id in () if replay is None else replay.envelope_ids:
@@ -255,7 +256,7 @@ def _fold(touched: Mapping[Ref, RecordRow], readings: Sequence[Reading], replay:
     return folded
 
 
-def _news(touched: Mapping[Ref, RecordRow], readings: Iterable[Reading]) -> set[Ref]:
+def _news(touched: Mapping[Ref, RecordRow], readings: Iterable[EnvelopeStatements]) -> set[Ref]:
     """Return the records of which something is said, or decided, that they do not plainly say already.
 
     All that a request speaks of: of edits the newest counts, and its answer is judged by the outcome.
@@ -271,7 +272,10 @@ def _news(touched: Mapping[Ref, RecordRow], readings: Iterable[Reading]) -> set[
 
 
 def _repeated(
-    touched: Mapping[Ref, RecordRow], said: Mapping[Ref, object], folded: Collection[Ref], readings: Iterable[Reading]
+    touched: Mapping[Ref, RecordRow],
+    said: Mapping[Ref, object],
+    folded: Collection[Ref],
+    readings: Iterable[EnvelopeStatements],
 ) -> set[Ref]:
     """Return those of the records with news that say what they ``said``, now that it was folded."""
     asked = {ref for reading in readings if reading.source == API_SOURCE for ref in reading.records}
@@ -283,7 +287,7 @@ def _repeated(
     }
 
 
-def _causes(readings: Sequence[Reading], component: Component) -> dict[Ref, set[UUID]]:
+def _causes(readings: Sequence[EnvelopeStatements], component: Component) -> dict[Ref, set[UUID]]:
     """Map each record to the envelopes that spoke of it."""
     causes: dict[Ref, set[UUID]] = defaultdict(set)
     for reading in readings:

@@ -12,10 +12,10 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker.domain import consent, identifiers
-from worker.domain.consent import Statement, Suppression, SuppressionStatement
-from worker.domain.fold import IDENTIFIER, Claim, moment
+from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
 from worker.domain.golden import Origin, golden
-from worker.domain.resolve import Ident, Ref
+from worker.domain.terms import IDENTIFIER, Claim, Ident, Ref
+from worker.domain.times import moment
 from worker.store import claims, connections, consents, records, suppressions
 from worker.store.claims import HeldRow
 from worker.store.contacts import ContactRow
@@ -55,7 +55,7 @@ class Tag:
 class Consent:
     """The statement that counts for a (channel, purpose), and when we first heard of that pair."""
 
-    statement: Statement
+    statement: ConsentEntry
     created_at: datetime
 
 
@@ -102,20 +102,20 @@ class _Ledger:
     Sorted by what they say, so that statements of equal strength never count by the order of their rows.
     """
 
-    def __init__(self, stated: Iterable[Statement], suppressed: Iterable[SuppressionStatement]) -> None:
-        self._consents: dict[str | Ref, list[Statement]] = defaultdict(list)
-        self._suppressions: dict[str, list[SuppressionStatement]] = defaultdict(list)
+    def __init__(self, stated: Iterable[ConsentEntry], suppressed: Iterable[SuppressionEntry]) -> None:
+        self._consents: dict[str | Ref, list[ConsentEntry]] = defaultdict(list)
+        self._suppressions: dict[str, list[SuppressionEntry]] = defaultdict(list)
         for statement in sorted(stated, key=_said):
             self._consents[statement.address or statement.ref].append(statement)
         for suppression in sorted(suppressed, key=_suppressed):
             self._suppressions[suppression.address].append(suppression)
 
-    def consents(self, held: Collection[Ident], refs: Iterable[Ref]) -> list[Statement]:
+    def consents(self, held: Collection[Ident], refs: Iterable[Ref]) -> list[ConsentEntry]:
         """Statements about these identifiers, and those without an address of these records."""
         about = [s for key in _keys(held) for s in self._consents.get(key, ()) if _is_held(s.channel, key, held)]
         return about + [s for ref in refs for s in self._consents.get(ref, ())]
 
-    def suppressions(self, held: Collection[Ident]) -> list[SuppressionStatement]:
+    def suppressions(self, held: Collection[Ident]) -> list[SuppressionEntry]:
         """Statements that these identifiers must not be used, or may be again."""
         return [s for key in _keys(held) for s in self._suppressions.get(key, ()) if _is_held(s.channel, key, held)]
 
@@ -147,7 +147,7 @@ def _view(
     )
 
 
-def _consents(stated: Sequence[Statement]) -> list[Consent]:
+def _consents(stated: Sequence[ConsentEntry]) -> list[Consent]:
     since: dict[tuple[str, str], datetime] = {}
     for statement in stated:
         key = (statement.channel, statement.purpose)
@@ -244,13 +244,13 @@ def _ref(row: RecordRow) -> Ref:
     return row.ref
 
 
-def _said(s: Statement) -> tuple[object, ...]:
+def _said(s: ConsentEntry) -> tuple[object, ...]:
     """Newest first; two statements never say the same, so this is an order."""
     rest = (s.origin or "", s.legal_basis or "", str(s.expires_at))
     return (-s.occurred, s.channel, s.purpose, s.ref, s.status, s.method or "", sorted(s.evidence.items()), rest)
 
 
-def _suppressed(s: SuppressionStatement) -> tuple[object, ...]:
+def _suppressed(s: SuppressionEntry) -> tuple[object, ...]:
     """Oldest first; of two at the same time the one that lasts longer counts, so it comes last."""
     lasts = (s.expires_at is None, s.expires_at.isoformat() if s.expires_at else "")
     return (s.occurred, s.ref, s.channel, s.scope, s.reason, s.is_lift, lasts, s.origin or "", s.note or "")

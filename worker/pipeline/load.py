@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker.domain import identifiers
-from worker.domain.fold import Claim
-from worker.domain.resolve import Decision, Ident, Limits, Member, Ref, is_crowd
+from worker.domain.resolve import Limits, Member, is_crowd
+from worker.domain.terms import Claim, Decision, Ident, Ref
 from worker.store import claims, decisions, records
 from worker.store.claims import ClaimRow
 from worker.store.records import RecordRow

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from worker import ids
 from worker.domain import consent as consent_rules
-from worker.domain.normalise import Consent, Note, Reading, Suppression
-from worker.domain.resolve import Ref
+from worker.domain.statements import ConsentStatement, EnvelopeStatements, Note, SuppressionStatement
+from worker.domain.terms import Ref
 from worker.store import changes, connections, consents, contacts, decisions, notes, privacy_requests, suppressions
 from worker.store.changes import Change
 from worker.store.db import Last
@@ -19,7 +19,7 @@ from worker.store.records import RecordRow
 def record(
     conn: Connection,
     organization_id: UUID,
-    readings: Sequence[Reading],
+    readings: Sequence[EnvelopeStatements],
     entries: Sequence[consents.Entry],
     rows: Mapping[Ref, RecordRow],
     made: Mapping[UUID, Change],
@@ -62,12 +62,12 @@ def record(
     return logged
 
 
-def entries_of(readings: Iterable[Reading]) -> list[consents.Entry]:
+def entries_of(readings: Iterable[EnvelopeStatements]) -> list[consents.Entry]:
     """What readings add to the consent ledger: can be worked out before the locks are taken."""
     return [consents.entry(consent, reading.envelope_id) for reading in readings for consent in reading.consents]
 
 
-def decide(conn: Connection, organization_id: UUID, readings: Iterable[Reading]) -> None:
+def decide(conn: Connection, organization_id: UUID, readings: Iterable[EnvelopeStatements]) -> None:
     """Write the decisions that sources made, before records are resolved under them."""
     decisions.insert(
         conn,
@@ -85,7 +85,7 @@ def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[U
     return decisions.withdraw(conn, organization_id, envelope_ids)
 
 
-def _addresses(said: Iterable[Consent]) -> tuple[set[str], set[Ref]]:
+def _addresses(said: Iterable[ConsentStatement]) -> tuple[set[str], set[Ref]]:
     addresses: set[str] = set()
     refs: set[Ref] = set()
     for consent in said:
@@ -125,7 +125,7 @@ def _log_consents(
 def _suppress(
     conn: Connection,
     organization_id: UUID,
-    stated: Sequence[tuple[Suppression, UUID]],
+    stated: Sequence[tuple[SuppressionStatement, UUID]],
     contact_of: Mapping[Ref, UUID | None],
     log: dict[UUID, Change],
 ) -> None:
@@ -142,7 +142,7 @@ def _suppress(
             _log(log, contact_id, name, before.get(key), after.get(key), envelope_id)
 
 
-def _standing(statements: Iterable[consent_rules.SuppressionStatement]) -> dict[tuple[str, str, str, str], str]:
+def _standing(statements: Iterable[consent_rules.SuppressionEntry]) -> dict[tuple[str, str, str, str], str]:
     return {
         (s.channel, s.address, s.scope, s.reason): "active" if s.lifted is None else "lifted"
         for s in consent_rules.suppressions(statements)
@@ -169,5 +169,5 @@ def _log(
     entry.details[name] = (before, after) if is_only else (before, after, envelope_id.hex)
 
 
-def _rank(said: Consent | consents.Standing) -> tuple[bool, int, int]:
+def _rank(said: ConsentStatement | consents.Standing) -> tuple[bool, int, int]:
     return (said.status != "unknown", said.occurred, consent_rules.RESTRICTIVENESS[said.status])

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.domain.fold import Claim, Record
+from worker.domain.fold import Record
 from worker.domain.golden import Golden, field_register, golden
-from worker.domain.resolve import Ident, Ref, Resolution
+from worker.domain.resolve import Resolution
+from worker.domain.terms import Claim, Ident, Ref
 from worker.errors import TransientError
 from worker.pipeline.load import Component
 from worker.store import claims, contact_terms, contacts, records

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from connectors.shopify.simulator.shop import Delivery, Person, Shop, disturbed, people, signed
 from worker import ids, settings, status
-from worker.domain.fold import moment
+from worker.domain.times import moment
 from worker.errors import SyncError
 from worker.pipeline import contact_view
 from worker.stack.demo_history import read_past

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause
 
-from worker.domain.resolve import Ident, Ref
+from worker.domain.terms import Ident, Ref
 from worker.store.db import columns_of, rows_of, run, sql
 
 

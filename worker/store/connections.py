@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from connectors import can_read
 from connectors.contract import Account
 from worker import ids, vault
-from worker.domain.fold import moment
-from worker.domain.resolve import API_SOURCE
+from worker.domain.terms import API_SOURCE
+from worker.domain.times import moment
 from worker.store.db import columns_of, json, rows_of, run, sql
 
 

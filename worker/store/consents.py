@@ -10,10 +10,10 @@ import orjson
 from sqlalchemy import Connection, TextClause
 
 from worker import ids
-from worker.domain.consent import Statement
-from worker.domain.fold import microseconds
-from worker.domain.normalise import Consent
-from worker.domain.resolve import Ref
+from worker.domain.consent import ConsentEntry
+from worker.domain.statements import ConsentStatement
+from worker.domain.terms import Ref
+from worker.domain.times import microseconds
 from worker.store.db import columns_of, json_bytes, rows_of, run, sql
 
 _ALWAYS = {
@@ -89,7 +89,7 @@ class Entry(NamedTuple):
     """A statement on its way into the ledger."""
 
     key: bytes  #: the same statement twice has the same key
-    consent: Consent
+    consent: ConsentStatement
     envelope_id: UUID
 
 
@@ -104,7 +104,7 @@ class Standing(NamedTuple):
     key: bytes  #: as in Entry
 
 
-def entry(consent: Consent, envelope_id: UUID) -> Entry:
+def entry(consent: ConsentStatement, envelope_id: UUID) -> Entry:
     """Key a statement by everything it says."""
     said: tuple[object, ...] = (
         consent.channel,
@@ -185,12 +185,12 @@ _key = attrgetter("key")
 
 def of(
     conn: Connection, organization_id: UUID, addresses: Collection[str], refs: Collection[Ref] = ()
-) -> list[Statement]:
+) -> list[ConsentEntry]:
     """Read every statement about these addresses, and those without an address of these records."""
     parameters = columns_of(list(refs), "source", "external_id")
     found = run(conn, _OF, {"organization_id": organization_id, "addresses": list(addresses), **parameters})
     return [
-        Statement(
+        ConsentEntry(
             id=row[0],
             channel=row[1],
             purpose=row[2],

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause
 
-from worker.domain.fold import microseconds
+from worker.domain.times import microseconds
 from worker.store.contact_terms import tag_term, word_prefix, words
 from worker.store.contacts import COLUMNS, ContactRow
 from worker.store.db import columns_of, rows_of, run, sql

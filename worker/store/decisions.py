@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker import ids
-from worker.domain.fold import microseconds, moment
-from worker.domain.resolve import Decision, Ref
+from worker.domain.terms import Decision, Ref
+from worker.domain.times import microseconds, moment
 from worker.store.db import columns_of, rows_of, run, sql
 
 _TOUCHING = sql(f"""

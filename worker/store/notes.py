@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker import ids
-from worker.domain.fold import moment
-from worker.domain.normalise import Note
+from worker.domain.statements import Note
+from worker.domain.times import moment
 from worker.store.db import columns_of, rows_of, run, sql
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker import ids
-from worker.domain.fold import moment
-from worker.domain.normalise import PrivacyRequest
+from worker.domain.statements import PrivacyRequest
+from worker.domain.times import moment
 from worker.store.db import columns_of, json, rows_of, run, sql
 
 #: Shopify gives thirty days for each of its three compliance topics; so does the GDPR (a month)

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker.domain.fold import Record, dump, load
-from worker.domain.resolve import Ref
+from worker.domain.terms import Ref
 from worker.store.db import columns_of, json_bytes, rows_of, run, sql
 from worker.store.json_columns import document
 

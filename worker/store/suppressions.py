@@ -8,9 +8,9 @@ import orjson
 from sqlalchemy import Connection
 
 from worker import ids
-from worker.domain.consent import SuppressionStatement
-from worker.domain.fold import microseconds, moment
-from worker.domain.normalise import Suppression
+from worker.domain.consent import SuppressionEntry
+from worker.domain.statements import SuppressionStatement
+from worker.domain.times import microseconds, moment
 from worker.store.db import columns_of, rows_of, run, sql
 
 _INSERT = sql(f"""
@@ -53,7 +53,7 @@ _WITHDRAW = sql("""
 """)
 
 
-def key_of(said: Suppression) -> bytes:
+def key_of(said: SuppressionStatement) -> bytes:
     """Key a statement by everything it says: said twice, it is one row."""
     parts: tuple[object, ...] = (
         said.channel,
@@ -70,7 +70,7 @@ def key_of(said: Suppression) -> bytes:
     return blake2b(orjson.dumps(parts), digest_size=16).digest()
 
 
-def append(conn: Connection, organization_id: UUID, stated: Iterable[tuple[Suppression, UUID]]) -> set[bytes]:
+def append(conn: Connection, organization_id: UUID, stated: Iterable[tuple[SuppressionStatement, UUID]]) -> set[bytes]:
     """Add statements; return the keys of those that were not there yet."""
     values = [
         (
@@ -97,10 +97,10 @@ def append(conn: Connection, organization_id: UUID, stated: Iterable[tuple[Suppr
     return {row[0] for row in run(conn, _INSERT, {"organization_id": organization_id, **parameters})}
 
 
-def of(conn: Connection, organization_id: UUID, addresses: Collection[str]) -> list[SuppressionStatement]:
+def of(conn: Connection, organization_id: UUID, addresses: Collection[str]) -> list[SuppressionEntry]:
     """Read every statement about these addresses."""
     return [
-        SuppressionStatement(
+        SuppressionEntry(
             id=row[0],
             channel=row[1],
             address=row[2],

@@ -20,7 +20,8 @@ from connectors.contract import (
 )
 from worker.domain import api_writes
 from worker.domain.api_writes import Write
-from worker.domain.fold import Stamp, microseconds
+from worker.domain.terms import Stamp
+from worker.domain.times import microseconds
 
 times = st.none() | st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=20)

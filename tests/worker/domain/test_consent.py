@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.consent import Statement, SuppressionStatement, by_address, of_contact, suppressions, verdict
+from worker.domain.consent import ConsentEntry, SuppressionEntry, by_address, of_contact, suppressions, verdict
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -25,11 +25,11 @@ def a_consent(status, occurred, address="ayu@example.com", **more):
         "created_at": NOW,
         "is_lost": False,
     }
-    return Statement(status=status, occurred=occurred, address=address, **{**given_, **more})
+    return ConsentEntry(status=status, occurred=occurred, address=address, **{**given_, **more})
 
 
 def a_suppression(reason, occurred, *, is_lift=False):
-    return SuppressionStatement(
+    return SuppressionEntry(
         id=uuid4(),
         channel="email",
         address="ayu@example.com",

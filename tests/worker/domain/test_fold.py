@@ -7,20 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.fold import (
-    Record,
-    Removed,
-    Stamp,
-    Stated,
-    Tagged,
-    TagsRead,
-    dump,
-    fold,
-    load,
-    microseconds,
-    repeats,
-    withdraw,
-)
+from worker.domain.fold import Record, dump, fold, load, repeats, withdraw
+from worker.domain.statements import ProfileStatement, RemovalStatement, TagSnapshotStatement, TagsStatement
+from worker.domain.terms import Stamp
+from worker.domain.times import microseconds
 
 STAMPS = st.builds(
     Stamp,
@@ -39,13 +29,13 @@ def _statement(stamp: Stamp, draw_kind: int, names: set[str], tags: dict[str, st
     value = repr(stamp)
     match draw_kind:
         case 0:
-            return Stated(stamp, {name: f"{name}{value}" for name in names}, exists=flag)
+            return ProfileStatement(stamp, {name: f"{name}{value}" for name in names}, exists=flag)
         case 1:
-            return Removed(stamp)
+            return RemovalStatement(stamp)
         case 2:
-            return Tagged(stamp, {key: key for key in tags}, present=flag)
+            return TagsStatement(stamp, {key: key for key in tags}, present=flag)
         case _:
-            return TagsRead(stamp, {key: key for key in tags})
+            return TagSnapshotStatement(stamp, {key: key for key in tags})
 
 
 @st.composite
@@ -71,8 +61,8 @@ def test_order_and_repetition_change_nothing(history, random):
 
 
 FEW = st.sampled_from(["1", "2"])
-SAYINGS = st.builds(Stated, STAMPS, st.dictionaries(NAMES, FEW | st.none()), st.booleans()) | st.builds(
-    TagsRead, STAMPS, st.dictionaries(FEW, FEW, max_size=1)
+SAYINGS = st.builds(ProfileStatement, STAMPS, st.dictionaries(NAMES, FEW | st.none()), st.booleans()) | st.builds(
+    TagSnapshotStatement, STAMPS, st.dictionaries(FEW, FEW, max_size=1)
 )
 
 
@@ -90,34 +80,34 @@ def test_what_plainly_repeats_a_record_leaves_it_saying_the_same(history, said, 
 def test_a_customer_read_again_is_plainly_repeated(is_stored):
     claim = ("email", "ayu@example.com", "ayu@example.com", True)
     told = [
-        Stated(Stamp(1, 1, "d", 0, "00"), {"@email": claim, "note": None}),
-        TagsRead(Stamp(1, 1, "d", 1, "00"), {"vip": "VIP"}),
+        ProfileStatement(Stamp(1, 1, "d", 0, "00"), {"@email": claim, "note": None}),
+        TagSnapshotStatement(Stamp(1, 1, "d", 1, "00"), {"vip": "VIP"}),
     ]
     record = folded(told)
     if is_stored:
         record = load("shop", "1", "customer", orjson.loads(orjson.dumps(dump(record))))
 
     assert repeats(record, told)
-    assert not repeats(record, [Stated(Stamp(2, 2, "e", 0, "01"), {"note": "x"})])
-    assert not repeats(record, [TagsRead(Stamp(2, 2, "e", 0, "01"), {})])
+    assert not repeats(record, [ProfileStatement(Stamp(2, 2, "e", 0, "01"), {"note": "x"})])
+    assert not repeats(record, [TagSnapshotStatement(Stamp(2, 2, "e", 0, "01"), {})])
 
 
 def test_what_a_removed_customer_said_is_news_when_it_is_said_again():
-    said = [Stated(Stamp(1, 1, "d", 0, "00"), {"note": "x"})]
-    record = folded([*said, Removed(Stamp(2, 2, "e", 0, "01"))])
+    said = [ProfileStatement(Stamp(1, 1, "d", 0, "00"), {"note": "x"})]
+    record = folded([*said, RemovalStatement(Stamp(2, 2, "e", 0, "01"))])
 
-    assert not repeats(record, [Stated(Stamp(3, 3, "f", 0, "02"), {"note": "x"})])
+    assert not repeats(record, [ProfileStatement(Stamp(3, 3, "f", 0, "02"), {"note": "x"})])
 
 
 def test_a_set_of_tags_is_news_where_it_overrules_a_change():
     record = folded(
         [
-            TagsRead(Stamp(1, 1, "d", 0, "00"), {"vip": "VIP"}),
-            Tagged(Stamp(2, 2, "e", 0, "01"), {"vip": "VIP"}, present=False),
+            TagSnapshotStatement(Stamp(1, 1, "d", 0, "00"), {"vip": "VIP"}),
+            TagsStatement(Stamp(2, 2, "e", 0, "01"), {"vip": "VIP"}, present=False),
         ]
     )
 
-    assert not repeats(record, [TagsRead(Stamp(3, 3, "f", 0, "02"), {"vip": "VIP"})])
+    assert not repeats(record, [TagSnapshotStatement(Stamp(3, 3, "f", 0, "02"), {"vip": "VIP"})])
 
 
 @given(histories(), st.integers(0, 8))
@@ -157,29 +147,35 @@ def at(occurred: int) -> Stamp:
 
 
 def test_only_a_newer_profile_revives_a_removed_record():
-    record = folded([Stated(at(1), {"note": "a"}), Removed(at(3))])
+    record = folded([ProfileStatement(at(1), {"note": "a"}), RemovalStatement(at(3))])
 
-    fold(record, [Stated(at(2), {"note": "late"}), Tagged(at(5), {"vip": "vip"}, present=True)])
+    fold(record, [ProfileStatement(at(2), {"note": "late"}), TagsStatement(at(5), {"vip": "vip"}, present=True)])
     assert not record.is_live
     assert record.effective() == {}
     assert record.effective_tags() == {}
 
-    fold(record, [Stated(at(4), {"first_name": "Ayu"})])
+    fold(record, [ProfileStatement(at(4), {"first_name": "Ayu"})])
     assert record.is_live
     assert set(record.effective()) == {"first_name"}  # the note stands before the removal
     assert set(record.effective_tags()) == {"vip"}
 
 
 def test_a_delta_older_than_the_snapshot_changes_nothing():
-    record = folded([TagsRead(at(5), {"vip": "VIP"})])
+    record = folded([TagSnapshotStatement(at(5), {"vip": "VIP"})])
 
-    assert not fold(record, [Tagged(at(4), {"vip": "vip"}, present=False)])
-    assert fold(record, [Tagged(at(6), {"new": "New"}, present=True)])
+    assert not fold(record, [TagsStatement(at(4), {"vip": "vip"}, present=False)])
+    assert fold(record, [TagsStatement(at(6), {"new": "New"}, present=True)])
     assert {key: name for key, (_, name) in record.effective_tags().items()} == {"vip": "VIP", "new": "New"}
 
 
 def test_side_facts_revive_nobody():
-    record = folded([Stated(at(1), {}), Removed(at(2)), Stated(at(3), {"segments.1": True}, exists=False)])
+    record = folded(
+        [
+            ProfileStatement(at(1), {}),
+            RemovalStatement(at(2)),
+            ProfileStatement(at(3), {"segments.1": True}, exists=False),
+        ]
+    )
 
     assert not record.is_live
 
@@ -187,8 +183,8 @@ def test_side_facts_revive_nobody():
 def test_an_unverified_new_email_does_not_inherit_the_proof():
     record = folded(
         [
-            Stated(at(1), {"@email": ("email", "a@example.com", "a@example.com", True)}),
-            Stated(at(2), {"@email": ("email", "b@example.com", "b@example.com", False)}),
+            ProfileStatement(at(1), {"@email": ("email", "a@example.com", "a@example.com", True)}),
+            ProfileStatement(at(2), {"@email": ("email", "b@example.com", "b@example.com", False)}),
         ]
     )
 
@@ -201,18 +197,18 @@ def test_microseconds_are_exact():
 
 def test_a_tag_put_on_in_the_second_in_which_the_set_was_read_stays():
     """Sources tell whole seconds: the set may have been read before or after."""
-    read = TagsRead(Stamp(5, 9, "b", 0, "00"), {"vip": "VIP"})
-    told = [Tagged(Stamp(5, 7, "a", 0, "00"), {"new": "new"}, present=True)]
-    told += [Tagged(Stamp(5, 6, "c", 0, "00"), {"vip": "VIP"}, present=False)]
-    told += [Tagged(Stamp(4, 8, "d", 0, "00"), {"old": "old"}, present=True)]
+    read = TagSnapshotStatement(Stamp(5, 9, "b", 0, "00"), {"vip": "VIP"})
+    told = [TagsStatement(Stamp(5, 7, "a", 0, "00"), {"new": "new"}, present=True)]
+    told += [TagsStatement(Stamp(5, 6, "c", 0, "00"), {"vip": "VIP"}, present=False)]
+    told += [TagsStatement(Stamp(4, 8, "d", 0, "00"), {"old": "old"}, present=True)]
 
     for statements in ([read, *told], [*told, read]):
         assert set(folded(statements).effective_tags()) == {"new"}
 
 
 def test_without_times_the_later_sending_counts_for_tags():
-    read = TagsRead(Stamp(0, 9, "b", 0, "00"), {})
-    told = [Tagged(Stamp(0, sent, str(sent), 0, "00"), {str(sent): "x"}, present=True) for sent in (8, 10)]
+    read = TagSnapshotStatement(Stamp(0, 9, "b", 0, "00"), {})
+    told = [TagsStatement(Stamp(0, sent, str(sent), 0, "00"), {str(sent): "x"}, present=True) for sent in (8, 10)]
 
     assert set(folded([*told, read]).effective_tags()) == {"10"}
 
@@ -223,7 +219,7 @@ def test_of_two_spellings_of_an_identifier_the_same_shows_in_any_order():
     shown = set()
     for names in (list(said), list(said)[::-1]):
         record = Record("shop", "1", "customer")
-        fold(record, [Stated(stamp, {name: said[name] for name in names})])
+        fold(record, [ProfileStatement(stamp, {name: said[name] for name in names})])
         shown.add(record.claims()["email", "a@b.c"].value)
 
     assert shown == {"a@b.c"}

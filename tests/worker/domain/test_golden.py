@@ -2,9 +2,10 @@
 
 import pytest
 
-from worker.domain.fold import Record, Stamp, Stated, fold
+from worker.domain.fold import Record, fold
 from worker.domain.golden import field_register, golden
-from worker.domain.resolve import API_SOURCE
+from worker.domain.statements import ProfileStatement
+from worker.domain.terms import API_SOURCE, Stamp
 
 
 def a_stamp(at):
@@ -15,7 +16,7 @@ def a_record(source, external_id, *said):
     """A record that was told (time, registers) in this order."""
     kind = "guest" if source == API_SOURCE else "customer"
     record = Record(source, external_id, kind)
-    fold(record, [Stated(a_stamp(at), registers) for at, registers in said])
+    fold(record, [ProfileStatement(a_stamp(at), registers) for at, registers in said])
     return record
 
 

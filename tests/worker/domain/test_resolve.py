@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.domain.resolve import Decision, Limits, Member, _grouped, resolve
+from worker.domain.resolve import Limits, Member, _grouped, resolve
+from worker.domain.terms import Decision
 
 LIMITS = Limits(crowd=3, component=50)
 PHONES = [("phone", f"+628127350914{n}") for n in range(4)]

@@ -13,7 +13,7 @@ from connectors import CONNECTORS
 from connectors.contract import MalformedPayloadError, ProfileSeen, Receipt, TagsAdded
 from worker import settings as worker_settings
 from worker import status
-from worker.domain.normalise import Reading
+from worker.domain.statements import EnvelopeStatements
 from worker.inbox import drain as draining
 from worker.inbox.drain import drain, drain_batch
 from worker.inbox.ingest import Source, accept
@@ -114,7 +114,7 @@ def test_a_batch_leaves_nothing_to_the_collector(engine, source):
     gc.disable()
     try:
         assert drain_batch(engine, lane(source)).settled == 50
-        left = [held for held in gc.get_objects() if isinstance(held, Reading)]
+        left = [held for held in gc.get_objects() if isinstance(held, EnvelopeStatements)]
     finally:
         gc.enable()
 

@@ -22,7 +22,8 @@ from tests.conftest import empty
 from worker import ids
 from worker import settings as worker_settings
 from worker.domain.normalise import of_events
-from worker.domain.resolve import Decision, Limits, resolve
+from worker.domain.resolve import Limits, resolve
+from worker.domain.terms import Decision
 from worker.pipeline.apply import Batch, apply
 from worker.pipeline.load import member
 from worker.store import changes, decisions, envelopes, organizations, records

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from worker.domain.normalise import Consent
+from worker.domain.statements import ConsentStatement
 from worker.store import consents, contact_terms, envelopes, ready
 
 ADDRESS = "emma@example.com"
@@ -50,7 +50,7 @@ def test_a_replay_links_and_settles_what_was(engine, organization_id):
 def test_a_statement_is_one_row_however_often_it_is_made(engine, organization_id):
     def said(status, address=ADDRESS, purpose="marketing"):
         about = {"channel": "email", "purpose": purpose, "address": address, "ref": ("shop", "1")}
-        return consents.entry(Consent(**about, status=status, occurred=1, method=None, evidence={}), uuid4())
+        return consents.entry(ConsentStatement(**about, status=status, occurred=1, method=None, evidence={}), uuid4())
 
     def append(conn, *entries):
         earlier = consents.standing(conn, organization_id, [ADDRESS], [("shop", "1")])
