@@ -315,7 +315,7 @@ class Population:
         same("consents", [one.statement.status for one in shown.consents], ["opted_in"] * person.has_consent)
 
 
-def _stated(people: Iterable[Person]) -> Iterator[consents.Entry]:
+def _stated(people: Iterable[Person]) -> Iterator[consents.KeyedConsent]:
     for one in people:
         if one.has_consent:
             said = ConsentStatement(
@@ -328,7 +328,7 @@ def _stated(people: Iterable[Person]) -> Iterator[consents.Entry]:
                 method=None,
                 evidence={"opt_in_level": "single_opt_in"},
             )
-            yield consents.entry(said, one.envelope_id)
+            yield consents.keyed(said, one.envelope_id)
 
 
 def _shown(row: ContactRow) -> tuple[object, ...]:

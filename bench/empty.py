@@ -7,7 +7,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from worker.api.app import App, make_api
-from worker.api.auth import Reader
+from worker.api.auth import ReadKey
 
 _CONTENT = b'{"ok":true}'
 _HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(_CONTENT)).encode())]
@@ -27,7 +27,7 @@ async def bare(receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": _CONTENT})
 
 
-def keyed(_: Reader) -> dict[str, bool]:
+def keyed(_: ReadKey) -> dict[str, bool]:
     """Let in who has a key and answer, as any endpoint of the Contacts API."""
     return {"ok": True}
 

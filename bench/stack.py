@@ -58,7 +58,7 @@ class Stack:
         self.engine: Engine = db.engine()
         with self.engine.begin() as conn:
             organization_id = organizations.ensure(conn, "default")
-            id_ = connections.insert(
+            id_ = connections.insert_new(
                 conn,
                 organization_id,
                 connector="shopify",

@@ -27,7 +27,7 @@ def people(engine, organization_id):
 
 def connect(engine, organization_id):
     with engine.begin() as conn:
-        id_ = connections.insert(
+        id_ = connections.insert_new(
             conn,
             organization_id,
             connector="shopify",

@@ -35,7 +35,7 @@ def show(prefix: str, value: UUID) -> str:
     return f"{prefix}_{value.hex}"
 
 
-def read(prefix: str, text: str) -> UUID | None:
+def parse(prefix: str, text: str) -> UUID | None:
     """Read an id from the outside; None for anything that we did not write."""
     start, _, rest = text.partition("_")
     if start != prefix or len(rest) != 32 or not rest.isalnum() or not rest.isascii():

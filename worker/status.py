@@ -83,7 +83,7 @@ def replay(conn: Connection, organization_id: UUID, shown_id: str | None) -> lis
     if shown_id is None:
         wanted = [row["envelope_id"] for row in ready.list_parked(conn, organization_id, _MOST_PARKED)]
         return ready.replay(conn, organization_id, wanted)
-    id_ = ids.read(ids.ENVELOPE, shown_id)
+    id_ = ids.parse(ids.ENVELOPE, shown_id)
     queued = [] if id_ is None else ready.replay(conn, organization_id, [id_])
     if not queued:
         raise ConfigError(f"no envelope {shown_id} with a body that is still kept")

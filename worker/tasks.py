@@ -52,7 +52,7 @@ def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> Non
         if len(body) > settings().max_body_bytes:
             log.warning("ingest_refused", reason="body too large", connection_id=connection_id)
             return
-        id_ = ids.read(ids.CONNECTION, connection_id)
+        id_ = ids.parse(ids.CONNECTION, connection_id)
         with db.engine().begin() as conn:
             row = None if id_ is None else connections.by_id(conn, id_)
             source = None if row is None else source_of(row)

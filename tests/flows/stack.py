@@ -128,7 +128,7 @@ class RunningStack:
     def run_state(self, run_id: str, organization: str) -> str:
         """The state that `contactsync backfill status` shows, without a process for each call."""
         with self._engine().connect() as conn:
-            row = runs.by_id(conn, organizations.find(conn, organization), ids.read(ids.RUN, run_id))
+            row = runs.by_id(conn, organizations.find(conn, organization), ids.parse(ids.RUN, run_id))
         return row.state
 
     def settled(self, organization: str = "default", timeout: float = 60) -> dict[str, Any]:

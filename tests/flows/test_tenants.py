@@ -87,7 +87,7 @@ def fill(stack, name, client):
     wait_until(lambda: (stack.status(name)["connections"][0]["last_delivery_at"] or BEGIN) >= last, 10)
     with stack._engine().begin() as conn:
         organization_id = organizations.find(conn, name)
-        channel_id = channels.insert(
+        channel_id = channels.insert_new(
             conn, organization_id, platform="telegram", name=MARK, api_url="https://127.0.0.1:1", options={}, token=None
         )
         conn.execute(text(TOMBSTONE), {"organization_id": organization_id, "id": uuid.uuid4(), "digest": bytes(32)})
@@ -109,7 +109,7 @@ def pause(stack, name, hook):
     """What `contactsync connections pause` does: what the shop sends is kept, and waits."""
     with stack._engine().begin() as conn:
         connections.set_state(
-            conn, organizations.find(conn, name), ids.read(ids.CONNECTION, hook.rsplit("/", 1)[1]), "paused"
+            conn, organizations.find(conn, name), ids.parse(ids.CONNECTION, hook.rsplit("/", 1)[1]), "paused"
         )
 
 

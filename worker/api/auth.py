@@ -47,7 +47,7 @@ def _allowed(*scopes: str) -> Callable[..., Key]:
 
 #: the caller's key; everything it may see is scoped to its organization
 Caller = Annotated[Key, Depends(_allowed(*api_keys.SCOPES))]
-Reader = Annotated[Key, Depends(_allowed("contacts:read"))]
-Writer = Annotated[Key, Depends(_allowed("contacts:write"))]
+ReadKey = Annotated[Key, Depends(_allowed("contacts:read"))]
+WriteKey = Annotated[Key, Depends(_allowed("contacts:write"))]
 #: asking a provider about a person is a permission of its own; who may change contacts has it
-Looker = Annotated[Key, Depends(_allowed("channels:lookup", "contacts:write"))]
+LookupKey = Annotated[Key, Depends(_allowed("channels:lookup", "contacts:write"))]

@@ -24,7 +24,7 @@ from connectors.channels.contract import (
     TokenRefusedError,
 )
 from worker import ids
-from worker.api.auth import Caller, Looker
+from worker.api.auth import Caller, LookupKey
 from worker.api.errors import ApiError, contact_not_found
 from worker.api.json_route import JsonRoute
 from worker.api.request_bodies import JsonSchema, Value
@@ -135,7 +135,7 @@ class ChannelList(BaseModel):
 @router.get("")
 def list_channels(key: Caller) -> ChannelList:
     """List the connected channels."""
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         rows = channels.of_organization(conn, key.organization_id)
     return ChannelList(
         data=[
@@ -146,10 +146,10 @@ def list_channels(key: Caller) -> ChannelList:
 
 
 @router.post("/{channel_id}/contacts/lookup")
-def look_up_profile(key: Looker, channel_id: str, asked: ProfileLookupIn) -> ProfileAnswer:
+def look_up_profile(key: LookupKey, channel_id: str, asked: ProfileLookupIn) -> ProfileAnswer:
     """Ask the channel's provider what it shows of a person; reads only, and stores nothing."""
     _check_that_one_is_given(asked)
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         channel = _channel(conn, key, channel_id)
         try:
             platform = _platform(channel)
@@ -186,7 +186,7 @@ def _check_that_one_is_given(asked: ProfileLookupIn) -> None:
 
 
 def _channel(conn: Connection, key: Key, channel_id: str) -> ChannelRow:
-    id_ = ids.read(ids.CHANNEL, channel_id)
+    id_ = ids.parse(ids.CHANNEL, channel_id)
     row = None if id_ is None else channels.by_id(conn, key.organization_id, id_)
     if row is None:
         raise ApiError(404, "channel not found")
@@ -218,7 +218,7 @@ def _identity(conn: Connection, key: Key, platform: Platform, asked: ProfileLook
 
 def _of_contact(conn: Connection, key: Key, platform: Platform, contact_id: str) -> Identity:
     """The contact's identity on the channel: of the type that the platform prefers, the primary one first."""
-    id_ = ids.read(ids.CONTACT, contact_id)
+    id_ = ids.parse(ids.CONTACT, contact_id)
     contact = None if id_ is None else contacts.by_any_id(conn, key.organization_id, id_)
     if contact is None:
         raise contact_not_found()
@@ -231,7 +231,7 @@ def _of_contact(conn: Connection, key: Key, platform: Platform, contact_id: str)
 
 
 def _holder(conn: Connection, key: Key, identity: Identity) -> str | None:
-    address = identifiers.read(identity.type, identity.value, None)
+    address = identifiers.normal_form(identity.type, identity.value, None)
     if address is None:
         return None
     place = (identity.type, "", address.key)

@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 from connectors.contract import Channel, ConsentStated, Event, SuppressionStated
 from worker.api import operation, schemas
-from worker.api.auth import Reader, Writer
+from worker.api.auth import ReadKey, WriteKey
 from worker.api.errors import ApiError, not_valid
 from worker.api.json_route import JsonRoute
-from worker.api.operation import Answer, AskedOnce, AskedPlainly
+from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ConsentIn, Purpose, SuppressionIn
 from worker.api.subresources import find, look
 from worker.domain import consent as consent_rules
@@ -23,7 +23,7 @@ from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
 from worker.domain.resolve import Resolution
 from worker.domain.terms import API_SOURCE, Ref
 from worker.pipeline.apply import Applied
-from worker.pipeline.contact_view import EXTERNAL_ID, Identity, View
+from worker.pipeline.contact_view import EXTERNAL_ID, ContactView, Identity
 from worker.pipeline.load import Component
 from worker.store import consents, db, suppressions
 from worker.store.api_keys import Key
@@ -33,7 +33,7 @@ router = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["permission"], rout
 
 @router.put("/consent/{channel}", response_model=schemas.ConsentAnswer, summary="State a consent")
 async def put_consent(
-    key: Writer, asked: AskedPlainly, contact_id: str, channel: Channel, consent: ConsentIn
+    key: WriteKey, asked: RepeatableRequest, contact_id: str, channel: Channel, consent: ConsentIn
 ) -> Response:
     """State what the contact wants on a channel, for all its addresses there.
 
@@ -44,20 +44,20 @@ async def put_consent(
 
 
 @router.get("/consents")
-def list_consents(key: Reader, contact_id: str) -> schemas.ConsentList:
+def list_consents(key: ReadKey, contact_id: str) -> schemas.ConsentList:
     """List what counts per channel and purpose."""
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         one = look(conn, key, contact_id)
     return schemas.ConsentList(data=[schemas.Consent.of(row, one.contact.id) for row in one.consents])
 
 
 @router.get("/suppressions")
 def list_suppressions(
-    key: Reader, contact_id: str, include: Annotated[Literal["lifted"] | None, Query()] = None
+    key: ReadKey, contact_id: str, include: Annotated[Literal["lifted"] | None, Query()] = None
 ) -> schemas.SuppressionList:
     """List the suppressions of a contact's addresses; those lifted or expired only if asked for."""
     now = datetime.now(UTC)
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         one = look(conn, key, contact_id)
     rows = [schemas.Suppression.of(row, one.contact.id, now) for row in one.suppressions]
     return schemas.SuppressionList(data=[row for row in rows if row.active or include == "lifted"])
@@ -70,21 +70,23 @@ def list_suppressions(
     responses={200: {"model": schemas.SuppressionAnswer, "description": "It was known already"}},
     summary="Suppress an address, or lift that",
 )
-async def upsert_suppression(key: Writer, asked: AskedOnce, contact_id: str, suppression: SuppressionIn) -> Response:
+async def upsert_suppression(
+    key: WriteKey, asked: IdempotentRequest, contact_id: str, suppression: SuppressionIn
+) -> Response:
     """State that an address of the contact must not be used, or with ``active: false`` that it may be again."""
     return await operation.perform(key, asked, _Suppress(key, contact_id, suppression))
 
 
 @router.get("/sendability", summary="Ask whether a message may be sent")
 def sendability(
-    key: Reader, contact_id: str, channel: Channel, purpose: Purpose = "marketing"
+    key: ReadKey, contact_id: str, channel: Channel, purpose: Purpose = "marketing"
 ) -> schemas.SendabilityAnswer:
     """Tell whether a message may be sent to the contact, and which consent or suppression decided.
 
     Marketing needs an opt-in; other purposes only that the person has not refused. A suppression beats both.
     """
     now = datetime.now(UTC)
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         one = look(conn, key, contact_id)
     address = next(iter(addresses(one, channel)), None)
     row = next((c for c in one.consents if (c.statement.channel, c.statement.purpose) == (channel, purpose)), None)
@@ -108,7 +110,7 @@ def sendability(
     )
 
 
-def identities(one: View, channel: str, *, owned: bool = False) -> list[Identity]:
+def identities(one: ContactView, channel: str, *, owned: bool = False) -> list[Identity]:
     """What a contact is reached by on a channel, the one it shows first; ``owned``: not what belongs to another."""
     kinds = ["phone", "whatsapp_bsuid"] if channel == "whatsapp" else [identifiers.type_of_address(channel, "")]
     held = one.identities + ([] if owned else one.unowned)
@@ -121,7 +123,7 @@ def identities(one: View, channel: str, *, owned: bool = False) -> list[Identity
     return list({identity.key: identity for identity in reversed(found)}.values())[::-1]
 
 
-def addresses(one: View, channel: str, *, owned: bool = False) -> list[str]:
+def addresses(one: ContactView, channel: str, *, owned: bool = False) -> list[str]:
     """The addresses that those identities are."""
     return [identity.key for identity in identities(one, channel, owned=owned)]
 
@@ -160,7 +162,7 @@ class _Consent:
         events += [(ref[0], self._stated(ref[1], address, said_at, is_repeat=is_repeat)) for ref, address in about]
         return Write(events=tuple(events), links=links), said_at
 
-    def _ledger(self, conn: Connection, one: View, mine: Sequence[str]) -> list[ConsentEntry]:
+    def _ledger(self, conn: Connection, one: ContactView, mine: Sequence[str]) -> list[ConsentEntry]:
         return consents.of(conn, self.key.organization_id, mine, [row.ref for row in one.records])
 
     def _stated(self, external_id: str, address: str | None, now: datetime, *, is_repeat: bool) -> ConsentStated:
@@ -183,9 +185,9 @@ class _Consent:
 
     def _is_so(self, about: Sequence[tuple[Ref, str | None]], stated: Sequence[ConsentEntry], now: datetime) -> bool:
         """Whether that is what counts for each of them already."""
-        counting = consent_rules.by_address(stated)
+        counting = consent_rules.counting_by_address(stated)
         found = [counting.get((self.channel, self.asked.purpose, address or ref)) for ref, address in about]
-        return all(said is not None and self._says(consent_rules.first_said(said, stated), now) for said in found)
+        return all(said is not None and self._says(consent_rules.first_statement(said, stated), now) for said in found)
 
     def _says(self, said: ConsentEntry, now: datetime) -> bool:
         """Whether a statement says what is asked; details that the request leaves out are not compared."""
@@ -257,7 +259,7 @@ class _Suppress:
         ]
         return Write(events=tuple(events)), said_at
 
-    def _addresses(self, one: View) -> list[tuple[str, str]]:
+    def _addresses(self, one: ContactView) -> list[tuple[str, str]]:
         asked = self.asked
         if asked.address is not None:
             return [(asked.channel, self._address(asked.address))]
@@ -277,7 +279,7 @@ class _Suppress:
         if kind == "phone":
             found = identifiers.given_phone(given, self.key.region)
         else:
-            found = identifiers.read(kind, given, None)
+            found = identifiers.normal_form(kind, given, None)
         if found is None:
             raise not_valid("address", f"not an address of the channel {self.asked.channel}")
         return found.key

@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 from connectors.contract import ErasureRequested, Event, Identifier, ProfileRemoved, ProfileSeen, TagsAdded
 from worker import ids
 from worker.api import operation, schemas
-from worker.api.auth import Writer
+from worker.api.auth import WriteKey
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
 from worker.api.json_route import JsonRoute
-from worker.api.operation import Answer, AskedOnce, AskedPlainly, Held
+from worker.api.operation import Answer, Held, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
 from worker.domain import identifiers
 from worker.domain.api_writes import Write
@@ -42,7 +42,7 @@ CONFLICT = "contact identifiers resolve to different contacts"
     response_description="Created",
     summary="Create or update a contact",
 )
-async def upsert_contact(key: Writer, asked: AskedOnce, contact: ContactIn) -> Response:
+async def upsert_contact(key: WriteKey, asked: IdempotentRequest, contact: ContactIn) -> Response:
     """Create a contact, or update the one that an identifier leads to.
 
     Matched by external_source with external_id, then phone_number, then email. With an external pair the request
@@ -53,8 +53,8 @@ async def upsert_contact(key: Writer, asked: AskedOnce, contact: ContactIn) -> R
 
 @router.patch("/{contact_id}", response_model=schemas.ContactAnswer)
 async def update_contact(
-    key: Writer,
-    asked: AskedPlainly,
+    key: WriteKey,
+    asked: RepeatableRequest,
     contact_id: str,
     contact: ContactPatch,
     if_match: Annotated[
@@ -67,8 +67,8 @@ async def update_contact(
 
 @router.delete("/{contact_id}", status_code=204, response_class=Response)
 async def delete_contact(
-    key: Writer,
-    asked: AskedPlainly,
+    key: WriteKey,
+    asked: RepeatableRequest,
     contact_id: str,
     erase: Annotated[bool, Query(description="Also ask for the person's data to be erased everywhere")] = False,  # noqa: FBT002 - a flag of the query
 ) -> Response:

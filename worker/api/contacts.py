@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from worker import ids
 from worker.api import paging, schemas
-from worker.api.auth import Reader
+from worker.api.auth import ReadKey
 from worker.api.contact_filters import Filters, given_once
 from worker.api.contact_writes import CONFLICT
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
@@ -22,7 +22,7 @@ from worker.api.subresources import find
 from worker.domain import identifiers
 from worker.store import contact_lists, contacts, db
 from worker.store.api_keys import Key
-from worker.store.contact_lists import Wanted
+from worker.store.contact_lists import ContactFilter
 from worker.store.contacts import ContactRow
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
@@ -32,16 +32,18 @@ _ALL_BUT_POST = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "DELETE"]
 
 
 @router.get("", dependencies=[Depends(given_once)])
-def list_contacts(key: Reader, query: Annotated[Filters, Query()]) -> schemas.ContactList:
+def list_contacts(key: ReadKey, query: Annotated[Filters, Query()]) -> schemas.ContactList:
     """List stored contacts, newest first; filters find every contact that claims the value.
 
     With ``updated_after`` the oldest change comes first, and a change shows up once all that came before it can:
     followed from cursor to cursor, the feed misses none.
     """
-    wanted = Wanted(keys=query.keys(key.region), tag=query.tag, search=query.search, created_after=query.created_after)
+    wanted = ContactFilter(
+        keys=query.keys(key.region), tag=query.tag, search=query.search, created_after=query.created_after
+    )
     if query.updated_after is not None or query.after is not None:
         return _changed(key, query, wanted)
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         rows = contact_lists.page(conn, key.organization_id, wanted, query.before, query.limit + 1)
     shown = rows[: query.limit]
     return schemas.ContactList(
@@ -50,14 +52,14 @@ def list_contacts(key: Reader, query: Annotated[Filters, Query()]) -> schemas.Co
     )
 
 
-def _changed(key: Key, query: Filters, wanted: Wanted) -> schemas.ContactList:
+def _changed(key: Key, query: Filters, wanted: ContactFilter) -> schemas.ContactList:
     """A page of the feed. Its last page has a cursor too, unless it is empty: more changes will come."""
     since, after_id = query.after or (query.updated_after, None)
     if since is None or query.before is not None:
         raise not_valid("cursor", "not a cursor of this list")
     with db.tenant_engine().connect() as conn:
         until = contact_lists.horizon(conn)
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         rows = contact_lists.changed(conn, key.organization_id, wanted, since, after_id, until, query.limit)
     place = None
     if rows and rows[-1].updated_at is not None:
@@ -67,14 +69,14 @@ def _changed(key: Key, query: Filters, wanted: Wanted) -> schemas.ContactList:
 
 @router.get("/phone/{phone}", summary="Get a contact by phone number")
 def contact_by_phone(
-    key: Reader, phone: Annotated[str, Path(json_schema_extra={"format": "phone"})], response: Response
+    key: ReadKey, phone: Annotated[str, Path(json_schema_extra={"format": "phone"})], response: Response
 ) -> schemas.ContactAnswer:
     """Get the contact that a number belongs to; the plus may be left out."""
     address = None if "\x00" in phone else identifiers.given_phone(phone, key.region)
     if address is None:
         raise not_valid("phone", "not a phone number in international form")
     lookup = ("phone", "", address.key)
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         row = contacts.owned(conn, key.organization_id, [lookup]).get(lookup)
     if row is None:
         raise contact_not_found()
@@ -83,9 +85,9 @@ def contact_by_phone(
 
 @router.post("/lookup", operation_id="lookup_contact", summary="Resolve a contact (other name)")
 @router.post("/resolve", summary="Resolve a contact by what is known of it")
-def resolve_contact(key: Reader, asked: ResolveIn, response: Response) -> schemas.ContactAnswer:
+def resolve_contact(key: ReadKey, asked: ResolveIn, response: Response) -> schemas.ContactAnswer:
     """Find the one contact that these identifiers belong to; those that nobody has are ignored."""
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         led = _matches(conn, key, asked.identifiers)
     found = {row.id: row for row in led if row is not None}
     if not found:
@@ -104,9 +106,9 @@ def refuse_other_methods() -> None:
 
 
 @router.get("/{contact_id}")
-def get_contact(key: Reader, contact_id: str, response: Response) -> schemas.ContactAnswer:
+def get_contact(key: ReadKey, contact_id: str, response: Response) -> schemas.ContactAnswer:
     """Get one contact; the id of a contact that was merged answers with the one it became."""
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         row = find(conn, key, contact_id)
     return _answer(row, response)
 
@@ -118,7 +120,7 @@ def _answer(row: ContactRow, response: Response) -> schemas.ContactAnswer:
 
 def _matches(conn: Connection, key: Key, asked: Sequence[IdentifierIn]) -> list[ContactRow | None]:
     """The contact that each identifier leads to, in their order."""
-    births = [ids.read(ids.CONTACT, one.value) if one.type == "contact_id" else None for one in asked]
+    births = [ids.parse(ids.CONTACT, one.value) if one.type == "contact_id" else None for one in asked]
     lookups = [_lookup(one, key.region) for one in asked]
     by_id = contacts.by_any_ids(conn, key.organization_id, {id_ for id_ in births if id_ is not None})
     owned = contacts.owned(conn, key.organization_id, {lookup for lookup in lookups if lookup is not None})
@@ -140,7 +142,7 @@ def _lookup(asked: IdentifierIn, region: str | None) -> contacts.Key | None:
         return _whatsapp(value, region)
     if kind == "contact_id":
         return None
-    address = identifiers.read(kind, value, None)
+    address = identifiers.normal_form(kind, value, None)
     return None if address is None else (kind, "", address.key)
 
 
@@ -150,7 +152,7 @@ def _whatsapp(value: str, region: str | None) -> contacts.Key | None:
     phone = identifiers.given_phone(text, region) if any(map(str.isdigit, text[:2])) else None
     if phone is not None:
         return ("phone", "", phone.key)
-    address = identifiers.read("whatsapp_bsuid", text, None)
+    address = identifiers.normal_form("whatsapp_bsuid", text, None)
     return None if address is None else ("whatsapp_bsuid", "", address.key)
 
 
@@ -159,7 +161,7 @@ def _unreadable(asked: Sequence[IdentifierIn], region: str | None) -> list[Detai
     return [
         {"field": f"identifiers[{position}].value", "reason": _NOT_READABLE}
         for position, one in enumerate(asked)
-        if (ids.read(ids.CONTACT, one.value) if one.type == "contact_id" else _lookup(one, region)) is None
+        if (ids.parse(ids.CONTACT, one.value) if one.type == "contact_id" else _lookup(one, region)) is None
     ]
 
 

@@ -22,8 +22,8 @@ from worker import ids
 from worker.api.errors import ApiError, contact_not_found, not_valid
 from worker.domain import api_writes
 from worker.domain.api_writes import Write
-from worker.domain.fold import dump
-from worker.domain.normalise import of_events
+from worker.domain.fold import encode
+from worker.domain.normalise import normalise_api_write
 from worker.domain.resolve import Resolution
 from worker.domain.terms import API_SOURCE, Ref
 from worker.domain.times import EPOCH, microseconds, moment
@@ -47,7 +47,7 @@ MAX_HELD_FIELDS, MAX_HELD_TAGS, MAX_HELD_BYTES = 1000, 1000, 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestInfo:
     """A request as far as every write needs it."""
 
     topic: str  #: ``POST /v1/contacts``
@@ -64,7 +64,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Task(Protocol):
+class Operation(Protocol):
     """One kind of write. All of it runs in the transaction, and may run again when that does."""
 
     def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
@@ -83,23 +83,23 @@ async def _asked(
         str | None,
         Header(min_length=1, max_length=255, description="Asked again under the same key, a request answers the same"),
     ] = None,
-) -> Asked:
+) -> RequestInfo:
     route = request.scope["route"].path_format
     said = b"\x00".join([request.method.encode(), str(request.url.path).encode(), await request.body()])
-    return Asked(f"{request.method} {route}", idempotency_key, sha256(said).digest())
+    return RequestInfo(f"{request.method} {route}", idempotency_key, sha256(said).digest())
 
 
-async def _asked_plainly(request: Request) -> Asked:
-    return Asked(f"{request.method} {request.scope['route'].path_format}", None, b"")
+async def _asked_plainly(request: Request) -> RequestInfo:
+    return RequestInfo(f"{request.method} {request.scope['route'].path_format}", None, b"")
 
 
 #: of a POST, which may be repeated under an ``Idempotency-Key``
-AskedOnce = Annotated[Asked, Depends(_asked)]
+IdempotentRequest = Annotated[RequestInfo, Depends(_asked)]
 #: of the other methods, which may be repeated as they are
-AskedPlainly = Annotated[Asked, Depends(_asked_plainly)]
+RepeatableRequest = Annotated[RequestInfo, Depends(_asked_plainly)]
 
 
-async def perform(key: Key, asked: Asked, task: Task) -> Response:
+async def perform(key: Key, asked: RequestInfo, task: Operation) -> Response:
     """Carry a write out and answer it.
 
     Writes have threads of their own: where many wait for each other's locks, those who only read do not.
@@ -112,18 +112,18 @@ def _writers() -> CapacityLimiter:
     return CapacityLimiter(WRITERS)
 
 
-def _perform(key: Key, asked: Asked, task: Task) -> Response:
-    writing = _Writing(key=key, asked=asked, task=task)
+def _perform(key: Key, asked: RequestInfo, task: Operation) -> Response:
+    writing = _OperationBatch(key=key, asked=asked, task=task)
     apply(db.tenant_engine(), key.organization_id, writing)
     assert writing.response is not None  # noqa: S101 - finish made it
     return writing.response
 
 
 @dataclass(slots=True, kw_only=True)
-class _Writing(Batch):
+class _OperationBatch(Batch):
     key: Key
-    asked: Asked
-    task: Task
+    asked: RequestInfo
+    task: Operation
     now: datetime = EPOCH
     said_at: datetime = EPOCH
     write: Write = field(default_factory=Write)
@@ -139,7 +139,9 @@ class _Writing(Batch):
                 self._keep(conn, self.write, self.said_at)
 
     def _stored(self, conn: Connection, idempotency_key: str) -> Response | None:
-        stored = idempotency_keys.claim(conn, self.key.organization_id, self.key.id, idempotency_key, self.asked.digest)
+        stored = idempotency_keys.reserve(
+            conn, self.key.organization_id, self.key.id, idempotency_key, self.asked.digest
+        )
         if stored is None:
             return None
         if stored.request_sha256 != self.asked.digest:
@@ -149,7 +151,7 @@ class _Writing(Batch):
     def _keep(self, conn: Connection, write: Write, said_at: datetime) -> None:
         envelope_id = ids.new()
         connection_id = connections.of_api(conn, self.key.organization_id)
-        body = api_writes.dump(write)
+        body = api_writes.encode(write)
         envelopes.keep_settled(
             conn,
             Incoming(
@@ -165,9 +167,11 @@ class _Writing(Batch):
             ),
         )
         # Read from what was kept, so that a replay cannot read it differently.
-        kept = api_writes.load(body)
+        kept = api_writes.decode(body)
         delivery_id = api_writes.delivery_id(envelope_id)
-        self.readings = [of_events(envelope_id, kept.events, kept.links, sent_at=said_at, delivery_id=delivery_id)]
+        self.readings = [
+            normalise_api_write(envelope_id, kept.events, kept.links, sent_at=said_at, delivery_id=delivery_id)
+        ]
         self.connection_of = {envelope_id: connection_id}
 
     def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
@@ -207,7 +211,7 @@ def _check_size(row: RecordRow) -> None:
     record = row.record
     if len(record.tags) > MAX_HELD_TAGS:
         raise not_valid("tags", f"the contact would have had more than {MAX_HELD_TAGS} tags")
-    if len(record.registers) > MAX_HELD_FIELDS or len(orjson.dumps(dump(record))) > MAX_HELD_BYTES:
+    if len(record.registers) > MAX_HELD_FIELDS or len(orjson.dumps(encode(record))) > MAX_HELD_BYTES:
         raise not_valid("custom_fields", f"the contact would hold more than {MAX_HELD_BYTES} bytes")
 
 
@@ -252,7 +256,7 @@ class Held:
 
 def hold(conn: Connection, key: Key, contact_id: str) -> Held:
     """Read the contact that a request names; raises ApiError if there is none."""
-    id_ = ids.read(ids.CONTACT, contact_id)
+    id_ = ids.parse(ids.CONTACT, contact_id)
     row = None if id_ is None else contacts.by_any_id(conn, key.organization_id, id_)
     if row is None:
         raise contact_not_found()

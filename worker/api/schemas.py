@@ -131,7 +131,7 @@ class Consent(BaseModel):
     envelope_id: str | None
 
     @classmethod
-    def of(cls, consent: contact_view.Consent, contact_id: UUID) -> "Consent":
+    def of(cls, consent: contact_view.CountingConsent, contact_id: UUID) -> "Consent":
         """Show what counts for a contact's channel and purpose."""
         said = consent.statement
         return cls(

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 from connectors.contract import Event, NoteAdded, TagsAdded, TagsRemoved
 from worker import ids
 from worker.api import operation, paging, schemas, timeline
-from worker.api.auth import Reader, Writer
+from worker.api.auth import ReadKey, WriteKey
 from worker.api.errors import ApiError, contact_not_found
 from worker.api.json_route import JsonRoute
-from worker.api.operation import Answer, AskedOnce, AskedPlainly
+from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.paging import Paging
 from worker.api.request_bodies import NoteIn, TagsIn
 from worker.domain.api_writes import Write
@@ -22,7 +22,7 @@ from worker.domain.resolve import Resolution
 from worker.domain.terms import Ref
 from worker.pipeline import contact_view
 from worker.pipeline.apply import Applied
-from worker.pipeline.contact_view import View
+from worker.pipeline.contact_view import ContactView
 from worker.pipeline.load import Component
 from worker.store import changes, contact_terms, contacts, db, notes, records
 from worker.store.api_keys import Key
@@ -34,17 +34,17 @@ Page = Annotated[Paging, Query()]
 
 
 @router.get("/identities")
-def list_identities(key: Reader, contact_id: str) -> schemas.IdentityList:
+def list_identities(key: ReadKey, contact_id: str) -> schemas.IdentityList:
     """List the identifiers that lead to a contact."""
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         one = look(conn, key, contact_id)
     return schemas.IdentityList(data=[schemas.Identity.of(row, one.contact.id) for row in one.identities])
 
 
 @router.get("/tags")
-def list_tags(key: Reader, contact_id: str) -> schemas.TagList:
+def list_tags(key: ReadKey, contact_id: str) -> schemas.TagList:
     """List the tags of a contact."""
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         one = look(conn, key, contact_id)
     return schemas.TagList(data=[schemas.Tag.of(tag) for tag in one.tags])
 
@@ -55,21 +55,21 @@ def list_tags(key: Reader, contact_id: str) -> schemas.TagList:
     status_code=201,
     responses={200: {"model": schemas.TagAnswer, "description": "The contact had them already"}},
 )
-async def assign_tags(key: Writer, asked: AskedOnce, contact_id: str, tags: TagsIn) -> Response:
+async def assign_tags(key: WriteKey, asked: IdempotentRequest, contact_id: str, tags: TagsIn) -> Response:
     """Assign a tag by name or id, or several by name. A name that is new makes a new tag."""
     return await operation.perform(key, asked, _Assign(key, contact_id, tags))
 
 
 @router.delete("/tags/{tag:path}", status_code=204, response_class=Response)
-async def remove_tag(key: Writer, asked: AskedPlainly, contact_id: str, tag: str) -> Response:
+async def remove_tag(key: WriteKey, asked: RepeatableRequest, contact_id: str, tag: str) -> Response:
     """Take a tag, given by its name or id, off a contact, whoever put it there."""
     return await operation.perform(key, asked, _Unassign(key, contact_id, tag))
 
 
 @router.get("/notes")
-def list_notes(key: Reader, contact_id: str, query: Page) -> timeline.NoteList:
+def list_notes(key: ReadKey, contact_id: str, query: Page) -> timeline.NoteList:
     """List the notes about a contact, newest first."""
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         contact, ids_ = _with_records(conn, key, contact_id)
         rows = notes.page(conn, key.organization_id, ids_, query.before, query.limit + 1)
     shown = rows[: query.limit]
@@ -80,15 +80,15 @@ def list_notes(key: Reader, contact_id: str, query: Page) -> timeline.NoteList:
 
 
 @router.post("/notes", response_model=timeline.NoteAnswer, status_code=201)
-async def create_note(key: Writer, asked: AskedOnce, contact_id: str, note: NoteIn) -> Response:
+async def create_note(key: WriteKey, asked: IdempotentRequest, contact_id: str, note: NoteIn) -> Response:
     """Write something down about a contact."""
     return await operation.perform(key, asked, _Note(key, contact_id, note))
 
 
 @router.get("/timeline")
-def list_timeline(key: Reader, contact_id: str, query: Page) -> timeline.Timeline:
+def list_timeline(key: ReadKey, contact_id: str, query: Page) -> timeline.Timeline:
     """List every change of a contact with its cause, newest first; also those under ids that were merged into it."""
-    with db.reading(key.organization_id) as conn:
+    with db.tenant_snapshot(key.organization_id) as conn:
         _, ids_ = _with_records(conn, key, contact_id)
         rows = changes.page(conn, key.organization_id, ids_, query.before, query.limit + 1)
     shown = rows[: query.limit]
@@ -100,14 +100,14 @@ def list_timeline(key: Reader, contact_id: str, query: Page) -> timeline.Timelin
 
 def find(conn: Connection, key: Key, contact_id: str) -> ContactRow:
     """Read the contact that a path names; raises ApiError if there is none."""
-    id_ = ids.read(ids.CONTACT, contact_id)
+    id_ = ids.parse(ids.CONTACT, contact_id)
     row = None if id_ is None else contacts.by_any_id(conn, key.organization_id, id_)
     if row is None:
         raise contact_not_found()
     return row
 
 
-def look(conn: Connection, key: Key, contact_id: str) -> View:
+def look(conn: Connection, key: Key, contact_id: str) -> ContactView:
     """Read all that is known of the contact that a path names."""
     (one,) = contact_view.load(conn, key.organization_id, [find(conn, key, contact_id)])
     return one

@@ -185,7 +185,7 @@ class Sources:
         known = self._known.get(shown_id)
         if known is not None and known[0] > time.monotonic():
             return known[1]
-        id_ = ids.read(ids.CONNECTION, shown_id)
+        id_ = ids.parse(ids.CONNECTION, shown_id)
         if id_ is None:
             return None
         if len(self._known) > 10_000:  # ids that were made up must not fill the memory

@@ -56,7 +56,7 @@ def incoming(connection: ConnectionRow, row: Row, run_id: UUID | None) -> Incomi
 def read_back(engine: Engine) -> bool:
     """Read customers of whom a webhook did not say all; False if there are none."""
     with engine.begin() as conn:
-        rows = refetches.claim(conn, most=_AT_ONCE, lease=_LEASE)
+        rows = refetches.lease(conn, most=_AT_ONCE, lease=_LEASE)
         connection = connections.by_id(conn, rows[0].connection_id) if rows else None
     if not rows or connection is None:
         return False
@@ -77,6 +77,6 @@ def read_back(engine: Engine) -> bool:
         db.enter(conn, connection.organization_id)
         if found:
             envelopes.keep(conn, [incoming(connection, row, None) for row in found])
-        refetches.drop(conn, rows)
+        refetches.delete(conn, rows)
     nudger.nudge({connection.id.int % LANES})
     return True

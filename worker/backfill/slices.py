@@ -87,7 +87,7 @@ def work(engine: Engine, *, budget_s: float) -> bool:
     """Work for a while on the run that is due, else read customers back; False if nothing was due."""
     token = uuid4()
     with engine.begin() as conn:
-        row = runs.claim(conn, lease=LEASE, token=token)
+        row = runs.lease(conn, lease=LEASE, token=token)
         connection = None if row is None else connections.by_id(conn, row.connection_id)
     if row is None or connection is None:
         return read_back(engine)

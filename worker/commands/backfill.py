@@ -194,7 +194,7 @@ def _waits(row: RunRow) -> str:
 
 
 def _run(conn: Connection, organization: str, shown_id: str) -> RunRow:
-    id_: UUID | None = ids.read(ids.RUN, shown_id)
+    id_: UUID | None = ids.parse(ids.RUN, shown_id)
     row = None if id_ is None else runs.by_id(conn, organization_id(conn, organization), id_)
     if row is None:
         raise ConfigError(f"no run {shown_id} in organization {organization!r}")

@@ -39,7 +39,7 @@ def add_channel(
     origin = _origin(known.API_URL if api_url is None else api_url)
     with database(data_dir) as conn:
         try:
-            id_ = channels.insert(
+            id_ = channels.insert_new(
                 conn,
                 organizations.ensure(conn, organization),
                 platform=platform,
@@ -79,7 +79,7 @@ def remove_channel(
     as_json: Json = False,
 ) -> None:
     """Disconnect a channel and forget its token."""
-    id_ = ids.read(ids.CHANNEL, channel_id)
+    id_ = ids.parse(ids.CHANNEL, channel_id)
     with database(data_dir) as conn:
         if id_ is None or not channels.remove(conn, organization_id(conn, organization), id_):
             raise ConfigError(f"no channel {channel_id} in organization {organization!r}")

@@ -106,7 +106,7 @@ def _add(
     with database(data_dir) as conn:
         organization_id = organizations.ensure(conn, organization)
         try:
-            id_ = connections.insert(
+            id_ = connections.insert_new(
                 conn,
                 organization_id,
                 connector=provider.name,

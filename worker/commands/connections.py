@@ -153,7 +153,7 @@ def approve_fields(
 
 def find(conn: Connection, organization: str, shown_id: str) -> ConnectionRow:
     """Find a connection by the id that an operator gave; raises ConfigError if there is none."""
-    id_ = ids.read(ids.CONNECTION, shown_id)
+    id_ = ids.parse(ids.CONNECTION, shown_id)
     row = None if id_ is None else connections.by_id(conn, id_)
     # Edits through the API are kept under a connection that nobody made, and nobody must touch.
     if row is None or row.connector == API_SOURCE or row.organization_id != organization_id(conn, organization):

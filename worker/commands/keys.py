@@ -46,7 +46,7 @@ def revoke_key(
     as_json: Json = False,
 ) -> None:
     """End a key at once."""
-    id_ = ids.read(ids.KEY, key_id)
+    id_ = ids.parse(ids.KEY, key_id)
     with database(data_dir) as conn:
         if id_ is None or not api_keys.revoke(conn, organization_id(conn, organization), id_):
             raise ConfigError(f"no key {key_id}")

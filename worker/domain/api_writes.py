@@ -38,13 +38,13 @@ def is_of_request(stamp: Stamp) -> bool:
     return stamp.delivery_id.startswith(_DELIVERY) and stamp.occurred == stamp.sent
 
 
-def dump(write: Write) -> bytes:
+def encode(write: Write) -> bytes:
     """Write the body of the envelope."""
     events = [{"source": source, "event": type(event).__name__, "said": event} for source, event in write.events]
     return orjson.dumps({"events": events, "links": write.links}, option=orjson.OPT_UTC_Z)
 
 
-def load(body: bytes) -> Write:
+def decode(body: bytes) -> Write:
     """Read what ``dump`` wrote."""
     kept = orjson.loads(body)
     return Write(

@@ -102,7 +102,7 @@ class Suppression:
         return self.lifted is None and (self.expires_at is None or self.expires_at > now)
 
 
-def by_address(statements: Iterable[ConsentEntry]) -> dict[tuple[str, str, str | Ref], ConsentEntry]:
+def counting_by_address(statements: Iterable[ConsentEntry]) -> dict[tuple[str, str, str | Ref], ConsentEntry]:
     """The statement that counts per (channel, purpose, address), or record for those without one."""
     winners: dict[tuple[str, str, str | Ref], ConsentEntry] = {}
     for statement in statements:
@@ -113,7 +113,7 @@ def by_address(statements: Iterable[ConsentEntry]) -> dict[tuple[str, str, str |
     return winners
 
 
-def first_said(counting: ConsentEntry, statements: Iterable[ConsentEntry]) -> ConsentEntry:
+def first_statement(counting: ConsentEntry, statements: Iterable[ConsentEntry]) -> ConsentEntry:
     """The statement that one that only repeats it repeats: when, and how, it was first said."""
     if not counting.is_repeat:
         return counting
@@ -122,10 +122,10 @@ def first_said(counting: ConsentEntry, statements: Iterable[ConsentEntry]) -> Co
     return max(same, key=lambda s: s.strength, default=counting)
 
 
-def of_contact(statements: Iterable[ConsentEntry]) -> dict[Key, ConsentEntry]:
+def shown_by_contact(statements: Iterable[ConsentEntry]) -> dict[Key, ConsentEntry]:
     """What a contact shows per (channel, purpose), from all statements about its addresses and records."""
     shown: dict[Key, ConsentEntry] = {}
-    for (channel, purpose, _), statement in by_address(statements).items():
+    for (channel, purpose, _), statement in counting_by_address(statements).items():
         known = shown.get((channel, purpose))
         if known is None or _restriction(statement) > _restriction(known):
             shown[channel, purpose] = statement

@@ -224,7 +224,7 @@ _FOLDS: Mapping[type, Callable[[Record, Any], bool]] = {
 }
 
 
-def dump(record: Record) -> dict[str, Any]:
+def encode(record: Record) -> dict[str, Any]:
     """Write a record's state as JSON values; stamps are stored once and referred to by index."""
     stamps: dict[Stamp, int] = {}
 
@@ -251,7 +251,7 @@ def dump(record: Record) -> dict[str, Any]:
     return state
 
 
-def load(source: str, external_id: str, kind: Kind, state: Mapping[str, Any]) -> Record:
+def decode(source: str, external_id: str, kind: Kind, state: Mapping[str, Any]) -> Record:
     """Read a record's state as ``dump`` wrote it."""
     stamps = [Stamp(*stamp) for stamp in state["s"]]
     record = Record(source, external_id, kind)

@@ -159,7 +159,7 @@ def _email(given: str) -> str | None:
         return None
 
 
-def read(kind: str, value: str, region: str | None) -> Address | None:
+def normal_form(kind: str, value: str, region: str | None) -> Address | None:
     """Read an identifier of any type; None if the value cannot be one."""
     if kind == "email":
         return email(value)

@@ -55,11 +55,11 @@ def normalise(envelope_id: UUID, envelope: Envelope, connector_name: str, accoun
     sent, written_id = microseconds(envelope.sent_at), envelope_id.hex
     for position, event in enumerate(connector(connector_name).parse(envelope, account)):
         stamp = _stamp(event.occurred_at, sent, envelope.delivery_id, position, written_id)
-        _READERS[type(event)](reading, account, event, stamp)
+        _NORMALISERS[type(event)](reading, account, event, stamp)
     return reading
 
 
-def of_events(
+def normalise_api_write(
     envelope_id: UUID,
     events: Iterable[tuple[str, Event]],
     links: Iterable[tuple[Ref, Ref]] = (),
@@ -72,7 +72,7 @@ def of_events(
     sent = microseconds(sent_at)
     for position, (source, event) in enumerate(events):
         stamp = _stamp(event.occurred_at, sent, delivery_id, position, envelope_id.hex)
-        _READERS[type(event)](reading, Account(source=source), event, stamp)
+        _NORMALISERS[type(event)](reading, Account(source=source), event, stamp)
     for a, b in links:
         _add(reading, a, None)
         _add(reading, b, None)
@@ -123,7 +123,7 @@ def _claim(identifier: Identifier | None, region: str | None) -> tuple[tuple[str
     """Return a claim, and the value as given where it is no identifier."""
     if identifier is None:
         return None, None
-    address = identifiers.read(identifier.type, identifier.value, region)
+    address = identifiers.normal_form(identifier.type, identifier.value, region)
     if address is None:
         return None, identifier.value
     return (identifier.type, address.key, address.value, identifier.verified), None
@@ -175,7 +175,7 @@ def _address(channel: str, value: str | None, region: str | None) -> str | None:
     """Normalise an address for its channel."""
     if value is None:
         return None
-    found = identifiers.read(identifiers.type_of_address(channel, value), value, region)
+    found = identifiers.normal_form(identifiers.type_of_address(channel, value), value, region)
     return None if found is None else found.key
 
 
@@ -244,7 +244,7 @@ def _erasure_requested(reading: EnvelopeStatements, _account: Account, event: Er
 
 
 def _read(identifier: Identifier) -> identifiers.Address | None:
-    return identifiers.read(identifier.type, identifier.value, None)
+    return identifiers.normal_form(identifier.type, identifier.value, None)
 
 
 def _note_added(reading: EnvelopeStatements, account: Account, event: NoteAdded, stamp: Stamp) -> None:
@@ -275,7 +275,7 @@ def _connection_revoked(
     reading.revoked = max(reading.revoked or 0, stamp.occurred)
 
 
-_READERS: dict[type[Any], Callable[[EnvelopeStatements, Account, Any, Stamp], None]] = {
+_NORMALISERS: dict[type[Any], Callable[[EnvelopeStatements, Account, Any, Stamp], None]] = {
     ProfileSeen: _profile_seen,
     ProfileRemoved: _profile_removed,
     ProfilesMerged: _profiles_merged,

@@ -26,7 +26,7 @@ from worker.domain.times import moment
 from worker.errors import ConfigError
 from worker.files.export_json import pages
 from worker.files.formula_guard import guard
-from worker.pipeline.contact_view import View
+from worker.pipeline.contact_view import ContactView
 from worker.store import contacts
 
 CHANNELS = ("email", "sms", "whatsapp")
@@ -65,7 +65,7 @@ def written(rows: Sequence[Sequence[str]], *, is_raw: bool) -> bytes:
     return stream.getvalue().encode()
 
 
-def flat(one: View, now: datetime) -> dict[str, str | None]:
+def flat(one: ContactView, now: datetime) -> dict[str, str | None]:
     """Show what a contact has one of."""
     shown = Contact.of(one.contact)
     return {
@@ -93,7 +93,7 @@ def field_cell(value: Any, *, is_text: bool) -> str:
     return value if is_text else orjson.dumps(value).decode()
 
 
-def _fields(one: View, fields: Mapping[str, bool]) -> Iterator[str | None]:
+def _fields(one: ContactView, fields: Mapping[str, bool]) -> Iterator[str | None]:
     held = one.contact.custom_fields
     for name, is_text in sorted(fields.items()):
         yield field_cell(held[name], is_text=is_text) if name in held else None
@@ -103,7 +103,7 @@ def _channel_names(channel: str) -> tuple[str, ...]:
     return (f"{channel}_consent", f"{channel}_consent_at", f"{channel}_suppressed")
 
 
-def _channel(one: View, channel: str, now: datetime) -> dict[str, str | None]:
+def _channel(one: ContactView, channel: str, now: datetime) -> dict[str, str | None]:
     """Show what counts for marketing, and why an address of the contact must not be used, if one must not."""
     statements = (consent.statement for consent in one.consents)
     counting = next((said for said in statements if (said.channel, said.purpose) == (channel, "marketing")), None)

@@ -19,7 +19,7 @@ from worker.domain.consent import ConsentEntry, Suppression
 from worker.domain.golden import Origin
 from worker.domain.times import moment
 from worker.pipeline import contact_view
-from worker.pipeline.contact_view import Identity, View
+from worker.pipeline.contact_view import ContactView, Identity
 from worker.store import contacts
 
 _PAGE = 500
@@ -54,7 +54,7 @@ def jsonl(conn: Connection, organization_id: UUID) -> Iterator[bytes]:
             yield orjson.dumps(shown, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
 
-def pages(conn: Connection, organization_id: UUID) -> Iterator[list[View]]:
+def pages(conn: Connection, organization_id: UUID) -> Iterator[list[ContactView]]:
     """Yield all contacts with what is known of them, a page at a time, sorted by the customer that leads each."""
     after = ("", "")
     while page := contacts.page_by_external_id(conn, organization_id, after, _PAGE):
@@ -62,7 +62,7 @@ def pages(conn: Connection, organization_id: UUID) -> Iterator[list[View]]:
         after = (page[-1].external_source, page[-1].external_id)
 
 
-def _line(one: View) -> dict[str, Any]:
+def _line(one: ContactView) -> dict[str, Any]:
     contact = one.contact
     return {
         "external_source": contact.external_source,

@@ -193,7 +193,7 @@ def _connection(conn: Connection, organization_id: UUID, source: str, region: st
         None,
     )
     if found is None:
-        id_ = connections.insert(
+        id_ = connections.insert_new(
             conn,
             organization_id,
             connector=files.name,

@@ -29,7 +29,7 @@ from worker.settings import settings
 from worker.store import connections, ready, refetches, runs
 from worker.store.connections import ConnectionRow
 from worker.store.envelopes import EnvelopeRow
-from worker.store.ready import Claimed, Parked
+from worker.store.ready import Leased, Parked
 
 log = structlog.get_logger()
 
@@ -65,7 +65,7 @@ class Drained:
 class _Item:
     """A claimed envelope on its way."""
 
-    claimed: Claimed
+    claimed: Leased
     reading: EnvelopeStatements | None = None
     parked: Parked | None = None
 
@@ -96,7 +96,7 @@ class _Settling(Batch):
 
     def finish(self, conn: Connection, applied: Applied) -> None:
         """Count last: others wait for the row of the run."""
-        refetches.add(conn, self.organization_id, self.to_read_back)
+        refetches.ensure(conn, self.organization_id, self.to_read_back)
         runs.count(conn, self.organization_id, _counts(self.items, applied.changed_by))
 
 
@@ -123,7 +123,7 @@ def drain_batch(
     token = uuid4()
     with engine.begin() as conn:
         lease = timedelta(seconds=settings().lease_s)
-        claimed = ready.claim(conn, lane, most=settings().inbox_batch, lease=lease, token=token, suspects=suspects)
+        claimed = ready.lease_due(conn, lane, most=settings().inbox_batch, lease=lease, token=token, suspects=suspects)
         if not claimed:
             return Drained()
         accounts = connections.by_ids(conn, {row.envelope.connection_id for row in claimed})

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from connectors.contract import Envelope, MalformedPayloadError
 from worker.domain import api_writes
-from worker.domain.normalise import normalise, of_events
+from worker.domain.normalise import normalise, normalise_api_write
 from worker.domain.statements import EnvelopeStatements
 from worker.domain.terms import API_SOURCE
 from worker.errors import PermanentError
@@ -31,8 +31,8 @@ def read(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatements:
         raise MalformedPayloadError("the body has expired and cannot be read again")
     if connection.connector == API_SOURCE:
         assert row.sent_at is not None  # noqa: S101 - a request of the API always has one
-        write = api_writes.load(bytes(row.body))
-        return of_events(row.id, write.events, write.links, sent_at=row.sent_at, delivery_id=row.delivery_id)
+        write = api_writes.decode(bytes(row.body))
+        return normalise_api_write(row.id, write.events, write.links, sent_at=row.sent_at, delivery_id=row.delivery_id)
     headers = {name.lower(): value for name, value in row.headers}
     envelope = Envelope(
         topic=row.topic, delivery_id=row.delivery_id, sent_at=row.sent_at, headers=headers, body=bytes(row.body)

@@ -52,7 +52,7 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
-class Consent:
+class CountingConsent:
     """The statement that counts for a (channel, purpose), and when we first heard of that pair."""
 
     statement: ConsentEntry
@@ -60,7 +60,7 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class ContactView:
     """A contact with everything that is known of it; lists are sorted by what they say, not by arrival."""
 
     contact: ContactRow
@@ -69,11 +69,11 @@ class View:
     tags: list[Tag]
     identities: list[Identity]  #: those the contact owns
     unowned: list[Identity]  #: claimed by its records; they belong to another contact, or to nobody
-    consents: list[Consent]
+    consents: list[CountingConsent]
     suppressions: list[Suppression]
 
 
-def load(conn: Connection, organization_id: UUID, contacts: Sequence[ContactRow]) -> list[View]:
+def load(conn: Connection, organization_id: UUID, contacts: Sequence[ContactRow]) -> list[ContactView]:
     """Read all that is known of these contacts, in their order.
 
     ``conn`` should see one snapshot (``db.snapshot``), or a contact may have moved on between two statements.
@@ -126,7 +126,7 @@ def _view(
     held_by: Mapping[UUID, Sequence[HeldRow]],
     ledger: _Ledger,
     priorities: Mapping[str, int],
-) -> View:
+) -> ContactView:
     held = [one for row in rows for one in held_by.get(row.id, ())]
     idents = {one.claim.ident for one in held}
     lost = [row.ref for row in rows if row.is_lost]
@@ -135,7 +135,7 @@ def _view(
     stated = ledger.consents(idents, [row.ref for row in rows])
     identities = _identities(contact, rows, held)
     own = {row.ref for row in rows}
-    return View(
+    return ContactView(
         contact=contact,
         records=rows,
         origins=origins,
@@ -147,13 +147,13 @@ def _view(
     )
 
 
-def _consents(stated: Sequence[ConsentEntry]) -> list[Consent]:
+def _consents(stated: Sequence[ConsentEntry]) -> list[CountingConsent]:
     since: dict[tuple[str, str], datetime] = {}
     for statement in stated:
         key = (statement.channel, statement.purpose)
         since[key] = min(statement.created_at, since.get(key, statement.created_at))
-    counting = consent.of_contact(stated)
-    return [Consent(consent.first_said(counting[key], stated), since[key]) for key in sorted(counting)]
+    counting = consent.shown_by_contact(stated)
+    return [CountingConsent(consent.first_statement(counting[key], stated), since[key]) for key in sorted(counting)]
 
 
 def _identities(contact: ContactRow, rows: Sequence[RecordRow], held: Sequence[HeldRow]) -> list[Identity]:

@@ -20,7 +20,7 @@ def record(
     conn: Connection,
     organization_id: UUID,
     readings: Sequence[EnvelopeStatements],
-    entries: Sequence[consents.Entry],
+    entries: Sequence[consents.KeyedConsent],
     rows: Mapping[Ref, RecordRow],
     made: Mapping[UUID, Change],
     connection_of: Mapping[UUID, UUID],
@@ -37,9 +37,9 @@ def record(
     log = dict(made)
     if entries:
         said = _addresses(entry.consent for entry in entries)
-        earlier = consents.standing(conn, organization_id, *said)
-        first, others = consents.told_apart(entries, earlier)
-        last.append(partial(consents.insert, conn, organization_id, first))
+        earlier = consents.prior(conn, organization_id, *said)
+        first, others = consents.split_first(entries, earlier)
+        last.append(partial(consents.insert_new, conn, organization_id, first))
         added = consents.append(conn, organization_id, others)
         _log_consents(log, earlier, [*first, *(entry for entry in others if entry.key in added)], contact_of)
     suppressed = [(s, r.envelope_id) for r in readings for s in r.suppressions]
@@ -48,7 +48,7 @@ def record(
     written = [(rows[note.ref].id, note, r.envelope_id) for r in readings for note in r.notes]
     if written:
         _log_notes(log, notes.append(conn, organization_id, written), rows)
-    privacy_requests.insert(
+    privacy_requests.ensure(
         conn,
         organization_id,
         [(p, connection_of[r.envelope_id], r.envelope_id, r.source) for r in readings for p in r.privacy_requests],
@@ -62,14 +62,14 @@ def record(
     return logged
 
 
-def entries_of(readings: Iterable[EnvelopeStatements]) -> list[consents.Entry]:
+def entries_of(readings: Iterable[EnvelopeStatements]) -> list[consents.KeyedConsent]:
     """What readings add to the consent ledger: can be worked out before the locks are taken."""
-    return [consents.entry(consent, reading.envelope_id) for reading in readings for consent in reading.consents]
+    return [consents.keyed(consent, reading.envelope_id) for reading in readings for consent in reading.consents]
 
 
 def decide(conn: Connection, organization_id: UUID, readings: Iterable[EnvelopeStatements]) -> None:
     """Write the decisions that sources made, before records are resolved under them."""
-    decisions.insert(
+    decisions.ensure(
         conn,
         organization_id,
         [(decision, r.source, r.envelope_id) for r in readings for decision in r.decisions],
@@ -98,13 +98,13 @@ def _addresses(said: Iterable[ConsentStatement]) -> tuple[set[str], set[Ref]]:
 
 def _log_consents(
     log: dict[UUID, Change],
-    earlier: Collection[consents.Standing],
-    fresh: Collection[consents.Entry],
+    earlier: Collection[consents.PriorConsent],
+    fresh: Collection[consents.KeyedConsent],
     contact_of: Mapping[Ref, UUID | None],
 ) -> None:
     """Log the statements that changed what counts for their address."""
     held = {(before.channel, before.purpose, before.subject): before for before in earlier}
-    counting: dict[tuple[str, str, str | Ref], consents.Entry] = {}
+    counting: dict[tuple[str, str, str | Ref], consents.KeyedConsent] = {}
     for entry in fresh:
         said = entry.consent
         subject = (said.channel, said.purpose, said.address or said.ref)
@@ -169,5 +169,5 @@ def _log(
     entry.details[name] = (before, after) if is_only else (before, after, envelope_id.hex)
 
 
-def _rank(said: ConsentStatement | consents.Standing) -> tuple[bool, int, int]:
+def _rank(said: ConsentStatement | consents.PriorConsent) -> tuple[bool, int, int]:
     return (said.status != "unknown", said.occurred, consent_rules.RESTRICTIVENESS[said.status])

@@ -16,7 +16,7 @@ from worker.domain.terms import Claim, Ident, Ref
 from worker.errors import TransientError
 from worker.pipeline.load import Component
 from worker.store import claims, contact_terms, contacts, records
-from worker.store.changes import Change, Told, Written, only_cause
+from worker.store.changes import Change, EncodedDetails, StoredDetail, only_cause
 from worker.store.claims import ClaimRow
 from worker.store.contacts import ContactRow
 from worker.store.db import Last
@@ -100,7 +100,7 @@ def _newcomer(
     for ref in group[1:]:
         first_id = min(first_id, rows[ref].id)
         about.update(causes.get(ref, ()))
-    written = Written.of(_difference(None, shown, only_cause(about)))
+    written = EncodedDetails.of(_difference(None, shown, only_cause(about)))
     change = Change(id_, "created", {}, tuple(sorted(about)), written)
     return Newcomer(contacts.stored(id_, shown, first_id), contact_terms.stored(shown.name, shown.tags), change)
 
@@ -148,9 +148,9 @@ def upsert(
 
     new_records = [row for row in changed if row.version == 0]
     terms = [(cid, newcomer.terms) for cid, newcomer in newcomers.items()]
-    last.append(partial(records.insert, conn, organization_id, new_records, outlook.states))
-    last.append(partial(claims.insert, conn, organization_id, outlook.claims))
-    last.append(partial(contacts.insert, conn, organization_id, created))
+    last.append(partial(records.insert_new, conn, organization_id, new_records, outlook.states))
+    last.append(partial(claims.insert_new, conn, organization_id, outlook.claims))
+    last.append(partial(contacts.insert_new, conn, organization_id, created))
     last.append(partial(contact_terms.insert_new, conn, organization_id, terms))
     return changes
 
@@ -244,13 +244,13 @@ def _write_terms(
     after = {(term, cid) for cid, shown in shows.items() for term in terms(shown.name, shown.tags)}
     dropped = (before - standing) | {(term, cid) for term, cid in standing - after if cid in shows}
     contact_terms.delete(conn, organization_id, dropped)
-    contact_terms.insert(conn, organization_id, after - standing)
+    contact_terms.ensure(conn, organization_id, after - standing)
 
 
-def _difference(old: ContactRow | None, shown: Golden, only: str | None) -> dict[str, Told]:
+def _difference(old: ContactRow | None, shown: Golden, only: str | None) -> dict[str, StoredDetail]:
     """Each field that changed: before, after, and the envelope that said the new value; see ``Told``."""
     origins = shown.origins
-    details: dict[str, Told] = {}
+    details: dict[str, StoredDetail] = {}
     said, cause = None, None
     for name, was, value in _changed(old, shown):
         origin = origins.get(name)
@@ -319,7 +319,7 @@ def _write_claims(
     written = [claim for key, claim in wanted.items() if stored.get(key) != claim]
     claims.delete(conn, organization_id, removed)
     claims.disown(conn, organization_id, disowned)
-    claims.write(conn, organization_id, written)
+    claims.ensure(conn, organization_id, written)
 
 
 def _claim_row(row: RecordRow, claim: Claim, resolution: Resolution) -> ClaimRow:

@@ -25,7 +25,7 @@ from worker.pipeline import contact_view
 from worker.stack.demo_history import read_past
 from worker.stack.supervisor import Stack, Supervisor, secret_key
 from worker.store import api_keys, connections, contact_lists, db, organizations
-from worker.store.contact_lists import Wanted
+from worker.store.contact_lists import ContactFilter
 
 DOMAIN, SECRET = "warung-kopi.myshopify.com", "demo-webhook-secret"
 _SEED = 20261123
@@ -81,7 +81,7 @@ def _play(running: Stack, data_dir: Path, console: Console, *, stay: bool) -> No
     with db.engine().begin() as conn:
         organization_id = organizations.ensure(conn, "default")
         _, key = api_keys.create(conn, organization_id, ["contacts:read"])
-        connection_id = connections.insert(
+        connection_id = connections.insert_new(
             conn,
             organization_id,
             connector="shopify",
@@ -190,14 +190,16 @@ def _show_outcomes(console: Console, answers: Counter[int], found: dict[str, Any
 def _show_contacts(console: Console, organization_id: Any) -> None:
     """Show a few contacts as they are, and where each value came from."""
     with db.engine().connect() as conn:
-        views = contact_view.load(conn, organization_id, contact_lists.page(conn, organization_id, Wanted(), None, 100))
+        views = contact_view.load(
+            conn, organization_id, contact_lists.page(conn, organization_id, ContactFilter(), None, 100)
+        )
     views.sort(key=lambda v: (len(v.identities) + len(v.tags) + 3 * len(v.consents), v.contact.id), reverse=True)
     hero = [v for v in views if any(r.record.external_id == "9000000001" for r in v.records)]
     for one in (hero + [v for v in views if v not in hero])[:_SHOWN]:
         _show_contact(console, one)
 
 
-def _show_contact(console: Console, one: contact_view.View) -> None:
+def _show_contact(console: Console, one: contact_view.ContactView) -> None:
     contact = one.contact
     title = f"{contact.name or '(no name)'}  [dim]{ids.show(ids.CONTACT, contact.id)}[/]"
     table = Table("what", "value", "said by", "at", "in", title=title, title_justify="left", box=None)

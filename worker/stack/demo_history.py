@@ -26,7 +26,7 @@ def read_past(organization_id: UUID, directory: Path) -> tuple[RunRow, float]:
     with _shop(directory) as url:
         began = time.monotonic()
         with db.engine().begin() as conn:
-            id_ = connections.insert(
+            id_ = connections.insert_new(
                 conn,
                 organization_id,
                 connector="shopify",

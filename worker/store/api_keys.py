@@ -71,7 +71,7 @@ def check(conn: Connection, key: str) -> Key | None:
     """Return what a key gives access to; None if it is not one of ours, or no longer."""
     prefix, _, rest = key.partition("_")
     name, _, secret = rest.partition("_")
-    id_ = ids.read(ids.KEY, f"{ids.KEY}_{name}") if prefix == _PREFIX else None
+    id_ = ids.parse(ids.KEY, f"{ids.KEY}_{name}") if prefix == _PREFIX else None
     row = None if id_ is None else run(conn, _FIND, {"id": id_}).first()
     # 256 random bits need no slow hash; a miss costs the same as a hit.
     expected = bytes(row.secret_hash) if row else bytes(32)

@@ -26,17 +26,17 @@ class Detail(NamedTuple):
 
 #: a detail as it is stored: without its cause, if that is the only one of its entry. Nearly all entries have one cause,
 #: and most fields of a new contact name it: naming it each time doubled the log.
-Told = tuple[Any, Any] | tuple[Any, Any, str | None]
+StoredDetail = tuple[Any, Any] | tuple[Any, Any, str | None]
 
 
-class Written(NamedTuple):
+class EncodedDetails(NamedTuple):
     """Details that are JSON already: of a new contact there are many, and JSON takes a tenth of their room."""
 
     json: bytes
     named: tuple[str, ...]  #: envelopes that they name
 
     @classmethod
-    def of(cls, details: Mapping[str, Told]) -> Self:
+    def of(cls, details: Mapping[str, StoredDetail]) -> Self:
         """Write details."""
         return cls(json_bytes(details), tuple({name for name in _named(details) if name is not None}))
 
@@ -46,9 +46,9 @@ class Change(NamedTuple):
 
     contact_id: UUID
     kind: str  #: created, changed, merged, removed
-    details: dict[str, Told]  #: by field
+    details: dict[str, StoredDetail]  #: by field
     causes: tuple[UUID, ...]  #: envelopes
-    written: Written | None = None  #: more details, of other fields
+    written: EncodedDetails | None = None  #: more details, of other fields
 
     def fields(self) -> set[str]:
         """Name the fields that it tells of."""
@@ -72,7 +72,7 @@ def causes_of(entries: Iterable[Change]) -> set[UUID]:
     return causes.union([UUID(name) for name in named if name is not None])
 
 
-def _named(details: Mapping[str, Told]) -> list[str | None]:
+def _named(details: Mapping[str, StoredDetail]) -> list[str | None]:
     return [detail[2] for detail in details.values() if len(detail) == 3]
 
 

@@ -60,7 +60,7 @@ def of_organization(conn: Connection, organization_id: UUID) -> list[ChannelRow]
     return [ChannelRow(*row) for row in run(conn, _OF_ORGANIZATION, {"organization_id": organization_id})]
 
 
-def insert(
+def insert_new(
     conn: Connection,
     organization_id: UUID,
     *,

@@ -127,12 +127,12 @@ def disown(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) ->
     _by_key(conn, organization_id, rows, _DISOWN)
 
 
-def insert(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:
+def insert_new(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:
     """Write claims of records that are new themselves: looking for a conflict costs as much as the row."""
     _write(conn, organization_id, rows, _INSERT)
 
 
-def write(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:
+def ensure(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:
     """Write claims, new or changed."""
     _write(conn, organization_id, rows, _WRITE)
 

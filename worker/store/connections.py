@@ -137,7 +137,7 @@ def of_organization(conn: Connection, organization_id: UUID) -> list[ConnectionR
     return [ConnectionRow(*row) for row in run(conn, _OF_ORGANIZATION, {"organization_id": organization_id})]
 
 
-def insert(
+def insert_new(
     conn: Connection,
     organization_id: UUID,
     *,

@@ -85,7 +85,7 @@ _STANDING = sql(f"""
 _WITHDRAW = sql("DELETE FROM consents WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)")
 
 
-class Entry(NamedTuple):
+class KeyedConsent(NamedTuple):
     """A statement on its way into the ledger."""
 
     key: bytes  #: the same statement twice has the same key
@@ -93,7 +93,7 @@ class Entry(NamedTuple):
     envelope_id: UUID
 
 
-class Standing(NamedTuple):
+class PriorConsent(NamedTuple):
     """What counted for an address, or a record, before a batch."""
 
     channel: str
@@ -104,7 +104,7 @@ class Standing(NamedTuple):
     key: bytes  #: as in Entry
 
 
-def entry(consent: ConsentStatement, envelope_id: UUID) -> Entry:
+def keyed(consent: ConsentStatement, envelope_id: UUID) -> KeyedConsent:
     """Key a statement by everything it says."""
     said: tuple[object, ...] = (
         consent.channel,
@@ -119,40 +119,42 @@ def entry(consent: ConsentStatement, envelope_id: UUID) -> Entry:
     rest = (consent.origin, consent.legal_basis, consent.expires_at, consent.is_repeat)
     if any(rest):  # appended, so that statements without keep the key they have always had
         said += rest
-    return Entry(blake2b(orjson.dumps(said), digest_size=16).digest(), consent, envelope_id)
+    return KeyedConsent(blake2b(orjson.dumps(said), digest_size=16).digest(), consent, envelope_id)
 
 
-def told_apart(entries: Iterable[Entry], earlier: Collection[Standing]) -> tuple[list[Entry], list[Entry]]:
+def split_first(
+    entries: Iterable[KeyedConsent], earlier: Collection[PriorConsent]
+) -> tuple[list[KeyedConsent], list[KeyedConsent]]:
     """Tell the first statements about an address from those that may be known; what stands already is left out.
 
     ``earlier`` is what counted for their addresses and records, read under the locks: where it says nothing of an
     address, nothing was stated about it.
     """
-    by_key = {entry.key: entry for entry in entries}
+    by_key = {keyed.key: keyed for keyed in entries}
     for before in earlier:  # most of what is said again is what stands
         by_key.pop(before.key, None)
     told = {(before.channel, before.purpose, before.subject) for before in earlier}
-    first: list[Entry] = []
-    others: list[Entry] = []
-    for entry in by_key.values():
-        said = entry.consent
+    first: list[KeyedConsent] = []
+    others: list[KeyedConsent] = []
+    for keyed in by_key.values():
+        said = keyed.consent
         is_first = said.address is not None and (said.channel, said.purpose, said.address) not in told
-        (first if is_first else others).append(entry)
+        (first if is_first else others).append(keyed)
     return first, others
 
 
-def insert(conn: Connection, organization_id: UUID, entries: Iterable[Entry]) -> None:
+def insert_new(conn: Connection, organization_id: UUID, entries: Iterable[KeyedConsent]) -> None:
     """Add the first statements about their addresses: looking for a conflict costs as much as the row."""
     _write(conn, organization_id, entries, _INSERT_NEW)
 
 
-def append(conn: Connection, organization_id: UUID, entries: Iterable[Entry]) -> set[bytes]:
+def append(conn: Connection, organization_id: UUID, entries: Iterable[KeyedConsent]) -> set[bytes]:
     """Add statements, each key once; return the keys of those that were not there yet."""
     return {row[0] for row in _write(conn, organization_id, entries, _INSERT)}
 
 
 def _write(
-    conn: Connection, organization_id: UUID, entries: Iterable[Entry], statements: Mapping[bool, TextClause]
+    conn: Connection, organization_id: UUID, entries: Iterable[KeyedConsent], statements: Mapping[bool, TextClause]
 ) -> Iterable[Any]:
     ordered = sorted(entries, key=_key)
     if not ordered:
@@ -212,13 +214,13 @@ def of(
     ]
 
 
-def standing(
+def prior(
     conn: Connection, organization_id: UUID, addresses: Collection[str], refs: Collection[Ref]
-) -> list[Standing]:
+) -> list[PriorConsent]:
     """Read the newest statement about each address, and record: what the change log calls "before"."""
     parameters = columns_of(list(refs), "source", "external_id")
     found = run(conn, _STANDING, {"organization_id": organization_id, "addresses": list(addresses), **parameters})
-    return [Standing(r[0], r[1], r[2] or (r[3], r[4]), r[5], microseconds(r[6]), bytes(r[7])) for r in found]
+    return [PriorConsent(r[0], r[1], r[2] or (r[3], r[4]), r[5], microseconds(r[6]), bytes(r[7])) for r in found]
 
 
 def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:

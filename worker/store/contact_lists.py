@@ -23,7 +23,7 @@ _LAST = chr(0x10FFFF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ContactFilter:
     """Which contacts; all that is given has to fit."""
 
     keys: Sequence[tuple[str, str, str]] = ()  #: (type, source, key) that its records claim, each type once
@@ -113,7 +113,9 @@ _HORIZON = sql("""
 """)
 
 
-def page(conn: Connection, organization_id: UUID, wanted: Wanted, before: UUID | None, limit: int) -> list[ContactRow]:
+def page(
+    conn: Connection, organization_id: UUID, wanted: ContactFilter, before: UUID | None, limit: int
+) -> list[ContactRow]:
     """Read contacts, newest first, from below the ``first_id`` of the last one seen."""
     parameters = {"before": before, "limit": limit}
     return _read(conn, organization_id, "first" if before is None else "below", wanted, parameters)
@@ -127,7 +129,7 @@ def horizon(conn: Connection) -> datetime:
 def changed(
     conn: Connection,
     organization_id: UUID,
-    wanted: Wanted,
+    wanted: ContactFilter,
     since: datetime,
     after_id: UUID | None,
     until: datetime,
@@ -139,7 +141,7 @@ def changed(
 
 
 def _read(
-    conn: Connection, organization_id: UUID, order: str, wanted: Wanted, parameters: dict[str, Any]
+    conn: Connection, organization_id: UUID, order: str, wanted: ContactFilter, parameters: dict[str, Any]
 ) -> list[ContactRow]:
     parameters["organization_id"] = organization_id
     filters, ways = [], None

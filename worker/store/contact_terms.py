@@ -66,7 +66,7 @@ def _words_of(name: str) -> frozenset[str]:
     return frozenset(word_prefix(word) for word in words(name))
 
 
-def insert(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str, UUID]]) -> None:
+def ensure(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str, UUID]]) -> None:
     """Add terms of contacts."""
     _run(conn, organization_id, pairs, _INSERT)
 

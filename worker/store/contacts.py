@@ -220,7 +220,7 @@ def stored(id_: UUID, shown: Golden | ContactRow, first_id: UUID) -> Stored:
     )
 
 
-def insert(conn: Connection, organization_id: UUID, rows: Iterable[Stored]) -> None:
+def insert_new(conn: Connection, organization_id: UUID, rows: Iterable[Stored]) -> None:
     """Write new contacts."""
     _write(conn, organization_id, rows, _INSERT)
 

@@ -189,7 +189,7 @@ def snapshot(on: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def reading(organization_id: UUID) -> Iterator[Connection]:
+def tenant_snapshot(organization_id: UUID) -> Iterator[Connection]:
     """Read one organization's data for a request, in one snapshot.
 
     The transaction begins and is scoped in one message to the server; the driver would send three.

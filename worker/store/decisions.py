@@ -58,7 +58,7 @@ def touching(conn: Connection, organization_id: UUID, refs: Collection[Ref]) -> 
     }
 
 
-def insert(conn: Connection, organization_id: UUID, made: Iterable[tuple[Decision, str, UUID | None]]) -> None:
+def ensure(conn: Connection, organization_id: UUID, made: Iterable[tuple[Decision, str, UUID | None]]) -> None:
     """Write decisions with who made them and the envelope that said so; a known one changes nothing."""
     values = [
         (ids.new(), d.kind, *d.a, *d.b, moment(d.occurred), d.tie, actor, envelope_id) for d, actor, envelope_id in made

@@ -43,14 +43,14 @@ _EXPIRE = sql("""
 """)
 
 
-def claim(conn: Connection, organization_id: UUID, api_key_id: UUID, key: str, digest: bytes) -> Stored | None:
+def reserve(conn: Connection, organization_id: UUID, api_key_id: UUID, key: str, digest: bytes) -> Stored | None:
     """Take a key for a request, or return what is stored under it."""
     named = {"organization_id": organization_id, "api_key_id": api_key_id, "key": key}
     if run(conn, _CLAIM, {**named, "request_sha256": digest}).first() is not None:
         return None
     row: Any = run(conn, _FIND, named).first()
     if row is None:  # it was a day old, and went this moment
-        return claim(conn, organization_id, api_key_id, key, digest)
+        return reserve(conn, organization_id, api_key_id, key, digest)
     return Stored(bytes(row.request_sha256), row.status, row.headers, bytes(row.body))
 
 

@@ -45,7 +45,7 @@ _WITHDRAW = sql("""
 """)
 
 
-def insert(conn: Connection, organization_id: UUID, rows: Iterable[tuple[PrivacyRequest, UUID, UUID, str]]) -> None:
+def ensure(conn: Connection, organization_id: UUID, rows: Iterable[tuple[PrivacyRequest, UUID, UUID, str]]) -> None:
     """Write requests, each with its connection, envelope and source."""
     values = [
         (

@@ -24,7 +24,7 @@ class Waiting(NamedTuple):
     is_held: bool  #: somebody is at work on other rows of the lane
 
 
-class Claimed(NamedTuple):
+class Leased(NamedTuple):
     """An envelope that we hold under a lease."""
 
     envelope: EnvelopeRow
@@ -191,9 +191,9 @@ _REPLAY = sql(f"""
 """)
 
 
-def claim(
+def lease_due(
     conn: Connection, lane: int, *, most: int, lease: timedelta, token: UUID, suspects: bool = False
-) -> list[Claimed]:
+) -> list[Leased]:
     """Take due envelopes of a lane under a lease; ``suspects`` takes those that outlived three holders."""
     parameters = {"lane": lane, "most": most, "lease": lease, "token": token}
     if not suspects:
@@ -202,7 +202,7 @@ def claim(
         rows = read_binary(conn, _CLAIM_SUSPECTS, {**parameters, "most": min(most, _FEW)})
         rows = rows or read_binary(conn, _CLAIM_ALONE, {**parameters, "most": 1})
     return [
-        Claimed(EnvelopeRow(*envelope), attempts, crashes, replay, run_id)
+        Leased(EnvelopeRow(*envelope), attempts, crashes, replay, run_id)
         for attempts, crashes, replay, run_id, *envelope in rows
     ]
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.domain.fold import Record, dump, load
+from worker.domain.fold import Record, decode, encode
 from worker.domain.terms import Ref
 from worker.store.db import columns_of, json_bytes, rows_of, run, sql
 from worker.store.json_columns import document
@@ -122,10 +122,10 @@ def versions(conn: Connection, organization_id: UUID, refs: Collection[Ref]) -> 
 
 def state_of(row: RecordRow) -> bytes:
     """Return a record's state as it is stored."""
-    return json_bytes(dump(row.record))
+    return json_bytes(encode(row.record))
 
 
-def insert(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow], states: Mapping[Ref, bytes]) -> None:
+def insert_new(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow], states: Mapping[Ref, bytes]) -> None:
     """Write new records, with those of their states that are at hand.
 
     A conflict means that the locks are broken, and surfaces.
@@ -170,4 +170,4 @@ def _of_refs(organization_id: UUID, refs: Collection[Ref]) -> dict[str, Any]:
 
 def _row(values: Sequence[Any]) -> RecordRow:
     id_, source, external_id, kind, state, version, contact_id, is_lost, is_oversize = values
-    return RecordRow(id_, load(source, external_id, kind, state), version, contact_id, is_lost, is_oversize)
+    return RecordRow(id_, decode(source, external_id, kind, state), version, contact_id, is_lost, is_oversize)

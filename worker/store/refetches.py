@@ -11,7 +11,7 @@ from worker import ids
 from worker.store.db import columns_of, rows_of, run, sql
 
 
-class Wanted(NamedTuple):
+class Refetch(NamedTuple):
     """A customer to be read."""
 
     organization_id: UUID
@@ -50,19 +50,19 @@ _DROP = sql(f"""
 """)
 
 
-def add(conn: Connection, organization_id: UUID, customers: Collection[tuple[UUID, str]]) -> None:
+def ensure(conn: Connection, organization_id: UUID, customers: Collection[tuple[UUID, str]]) -> None:
     """Ask for customers to be read back: (connection, external id)."""
     if customers:
         parameters = columns_of(sorted(set(customers)), "connection_id", "external_id")
         run(conn, _ADD, {"organization_id": organization_id, "token": ids.new(), **parameters})
 
 
-def claim(conn: Connection, *, most: int, lease: timedelta) -> list[Wanted]:
+def lease(conn: Connection, *, most: int, lease: timedelta) -> list[Refetch]:
     """Take customers of one connection; they are due again after the lease, longer with each attempt."""
-    return [Wanted(*row) for row in run(conn, _CLAIM, {"most": most, "lease": lease})]
+    return [Refetch(*row) for row in run(conn, _CLAIM, {"most": most, "lease": lease})]
 
 
-def drop(conn: Connection, rows: Collection[Wanted]) -> None:
+def delete(conn: Connection, rows: Collection[Refetch]) -> None:
     """Forget wishes that are fulfilled, or never will be; newer ones for the same customers stay."""
     if rows:
         first = next(iter(rows))

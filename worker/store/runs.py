@@ -244,7 +244,7 @@ def due_for_s(conn: Connection) -> float | None:
     return run(conn, _DUE_FOR, {}).scalar_one()  # type: ignore[no-any-return]
 
 
-def claim(conn: Connection, *, lease: timedelta, token: UUID) -> RunRow | None:
+def lease(conn: Connection, *, lease: timedelta, token: UUID) -> RunRow | None:
     """Take the run that has waited longest under a lease."""
     row = run(conn, _CLAIM, {"lease": lease, "token": token}).first()
     return None if row is None else RunRow(*row)

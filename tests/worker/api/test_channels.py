@@ -61,7 +61,7 @@ def telegram(monkeypatch):
 def a_channel(engine):
     def a_channel(platform="telegram", *, url="https://unused.example", organization="default", name=None):
         with engine.begin() as conn:
-            id_ = channels.insert(
+            id_ = channels.insert_new(
                 conn,
                 organizations.ensure(conn, organization),
                 platform=platform,
@@ -108,7 +108,7 @@ def test_connected_channels_are_listed_oldest_first_without_their_tokens(client,
     first, second = a_channel(name="Support bot"), a_channel("whatsapp")
     gone = a_channel("line")
     with engine.begin() as conn:
-        assert channels.remove(conn, organization_id, ids.read(ids.CHANNEL, gone))
+        assert channels.remove(conn, organization_id, ids.parse(ids.CHANNEL, gone))
 
     answer = client.get("/v1/channels")
 
@@ -288,7 +288,7 @@ def test_an_unknown_contact_is_not_found(ask, say, client):
 def test_a_channel_that_is_not_the_caller_s_is_not_found(ask, a_channel, engine, organization_id, telegram):
     removed = a_channel(url=telegram.url, name="gone")
     with engine.begin() as conn:
-        channels.remove(conn, organization_id, ids.read(ids.CHANNEL, removed))
+        channels.remove(conn, organization_id, ids.parse(ids.CHANNEL, removed))
     theirs = a_channel(url=telegram.url, organization="other")
 
     for unknown in ("chn_1", "telegram", ids.show(ids.CHANNEL, ids.new()), removed, theirs):

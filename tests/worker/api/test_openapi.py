@@ -126,10 +126,10 @@ def test_every_example_of_a_parameter_is_one():
 
 
 def test_examples_of_ids_and_cursors_can_be_read():
-    contact_id = ids.read(ids.CONTACT, examples.CONTACT_ID)
+    contact_id = ids.parse(ids.CONTACT, examples.CONTACT_ID)
 
     assert contact_id is not None
-    assert ids.read(ids.CHANNEL, examples.CHANNEL_ID) is not None
+    assert ids.parse(ids.CHANNEL, examples.CHANNEL_ID) is not None
     assert paging.Paging(cursor=examples.CURSOR).before == contact_id
     assert schemas.tag_key(examples.TAG_ID) == "vip"
     assert contact_id.hex in examples.ETAG

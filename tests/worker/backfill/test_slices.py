@@ -29,7 +29,7 @@ def shop(monkeypatch):
 @pytest.fixture
 def connection(engine, organization_id, shop):
     with engine.begin() as conn:
-        id_ = connections.insert(
+        id_ = connections.insert_new(
             conn,
             organization_id,
             connector="scripted",

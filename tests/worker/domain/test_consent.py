@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.consent import ConsentEntry, SuppressionEntry, by_address, of_contact, suppressions, verdict
+from worker.domain.consent import (
+    ConsentEntry,
+    SuppressionEntry,
+    counting_by_address,
+    shown_by_contact,
+    suppressions,
+    verdict,
+)
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -45,7 +52,7 @@ def a_suppression(reason, occurred, *, is_lift=False):
 
 
 def status_of(*statements):
-    return of_contact(statements)["email", "marketing"].status
+    return shown_by_contact(statements)["email", "marketing"].status
 
 
 def test_the_newest_statement_about_an_address_wins():
@@ -90,8 +97,8 @@ def test_order_and_repetition_change_nothing(said, random):
     shuffled = statements * 2
     random.shuffle(shuffled)
 
-    assert by_address(shuffled) == by_address(statements)
-    assert of_contact(shuffled) == of_contact(statements)
+    assert counting_by_address(shuffled) == counting_by_address(statements)
+    assert shown_by_contact(shuffled) == shown_by_contact(statements)
 
 
 def test_an_opt_in_lifts_an_unsubscribe_but_never_a_bounce():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.fold import Record, dump, fold, load, repeats, withdraw
+from worker.domain.fold import Record, decode, encode, fold, repeats, withdraw
 from worker.domain.statements import ProfileStatement, RemovalStatement, TagSnapshotStatement, TagsStatement
 from worker.domain.terms import Stamp
 from worker.domain.times import microseconds
@@ -57,7 +57,7 @@ def test_order_and_repetition_change_nothing(history, random):
     shuffled = history * 3
     random.shuffle(shuffled)
 
-    assert dump(folded(shuffled)) == dump(folded(history))
+    assert encode(folded(shuffled)) == encode(folded(history))
 
 
 FEW = st.sampled_from(["1", "2"])
@@ -85,7 +85,7 @@ def test_a_customer_read_again_is_plainly_repeated(is_stored):
     ]
     record = folded(told)
     if is_stored:
-        record = load("shop", "1", "customer", orjson.loads(orjson.dumps(dump(record))))
+        record = decode("shop", "1", "customer", orjson.loads(orjson.dumps(encode(record))))
 
     assert repeats(record, told)
     assert not repeats(record, [ProfileStatement(Stamp(2, 2, "e", 0, "01"), {"note": "x"})])
@@ -113,19 +113,19 @@ def test_a_set_of_tags_is_news_where_it_overrules_a_change():
 @given(histories(), st.integers(0, 8))
 def test_folding_in_parts_is_folding_at_once(history, cut):
     record = folded(history[:cut])
-    record = load("shop", "1", "customer", orjson.loads(orjson.dumps(dump(record))))
+    record = decode("shop", "1", "customer", orjson.loads(orjson.dumps(encode(record))))
     fold(record, history[cut:])
 
-    assert dump(record) == dump(folded(history))
+    assert encode(record) == encode(folded(history))
 
 
 @given(histories())
 def test_a_statement_already_known_is_no_change(history):
     record = folded(history)
-    before = dump(record)
+    before = encode(record)
 
     assert not fold(record, history)
-    assert dump(record) == before
+    assert encode(record) == before
 
 
 @given(histories())
@@ -139,7 +139,7 @@ def test_what_an_envelope_stated_can_be_withdrawn(history):
     withdraw(record, "ff")
     fold(record, history[3:])  # what else was kept is read again
 
-    assert dump(record) == dump(folded(history[3:]))
+    assert encode(record) == encode(folded(history[3:]))
 
 
 def at(occurred: int) -> Stamp:

@@ -22,7 +22,7 @@ from connectors.contract import (
 )
 from worker import ids
 from worker.domain.golden import field_register
-from worker.domain.normalise import of_events
+from worker.domain.normalise import normalise_api_write
 from worker.errors import ConfigError
 from worker.files import export_csv, export_json
 from worker.files.column_guess import guess
@@ -46,7 +46,9 @@ class Store:
         self._engine, self._organization_id = engine, organization_id
 
     def feed(self, *events, at=T0):
-        said = of_events(ids.new(), [("shop", event) for event in events], sent_at=at, delivery_id=uuid4().hex)
+        said = normalise_api_write(
+            ids.new(), [("shop", event) for event in events], sent_at=at, delivery_id=uuid4().hex
+        )
         apply(self._engine, self._organization_id, Batch([said], {said.envelope_id: uuid4()}))
 
     def csv(self, **options):

@@ -20,7 +20,7 @@ from connectors.contract import (
 )
 from tests.conftest import empty
 from worker import ids
-from worker.domain.normalise import of_events
+from worker.domain.normalise import normalise_api_write
 from worker.files import export_json
 from worker.pipeline.apply import Batch, apply
 from worker.store import db, organizations
@@ -105,7 +105,7 @@ def feed(engine, sent, *, batch):
         organization_id = organizations.ensure(conn, "default")
     for start in range(0, len(sent), batch):
         readings = [
-            of_events(ids.new(), [(source, event) for event in said], sent_at=at, delivery_id=f"d{number}")
+            normalise_api_write(ids.new(), [(source, event) for event in said], sent_at=at, delivery_id=f"d{number}")
             for number, (source, at, said) in sent[start : start + batch]
         ]
         apply(engine, organization_id, Batch(readings, {r.envelope_id: uuid4() for r in readings}))

@@ -110,7 +110,7 @@ def test_a_dry_run_tells_and_writes_nothing(engine, organization_id):
 
 def test_a_file_does_not_speak_for_a_shop(engine, organization_id):
     with engine.begin() as conn:
-        connections.insert(
+        connections.insert_new(
             conn,
             organization_id,
             connector="shopify",

@@ -56,7 +56,7 @@ def plain(monkeypatch):
 @pytest.fixture
 def source(engine, organization_id, plain):
     with engine.begin() as conn:
-        id_ = connections.insert(
+        id_ = connections.insert_new(
             conn,
             organization_id,
             connector="plain",
@@ -168,7 +168,7 @@ def test_who_loses_the_lease_changes_nothing(engine, source, monkeypatch):
 def die_holding(engine, source, *, suspects=False):
     """Claim and vanish; the lease is over when we look again."""
     with engine.begin() as conn:
-        return ready.claim(conn, lane(source), most=99, lease=timedelta(0), token=uuid4(), suspects=suspects)
+        return ready.lease_due(conn, lane(source), most=99, lease=timedelta(0), token=uuid4(), suspects=suspects)
 
 
 def test_an_envelope_that_kills_processes_is_taken_with_few_then_alone_then_parked(engine, source):
@@ -342,7 +342,7 @@ def test_a_row_whose_envelope_is_gone_is_parked_and_stops_nobody(engine, source)
 def test_pausing_does_not_disturb_what_is_being_worked_on(engine, organization_id, source):
     keep(engine, source, {"id": "1"})
     with engine.begin() as conn:
-        ready.claim(conn, lane(source), most=9, lease=timedelta(seconds=30), token=uuid4())
+        ready.lease_due(conn, lane(source), most=9, lease=timedelta(seconds=30), token=uuid4())
         ready.hold(conn, organization_id, source.id)
 
     assert rows(engine, "SELECT lease_until IS NULL FROM ready") == [(False,)]

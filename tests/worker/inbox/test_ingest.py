@@ -12,7 +12,7 @@ import pytest
 from connectors.contract import Account, BadSignatureError, Envelope
 from connectors.woocommerce.simulator.shop import Shop, ping, signed
 from worker.api import webhooks
-from worker.domain.fold import Record, dump, fold
+from worker.domain.fold import Record, encode, fold
 from worker.domain.normalise import normalise
 from worker.inbox.ingest import Source, accept, is_ping
 
@@ -96,7 +96,7 @@ def test_requests_with_dates_make_the_same_record_whenever_they_arrive():
 
     assert len(states) == 1
     assert states.pop()[0] == "C"
-    assert dump(record)
+    assert encode(record)
 
 
 # The ping.

@@ -21,7 +21,7 @@ from connectors.contract import (
 from tests.conftest import empty
 from worker import ids
 from worker import settings as worker_settings
-from worker.domain.normalise import of_events
+from worker.domain.normalise import normalise_api_write
 from worker.domain.resolve import Limits, resolve
 from worker.domain.terms import Decision
 from worker.pipeline.apply import Batch, apply
@@ -35,7 +35,7 @@ EMAILS = [f"{name}@example.com" for name in ("ayu", "budi", "citra")]
 
 
 def a_reading(source, *events, minute=0, number=0):
-    reading = of_events(
+    reading = normalise_api_write(
         ids.new(),
         [(source, event) for event in events],
         sent_at=T0 + timedelta(minutes=minute),
@@ -151,7 +151,7 @@ def test_batch_by_batch_is_all_at_once(engine, monkeypatch, crowd, component, hi
     monkeypatch.setattr(worker_settings.settings(), "component_limit", component)
     with engine.begin() as conn:
         organization_id = organizations.ensure(conn, "default")
-        decisions.insert(conn, organization_id, [(decision, "operator", None) for decision in said])
+        decisions.ensure(conn, organization_id, [(decision, "operator", None) for decision in said])
     left = list(history)
     while left:
         size = data.draw(st.integers(1, len(left)))
@@ -253,7 +253,7 @@ def test_entries_of_the_change_log_read_as_they_were_said_and_as_older_ones_were
     causes = [ids.new(), ids.new()]
     with engine.begin() as conn:
         organization_id, contact_id = conn.execute(text("SELECT organization_id, contact_id FROM changes")).one()
-        said: dict[str, changes.Told] = {"x": (1, None, causes[1].hex), "y": (None, {"z": 1}, None)}
+        said: dict[str, changes.StoredDetail] = {"x": (1, None, causes[1].hex), "y": (None, {"z": 1}, None)}
         changes.append(conn, organization_id, [changes.Change(contact_id, "changed", said, tuple(causes))])
         older = {"x": {"before": "a", "after": "b", "cause": causes[0].hex}}
         conn.execute(
@@ -301,7 +301,9 @@ def test_what_a_lost_customer_claims_is_kept_though_nobody_is_left(engine):
 def test_details_that_were_written_before_read_like_the_others(engine):
     run(engine, [a_reading("a", a_profile("1", email=EMAILS[0]), number=1)])
     cause, earlier = ids.new(), ids.new()
-    written = changes.Written.of({"x": (None, "a, b}"), "y": (None, {"z": 1}, earlier.hex), "tags": ([], ["q"], None)})
+    written = changes.EncodedDetails.of(
+        {"x": (None, "a, b}"), "y": (None, {"z": 1}, earlier.hex), "tags": ([], ["q"], None)}
+    )
     with engine.begin() as conn:
         organization_id, contact_id = conn.execute(text("SELECT organization_id, contact_id FROM changes")).one()
         alone = changes.Change(contact_id, "created", {}, (cause,), written)

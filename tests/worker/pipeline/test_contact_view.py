@@ -15,11 +15,11 @@ from connectors.contract import (
     TagsAdded,
 )
 from worker import ids
-from worker.domain.normalise import of_events
+from worker.domain.normalise import normalise_api_write
 from worker.pipeline import contact_view
 from worker.pipeline.apply import Batch, apply
 from worker.store import contact_lists, db
-from worker.store.contact_lists import Wanted
+from worker.store.contact_lists import ContactFilter
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)
 PHONE, EMAIL = "+6281273509101", "ujang@example.com"
@@ -46,7 +46,9 @@ def say(engine, organization_id):
 
     def say(source, *events, minute=60):
         at = T0 + timedelta(minutes=minute)
-        reading = of_events(ids.new(), [(source, event) for event in events], sent_at=at, delivery_id=uuid4().hex)
+        reading = normalise_api_write(
+            ids.new(), [(source, event) for event in events], sent_at=at, delivery_id=uuid4().hex
+        )
         apply(engine, organization_id, Batch([reading], {reading.envelope_id: uuid4()}))
         return reading.envelope_id
 
@@ -59,7 +61,7 @@ def views(engine, organization_id):
 
     def views():
         with db.snapshot(engine) as conn:
-            rows = contact_lists.page(conn, organization_id, Wanted(), None, 100)
+            rows = contact_lists.page(conn, organization_id, ContactFilter(), None, 100)
             found = contact_view.load(conn, organization_id, rows)
         assert [one.contact.id for one in found] == [row.id for row in rows]
         return {(one.contact.external_source, one.contact.external_id): one for one in found}
@@ -190,7 +192,7 @@ def test_a_record_merged_away_gives_no_values_but_stays_listed(say, views):
 def test_a_page_takes_as_many_statements_as_one_contact(engine, organization_id, say):
     say("shop", *(a_profile(str(n), email=f"u{n}@example.com", phone=f"+62812735091{n:02}") for n in range(40)))
     with db.snapshot(engine) as conn:
-        rows = contact_lists.page(conn, organization_id, Wanted(), None, 100)
+        rows = contact_lists.page(conn, organization_id, ContactFilter(), None, 100)
         statements = []
         event.listen(conn, "after_cursor_execute", lambda *args: statements.append(args[2]))
 

@@ -20,7 +20,7 @@ def test_terms_that_were_left_behind_are_met_again(engine, organization_id):
     pairs = [("t:vip", uuid4()), ("w:emma", uuid4())]
     with engine.connect() as conn:
         contact_terms.insert_new(conn, organization_id, [(pairs[0][1], contact_terms.stored(None, ["vip"]))])
-        contact_terms.insert(conn, organization_id, pairs)
+        contact_terms.ensure(conn, organization_id, pairs)
         assert count(conn, "contact_terms") == 2
         with pytest.raises(IntegrityError):
             contact_terms.insert_new(conn, organization_id, [(pairs[1][1], contact_terms.stored("Emma", ["new"]))])
@@ -50,12 +50,12 @@ def test_a_replay_links_and_settles_what_was(engine, organization_id):
 def test_a_statement_is_one_row_however_often_it_is_made(engine, organization_id):
     def said(status, address=ADDRESS, purpose="marketing"):
         about = {"channel": "email", "purpose": purpose, "address": address, "ref": ("shop", "1")}
-        return consents.entry(ConsentStatement(**about, status=status, occurred=1, method=None, evidence={}), uuid4())
+        return consents.keyed(ConsentStatement(**about, status=status, occurred=1, method=None, evidence={}), uuid4())
 
     def append(conn, *entries):
-        earlier = consents.standing(conn, organization_id, [ADDRESS], [("shop", "1")])
-        first, others = consents.told_apart(entries, earlier)
-        consents.insert(conn, organization_id, first)
+        earlier = consents.prior(conn, organization_id, [ADDRESS], [("shop", "1")])
+        first, others = consents.split_first(entries, earlier)
+        consents.insert_new(conn, organization_id, first)
         added = consents.append(conn, organization_id, others) | {entry.key for entry in first}
         return [entry.key in added for entry in entries]
 

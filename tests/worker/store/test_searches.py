@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from worker.store import contact_lists, contact_terms, contacts, db, organizations
-from worker.store.contact_lists import Wanted
+from worker.store.contact_lists import ContactFilter
 from worker.store.contacts import ContactRow
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -103,8 +103,8 @@ def fill(conn, organization_id):
             record = {"organization": organization_id, "id": uuid4(), "contact": id_, "kind": kind, "key": key}
             records.append({**record, "external_id": f"{number}-{position}" if position else str(number)})
             claims.append(record)
-    contacts.insert(conn, organization_id, rows)
-    contact_terms.insert(conn, organization_id, terms)
+    contacts.insert_new(conn, organization_id, rows)
+    contact_terms.ensure(conn, organization_id, terms)
     conn.execute(
         text("""
             INSERT INTO records (organization_id, id, source, external_id, kind, state, is_live, contact_id)
@@ -160,7 +160,7 @@ def assert_found(conn, organization_id, people, wanted, numbers):
 @pytest.mark.parametrize("search", FOUND)
 def test_a_search_finds_words_of_names_and_beginnings_of_addresses(engine, organization_id, people, search):
     with engine.connect() as conn:
-        assert_found(conn, organization_id, people, Wanted(search=search), FOUND[search])
+        assert_found(conn, organization_id, people, ContactFilter(search=search), FOUND[search])
 
 
 @pytest.mark.parametrize("names", [names for count in (1, 2, 3) for names in combinations(FILTERS, count)])
@@ -168,15 +168,15 @@ def test_a_search_goes_with_every_other_filter(engine, organization_id, people, 
     others = {name: FILTERS[name][0] for name in names}
     fitting = set.intersection(*(FILTERS[name][1] for name in names))
     with engine.connect() as conn:
-        assert_found(conn, organization_id, people, Wanted(**others), fitting)
+        assert_found(conn, organization_id, people, ContactFilter(**others), fitting)
         for search in ("em", "emma", "emma sari", "+6281", "6281", "emma."):
-            wanted = Wanted(search=search, **others)
+            wanted = ContactFilter(search=search, **others)
             assert_found(conn, organization_id, people, wanted, fitting & FOUND[search])
 
 
 def test_the_feed_ends_before_its_horizon(engine, organization_id, people):
     with engine.connect() as conn:
-        rows = contact_lists.changed(conn, organization_id, Wanted(search="emma"), T0, None, T0 + DAY, 100)
+        rows = contact_lists.changed(conn, organization_id, ContactFilter(search="emma"), T0, None, T0 + DAY, 100)
 
     assert rows == []
     assert {changed(number) for number in FOUND["emma"]} >= {T0, T0 + DAY}
@@ -184,9 +184,9 @@ def test_the_feed_ends_before_its_horizon(engine, organization_id, people):
 
 def test_a_statement_is_written_once(engine, organization_id):
     with engine.connect() as conn:
-        contact_lists.page(conn, organization_id, Wanted(search="emma sari"), None, 10)
+        contact_lists.page(conn, organization_id, ContactFilter(search="emma sari"), None, 10)
         written = contact_lists._statement.cache_info()
-        contact_lists.page(conn, organization_id, Wanted(search="budi ayu"), None, 20)
+        contact_lists.page(conn, organization_id, ContactFilter(search="budi ayu"), None, 20)
 
     assert contact_lists._statement.cache_info().misses == written.misses
     assert written.maxsize is not None
