@@ -26,6 +26,7 @@ from bench.stack import Stack
 from worker import ids
 from worker.api import paging
 from worker.store import api_keys, db, organizations
+from worker.store.db import Tx
 from worker.store.migrate import upgrade
 
 SMALL = 10_000
@@ -100,7 +101,7 @@ class Store:
         with engine.begin() as conn:
             organization_id = organizations.ensure(conn, "default")
             scopes = ("contacts:read", "contacts:write")
-            _, self._key = api_keys.create(conn, organization_id, scopes, rate_limit=_NO_LIMIT)
+            _, self._key = api_keys.create(Tx(conn, organization_id), scopes, rate_limit=_NO_LIMIT)
         self.people = Population(engine, organization_id, size)
         if size > SMALL:
             self.people.grow(SMALL)

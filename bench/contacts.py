@@ -21,6 +21,7 @@ from worker.domain.terms import Ref
 from worker.pipeline import contact_view
 from worker.store import claims, connections, consents, contact_terms, contacts, db, records
 from worker.store.contacts import ContactRow
+from worker.store.db import Tx
 from worker.store.records import RecordRow
 
 SOURCE = "shopify"
@@ -269,7 +270,7 @@ class Population:
                     conn.execute(statement, parameters)
                 if _CONTACTS in lane:
                     people = (self.person(number) for number in range(first, last + 1))
-                    consents.append(conn, self.organization_id, _stated(people))
+                    consents.append(Tx(conn, self.organization_id), _stated(people))
 
     def _tidy(self, tables: Iterable[str]) -> None:
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
@@ -291,16 +292,16 @@ class Population:
             if found != wanted:
                 raise ValueError(f"number {person.number} has {what} {found!r}, not {wanted!r}")
 
-        contact = contacts.by_any_id(conn, self.organization_id, person.id)
-        rows = records.of_contacts(conn, self.organization_id, [person.id])
+        contact = contacts.by_any_id(Tx(conn, self.organization_id), person.id)
+        rows = records.of_contacts(Tx(conn, self.organization_id), [person.id])
         if contact is None or len(rows) != 1:
             raise ValueError(f"number {person.number} is not stored")
         (row,) = rows
         same("ids", (row.id, contact.first_id, row.ref), (person.id, person.id, person.ref))
         same("a name", contact.name, person.name)
         same("times", (contact.created_at, contact.updated_at), (person.born, person.born))
-        same("fields", _shown(contact), _golden(row, connections.priorities(conn, self.organization_id)))
-        held = claims.of_records(conn, self.organization_id, [row.id])
+        same("fields", _shown(contact), _golden(row, connections.priorities(Tx(conn, self.organization_id))))
+        held = claims.of_records(Tx(conn, self.organization_id), [row.id])
         same("claims", {one.claim[:2] for one in held}, set(row.record.claims()))
         same("values", {one.claim.value for one in held}, {person.email, person.phone})
         same("owners", {one.owner for one in held}, {person.ref})
@@ -309,7 +310,7 @@ class Population:
             {"organization_id": self.organization_id, "id": person.id},
         )
         same("terms", set(terms.scalars()), contact_terms.terms_of(person.name, person.tags))
-        (shown,) = contact_view.load(conn, self.organization_id, [contact])
+        (shown,) = contact_view.load(Tx(conn, self.organization_id), [contact])
         same("identities", len(shown.identities), 3)
         same("tags", [tag.name for tag in shown.tags if tag.origin is not None], person.tags)
         same("consents", [one.statement.status for one in shown.consents], ["opted_in"] * person.has_consent)

@@ -24,6 +24,7 @@ from worker.stack.processes import HOST, Reaper, end, free_port, log_tail, spawn
 from worker.stack.programs import our_programs
 from worker.stack.supervisor import secret_key
 from worker.store import connections, db, organizations
+from worker.store.db import Tx
 from worker.store.migrate import upgrade
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,8 +60,7 @@ class Stack:
         with self.engine.begin() as conn:
             organization_id = organizations.ensure(conn, "default")
             id_ = connections.insert_new(
-                conn,
-                organization_id,
+                Tx(conn, organization_id),
                 connector="shopify",
                 source="shopify",
                 options={"shop_domain": DOMAIN},

@@ -13,6 +13,7 @@ from worker import ids
 from worker.inbox.drain import drain
 from worker.inbox.ingest import accept, source_of
 from worker.store import connections, contacts, db, envelopes, organizations
+from worker.store.db import Tx
 
 SECRET, DOMAIN = "bench-secret", "bench.myshopify.com"
 SIZE = 60
@@ -28,8 +29,7 @@ def people(engine, organization_id):
 def connect(engine, organization_id):
     with engine.begin() as conn:
         id_ = connections.insert_new(
-            conn,
-            organization_id,
+            Tx(conn, organization_id),
             connector="shopify",
             source=SOURCE,
             options={"shop_domain": DOMAIN},
@@ -101,7 +101,7 @@ def stored(engine, organization_id, external_id):
             "SELECT id, kind, state, is_live, is_lost, is_oversize FROM records"
             " WHERE organization_id = :organization_id AND external_id = :external_id",
         )
-        contact = contacts.by_any_id(conn, organization_id, record[0])
+        contact = contacts.by_any_id(Tx(conn, organization_id), record[0])
         stamps = [[occurred, position] for occurred, _, _, position, _ in record[2].pop("s")]
         claimed = read(
             conn,
@@ -150,8 +150,8 @@ def test_a_webhook_about_one_of_them_changes_that_contact(engine, people):
     person = people.person(20)
     webhook(engine, source, person, tags=["new"], seconds_later=5)
     with db.snapshot(engine) as conn:
-        assert contacts.count(conn, people.organization_id) == SIZE
-        assert contacts.by_any_id(conn, people.organization_id, person.id).tags == ["new"]
+        assert contacts.count(Tx(conn, people.organization_id)) == SIZE
+        assert contacts.by_any_id(Tx(conn, people.organization_id), person.id).tags == ["new"]
     webhook(engine, source, person, tags=["new"], seconds_later=9)
     kinds = text("SELECT kind FROM changes WHERE contact_id = :id ORDER BY id")
     with engine.connect() as conn:

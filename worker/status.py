@@ -6,21 +6,21 @@ from uuid import UUID
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Connection
 
 from worker import ids
 from worker.errors import ConfigError
 from worker.inbox.nudge import publish_once
 from worker.store import connections, contacts, envelopes, privacy_requests, ready
+from worker.store.db import Tx
 
 #: parked envelopes in one list; a replay of all takes them in these steps
 _MOST_PARKED = 1000
 
 
-def status(conn: Connection, organization_id: UUID) -> dict[str, Any]:
+def status(tx: Tx) -> dict[str, Any]:
     """Gather the queue, the connections and what is due, for one organization."""
-    depth = ready.depth(conn, organization_id)
-    outcomes = ready.outcomes(conn, organization_id)
+    depth = ready.depth(tx.conn, tx.organization_id)
+    outcomes = ready.outcomes(tx)
     return {
         "inbox": {
             "due": depth["due"],
@@ -29,9 +29,9 @@ def status(conn: Connection, organization_id: UUID) -> dict[str, Any]:
             "settled": outcomes.get("settled", 0),
             "ignored": outcomes.get("ignored", 0),
             "oldest_due_s": round(depth["oldest_due_s"], 3),
-            "ignored_topics": ready.ignored_topics(conn, organization_id),
+            "ignored_topics": ready.ignored_topics(tx),
         },
-        "contacts": contacts.count(conn, organization_id),
+        "contacts": contacts.count(tx),
         "privacy_requests": [
             {
                 "privacy_request_id": ids.show(ids.PRIVACY_REQUEST, row["id"]),
@@ -42,7 +42,7 @@ def status(conn: Connection, organization_id: UUID) -> dict[str, Any]:
                 "state": row["state"],
                 "envelope_id": ids.show(ids.ENVELOPE, row["envelope_id"]),
             }
-            for row in privacy_requests.open_ones(conn, organization_id)
+            for row in privacy_requests.open_ones(tx)
         ],
         "connections": [
             {
@@ -54,12 +54,12 @@ def status(conn: Connection, organization_id: UUID) -> dict[str, Any]:
                 "refused_signatures": described["refused_signatures"],
                 "revoked_at": described["revoked_at"],
             }
-            for described in map(connections.describe, connections.of_organization(conn, organization_id))
+            for described in map(connections.describe, connections.of_organization(tx))
         ],
     }
 
 
-def parked(conn: Connection, organization_id: UUID) -> list[dict[str, Any]]:
+def parked(tx: Tx) -> list[dict[str, Any]]:
     """List the newest parked envelopes."""
     return [
         {
@@ -71,20 +71,20 @@ def parked(conn: Connection, organization_id: UUID) -> list[dict[str, Any]]:
             "attempts": row["attempts"],
             "parked_at": row["parked_at"],
         }
-        for row in ready.list_parked(conn, organization_id, _MOST_PARKED)
+        for row in ready.list_parked(tx, _MOST_PARKED)
     ]
 
 
-def replay(conn: Connection, organization_id: UUID, shown_id: str | None) -> list[UUID]:
+def replay(tx: Tx, shown_id: str | None) -> list[UUID]:
     """Queue one envelope, or all parked ones, to be read again; return those that were.
 
     Raises ConfigError for an envelope that we do not have, or whose body has expired.
     """
     if shown_id is None:
-        wanted = [row["envelope_id"] for row in ready.list_parked(conn, organization_id, _MOST_PARKED)]
-        return ready.replay(conn, organization_id, wanted)
+        wanted = [row["envelope_id"] for row in ready.list_parked(tx, _MOST_PARKED)]
+        return ready.replay(tx, wanted)
     id_ = ids.parse(ids.ENVELOPE, shown_id)
-    queued = [] if id_ is None else ready.replay(conn, organization_id, [id_])
+    queued = [] if id_ is None else ready.replay(tx, [id_])
     if not queued:
         raise ConfigError(f"no envelope {shown_id} with a body that is still kept")
     return queued

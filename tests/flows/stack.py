@@ -22,6 +22,7 @@ from worker import ids, status
 from worker.files import export_json
 from worker.inbox.drain import drain
 from worker.store import api_keys, db, organizations, runs
+from worker.store.db import Tx
 from worker.store.envelopes import LANES
 
 #: a sender has this many requests under way
@@ -87,7 +88,7 @@ class RunningStack:
         """What `contactsync export --canonical` prints, without a process for each call."""
         with db.snapshot(self._engine()) as conn:
             organization_id = organizations.find(conn, organization)
-            return b"".join(export_json.canonical(conn, organization_id))
+            return b"".join(export_json.canonical(Tx(conn, organization_id)))
 
     def client(self, organization: str = "default", *scopes: str) -> httpx.Client:
         """A caller with a new key; one that reads and writes contacts unless told."""
@@ -99,7 +100,7 @@ class RunningStack:
         with self._engine().begin() as conn:
             organization_id = organizations.ensure(conn, organization)
             wanted = scopes or ("contacts:read", "contacts:write")
-            return api_keys.create(conn, organization_id, wanted, rate_limit=1_000_000)[1]
+            return api_keys.create(Tx(conn, organization_id), wanted, rate_limit=1_000_000)[1]
 
     def rows(self, statement: str, organization: str, **parameters: Any) -> list[Any]:
         """Read rows of an organization, which the statement calls `:organization_id`."""
@@ -110,7 +111,7 @@ class RunningStack:
     def replay(self, organization: str, envelope_id: str) -> None:
         """What `contactsync replay` does, drained at once and here: not by the workers, who need a nudge each time."""
         with self._engine().begin() as conn:
-            assert len(status.replay(conn, organizations.find(conn, organization), envelope_id)) == 1
+            assert len(status.replay(Tx(conn, organizations.find(conn, organization)), envelope_id)) == 1
         for lane in range(LANES):
             drain(self._engine(), lane, budget_s=10)
         self.settled(organization)
@@ -118,7 +119,7 @@ class RunningStack:
     def status(self, organization: str = "default") -> dict[str, Any]:
         """What `contactsync status` shows, without a process for each call."""
         with self._engine().connect() as conn:
-            return status.status(conn, organizations.find(conn, organization))
+            return status.status(Tx(conn, organizations.find(conn, organization)))
 
     def _engine(self) -> Engine:
         if self._database is None:
@@ -128,7 +129,7 @@ class RunningStack:
     def run_state(self, run_id: str, organization: str) -> str:
         """The state that `contactsync backfill status` shows, without a process for each call."""
         with self._engine().connect() as conn:
-            row = runs.by_id(conn, organizations.find(conn, organization), ids.parse(ids.RUN, run_id))
+            row = runs.by_id(Tx(conn, organizations.find(conn, organization)), ids.parse(ids.RUN, run_id))
         return row.state
 
     def settled(self, organization: str = "default", timeout: float = 60) -> dict[str, Any]:

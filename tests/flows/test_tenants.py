@@ -15,6 +15,7 @@ from connectors.shopify.simulator.shop import BEGIN, signed
 from tests.flows.stack import wait_until
 from worker import ids
 from worker.store import channels, connections, db, organizations
+from worker.store.db import Tx
 
 #: in everything of B that is free text
 MARK = "belongs-to-b"
@@ -88,7 +89,12 @@ def fill(stack, name, client):
     with stack._engine().begin() as conn:
         organization_id = organizations.find(conn, name)
         channel_id = channels.insert_new(
-            conn, organization_id, platform="telegram", name=MARK, api_url="https://127.0.0.1:1", options={}, token=None
+            Tx(conn, organization_id),
+            platform="telegram",
+            name=MARK,
+            api_url="https://127.0.0.1:1",
+            options={},
+            token=None,
         )
         conn.execute(text(TOMBSTONE), {"organization_id": organization_id, "id": uuid.uuid4(), "digest": bytes(32)})
         for statement in READING:
@@ -109,7 +115,7 @@ def pause(stack, name, hook):
     """What `contactsync connections pause` does: what the shop sends is kept, and waits."""
     with stack._engine().begin() as conn:
         connections.set_state(
-            conn, organizations.find(conn, name), ids.parse(ids.CONNECTION, hook.rsplit("/", 1)[1]), "paused"
+            Tx(conn, organizations.find(conn, name)), ids.parse(ids.CONNECTION, hook.rsplit("/", 1)[1]), "paused"
         )
 
 
@@ -316,7 +322,7 @@ def session(stack, organization=None):
     try:
         with engine.connect() as conn:
             if organization is not None:
-                db.enter(conn, organizations.find(conn, organization))
+                db.enter(Tx(conn, organizations.find(conn, organization)))
             yield conn
     finally:
         engine.dispose()

@@ -11,6 +11,7 @@ from worker.cli import app
 from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
 from worker.store import channels, connections, organizations
+from worker.store.db import Tx
 
 SHOP = ["--shop-domain", "s.myshopify.com", "--webhook-secret", "x"]
 
@@ -61,7 +62,7 @@ def test_a_channel_lives_from_add_to_remove(ask, engine):
     assert "AAH" not in json.dumps(listed)
     with engine.connect() as conn:
         organization_id = organizations.find(conn, "default")
-        row = channels.by_id(conn, organization_id, ids.parse(ids.CHANNEL, made["channel_id"]))
+        row = channels.by_id(Tx(conn, organization_id), ids.parse(ids.CHANNEL, made["channel_id"]))
     assert row.secret() == "700100:AAH_invented"
     assert b"AAH" not in bytes(row.token)
 
@@ -111,8 +112,7 @@ def test_an_organization_has_a_country_until_it_has_none(ask):
 def test_the_connection_of_the_api_is_nobody_s_to_touch(ask, run, engine):
     with engine.begin() as conn:
         id_ = connections.insert_new(
-            conn,
-            organizations.ensure(conn, "default"),
+            Tx(conn, organizations.ensure(conn, "default")),
             connector=API_SOURCE,
             source=API_SOURCE,
             options={},

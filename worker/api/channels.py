@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 import structlog
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection
 
 from connectors.channels import CHANNELS
 from connectors.channels.contract import (
@@ -33,8 +32,8 @@ from worker.pipeline import contact_view
 from worker.providers import profile_lookup
 from worker.providers.profile_lookup import Found, ProviderTimeoutError
 from worker.store import channels, contacts, db
-from worker.store.api_keys import Key
 from worker.store.channels import ChannelRow
+from worker.store.db import Tx
 
 log = structlog.get_logger()
 
@@ -135,8 +134,8 @@ class ChannelList(BaseModel):
 @router.get("")
 def list_channels(key: Caller) -> ChannelList:
     """List the connected channels."""
-    with db.tenant_snapshot(key.organization_id) as conn:
-        rows = channels.of_organization(conn, key.organization_id)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        rows = channels.of_organization(tx)
     return ChannelList(
         data=[
             Channel(id=ids.show(ids.CHANNEL, row.id), platform=row.platform, name=row.name, status="connected")
@@ -149,14 +148,14 @@ def list_channels(key: Caller) -> ChannelList:
 def look_up_profile(key: LookupKey, channel_id: str, asked: ProfileLookupIn) -> ProfileAnswer:
     """Ask the channel's provider what it shows of a person; reads only, and stores nothing."""
     _check_that_one_is_given(asked)
-    with db.tenant_snapshot(key.organization_id) as conn:
-        channel = _channel(conn, key, channel_id)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        channel = _channel(tx, channel_id)
         try:
             platform = _platform(channel)
         except LookupNotSupportedError as error:
             raise _refusal(channel, error) from None
-        identity = _identity(conn, key, platform, asked)
-        holder = _holder(conn, key, identity)
+        identity = _identity(tx, platform, asked)
+        holder = _holder(tx, identity)
     # The network is waited for without a connection to Postgres.
     try:
         found = profile_lookup.lookups().look_up(channel, platform, identity, refresh=asked.refresh)
@@ -185,9 +184,9 @@ def _check_that_one_is_given(asked: ProfileLookupIn) -> None:
         raise _not_valid("value", reason="required with type")
 
 
-def _channel(conn: Connection, key: Key, channel_id: str) -> ChannelRow:
+def _channel(tx: Tx, channel_id: str) -> ChannelRow:
     id_ = ids.parse(ids.CHANNEL, channel_id)
-    row = None if id_ is None else channels.by_id(conn, key.organization_id, id_)
+    row = None if id_ is None else channels.by_id(tx, id_)
     if row is None:
         raise ApiError(404, "channel not found")
     return row
@@ -201,9 +200,9 @@ def _platform(channel: ChannelRow) -> Platform:
     return platform
 
 
-def _identity(conn: Connection, key: Key, platform: Platform, asked: ProfileLookupIn) -> Identity:
+def _identity(tx: Tx, platform: Platform, asked: ProfileLookupIn) -> Identity:
     if asked.contact_id is not None:
-        return _of_contact(conn, key, platform, asked.contact_id)
+        return _of_contact(tx, platform, asked.contact_id)
     if asked.identifier is not None:
         type_, value, within = asked.identifier.type, asked.identifier.value, "identifier."
     else:
@@ -216,13 +215,13 @@ def _identity(conn: Connection, key: Key, platform: Platform, asked: ProfileLook
     return identity
 
 
-def _of_contact(conn: Connection, key: Key, platform: Platform, contact_id: str) -> Identity:
+def _of_contact(tx: Tx, platform: Platform, contact_id: str) -> Identity:
     """The contact's identity on the channel: of the type that the platform prefers, the primary one first."""
     id_ = ids.parse(ids.CONTACT, contact_id)
-    contact = None if id_ is None else contacts.by_any_id(conn, key.organization_id, id_)
+    contact = None if id_ is None else contacts.by_any_id(tx, id_)
     if contact is None:
         raise contact_not_found()
-    (one,) = contact_view.load(conn, key.organization_id, [contact])
+    (one,) = contact_view.load(tx, [contact])
     for type_ in platform.IDENTITY_TYPES:
         for held in one.identities:
             if held.type == type_ and (identity := platform.identity(type_, held.value)) is not None:
@@ -230,12 +229,12 @@ def _of_contact(conn: Connection, key: Key, platform: Platform, contact_id: str)
     raise _not_valid("contact_id", reason=f"the contact has no identity on {platform.name}")
 
 
-def _holder(conn: Connection, key: Key, identity: Identity) -> str | None:
+def _holder(tx: Tx, identity: Identity) -> str | None:
     address = identifiers.normal_form(identity.type, identity.value, None)
     if address is None:
         return None
     place = (identity.type, "", address.key)
-    id_ = contacts.owners(conn, key.organization_id, [place]).get(place)
+    id_ = contacts.owners(tx, [place]).get(place)
     return None if id_ is None else ids.show(ids.CONTACT, id_)
 
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query, Response
-from sqlalchemy import Connection
 
 from connectors.contract import Channel, ConsentStated, Event, SuppressionStated
 from worker.api import operation, schemas
@@ -27,6 +26,7 @@ from worker.pipeline.contact_view import EXTERNAL_ID, ContactView, Identity
 from worker.pipeline.load import Component
 from worker.store import consents, db, suppressions
 from worker.store.api_keys import Key
+from worker.store.db import Tx
 
 router = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["permission"], route_class=JsonRoute)
 
@@ -46,8 +46,8 @@ async def put_consent(
 @router.get("/consents")
 def list_consents(key: ReadKey, contact_id: str) -> schemas.ConsentList:
     """List what counts per channel and purpose."""
-    with db.tenant_snapshot(key.organization_id) as conn:
-        one = look(conn, key, contact_id)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        one = look(tx, contact_id)
     return schemas.ConsentList(data=[schemas.Consent.of(row, one.contact.id) for row in one.consents])
 
 
@@ -57,8 +57,8 @@ def list_suppressions(
 ) -> schemas.SuppressionList:
     """List the suppressions of a contact's addresses; those lifted or expired only if asked for."""
     now = datetime.now(UTC)
-    with db.tenant_snapshot(key.organization_id) as conn:
-        one = look(conn, key, contact_id)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        one = look(tx, contact_id)
     rows = [schemas.Suppression.of(row, one.contact.id, now) for row in one.suppressions]
     return schemas.SuppressionList(data=[row for row in rows if row.active or include == "lifted"])
 
@@ -86,8 +86,8 @@ def sendability(
     Marketing needs an opt-in; other purposes only that the person has not refused. A suppression beats both.
     """
     now = datetime.now(UTC)
-    with db.tenant_snapshot(key.organization_id) as conn:
-        one = look(conn, key, contact_id)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        one = look(tx, contact_id)
     address = next(iter(addresses(one, channel)), None)
     row = next((c for c in one.consents if (c.statement.channel, c.statement.purpose) == (channel, purpose)), None)
     found = consent_rules.verdict(
@@ -135,23 +135,23 @@ class _Consent:
     channel: Channel
     asked: ConsentIn
 
-    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
+    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
         """State it for every address of the channel, so that no older word about one of them stands against it.
 
         A "yes" is stated only for addresses that are the contact's own: another person's "no" is not ours to lift.
         A "no" is kept even if it repeats what counts: an older "yes" may still be on its way.
         """
         asked = self.asked
-        one = look(conn, self.key, self.contact_id)
+        one = look(tx, self.contact_id)
         held = operation.held(one.contact, one.records)
         mine = addresses(one, self.channel, owned=asked.status != "opted_out")
-        stated = [s for s in self._ledger(conn, one, mine) if (s.channel, s.purpose) == (self.channel, asked.purpose)]
+        stated = [s for s in self._ledger(tx, one, mine) if (s.channel, s.purpose) == (self.channel, asked.purpose)]
         about: list[tuple[Ref, str | None]] = [(held.anchor, address) for address in mine]
         about += [(ref, None) for ref in sorted({s.ref for s in stated if s.address is None})]
         links: tuple[tuple[Ref, Ref], ...] = ()
         events: list[tuple[str, Event]] = []
         if not about:  # nothing but the person is known, who is the record of our edits
-            ref, links = held.edits(conn, self.key)
+            ref, links = held.edits(tx)
             about, events = [(ref, None)], [operation.seen(ref)]
         is_repeat = asked.occurred_at is None and self._is_so(about, stated, now)
         if is_repeat and asked.status != "opted_out":
@@ -162,8 +162,8 @@ class _Consent:
         events += [(ref[0], self._stated(ref[1], address, said_at, is_repeat=is_repeat)) for ref, address in about]
         return Write(events=tuple(events), links=links), said_at
 
-    def _ledger(self, conn: Connection, one: ContactView, mine: Sequence[str]) -> list[ConsentEntry]:
-        return consents.of(conn, self.key.organization_id, mine, [row.ref for row in one.records])
+    def _ledger(self, tx: Tx, one: ContactView, mine: Sequence[str]) -> list[ConsentEntry]:
+        return consents.of(tx, mine, [row.ref for row in one.records])
 
     def _stated(self, external_id: str, address: str | None, now: datetime, *, is_repeat: bool) -> ConsentStated:
         asked = self.asked
@@ -203,11 +203,11 @@ class _Consent:
         }
         return all(name not in asked.model_fields_set or wanted == known for name, (wanted, known) in given.items())
 
-    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         """Consent belongs to addresses, whoever holds them now."""
 
-    def answer(self, conn: Connection, _: Applied) -> Answer:
-        one = look(conn, self.key, self.contact_id)
+    def answer(self, tx: Tx, _: Applied) -> Answer:
+        one = look(tx, self.contact_id)
         key = (self.channel, self.asked.purpose)
         row = next(c for c in one.consents if (c.statement.channel, c.statement.purpose) == key)
         return Answer(200, schemas.ConsentAnswer(data=schemas.Consent.of(row, one.contact.id)))
@@ -221,15 +221,15 @@ class _Suppress:
     about: list[tuple[str, str]] = field(default_factory=list)  #: (channel, address)
     is_new: bool = False
 
-    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
+    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
         """State it for one address, or with ``all`` for everything that the contact is reached by.
 
         A suppression that repeats another is kept: what would lift it may still be on its way.
         """
         asked = self.asked
-        one = look(conn, self.key, self.contact_id)
+        one = look(tx, self.contact_id)
         self.about = self._addresses(one)
-        known = self._known(conn)
+        known = self._known(tx)
         self.is_new = not known
         if not asked.active and not known:
             raise ApiError(404, "suppression not found")
@@ -237,7 +237,7 @@ class _Suppress:
             return Write(), now
         said_at = now
         if asked.occurred_at is None:
-            said_at = operation.after(now, [], *(s.occurred for ledger in self._ledgers(conn) for s in ledger))
+            said_at = operation.after(now, [], *(s.occurred for ledger in self._ledgers(tx) for s in ledger))
         source, external_id = operation.held(one.contact, one.records).anchor
         events: list[tuple[str, Event]] = [
             (
@@ -284,22 +284,22 @@ class _Suppress:
             raise not_valid("address", f"not an address of the channel {self.asked.channel}")
         return found.key
 
-    def _ledgers(self, conn: Connection) -> tuple[list[SuppressionEntry], list[ConsentEntry]]:
-        about, organization_id = [address for _, address in self.about], self.key.organization_id
-        return suppressions.of(conn, organization_id, about), consents.of(conn, organization_id, about)
+    def _ledgers(self, tx: Tx) -> tuple[list[SuppressionEntry], list[ConsentEntry]]:
+        about = [address for _, address in self.about]
+        return suppressions.of(tx, about), consents.of(tx, about)
 
-    def _known(self, conn: Connection) -> list[Suppression]:
+    def _known(self, tx: Tx) -> list[Suppression]:
         """What stands, or stood, for the addresses; they need not be the contact's own any more."""
-        rows = consent_rules.suppressions(*self._ledgers(conn))
+        rows = consent_rules.suppressions(*self._ledgers(tx))
         wanted = (self.asked.scope, self.asked.reason)
         return [row for row in rows if (row.channel, row.address) in self.about and (row.scope, row.reason) == wanted]
 
-    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         """A suppression belongs to its address, whoever holds it now."""
 
-    def answer(self, conn: Connection, _: Applied) -> Answer:
-        contact = find(conn, self.key, self.contact_id)
-        first = min(self._known(conn), key=lambda row: self.about.index((row.channel, row.address)))
+    def answer(self, tx: Tx, _: Applied) -> Answer:
+        contact = find(tx, self.contact_id)
+        first = min(self._known(tx), key=lambda row: self.about.index((row.channel, row.address)))
         shown = schemas.Suppression.of(first, contact.id, datetime.now(UTC))
         return Answer(201 if self.is_new else 200, schemas.SuppressionAnswer(data=shown))
 

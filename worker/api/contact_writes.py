@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Response
-from sqlalchemy import Connection
 
 from connectors.contract import ErasureRequested, Event, Identifier, ProfileRemoved, ProfileSeen, TagsAdded
 from worker import ids
@@ -27,6 +26,7 @@ from worker.pipeline.load import Component
 from worker.store import contacts, records
 from worker.store.api_keys import Key
 from worker.store.contacts import ContactRow
+from worker.store.db import Tx
 from worker.store.records import RecordRow
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
@@ -85,19 +85,19 @@ class _Upsert:
     minted: str = field(default_factory=lambda: ids.new().hex)
     named: dict[str, Ident] = field(default_factory=dict)  #: identifiers by the field that gave them
 
-    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
+    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
         asked = self.contact
         profile, self.named = read_profile(asked, self.key.region)
         links: tuple[tuple[Ref, Ref], ...] = ()
         if asked.pair is not None:
             self.target = asked.pair
-            known = records.by_refs(conn, self.key.organization_id, [self.target])
+            known = records.by_refs(tx, [self.target])
         else:
-            held = self._matched(conn)
+            held = self._matched(tx)
             if held is None:
-                self.target, known = self._place(conn)
+                self.target, known = self._place(tx)
             else:
-                self.target, links = held.edits(conn, self.key)
+                self.target, links = held.edits(tx)
                 known = held.records + held.others
         source, external_id = self.target
         profile["fields"].update(_cleared(asked, known, self.target))
@@ -106,18 +106,18 @@ class _Upsert:
             events.append((source, TagsAdded(external_id=external_id, tags=tuple(asked.tags), occurred_at=None)))
         return Write(events=tuple(events), links=links), operation.after(now, known)
 
-    def _matched(self, conn: Connection) -> Held | None:
+    def _matched(self, tx: Tx) -> Held | None:
         """The one contact that the number and the address lead to."""
         lookups = {name: (kind, "", value) for name, (kind, value) in self.named.items()}
-        owners = contacts.owners(conn, self.key.organization_id, set(lookups.values()))
+        owners = contacts.owners(tx, set(lookups.values()))
         led = {name: owners[lookup] for name, lookup in lookups.items() if lookup in owners}
         if len(set(led.values())) > 1:
             raise conflict(self.named, led)
         for id_ in led.values():
-            return operation.hold(conn, self.key, ids.show(ids.CONTACT, id_))
+            return operation.hold(tx, ids.show(ids.CONTACT, id_))
         return None
 
-    def _place(self, conn: Connection) -> tuple[Ref, list[RecordRow]]:
+    def _place(self, tx: Tx) -> tuple[Ref, list[RecordRow]]:
         """The record of somebody nobody knows: named like a guest of a shop, by the number, else by the address.
 
         So requests that say the same at the same time speak of one record, and who was deleted comes back as before.
@@ -125,12 +125,12 @@ class _Upsert:
         """
         ident = next(iter(self.named.values()))
         ref = (API_SOURCE, f"{GUEST}{ident[0]}:{ident[1]}")
-        known = records.by_refs(conn, self.key.organization_id, [ref])
+        known = records.by_refs(tx, [ref])
         if all(not row.record.is_live or ident in row.record.claims() for row in known):
             return ref, known
         return (API_SOURCE, self.minted), []
 
-    def judge(self, _: Connection, component: Component, resolution: Resolution) -> None:
+    def judge(self, _: Tx, component: Component, resolution: Resolution) -> None:
         """Refuse what would leave the identifiers with several contacts; where rules make them one, they are."""
         owner_of = _owners(component)
         led = {
@@ -149,10 +149,10 @@ class _Upsert:
         if len(set(matched.values())) > 1 and (stay_apart or self.contact.pair is None):
             raise conflict(self.named, matched)
 
-    def answer(self, conn: Connection, applied: Applied) -> Answer:
+    def answer(self, tx: Tx, applied: Applied) -> Answer:
         id_ = applied.contact_of[self.target]
         assert id_ is not None  # noqa: S101 - judge has seen that it stands
-        return _show(_read(conn, self.key, id_), 201 if self.is_new else 200)
+        return _show(_read(tx, id_), 201 if self.is_new else 200)
 
 
 @dataclass(slots=True)
@@ -164,11 +164,11 @@ class _Patch:
     held: Held | None = None
     named: dict[str, Ident] = field(default_factory=dict)
 
-    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
-        self.held = held = operation.hold(conn, self.key, self.contact_id)
+    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
+        self.held = held = operation.hold(tx, self.contact_id)
         self._check_state(held.contact)
         profile, self.named = read_profile(self.contact, self.key.region)
-        target, links = held.edits(conn, self.key)
+        target, links = held.edits(tx)
         profile["fields"].update(_cleared(self.contact, held.records, target))
         events: list[tuple[str, Event]] = []
         if any(profile.values()):
@@ -182,12 +182,12 @@ class _Patch:
             links += ((held.anchor, pair),)
         return Write(events=tuple(events), links=links), held.after(now)
 
-    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         """Under the locks: the state is still the one the edit is based on, and nobody else has the identifiers."""
         assert self.held is not None  # noqa: S101 - plan came first
         now = [component.rows[row.ref].contact_id for row in self.held.records if row.ref in component.rows]
         mine = next((id_ for id_ in now if id_ is not None), self.held.contact.id)
-        self._check_state(_read(conn, self.key, mine))
+        self._check_state(_read(tx, mine))
         owner_of = _owners(component)
         led = {
             name: component.rows[owner_of[ident]].contact_id for name, ident in self.named.items() if ident in owner_of
@@ -218,8 +218,8 @@ class _Patch:
             if schemas.etag(row) not in wanted:
                 raise ApiError(412, "the contact has changed since; get it again")
 
-    def answer(self, conn: Connection, _: Applied) -> Answer:
-        return _show(operation.hold(conn, self.key, self.contact_id).contact, 200)
+    def answer(self, tx: Tx, _: Applied) -> Answer:
+        return _show(operation.hold(tx, self.contact_id).contact, 200)
 
 
 @dataclass(slots=True)
@@ -228,8 +228,8 @@ class _Delete:
     contact_id: str
     erase: bool = field(kw_only=True)
 
-    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
-        held = operation.hold(conn, self.key, self.contact_id)
+    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
+        held = operation.hold(tx, self.contact_id)
         events: list[tuple[str, Event]] = [
             (source, ProfileRemoved(external_id=external_id, occurred_at=None))
             for source, external_id in sorted(row.ref for row in held.records if row.record.is_live)
@@ -238,10 +238,10 @@ class _Delete:
             events.append((API_SOURCE, _erasure(held)))
         return Write(events=tuple(events)), held.after(now)
 
-    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         """Whoever joined the contact meanwhile was not there when it was deleted, and stays."""
 
-    def answer(self, _: Connection, __: Applied) -> Answer:
+    def answer(self, _: Tx, __: Applied) -> Answer:
         return Answer(204)
 
 
@@ -336,8 +336,8 @@ def _owning(claims: Iterable[Any]) -> list[Any]:
     return [claim for claim in claims if claim.is_owner]
 
 
-def _read(conn: Connection, key: Key, id_: UUID) -> ContactRow:
-    row = contacts.by_ids(conn, key.organization_id, [id_]).get(id_)
+def _read(tx: Tx, id_: UUID) -> ContactRow:
+    row = contacts.by_ids(tx, [id_]).get(id_)
     if row is None:
         raise contact_not_found()
     return row

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
-from sqlalchemy import Connection
 
 from worker import ids
 from worker.api import paging, schemas
@@ -24,6 +23,7 @@ from worker.store import contact_lists, contacts, db
 from worker.store.api_keys import Key
 from worker.store.contact_lists import ContactFilter
 from worker.store.contacts import ContactRow
+from worker.store.db import Tx
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
 
@@ -43,8 +43,8 @@ def list_contacts(key: ReadKey, query: Annotated[Filters, Query()]) -> schemas.C
     )
     if query.updated_after is not None or query.after is not None:
         return _changed(key, query, wanted)
-    with db.tenant_snapshot(key.organization_id) as conn:
-        rows = contact_lists.page(conn, key.organization_id, wanted, query.before, query.limit + 1)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        rows = contact_lists.page(tx, wanted, query.before, query.limit + 1)
     shown = rows[: query.limit]
     return schemas.ContactList(
         data=[schemas.Contact.of(row) for row in shown],
@@ -57,10 +57,10 @@ def _changed(key: Key, query: Filters, wanted: ContactFilter) -> schemas.Contact
     since, after_id = query.after or (query.updated_after, None)
     if since is None or query.before is not None:
         raise not_valid("cursor", "not a cursor of this list")
-    with db.tenant_engine().connect() as conn:
-        until = contact_lists.horizon(conn)
-    with db.tenant_snapshot(key.organization_id) as conn:
-        rows = contact_lists.changed(conn, key.organization_id, wanted, since, after_id, until, query.limit)
+    with db.tenant_engine().connect() as tx:
+        until = contact_lists.horizon(tx)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        rows = contact_lists.changed(tx, wanted, since, after_id, until, query.limit)
     place = None
     if rows and rows[-1].updated_at is not None:
         place = paging.write(paging.Change(rows[-1].updated_at, rows[-1].id))
@@ -76,8 +76,8 @@ def contact_by_phone(
     if address is None:
         raise not_valid("phone", "not a phone number in international form")
     lookup = ("phone", "", address.key)
-    with db.tenant_snapshot(key.organization_id) as conn:
-        row = contacts.owned(conn, key.organization_id, [lookup]).get(lookup)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        row = contacts.owned(tx, [lookup]).get(lookup)
     if row is None:
         raise contact_not_found()
     return _answer(row, response)
@@ -87,8 +87,8 @@ def contact_by_phone(
 @router.post("/resolve", summary="Resolve a contact by what is known of it")
 def resolve_contact(key: ReadKey, asked: ResolveIn, response: Response) -> schemas.ContactAnswer:
     """Find the one contact that these identifiers belong to; those that nobody has are ignored."""
-    with db.tenant_snapshot(key.organization_id) as conn:
-        led = _matches(conn, key, asked.identifiers)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        led = _matches(tx, key, asked.identifiers)
     found = {row.id: row for row in led if row is not None}
     if not found:
         raise contact_not_found(_unreadable(asked.identifiers, key.region))
@@ -108,8 +108,8 @@ def refuse_other_methods() -> None:
 @router.get("/{contact_id}")
 def get_contact(key: ReadKey, contact_id: str, response: Response) -> schemas.ContactAnswer:
     """Get one contact; the id of a contact that was merged answers with the one it became."""
-    with db.tenant_snapshot(key.organization_id) as conn:
-        row = find(conn, key, contact_id)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        row = find(tx, contact_id)
     return _answer(row, response)
 
 
@@ -118,12 +118,12 @@ def _answer(row: ContactRow, response: Response) -> schemas.ContactAnswer:
     return schemas.ContactAnswer(data=schemas.Contact.of(row))
 
 
-def _matches(conn: Connection, key: Key, asked: Sequence[IdentifierIn]) -> list[ContactRow | None]:
+def _matches(tx: Tx, key: Key, asked: Sequence[IdentifierIn]) -> list[ContactRow | None]:
     """The contact that each identifier leads to, in their order."""
     births = [ids.parse(ids.CONTACT, one.value) if one.type == "contact_id" else None for one in asked]
     lookups = [_lookup(one, key.region) for one in asked]
-    by_id = contacts.by_any_ids(conn, key.organization_id, {id_ for id_ in births if id_ is not None})
-    owned = contacts.owned(conn, key.organization_id, {lookup for lookup in lookups if lookup is not None})
+    by_id = contacts.by_any_ids(tx, {id_ for id_ in births if id_ is not None})
+    owned = contacts.owned(tx, {lookup for lookup in lookups if lookup is not None})
     return [
         by_id.get(birth) if birth is not None else owned.get(lookup) if lookup is not None else None
         for birth, lookup in zip(births, lookups, strict=True)

@@ -15,7 +15,6 @@ import orjson
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
-from sqlalchemy import Connection
 
 from connectors.contract import Event, ProfileSeen
 from worker import ids
@@ -33,6 +32,7 @@ from worker.store import connections, contacts, db, decisions, envelopes, idempo
 from worker.store.api_keys import Key
 from worker.store.changes import ACTOR
 from worker.store.contacts import ContactRow
+from worker.store.db import Tx
 from worker.store.envelopes import Incoming
 from worker.store.records import RecordRow
 
@@ -67,13 +67,13 @@ class Answer:
 class Operation(Protocol):
     """One kind of write. All of it runs in the transaction, and may run again when that does."""
 
-    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
+    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
         """Work out what to state, and when it counts as said; no events where nothing has to change."""
 
-    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         """Look at the outcome under the locks; raise ApiError to refuse it."""
 
-    def answer(self, conn: Connection, applied: Applied) -> Answer:
+    def answer(self, tx: Tx, applied: Applied) -> Answer:
         """Read what is so now."""
 
 
@@ -129,31 +129,29 @@ class _OperationBatch(Batch):
     write: Write = field(default_factory=Write)
     response: Response | None = None
 
-    def begin(self, conn: Connection, now: datetime) -> None:
+    def begin(self, tx: Tx, now: datetime) -> None:
         self.readings, self.connection_of, self.response, self.now = (), {}, None, now
         if self.asked.idempotency_key is not None:
-            self.response = self._stored(conn, self.asked.idempotency_key)
+            self.response = self._stored(tx, self.asked.idempotency_key)
         if self.response is None:
-            self.write, self.said_at = self.task.plan(conn, now)
+            self.write, self.said_at = self.task.plan(tx, now)
             if self.write.events or self.write.links:
-                self._keep(conn, self.write, self.said_at)
+                self._keep(tx, self.write, self.said_at)
 
-    def _stored(self, conn: Connection, idempotency_key: str) -> Response | None:
-        stored = idempotency_keys.reserve(
-            conn, self.key.organization_id, self.key.id, idempotency_key, self.asked.digest
-        )
+    def _stored(self, tx: Tx, idempotency_key: str) -> Response | None:
+        stored = idempotency_keys.reserve(tx, self.key.id, idempotency_key, self.asked.digest)
         if stored is None:
             return None
         if stored.request_sha256 != self.asked.digest:
             raise ApiError(409, "this Idempotency-Key was used for another request")
         return _response(stored.status, stored.body, {**stored.headers, _REPLAYED: "true"})
 
-    def _keep(self, conn: Connection, write: Write, said_at: datetime) -> None:
+    def _keep(self, tx: Tx, write: Write, said_at: datetime) -> None:
         envelope_id = ids.new()
-        connection_id = connections.of_api(conn, self.key.organization_id)
+        connection_id = connections.of_api(tx)
         body = api_writes.encode(write)
         envelopes.keep_settled(
-            conn,
+            tx.conn,
             Incoming(
                 organization_id=self.key.organization_id,
                 id=envelope_id,
@@ -174,11 +172,11 @@ class _OperationBatch(Batch):
         ]
         self.connection_of = {envelope_id: connection_id}
 
-    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         if not self.readings:
             return
         # What it was planned on was read without locks. Now they are held: the plan has to be the same.
-        again, said_at = self.task.plan(conn, self.now)
+        again, said_at = self.task.plan(tx, self.now)
         # Its own links are there by now, and are not made again.
         is_same = again.events == self.write.events and set(again.links) <= set(self.write.links)
         if not is_same or said_at != self.said_at:  # another's later word would go before ours, who come later
@@ -186,18 +184,17 @@ class _OperationBatch(Batch):
         for ref in self.readings[0].records:
             if ref in component.rows:
                 _check_size(component.rows[ref])
-        self.task.judge(conn, component, resolution)
+        self.task.judge(tx, component, resolution)
 
-    def finish(self, conn: Connection, applied: Applied) -> None:
+    def finish(self, tx: Tx, applied: Applied) -> None:
         if self.response is not None:
             return
-        answer = self.task.answer(conn, applied)
+        answer = self.task.answer(tx, applied)
         body = b"" if answer.body is None else answer.body.model_dump_json().encode()
         self.response = _response(answer.status, body, answer.headers)
         if self.asked.idempotency_key is not None:
             idempotency_keys.answer(
-                conn,
-                self.key.organization_id,
+                tx,
                 self.key.id,
                 self.asked.idempotency_key,
                 answer.status,
@@ -232,7 +229,7 @@ class Held:
         """The record that the contact is named after: what is said of the person stays with it."""
         return next(row.ref for row in self.records if row.id == self.contact.id)
 
-    def edits(self, conn: Connection, key: Key) -> tuple[Ref, tuple[tuple[Ref, Ref], ...]]:
+    def edits(self, tx: Tx) -> tuple[Ref, tuple[tuple[Ref, Ref], ...]]:
         """The record that holds edits of this contact, and what ties it to the contact if nothing does yet.
 
         Identifiers tie it only until they are edited. One tie is enough: two would hold together records that
@@ -242,10 +239,10 @@ class Held:
         known = sorted(ref for ref in mine if ref[0] == API_SOURCE)
         ref = known[0] if known else (API_SOURCE, ids.show(ids.CONTACT, self.contact.id))
         if not known:  # it may be there all the same, removed with the contact that came back since
-            self.others = records.by_refs(conn, key.organization_id, [ref])
+            self.others = records.by_refs(tx, [ref])
         if ref == self.anchor:
             return ref, ()
-        ties = decisions.touching(conn, key.organization_id, [ref])
+        ties = decisions.touching(tx, [ref])
         is_tied = any(tie.kind == "link" and {tie.a, tie.b} - {ref} <= mine for tie in ties)
         return ref, () if is_tied else ((self.anchor, ref),)
 
@@ -254,13 +251,13 @@ class Held:
         return after(now, self.records + self.others)
 
 
-def hold(conn: Connection, key: Key, contact_id: str) -> Held:
+def hold(tx: Tx, contact_id: str) -> Held:
     """Read the contact that a request names; raises ApiError if there is none."""
     id_ = ids.parse(ids.CONTACT, contact_id)
-    row = None if id_ is None else contacts.by_any_id(conn, key.organization_id, id_)
+    row = None if id_ is None else contacts.by_any_id(tx, id_)
     if row is None:
         raise contact_not_found()
-    return held(row, records.of_contacts(conn, key.organization_id, [row.id]))
+    return held(row, records.of_contacts(tx, [row.id]))
 
 
 def held(contact: ContactRow, rows: list[RecordRow]) -> Held:

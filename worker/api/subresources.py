@@ -6,7 +6,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from sqlalchemy import Connection
 
 from connectors.contract import Event, NoteAdded, TagsAdded, TagsRemoved
 from worker import ids
@@ -27,6 +26,7 @@ from worker.pipeline.load import Component
 from worker.store import changes, contact_terms, contacts, db, notes, records
 from worker.store.api_keys import Key
 from worker.store.contacts import ContactRow
+from worker.store.db import Tx
 
 router = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["contacts"], route_class=JsonRoute)
 
@@ -36,16 +36,16 @@ Page = Annotated[Paging, Query()]
 @router.get("/identities")
 def list_identities(key: ReadKey, contact_id: str) -> schemas.IdentityList:
     """List the identifiers that lead to a contact."""
-    with db.tenant_snapshot(key.organization_id) as conn:
-        one = look(conn, key, contact_id)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        one = look(tx, contact_id)
     return schemas.IdentityList(data=[schemas.Identity.of(row, one.contact.id) for row in one.identities])
 
 
 @router.get("/tags")
 def list_tags(key: ReadKey, contact_id: str) -> schemas.TagList:
     """List the tags of a contact."""
-    with db.tenant_snapshot(key.organization_id) as conn:
-        one = look(conn, key, contact_id)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        one = look(tx, contact_id)
     return schemas.TagList(data=[schemas.Tag.of(tag) for tag in one.tags])
 
 
@@ -69,9 +69,9 @@ async def remove_tag(key: WriteKey, asked: RepeatableRequest, contact_id: str, t
 @router.get("/notes")
 def list_notes(key: ReadKey, contact_id: str, query: Page) -> timeline.NoteList:
     """List the notes about a contact, newest first."""
-    with db.tenant_snapshot(key.organization_id) as conn:
-        contact, ids_ = _with_records(conn, key, contact_id)
-        rows = notes.page(conn, key.organization_id, ids_, query.before, query.limit + 1)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        contact, ids_ = _with_records(tx, contact_id)
+        rows = notes.page(tx, ids_, query.before, query.limit + 1)
     shown = rows[: query.limit]
     return timeline.NoteList(
         data=[timeline.Note.of(row, contact.id) for row in shown],
@@ -88,9 +88,9 @@ async def create_note(key: WriteKey, asked: IdempotentRequest, contact_id: str, 
 @router.get("/timeline")
 def list_timeline(key: ReadKey, contact_id: str, query: Page) -> timeline.Timeline:
     """List every change of a contact with its cause, newest first; also those under ids that were merged into it."""
-    with db.tenant_snapshot(key.organization_id) as conn:
-        _, ids_ = _with_records(conn, key, contact_id)
-        rows = changes.page(conn, key.organization_id, ids_, query.before, query.limit + 1)
+    with db.tenant_snapshot(key.organization_id) as tx:
+        _, ids_ = _with_records(tx, contact_id)
+        rows = changes.page(tx, ids_, query.before, query.limit + 1)
     shown = rows[: query.limit]
     return timeline.Timeline(
         data=[timeline.Change.of(row) for row in shown],
@@ -98,25 +98,25 @@ def list_timeline(key: ReadKey, contact_id: str, query: Page) -> timeline.Timeli
     )
 
 
-def find(conn: Connection, key: Key, contact_id: str) -> ContactRow:
+def find(tx: Tx, contact_id: str) -> ContactRow:
     """Read the contact that a path names; raises ApiError if there is none."""
     id_ = ids.parse(ids.CONTACT, contact_id)
-    row = None if id_ is None else contacts.by_any_id(conn, key.organization_id, id_)
+    row = None if id_ is None else contacts.by_any_id(tx, id_)
     if row is None:
         raise contact_not_found()
     return row
 
 
-def look(conn: Connection, key: Key, contact_id: str) -> ContactView:
+def look(tx: Tx, contact_id: str) -> ContactView:
     """Read all that is known of the contact that a path names."""
-    (one,) = contact_view.load(conn, key.organization_id, [find(conn, key, contact_id)])
+    (one,) = contact_view.load(tx, [find(tx, contact_id)])
     return one
 
 
-def _with_records(conn: Connection, key: Key, contact_id: str) -> tuple[ContactRow, list[UUID]]:
+def _with_records(tx: Tx, contact_id: str) -> tuple[ContactRow, list[UUID]]:
     """The contact, and the birth ids of its records: all ids that the person has had."""
-    contact = find(conn, key, contact_id)
-    return contact, [row.id for row in records.of_contacts(conn, key.organization_id, [contact.id])]
+    contact = find(tx, contact_id)
+    return contact, [row.id for row in records.of_contacts(tx, [contact.id])]
 
 
 @dataclass(slots=True)
@@ -127,33 +127,33 @@ class _Assign:
     names: list[str] = field(default_factory=list)
     is_new: bool = False
 
-    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
-        held = operation.hold(conn, self.key, self.contact_id)
-        self.names = self._names(conn)
+    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
+        held = operation.hold(tx, self.contact_id)
+        self.names = self._names(tx)
         has = {tag.casefold() for tag in held.contact.tags}
         missing = tuple(name for name in self.names if name.casefold() not in has)
         self.is_new = bool(missing)
         if not missing:
             return Write(), now
-        ref, links = held.edits(conn, self.key)
+        ref, links = held.edits(tx)
         event: Event = TagsAdded(external_id=ref[1], tags=missing, occurred_at=None)
         return Write(events=(operation.seen(ref), (ref[0], event)), links=links), held.after(now)
 
-    def _names(self, conn: Connection) -> list[str]:
+    def _names(self, tx: Tx) -> list[str]:
         if self.asked.tags is not None:
             return self.asked.tags
         if self.asked.name is not None:
             return [self.asked.name]
         known = schemas.tag_key(self.asked.tag_id or "")
-        if known is None or not contact_terms.is_used(conn, self.key.organization_id, contact_terms.tag_term(known)):
+        if known is None or not contact_terms.is_used(tx, contact_terms.tag_term(known)):
             raise ApiError(404, "tag not found")
         return [known]
 
-    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         """Tags can be put on whoever the contact has become."""
 
-    def answer(self, conn: Connection, _: Applied) -> Answer:
-        one = look(conn, self.key, self.contact_id)
+    def answer(self, tx: Tx, _: Applied) -> Answer:
+        one = look(tx, self.contact_id)
         keys = {name.casefold() for name in self.names}
         shown = [schemas.Tag.of(tag) for tag in one.tags if tag.key in keys]
         body = schemas.TagAnswer(data=shown if self.asked.tags is not None else shown[0])
@@ -166,8 +166,8 @@ class _Unassign:
     contact_id: str
     tag: str
 
-    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
-        held = operation.hold(conn, self.key, self.contact_id)
+    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
+        held = operation.hold(tx, self.contact_id)
         names = {self.tag.strip().casefold(), schemas.tag_key(self.tag)}
         key = next((tag.casefold() for tag in held.contact.tags if tag.casefold() in names), None)
         if key is None:
@@ -179,10 +179,10 @@ class _Unassign:
         ]
         return Write(events=tuple(events)), held.after(now)
 
-    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         """Whoever put the tag on meanwhile did so after this."""
 
-    def answer(self, _: Connection, __: Applied) -> Answer:
+    def answer(self, _: Tx, __: Applied) -> Answer:
         return Answer(204)
 
 
@@ -192,9 +192,9 @@ class _Note:
     contact_id: str
     asked: NoteIn
 
-    def plan(self, conn: Connection, now: datetime) -> tuple[Write, datetime]:
-        held = operation.hold(conn, self.key, self.contact_id)
-        ref, links = held.edits(conn, self.key)
+    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
+        held = operation.hold(tx, self.contact_id)
+        ref, links = held.edits(tx)
         event: Event = NoteAdded(
             external_id=ref[1],
             body=self.asked.body or self.asked.content or "",
@@ -204,10 +204,10 @@ class _Note:
         )
         return Write(events=(operation.seen(ref), (ref[0], event)), links=links), held.after(now)
 
-    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         """A note goes with whoever the contact has become."""
 
-    def answer(self, conn: Connection, applied: Applied) -> Answer:
-        contact = find(conn, self.key, self.contact_id)
-        (row,) = notes.of_envelopes(conn, self.key.organization_id, applied.envelope_ids)
+    def answer(self, tx: Tx, applied: Applied) -> Answer:
+        contact = find(tx, self.contact_id)
+        (row,) = notes.of_envelopes(tx, applied.envelope_ids)
         return Answer(201, timeline.NoteAnswer(data=timeline.Note.of(row, contact.id)))

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from connectors.reader import Fetch, Job, Reader, Row
 from worker.store import db, run_rows, runs
 from worker.store.connections import ConnectionRow
+from worker.store.db import Tx
 from worker.store.runs import RunRow
 
 #: of the customers held, more may not be removed at once without confirmation, but a few always
@@ -37,7 +38,7 @@ class Repair:
 def compare(engine: Engine, row: RunRow, connection: ConnectionRow, *, token: UUID) -> RunRow:
     """Compare, once everything is read; return the run as it goes on: repairing, or with nothing left to do."""
     with engine.begin() as conn:
-        db.enter(conn, row.organization_id)
+        db.enter(Tx(conn, row.organization_id))
         # Without a count from the source the end of its pages is all there is to go by.
         found = run_rows.compare(conn, row, connection.source, is_complete=row.seen >= (row.expected or 0))
         most = max(_FEW, int(found["held"] * _MOST_GONE_SHARE))
@@ -53,7 +54,7 @@ def compare(engine: Engine, row: RunRow, connection: ConnectionRow, *, token: UU
         phase = "draining" if row.is_dry else "repairing"
         unchanged = row.read if row.is_dry else row.read - drifted
         runs.turn(conn, row, phase, token=token, unchanged=unchanged, report=report)
-        return runs.by_id(conn, row.organization_id, row.id) or row
+        return runs.by_id(Tx(conn, row.organization_id), row.id) or row
 
 
 def repairs(engine: Engine, row: RunRow, reader: Reader, job: Job, fetch: Fetch) -> Iterator[Repair]:

@@ -17,6 +17,7 @@ from worker.inbox.nudge import nudger
 from worker.providers.session import asking, job_of
 from worker.store import connections, db, envelopes, refetches
 from worker.store.connections import ConnectionRow
+from worker.store.db import Tx
 from worker.store.envelopes import LANES, Incoming
 
 log = structlog.get_logger()
@@ -74,7 +75,7 @@ def read_back(engine: Engine) -> bool:
     if given_up:
         log.warning("read_back_given_up", connection_id=str(connection.id), customers=len(given_up))
     with engine.begin() as conn:
-        db.enter(conn, connection.organization_id)
+        db.enter(Tx(conn, connection.organization_id))
         if found:
             envelopes.keep(conn, [incoming(connection, row, None) for row in found])
         refetches.delete(conn, rows)

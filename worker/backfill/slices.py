@@ -29,6 +29,7 @@ from worker.inbox.nudge import nudger
 from worker.providers.session import asking, job_of
 from worker.store import connections, db, envelopes, run_rows, runs
 from worker.store.connections import ConnectionRow
+from worker.store.db import Tx
 from worker.store.envelopes import LANES, Incoming
 from worker.store.runs import RunRow
 
@@ -70,11 +71,10 @@ def start(
     if not connection.can_be_read:
         raise ConfigError("the connection has no credentials to read with; `connections authorize` gives them")
     if kind == "increment" and since is None:
-        known = runs.watermark(conn, connection.organization_id, connection.id)
+        known = runs.watermark(Tx(conn, connection.organization_id), connection.id)
         since = connection.created_at - timedelta(days=1) if known is None else known - _OVERLAP
     return runs.start(
-        conn,
-        connection.organization_id,
+        Tx(conn, connection.organization_id),
         connection.id,
         kind,
         since=since,
@@ -164,7 +164,7 @@ class _Slice:
         if self.row.is_dry and self.row.kind != "reconcile":
             counts, report = dry_run.tried(self.engine, self.row, self.connection, self._incoming(page.rows))
         with self.engine.begin() as conn:
-            db.enter(conn, self.row.organization_id)
+            db.enter(Tx(conn, self.row.organization_id))
             if self.row.kind == "reconcile":
                 noted = [(row.external_id, row.updated_at) for row in page.rows]
                 counts, report = {"read": run_rows.keep(conn, self.row, noted) if noted else 0}, {}
@@ -180,7 +180,7 @@ class _Slice:
     def _keep_repair(self, repair: reconcile.Repair) -> None:
         """Keep rows that put right what was found; those found gone were not counted as read before."""
         with self.engine.begin() as conn:
-            db.enter(conn, self.row.organization_id)
+            db.enter(Tx(conn, self.row.organization_id))
             kept = envelopes.keep(conn, self._incoming(repair.rows), self.row.id) if repair.rows else []
             doubled = sum(1 for one in kept if one.is_duplicate)
             counts = {"read": repair.found_gone, "unchanged": repair.vanished + doubled}
@@ -238,7 +238,7 @@ class _Slice:
                     break  # others hold all of it, perhaps until their leases end: no reason to wait for them
                 time.sleep(0.05)
             with self.engine.connect() as conn:
-                row = runs.by_id(conn, self.row.organization_id, self.row.id)
+                row = runs.by_id(Tx(conn, self.row.organization_id), self.row.id)
             if row is None or row.state != "running":
                 raise _LostError
             self.row = row

@@ -19,6 +19,7 @@ from worker.commands.context import DataDir, Json, Organization, database, find_
 from worker.errors import ConfigError
 from worker.inbox.nudge import READING, publish_once
 from worker.store import db, runs
+from worker.store.db import Tx
 from worker.store.runs import RunRow
 
 app = group("Backfill: read what a provider has, as much as was missed or all of it.")
@@ -58,7 +59,7 @@ def start(
         connection = find(conn, organization, connection_id)
         id_ = slices.start(conn, connection, kind.value, since=moment, is_dry=dry_run, is_confirmed=confirm)
         if id_ is None:
-            under_way = runs.running(conn, connection.organization_id, connection.id, kind.value)
+            under_way = runs.running(Tx(conn, connection.organization_id), connection.id, kind.value)
             shown = "" if under_way is None else f": {ids.show(ids.RUN, under_way.id)}"
             raise ConfigError(f"a run of this kind is under way{shown}; see `backfill status`, or cancel it")
     publish_once(READING)
@@ -89,7 +90,7 @@ def list_runs(
     """List the newest runs."""
     with database(data_dir) as conn:
         id_ = None if connection_id is None else find(conn, organization, connection_id).id
-        rows = runs.latest(conn, organization_id(conn, organization), id_, 50)
+        rows = runs.latest(Tx(conn, organization_id(conn, organization)), id_, 50)
     show(as_json, [described(row) for row in rows])
 
 
@@ -195,7 +196,7 @@ def _waits(row: RunRow) -> str:
 
 def _run(conn: Connection, organization: str, shown_id: str) -> RunRow:
     id_: UUID | None = ids.parse(ids.RUN, shown_id)
-    row = None if id_ is None else runs.by_id(conn, organization_id(conn, organization), id_)
+    row = None if id_ is None else runs.by_id(Tx(conn, organization_id(conn, organization)), id_)
     if row is None:
         raise ConfigError(f"no run {shown_id} in organization {organization!r}")
     return row

@@ -11,6 +11,7 @@ from worker import ids
 from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
 from worker.errors import ConfigError
 from worker.store import channels, organizations
+from worker.store.db import Tx
 
 app = group("Channels: accounts on messaging platforms, for looking up profiles.")
 
@@ -40,8 +41,7 @@ def add_channel(
     with database(data_dir) as conn:
         try:
             id_ = channels.insert_new(
-                conn,
-                organizations.ensure(conn, organization),
+                Tx(conn, organizations.ensure(conn, organization)),
                 platform=platform,
                 name=shown,
                 api_url=origin,
@@ -57,7 +57,7 @@ def add_channel(
 def list_channels(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the connected channels of an organization, without their tokens."""
     with database(data_dir) as conn:
-        rows = channels.of_organization(conn, organization_id(conn, organization))
+        rows = channels.of_organization(Tx(conn, organization_id(conn, organization)))
     found = [
         {
             "channel_id": ids.show(ids.CHANNEL, row.id),
@@ -81,7 +81,7 @@ def remove_channel(
     """Disconnect a channel and forget its token."""
     id_ = ids.parse(ids.CHANNEL, channel_id)
     with database(data_dir) as conn:
-        if id_ is None or not channels.remove(conn, organization_id(conn, organization), id_):
+        if id_ is None or not channels.remove(Tx(conn, organization_id(conn, organization)), id_):
             raise ConfigError(f"no channel {channel_id} in organization {organization!r}")
     show(as_json, {"channel_id": channel_id, "state": "removed"})
 

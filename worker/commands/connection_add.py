@@ -21,6 +21,7 @@ from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
 from worker.providers.allowed_origins import origin
 from worker.store import connections, organizations, schedules
+from worker.store.db import Tx
 
 app = group("Add a connection.")
 
@@ -107,8 +108,7 @@ def _add(
         organization_id = organizations.ensure(conn, organization)
         try:
             id_ = connections.insert_new(
-                conn,
-                organization_id,
+                Tx(conn, organization_id),
                 connector=provider.name,
                 source=name,
                 options=settled,
@@ -121,7 +121,7 @@ def _add(
             raise ConfigError(f"--source: {name!r} is taken; each connection needs a name of its own") from None
         if credentials:
             for kind, every in schedules.DEFAULTS.items():
-                schedules.put(conn, organization_id, id_, kind, every)
+                schedules.put(Tx(conn, organization_id), id_, kind, every)
     show(as_json, {"connection_id": ids.show(ids.CONNECTION, id_), "webhook_url": webhook_url(id_)})
 
 

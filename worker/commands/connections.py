@@ -20,6 +20,7 @@ from worker.errors import ConfigError
 from worker.providers.session import asking, job_of
 from worker.store import connections, db, ready
 from worker.store.connections import ConnectionRow
+from worker.store.db import Tx
 
 app = group("Connections: accounts at providers.")
 app.add_typer(connection_add.app, name="add")
@@ -34,7 +35,7 @@ Secrets = Annotated[
 def list_connections(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the connections of an organization."""
     with database(data_dir) as conn:
-        rows = connections.of_organization(conn, organization_id(conn, organization))
+        rows = connections.of_organization(Tx(conn, organization_id(conn, organization)))
     show(as_json, [connections.describe(row) for row in rows])
 
 
@@ -85,7 +86,7 @@ def rotate_secret(
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         kept = [] if drop_old else [secret for secret in row.secrets() if secret not in webhook_secret]
-        connections.set_secrets(conn, row.organization_id, row.id, [*webhook_secret, *kept])
+        connections.set_secrets(Tx(conn, row.organization_id), row.id, [*webhook_secret, *kept])
     show(as_json, {"connection_id": connection_id, "webhook_secrets": len(webhook_secret) + len(kept)})
 
 
@@ -106,7 +107,7 @@ def authorize(
         missing = [name for name in reader_of(row.connector).CREDENTIALS if not given.get(name, "").strip()]
         if missing:
             raise ConfigError(f"--credential: {missing[0]}=… is needed to read the provider")
-        connections.set_credentials(conn, row.organization_id, row.id, given, is_new=True)
+        connections.set_credentials(Tx(conn, row.organization_id), row.id, given, is_new=True)
     show(as_json, {"connection_id": connection_id, "credentials": sorted(given)})
 
 
@@ -147,7 +148,7 @@ def approve_fields(
         wanted = known if everything else frozenset(fields or ())
         if unknown := wanted - known:
             raise ConfigError(f"unknown fields {', '.join(sorted(unknown))}; expected {', '.join(sorted(known))}")
-        connections.set_approved_fields(conn, row.organization_id, row.id, sorted(wanted))
+        connections.set_approved_fields(Tx(conn, row.organization_id), row.id, sorted(wanted))
     show(as_json, {"connection_id": connection_id, "approved_fields": sorted(wanted)})
 
 
@@ -167,12 +168,13 @@ def _change(
     connection_id: str,
     as_json: bool,
     state: str,
-    queue: Callable[[Connection, UUID, UUID], None],
+    queue: Callable[[Tx, UUID], None],
 ) -> None:
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         if row.state == "removed" and state != "removed":
             raise ConfigError(f"{connection_id} was removed; add the shop again")
-        connections.set_state(conn, row.organization_id, row.id, state)
-        queue(conn, row.organization_id, row.id)
+        tx = Tx(conn, row.organization_id)
+        connections.set_state(tx, row.id, state)
+        queue(tx, row.id)
     show(as_json, {"connection_id": connection_id, "state": state})

@@ -8,6 +8,7 @@ from worker import ids
 from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
 from worker.errors import ConfigError
 from worker.store import api_keys, organizations
+from worker.store.db import Tx
 
 app = group("API keys.")
 
@@ -26,7 +27,7 @@ def create_key(
     if unknown := set(scope) - set(api_keys.SCOPES):
         raise ConfigError(f"--scope: expected {', '.join(api_keys.SCOPES)}, got {', '.join(sorted(unknown))}")
     with database(data_dir) as conn:
-        id_, key = api_keys.create(conn, organizations.ensure(conn, organization), scope, rate_limit=rate_limit)
+        id_, key = api_keys.create(Tx(conn, organizations.ensure(conn, organization)), scope, rate_limit=rate_limit)
     show(as_json, {"key_id": ids.show(ids.KEY, id_), "key": key})
 
 
@@ -34,7 +35,7 @@ def create_key(
 def list_keys(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the keys of an organization, without their secrets."""
     with database(data_dir) as conn:
-        found = api_keys.of_organization(conn, organization_id(conn, organization))
+        found = api_keys.of_organization(Tx(conn, organization_id(conn, organization)))
     show(as_json, [{"key_id": ids.show(ids.KEY, row.pop("id")), **row} for row in found])
 
 
@@ -48,6 +49,6 @@ def revoke_key(
     """End a key at once."""
     id_ = ids.parse(ids.KEY, key_id)
     with database(data_dir) as conn:
-        if id_ is None or not api_keys.revoke(conn, organization_id(conn, organization), id_):
+        if id_ is None or not api_keys.revoke(Tx(conn, organization_id(conn, organization)), id_):
             raise ConfigError(f"no key {key_id}")
     show(as_json, {"key_id": key_id, "revoked": True})

@@ -11,6 +11,7 @@ from worker import status
 from worker.commands.context import DataDir, Json, Organization, database, organization_id, show
 from worker.errors import ConfigError
 from worker.store import db
+from worker.store.db import Tx
 
 
 class Format(StrEnum):
@@ -29,7 +30,7 @@ app = typer.Typer()
 def status_(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """Show the queue, the connections and what is due."""
     with database(data_dir) as conn:
-        found = status.status(conn, organization_id(conn, organization))
+        found = status.status(Tx(conn, organization_id(conn, organization)))
     if as_json:
         show(as_json, found)
     else:
@@ -40,7 +41,7 @@ def status_(organization: Organization = "default", data_dir: DataDir = None, as
 def parked(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the envelopes that were set aside, with the reason."""
     with database(data_dir) as conn:
-        rows = status.parked(conn, organization_id(conn, organization))
+        rows = status.parked(Tx(conn, organization_id(conn, organization)))
     show(as_json, rows)
 
 
@@ -56,7 +57,7 @@ def replay(
     if (envelope_id is None) == (not parked_):
         raise ConfigError("give one envelope id, or --parked")
     with database(data_dir) as conn:
-        replayed = status.replay(conn, organization_id(conn, organization), envelope_id)
+        replayed = status.replay(Tx(conn, organization_id(conn, organization)), envelope_id)
     status.nudge_all()
     show(as_json, {"replayed": len(replayed)})
 
@@ -81,8 +82,8 @@ def export(
         id_ = organization_id(conn, organization)
     with db.snapshot(db.engine()) as conn:
         if format_ is Format.CSV:
-            lines = export_csv.lines(conn, id_, is_raw=raw)
+            lines = export_csv.lines(Tx(conn, id_), is_raw=raw)
         else:
-            lines = exporting.jsonl(conn, id_) if format_ is Format.JSONL else exporting.canonical(conn, id_)
+            lines = exporting.jsonl(Tx(conn, id_)) if format_ is Format.JSONL else exporting.canonical(Tx(conn, id_))
         for line in lines:
             sys.stdout.buffer.write(line)

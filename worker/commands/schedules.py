@@ -12,6 +12,7 @@ from worker.commands.connections import ConnectionId, find
 from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
 from worker.errors import ConfigError
 from worker.store import connections, schedules
+from worker.store.db import Tx
 
 app = group("Schedules: how often each connection is read.")
 
@@ -24,8 +25,8 @@ def list_schedules(organization: Organization = "default", data_dir: DataDir = N
     """List what is read how often, and when next."""
     with database(data_dir) as conn:
         id_ = organization_id(conn, organization)
-        rows = schedules.of_organization(conn, id_)
-        known = {row.id: row for row in connections.of_organization(conn, id_)}
+        rows = schedules.of_organization(Tx(conn, id_))
+        known = {row.id: row for row in connections.of_organization(Tx(conn, id_))}
     found = []
     for row in rows:
         connection = known.get(row.connection_id)
@@ -60,7 +61,7 @@ def set_schedule(
         row = find(conn, organization, connection_id)
         if not row.can_be_read:
             raise ConfigError(f"{connection_id} cannot be read: give it credentials with `connections authorize`")
-        schedules.put(conn, row.organization_id, row.id, kind.value, period)
+        schedules.put(Tx(conn, row.organization_id), row.id, kind.value, period)
     show(as_json, {"connection_id": connection_id, "kind": kind.value, "every": _written(period)})
 
 
@@ -77,7 +78,7 @@ def pause(
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         wanted = None if kind is None else kind.value
-        count = schedules.pause(conn, row.organization_id, row.id, wanted, is_paused=not resume)
+        count = schedules.pause(Tx(conn, row.organization_id), row.id, wanted, is_paused=not resume)
     if not count:
         raise ConfigError(f"{connection_id} has no such schedule; `schedules set` makes one")
     show(as_json, {"connection_id": connection_id, "schedules": count, "state": "active" if resume else "paused"})

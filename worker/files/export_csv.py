@@ -15,10 +15,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection
 
 from connectors.files import FIELD, JSON
 from worker.api.schemas import Contact
@@ -28,6 +26,7 @@ from worker.files.export_json import pages
 from worker.files.formula_guard import guard
 from worker.pipeline.contact_view import ContactView
 from worker.store import contacts
+from worker.store.db import Tx
 
 CHANNELS = ("email", "sms", "whatsapp")
 #: more columns than that are not a sheet; a spreadsheet takes 16,384
@@ -39,21 +38,21 @@ _CONTACT = ("contact_id", "name", "email", "phone_number", "external_source", "e
 _TIMES = ("created_at", "updated_at")
 
 
-def lines(conn: Connection, organization_id: UUID, *, is_raw: bool = False) -> Iterator[bytes]:
-    """Yield a file of CSV, a page of contacts at a time; ``conn`` should see one snapshot, as of ``export.canonical``.
+def lines(tx: Tx, *, is_raw: bool = False) -> Iterator[bytes]:
+    """Yield a file of CSV, a page of contacts at a time; ``tx`` should see one snapshot, as of ``export.canonical``.
 
     Cells that a spreadsheet would run as formulas are led by an apostrophe. ``is_raw`` is for programs: no
     apostrophes, and no mark of the encoding at the beginning. Raises ConfigError for more custom fields than
     MAX_FIELDS.
     """
-    fields = contacts.field_names(conn, organization_id, _FIELD_PAGE)
+    fields = contacts.field_names(tx, _FIELD_PAGE)
     if len(fields) > MAX_FIELDS:
         raise ConfigError(f"{len(fields):,} custom fields are too many columns; export as jsonl")
     names = [*_CONTACT, *(name for one in CHANNELS for name in _channel_names(one)), *_TIMES]
     columns = [*names, *((FIELD if is_text else JSON) + name for name, is_text in sorted(fields.items()))]
     now = datetime.now(UTC)
     yield ("" if is_raw else _MARK).encode() + written([columns], is_raw=is_raw)
-    for page in pages(conn, organization_id):
+    for page in pages(tx):
         rows = ([*map(flat(one, now).get, names), *_fields(one, fields)] for one in page)
         yield written([["" if cell is None else cell for cell in row] for row in rows], is_raw=is_raw)
 

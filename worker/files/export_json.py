@@ -7,10 +7,8 @@ in which order. So no ids of ours, no times of arrival, no delivery ids; every l
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection
 
 from worker.api import schemas
 from worker.backfill.refetch import is_of_run
@@ -21,26 +19,27 @@ from worker.domain.times import moment
 from worker.pipeline import contact_view
 from worker.pipeline.contact_view import ContactView, Identity
 from worker.store import contacts
+from worker.store.db import Tx
 
 _PAGE = 500
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
-def canonical(conn: Connection, organization_id: UUID) -> Iterator[bytes]:
+def canonical(tx: Tx) -> Iterator[bytes]:
     """Yield the contacts as lines of JSON, sorted by the customer that leads each.
 
-    Stores that were fed the same envelopes yield the same bytes. ``conn`` should see one snapshot
+    Stores that were fed the same envelopes yield the same bytes. ``tx`` should see one snapshot
     (``db.snapshot``), or a dump of a store at work mixes two states of it.
     """
-    for page in pages(conn, organization_id):
+    for page in pages(tx):
         for one in page:
             yield orjson.dumps(_line(one), option=_OPTIONS)
 
 
-def jsonl(conn: Connection, organization_id: UUID) -> Iterator[bytes]:
+def jsonl(tx: Tx) -> Iterator[bytes]:
     """Yield the contacts as the Contacts API shows them, with what it lists of each: as lines of JSON."""
     now = datetime.now(UTC)
-    for page in pages(conn, organization_id):
+    for page in pages(tx):
         for one in page:
             id_ = one.contact.id
             shown = {
@@ -54,11 +53,11 @@ def jsonl(conn: Connection, organization_id: UUID) -> Iterator[bytes]:
             yield orjson.dumps(shown, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
 
-def pages(conn: Connection, organization_id: UUID) -> Iterator[list[ContactView]]:
+def pages(tx: Tx) -> Iterator[list[ContactView]]:
     """Yield all contacts with what is known of them, a page at a time, sorted by the customer that leads each."""
     after = ("", "")
-    while page := contacts.page_by_external_id(conn, organization_id, after, _PAGE):
-        yield contact_view.load(conn, organization_id, page)
+    while page := contacts.page_by_external_id(tx, after, _PAGE):
+        yield contact_view.load(tx, page)
         after = (page[-1].external_source, page[-1].external_id)
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from connectors import files
 from connectors.contract import MalformedPayloadError
@@ -24,6 +24,7 @@ from worker.files.tabular import TabularRow
 from worker.inbox import drain, dry_run
 from worker.store import connections, db, envelopes, runs
 from worker.store.connections import ConnectionRow
+from worker.store.db import Tx
 from worker.store.envelopes import LANES, Incoming
 from worker.store.runs import RunRow
 
@@ -80,13 +81,13 @@ def import_rows(
     if is_dry:
         return _try(engine, _made_up(organization_id, source, region), file, rows, reject, on_progress)
     with engine.begin() as conn:
-        connection = _connection(conn, organization_id, source, region)
-        run = runs.start_import(conn, organization_id, connection.id, uuid4())
+        connection = _connection(Tx(conn, organization_id), source, region)
+        run = runs.start_import(Tx(conn, organization_id), connection.id, uuid4())
     result = Imported()
     for page in _pages(rows):
         good = [one for row in page if (one := _readable(connection, file, row, result, reject))]
         with engine.begin() as conn:
-            db.enter(conn, organization_id)
+            db.enter(Tx(conn, organization_id))
             kept = envelopes.keep(conn, [incoming for incoming, _ in good], run.id) if good else []
             known = sum(1 for one in kept if one.is_duplicate)
             run = runs.advance_import(conn, run, read=len(kept), unchanged=known)
@@ -111,7 +112,7 @@ def _work_off(engine: Engine, run: RunRow, *, down_to: int) -> RunRow:
     lane, still, left = run.connection_id.int % LANES, time.monotonic(), -1
     while True:
         with engine.connect() as conn:
-            found = runs.by_id(conn, run.organization_id, run.id)
+            found = runs.by_id(Tx(conn, run.organization_id), run.id)
         if found is None or found.left <= down_to:
             return found or run
         if found.left != left:
@@ -186,16 +187,15 @@ def _incoming(connection: ConnectionRow, file: File, row: TabularRow) -> Incomin
     )
 
 
-def _connection(conn: Connection, organization_id: UUID, source: str, region: str | None) -> ConnectionRow:
+def _connection(tx: Tx, source: str, region: str | None) -> ConnectionRow:
     """Find the connection of a source of files, made on first use."""
     found = next(
-        (one for one in connections.of_organization(conn, organization_id) if _is_in_use(one, source)),
+        (one for one in connections.of_organization(tx) if _is_in_use(one, source)),
         None,
     )
     if found is None:
         id_ = connections.insert_new(
-            conn,
-            organization_id,
+            tx,
             connector=files.name,
             source=source,
             options={},
@@ -203,7 +203,7 @@ def _connection(conn: Connection, organization_id: UUID, source: str, region: st
             priority=100,
             webhook_secrets=(),
         )
-        found = connections.by_id(conn, id_)
+        found = connections.by_id(tx.conn, id_)
     if found is None or found.connector != files.name:
         raise ConfigError(f"--source: {source!r} is another system's; a file needs a name of its own")
     if found.state == "paused":

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from connectors import reader_of
@@ -28,6 +28,7 @@ from worker.pipeline.apply import Applied, Batch, Replay, apply
 from worker.settings import settings
 from worker.store import connections, ready, refetches, runs
 from worker.store.connections import ConnectionRow
+from worker.store.db import Tx
 from worker.store.envelopes import EnvelopeRow
 from worker.store.ready import Leased, Parked
 
@@ -85,19 +86,19 @@ class _Settling(Batch):
     outcomes: Sequence[tuple[UUID, str, str | None]]
     to_read_back: Sequence[tuple[UUID, str]]
 
-    def begin(self, conn: Connection, now: datetime) -> None:  # noqa: ARG002 - a hook's
+    def begin(self, tx: Tx, now: datetime) -> None:  # noqa: ARG002 - a hook's
         """Take the rows away first of all: they stay locked until the end, so nobody can take them over meanwhile."""
         ids_ = [item.envelope.id for item in self.items]
-        if ready.take(conn, self.organization_id, ids_, self.token) != len(ids_):
+        if ready.take(tx, ids_, self.token) != len(ids_):
             raise LeaseLostError
-        ready.park(conn, self.organization_id, [item.parked for item in self.items if item.parked is not None])
+        ready.park(tx, [item.parked for item in self.items if item.parked is not None])
         is_replay = any(item.claimed.replay for item in self.items)
-        ready.settle(conn, self.organization_id, self.outcomes, is_replay=is_replay)
+        ready.settle(tx, self.outcomes, is_replay=is_replay)
 
-    def finish(self, conn: Connection, applied: Applied) -> None:
+    def finish(self, tx: Tx, applied: Applied) -> None:
         """Count last: others wait for the row of the run."""
-        refetches.ensure(conn, self.organization_id, self.to_read_back)
-        runs.count(conn, self.organization_id, _counts(self.items, applied.changed_by))
+        refetches.ensure(tx, self.to_read_back)
+        runs.count(tx, _counts(self.items, applied.changed_by))
 
 
 def drain(engine: Engine, lane: int, *, budget_s: float, on_full: Callable[[int], None] = lambda _: None) -> Drained:
@@ -229,10 +230,10 @@ def _commit(
     outcomes = [_outcome(item) for item in good]
     connection_of = {item.envelope.id: item.envelope.connection_id for item in items}
 
-    def others(conn: Connection) -> list[EnvelopeStatements]:
+    def others(tx: Tx) -> list[EnvelopeStatements]:
         readings = []
         for item in replayed:
-            for reading, connection_id in kept_envelopes.siblings(conn, item.envelope, accounts):
+            for reading, connection_id in kept_envelopes.siblings(tx, item.envelope, accounts):
                 readings.append(reading)
                 connection_of[reading.envelope_id] = connection_id
         return readings
@@ -316,11 +317,11 @@ def _failed(engine: Engine, organization_id: UUID, item: _Item, token: UUID) -> 
 def _set_apart(engine: Engine, organization_id: UUID, item: _Item, token: UUID, kind: str, reason: str) -> Drained:
     """Park one envelope, in a transaction of its own."""
     with engine.begin() as conn:
-        if ready.take(conn, organization_id, [item.envelope.id], token) != 1:
+        if ready.take(Tx(conn, organization_id), [item.envelope.id], token) != 1:
             return Drained()  # another drain has it now
         item.parked = _park(item, kind, reason)
-        ready.park(conn, organization_id, [item.parked])
-        runs.count(conn, organization_id, _counts([item], ()))
+        ready.park(Tx(conn, organization_id), [item.parked])
+        runs.count(Tx(conn, organization_id), _counts([item], ()))
     return Drained(parked=1)
 
 
@@ -335,7 +336,7 @@ def _set_aside(engine: Engine, organization_id: UUID, items: Sequence[_Item], to
     if items:
         ids_, connection_ids = zip(*((i.envelope.id, i.envelope.connection_id) for i in items), strict=True)
         with engine.begin() as conn:
-            ready.set_aside(conn, organization_id, ids_, set(connection_ids), token)
+            ready.set_aside(Tx(conn, organization_id), ids_, set(connection_ids), token)
 
 
 def _postpone(
@@ -343,7 +344,7 @@ def _postpone(
 ) -> None:
     with engine.begin() as conn:
         ids_ = [item.envelope.id for item in items]
-        ready.postpone(conn, organization_id, ids_, token, delay=delay, failed=failed)
+        ready.postpone(Tx(conn, organization_id), ids_, token, delay=delay, failed=failed)
 
 
 def _give_back(engine: Engine, held: Mapping[UUID, Sequence[_Item]], token: UUID) -> None:

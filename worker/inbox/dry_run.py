@@ -10,13 +10,14 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from connectors.contract import MalformedPayloadError
 from worker.domain.statements import EnvelopeStatements
 from worker.inbox import kept_envelopes
 from worker.pipeline.apply import Applied, Batch, apply
 from worker.store.connections import ConnectionRow
+from worker.store.db import Tx
 from worker.store.envelopes import EnvelopeRow, Incoming
 from worker.store.runs import RunRow
 
@@ -30,7 +31,7 @@ class _UndoneError(Exception):
 
 
 class _Trial(Batch):
-    def finish(self, conn: Connection, applied: Applied) -> None:  # noqa: ARG002 - a hook's
+    def finish(self, tx: Tx, applied: Applied) -> None:  # noqa: ARG002 - a hook's
         raise _UndoneError(applied)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection
 
 from connectors.contract import Envelope, MalformedPayloadError
 from worker.domain import api_writes
@@ -14,6 +13,7 @@ from worker.domain.terms import API_SOURCE
 from worker.errors import PermanentError
 from worker.store import connections, envelopes
 from worker.store.connections import ConnectionRow
+from worker.store.db import Tx
 from worker.store.envelopes import EnvelopeRow
 
 log = structlog.get_logger(__name__)
@@ -41,19 +41,18 @@ def read(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatements:
 
 
 def siblings(
-    conn: Connection, replayed: EnvelopeRow, accounts: Mapping[UUID, ConnectionRow]
+    tx: Tx, replayed: EnvelopeRow, accounts: Mapping[UUID, ConnectionRow]
 ) -> list[tuple[EnvelopeStatements, UUID]]:
     """Read again what else was kept about the records of a replayed envelope, each with its connection's id.
 
     Withdrawing a statement can bring back an older one that it had replaced. Raises PermanentError if
     there are more than one transaction can take.
     """
-    organization_id = replayed.organization_id
-    touched = envelopes.records_of(conn, organization_id, [replayed.id])
-    rows = envelopes.touching(conn, organization_id, touched, _MOST_SIBLINGS + 1)
+    touched = envelopes.records_of(tx, [replayed.id])
+    rows = envelopes.touching(tx, touched, _MOST_SIBLINGS + 1)
     if len(rows) > _MOST_SIBLINGS:
         raise PermanentError(f"more than {_MOST_SIBLINGS:,} kept envelopes speak of the same customers")
-    known = {**accounts, **connections.by_ids(conn, {row.connection_id for row in rows} - accounts.keys())}
+    known = {**accounts, **connections.by_ids(tx.conn, {row.connection_id for row in rows} - accounts.keys())}
     readings = []
     for row in rows:
         if row.id == replayed.id or row.connection_id not in known:

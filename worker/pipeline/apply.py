@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from worker import ids
@@ -32,7 +32,7 @@ from worker.pipeline.upsert import look_ahead, upsert
 from worker.settings import settings
 from worker.store import claims, connections, db, decisions, envelopes, locks, records
 from worker.store.changes import Change, causes_of
-from worker.store.db import Last
+from worker.store.db import Last, Tx
 from worker.store.records import RecordRow
 
 #: serialization failure, deadlock; unique and foreign key violations show the same race here
@@ -59,21 +59,19 @@ class _Locking:
     everything: bool
     is_first: bool  #: the first attempt, which trusts that what nearly never is there is not
 
-    def take(self, conn: Connection, organization_id: UUID) -> None:
+    def take(self, tx: Tx) -> None:
         """Take the locks that are known to be needed."""
         if self.everything:
-            locks.take_all(conn, organization_id)
+            locks.take_all(tx)
         elif self.keys:
-            locks.take(conn, organization_id, self.keys, settings().lock_buckets)
+            locks.take(tx, self.keys, settings().lock_buckets)
 
-    def confirm(
-        self, conn: Connection, organization_id: UUID, needed: set[str], is_current: Callable[[], bool]
-    ) -> None:
+    def confirm(self, tx: Tx, needed: set[str], is_current: Callable[[], bool]) -> None:
         """See that what was read is locked and still true; raises OutdatedError if not."""
         if self.everything:
             return
         if not self.keys:
-            locks.take(conn, organization_id, needed, settings().lock_buckets)
+            locks.take(tx, needed, settings().lock_buckets)
             if is_current():
                 return
         elif needed <= self.keys:
@@ -88,7 +86,7 @@ class Replay:
     envelope_ids: Sequence[UUID]
     #: reads what else was kept about the same records; called under the locks, because a statement that
     #: counted for nothing until now may be what remains
-    others: Callable[[Connection], list[EnvelopeStatements]]
+    others: Callable[[Tx], list[EnvelopeStatements]]
 
 
 @dataclass(slots=True)
@@ -111,16 +109,16 @@ class Batch:
     connection_of: Mapping[UUID, UUID] = field(default_factory=dict)  #: by envelope
     replay: Replay | None = None
 
-    def begin(self, conn: Connection, now: datetime) -> None:
+    def begin(self, tx: Tx, now: datetime) -> None:
         """Come first: take queue rows away, work out what the readings are. ``now`` is the database's time.
 
         What is read here is not locked unless another writer was faster before; ``judge`` has to look again.
         """
 
-    def judge(self, conn: Connection, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         """Look at the outcome once it is locked and before it is written; raise to write nothing."""
 
-    def finish(self, conn: Connection, applied: Applied) -> None:
+    def finish(self, tx: Tx, applied: Applied) -> None:
         """Come last, when all is written."""
 
 
@@ -134,14 +132,15 @@ def apply(engine: Engine, organization_id: UUID, batch: Batch) -> Applied:
     for attempt in range(ATTEMPTS):
         try:
             with engine.begin() as conn:
-                now = db.enter(conn, organization_id)
+                tx = Tx(conn, organization_id)
+                now = db.enter(tx)
                 everything = attempt >= _PATIENCE or batch.replay is not None
                 locking = _Locking(keys, everything, is_first=attempt == 0)
-                locking.take(conn, organization_id)
-                batch.begin(conn, now)
+                locking.take(tx)
+                batch.begin(tx, now)
                 idle = not batch.readings and batch.replay is None
-                applied = Applied(0, 0) if idle else _apply(conn, organization_id, batch, locking)
-                batch.finish(conn, applied)
+                applied = Applied(0, 0) if idle else _apply(tx, batch, locking)
+                batch.finish(tx, applied)
                 return applied
         except OutdatedError as outdated:
             keys |= outdated.keys
@@ -152,49 +151,47 @@ def apply(engine: Engine, organization_id: UUID, batch: Batch) -> Applied:
     raise TransientError("other writers kept changing the same people")
 
 
-def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Locking) -> Applied:
+def _apply(tx: Tx, batch: Batch, locking: _Locking) -> Applied:
     limits = Limits(settings().crowd_limit, settings().component_limit)
     readings, replay = batch.readings, batch.replay
     gone: list[RecordRow] = []
     if replay is not None:
-        readings = [*readings, *replay.others(conn)]
-        gone = _withdraw(conn, organization_id, replay)
-    decide(conn, organization_id, readings)
-    touched = _touched(conn, organization_id, readings, gone)
+        readings = [*readings, *replay.others(tx)]
+        gone = _withdraw(tx, replay)
+    decide(tx, readings)
+    touched = _touched(tx, readings, gone)
     news = touched.keys() if replay is not None else _news(touched, readings)
     before = {ref: touched[ref].record.claims() for ref in news}
     said = {ref: touched[ref].record.said() for ref in news if touched[ref].version > 0 and replay is None}
     folded = _fold(touched, readings, replay)
-    forgotten = _forgotten(conn, organization_id, readings, gone)
+    forgotten = _forgotten(tx, readings, gone)
     # A record that says what it said before, be it at a later time, cannot regroup anybody, nor change a contact.
     repeated = (touched.keys() - news) | _repeated(touched, said, folded, readings)
     active = {ref: row for ref, row in touched.items() if ref not in repeated}
     before = {ref: before[ref] for ref in active}
-    component = components.load(conn, organization_id, active, before, limits)
+    component = components.load(tx, active, before, limits)
     component.rows.update({ref: touched[ref] for ref in repeated & component.rows.keys()})
     resolution = resolve(component.members(), component.decisions, limits, component.crowded)
 
     aside = [touched[ref] for ref in (repeated & folded) - component.rows.keys()]
     causes = _causes(readings, component)
-    outlook = look_ahead(component, resolution, folded, aside, connections.priorities(conn, organization_id), causes)
+    outlook = look_ahead(component, resolution, folded, aside, connections.priorities(tx), causes)
     # Ours first: a record that another writer stored meanwhile must not pass for the one that we made up.
     rows = {**component.rows, **touched}
     # Crowded identifiers too: letting go of one can end a crowd.
     idents = {*component.claimed, *itertools.chain.from_iterable(reading.idents for reading in readings)}
     needed = lock_keys(rows, idents)
     entries = entries_of(readings)
-    locking.confirm(
-        conn, organization_id, needed, lambda: _is_current(conn, organization_id, component, rows, limits, len(active))
-    )
-    batch.judge(conn, component, resolution)
+    locking.confirm(tx, needed, lambda: _is_current(tx, component, rows, limits, len(active)))
+    batch.judge(tx, component, resolution)
     last: Last = []
-    changes = upsert(conn, organization_id, component, resolution, folded, before, outlook, causes, last)
-    records.delete(conn, organization_id, forgotten)
+    changes = upsert(tx, component, resolution, folded, before, outlook, causes, last)
+    records.delete(tx, forgotten)
     spoken = [(r.envelope_id, touched[ref].id) for r in readings for ref in r.records]
     are_new = locking.is_first and replay is None
-    last.append(partial(envelopes.link, conn, organization_id, spoken, are_new=are_new))
-    logged = record(conn, organization_id, readings, entries, rows, changes, batch.connection_of, last)
-    db.send(conn, last)
+    last.append(partial(envelopes.link, tx, spoken, are_new=are_new))
+    logged = record(tx, readings, entries, rows, changes, batch.connection_of, last)
+    db.send(tx.conn, last)
     return Applied(
         records=len(folded),
         changes=len(logged),
@@ -205,36 +202,32 @@ def _apply(conn: Connection, organization_id: UUID, batch: Batch, locking: _Lock
     )
 
 
-def _withdraw(conn: Connection, organization_id: UUID, replay: Replay) -> list[RecordRow]:
+def _withdraw(tx: Tx, replay: Replay) -> list[RecordRow]:
     """Take back what envelopes stated beside records; return the records they spoke of, which are next."""
-    ids_ = envelopes.records_of(conn, organization_id, replay.envelope_ids)
-    decided = withdraw_statements(conn, organization_id, replay.envelope_ids)
-    envelopes.unlink(conn, organization_id, replay.envelope_ids)
-    rows = {row.ref: row for row in records.by_ids(conn, organization_id, ids_)}
-    rows.update({row.ref: row for row in records.by_refs(conn, organization_id, decided)})
+    ids_ = envelopes.records_of(tx, replay.envelope_ids)
+    decided = withdraw_statements(tx, replay.envelope_ids)
+    envelopes.unlink(tx, replay.envelope_ids)
+    rows = {row.ref: row for row in records.by_ids(tx, ids_)}
+    rows.update({row.ref: row for row in records.by_refs(tx, decided)})
     return list(rows.values())
 
 
-def _forgotten(
-    conn: Connection, organization_id: UUID, readings: Sequence[EnvelopeStatements], gone: Sequence[RecordRow]
-) -> list[UUID]:
+def _forgotten(tx: Tx, readings: Sequence[EnvelopeStatements], gone: Sequence[RecordRow]) -> list[UUID]:
     """Find records that only a withdrawn reading spoke of; they count as removed and are to be deleted."""
     spoken_of = {ref for reading in readings for ref in reading.records}
     suspects = [row for row in gone if row.ref not in spoken_of]
-    known = envelopes.spoken_of(conn, organization_id, [row.id for row in suspects]) if suspects else set()
+    known = envelopes.spoken_of(tx, [row.id for row in suspects]) if suspects else set()
     forgotten = [row for row in suspects if row.id not in known]
     for row in forgotten:
         row.record.removed = row.record.removed or Stamp(0, 0, "", 0, "")
     return [row.id for row in forgotten]
 
 
-def _touched(
-    conn: Connection, organization_id: UUID, readings: Sequence[EnvelopeStatements], gone: Sequence[RecordRow]
-) -> dict[Ref, RecordRow]:
+def _touched(tx: Tx, readings: Sequence[EnvelopeStatements], gone: Sequence[RecordRow]) -> dict[Ref, RecordRow]:
     """Read the records that are spoken of; new ones are made up."""
     touched = {row.ref: row for row in gone}
     refs = {ref for reading in readings for ref in reading.records} - touched.keys()
-    touched.update({row.ref: row for row in records.by_refs(conn, organization_id, refs)})
+    touched.update({row.ref: row for row in records.by_refs(tx, refs)})
     for reading in readings:
         for ref in reading.records:
             if ref not in touched:
@@ -298,8 +291,7 @@ def _causes(readings: Sequence[EnvelopeStatements], component: Component) -> dic
 
 
 def _is_current(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     component: Component,
     rows: Mapping[Ref, RecordRow],
     limits: Limits,
@@ -307,10 +299,10 @@ def _is_current(
 ) -> bool:
     """Whether nothing that was read without a lock has changed since."""
     stored = {row.id: row.version for row in rows.values() if row.version > 0}
-    if records.versions(conn, organization_id, rows.keys()) != stored:
+    if records.versions(tx, rows.keys()) != stored:
         return False
-    if decisions.touching(conn, organization_id, component.rows.keys()) != component.decisions:
+    if decisions.touching(tx, component.rows.keys()) != component.decisions:
         return False
     most = limits.component + 1 + active
-    standing = claims.claimants(conn, organization_id, component.claimed.keys(), most)
+    standing = claims.claimants(tx, component.claimed.keys(), most)
     return standing == {ident: found for ident, found in component.claimed.items() if found}

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from worker.domain import consent, identifiers
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
 from worker.domain.golden import Origin, golden
@@ -19,6 +17,7 @@ from worker.domain.times import moment
 from worker.store import claims, connections, consents, records, suppressions
 from worker.store.claims import HeldRow
 from worker.store.contacts import ContactRow
+from worker.store.db import Tx
 from worker.store.records import RecordRow
 
 EXTERNAL_ID = "external_id"
@@ -73,24 +72,22 @@ class ContactView:
     suppressions: list[Suppression]
 
 
-def load(conn: Connection, organization_id: UUID, contacts: Sequence[ContactRow]) -> list[ContactView]:
+def load(tx: Tx, contacts: Sequence[ContactRow]) -> list[ContactView]:
     """Read all that is known of these contacts, in their order.
 
-    ``conn`` should see one snapshot (``db.snapshot``), or a contact may have moved on between two statements.
+    ``tx`` should see one snapshot (``db.snapshot``), or a contact may have moved on between two statements.
     """
     records_of: dict[UUID, list[RecordRow]] = defaultdict(list)
-    for row in records.of_contacts(conn, organization_id, [contact.id for contact in contacts]):
+    for row in records.of_contacts(tx, [contact.id for contact in contacts]):
         if row.contact_id is not None:
             records_of[row.contact_id].append(row)
     held_by: dict[UUID, list[HeldRow]] = defaultdict(list)
-    for held in claims.of_records(conn, organization_id, [row.id for rows in records_of.values() for row in rows]):
+    for held in claims.of_records(tx, [row.id for rows in records_of.values() for row in rows]):
         held_by[held.claim.record_id].append(held)
     addresses = {held.claim.key for rows in held_by.values() for held in rows}
     refs = {row.ref for rows in records_of.values() for row in rows}
-    ledger = _Ledger(
-        consents.of(conn, organization_id, addresses, refs), suppressions.of(conn, organization_id, addresses)
-    )
-    priorities = connections.priorities(conn, organization_id)
+    ledger = _Ledger(consents.of(tx, addresses, refs), suppressions.of(tx, addresses))
+    priorities = connections.priorities(tx)
     return [
         _view(contact, sorted(records_of[contact.id], key=_ref), held_by, ledger, priorities) for contact in contacts
     ]

@@ -9,13 +9,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from worker.domain import identifiers
 from worker.domain.resolve import Limits, Member, is_crowd
 from worker.domain.terms import Claim, Decision, Ident, Ref
 from worker.store import claims, decisions, records
 from worker.store.claims import ClaimRow
+from worker.store.db import Tx
 from worker.store.records import RecordRow
 
 
@@ -53,8 +52,7 @@ def member(row: RecordRow) -> Member:
 
 
 def load(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     touched: dict[Ref, RecordRow],
     before: dict[Ref, dict[Ident, Claim]],
     limits: Limits,
@@ -78,13 +76,13 @@ def load(
     deferred: dict[Ref, RecordRow] = {}
     while idents or refs:
         # Those that a decision ties to a record are followed in any case: their group changes with it.
-        new = linked = _linked(conn, organization_id, component, refs)
-        wanted = _claiming(conn, organization_id, component, idents - seen, touched_ids, now, limits)
+        new = linked = _linked(tx, component, refs)
+        wanted = _claiming(tx, component, idents - seen, touched_ids, now, limits)
         seen |= idents
         if wanted:
             wanted -= {row.id for row in component.rows.values()} | {row.id for row in new}
         if wanted:
-            new = linked + records.by_ids(conn, organization_id, wanted)
+            new = linked + records.by_ids(tx, wanted)
         component.rows.update({row.ref: row for row in new if row.ref not in touched})
         later = {row.ref: row for row in new[len(linked) :] if row.is_oversize}
         deferred.update(later)
@@ -95,19 +93,18 @@ def load(
     return component
 
 
-def _linked(conn: Connection, organization_id: UUID, component: Component, refs: Collection[Ref]) -> list[RecordRow]:
+def _linked(tx: Tx, component: Component, refs: Collection[Ref]) -> list[RecordRow]:
     """Follow decisions: they tie records whatever their identifiers."""
     if not refs:
         return []
-    found = decisions.touching(conn, organization_id, refs)
+    found = decisions.touching(tx, refs)
     component.decisions |= found
     others = {ref for decision in found for ref in (decision.a, decision.b)} - set(component.rows)
-    return records.by_refs(conn, organization_id, others) if others else []
+    return records.by_refs(tx, others) if others else []
 
 
 def _claiming(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     component: Component,
     idents: Iterable[Ident],
     touched_ids: set[UUID],
@@ -123,7 +120,7 @@ def _claiming(
             asked.add(ident)
     # Enough to tell a crowd from its absence even if the whole batch lets go of the value.
     most = limits.component + 1 + len(touched_ids)
-    found = claims.claimants(conn, organization_id, asked, most)
+    found = claims.claimants(tx, asked, most)
     wanted: set[UUID] = set()
     for ident in asked:
         rows = found.get(ident, [])

@@ -4,21 +4,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from worker import ids
 from worker.domain import consent as consent_rules
 from worker.domain.statements import ConsentStatement, EnvelopeStatements, Note, SuppressionStatement
 from worker.domain.terms import Ref
 from worker.store import changes, connections, consents, contacts, decisions, notes, privacy_requests, suppressions
 from worker.store.changes import Change
-from worker.store.db import Last
+from worker.store.db import Last, Tx
 from worker.store.records import RecordRow
 
 
 def record(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     readings: Sequence[EnvelopeStatements],
     entries: Sequence[consents.KeyedConsent],
     rows: Mapping[Ref, RecordRow],
@@ -37,28 +34,27 @@ def record(
     log = dict(made)
     if entries:
         said = _addresses(entry.consent for entry in entries)
-        earlier = consents.prior(conn, organization_id, *said)
+        earlier = consents.prior(tx, *said)
         first, others = consents.split_first(entries, earlier)
-        last.append(partial(consents.insert_new, conn, organization_id, first))
-        added = consents.append(conn, organization_id, others)
+        last.append(partial(consents.insert_new, tx, first))
+        added = consents.append(tx, others)
         _log_consents(log, earlier, [*first, *(entry for entry in others if entry.key in added)], contact_of)
     suppressed = [(s, r.envelope_id) for r in readings for s in r.suppressions]
     if suppressed:
-        _suppress(conn, organization_id, suppressed, contact_of, log)
+        _suppress(tx, suppressed, contact_of, log)
     written = [(rows[note.ref].id, note, r.envelope_id) for r in readings for note in r.notes]
     if written:
-        _log_notes(log, notes.append(conn, organization_id, written), rows)
+        _log_notes(log, notes.append(tx, written), rows)
     privacy_requests.ensure(
-        conn,
-        organization_id,
+        tx,
         [(p, connection_of[r.envelope_id], r.envelope_id, r.source) for r in readings for p in r.privacy_requests],
     )
     for reading in readings:
         if reading.revoked is not None:
-            connections.revoke(conn, organization_id, connection_of[reading.envelope_id], reading.revoked)
-    contacts.touch(conn, organization_id, log.keys() - made.keys())
+            connections.revoke(tx, connection_of[reading.envelope_id], reading.revoked)
+    contacts.touch(tx, log.keys() - made.keys())
     logged = list(log.values())
-    last.append(partial(changes.append, conn, organization_id, logged))
+    last.append(partial(changes.append, tx, logged))
     return logged
 
 
@@ -67,22 +63,21 @@ def entries_of(readings: Iterable[EnvelopeStatements]) -> list[consents.KeyedCon
     return [consents.keyed(consent, reading.envelope_id) for reading in readings for consent in reading.consents]
 
 
-def decide(conn: Connection, organization_id: UUID, readings: Iterable[EnvelopeStatements]) -> None:
+def decide(tx: Tx, readings: Iterable[EnvelopeStatements]) -> None:
     """Write the decisions that sources made, before records are resolved under them."""
     decisions.ensure(
-        conn,
-        organization_id,
+        tx,
         [(decision, r.source, r.envelope_id) for r in readings for decision in r.decisions],
     )
 
 
-def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> set[Ref]:
+def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> set[Ref]:
     """Take back what envelopes stated beside profiles; return records whose decisions fell."""
-    consents.withdraw(conn, organization_id, envelope_ids)
-    suppressions.withdraw(conn, organization_id, envelope_ids)
-    notes.withdraw(conn, organization_id, envelope_ids)
-    privacy_requests.withdraw(conn, organization_id, envelope_ids)
-    return decisions.withdraw(conn, organization_id, envelope_ids)
+    consents.withdraw(tx, envelope_ids)
+    suppressions.withdraw(tx, envelope_ids)
+    notes.withdraw(tx, envelope_ids)
+    privacy_requests.withdraw(tx, envelope_ids)
+    return decisions.withdraw(tx, envelope_ids)
 
 
 def _addresses(said: Iterable[ConsentStatement]) -> tuple[set[str], set[Ref]]:
@@ -123,17 +118,16 @@ def _log_consents(
 
 
 def _suppress(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     stated: Sequence[tuple[SuppressionStatement, UUID]],
     contact_of: Mapping[Ref, UUID | None],
     log: dict[UUID, Change],
 ) -> None:
     """Add to the ledger of suppressions, and log those that began or ended by it."""
     addresses = {said.address for said, _ in stated}
-    before = _standing(suppressions.of(conn, organization_id, addresses))
-    suppressions.append(conn, organization_id, stated)
-    after = _standing(suppressions.of(conn, organization_id, addresses))
+    before = _standing(suppressions.of(tx, addresses))
+    suppressions.append(tx, stated)
+    after = _standing(suppressions.of(tx, addresses))
     for said, envelope_id in stated:
         key = (said.channel, said.address, said.scope, said.reason)
         contact_id = contact_of.get(said.ref)

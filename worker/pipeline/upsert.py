@@ -7,8 +7,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from worker.domain.fold import Record
 from worker.domain.golden import Golden, field_register, golden
 from worker.domain.resolve import Resolution
@@ -19,7 +17,7 @@ from worker.store import claims, contact_terms, contacts, records
 from worker.store.changes import Change, EncodedDetails, StoredDetail, only_cause
 from worker.store.claims import ClaimRow
 from worker.store.contacts import ContactRow
-from worker.store.db import Last
+from worker.store.db import Last, Tx
 from worker.store.records import RecordRow
 
 
@@ -106,8 +104,7 @@ def _newcomer(
 
 
 def upsert(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     component: Component,
     resolution: Resolution,
     folded: Collection[Ref],
@@ -136,22 +133,22 @@ def upsert(
         for cid, group in groups.items()
     }
     firsts = {cid: min(rows[ref].id for ref in group) for cid, group in groups.items()}
-    known = contacts.by_ids(conn, organization_id, [cid for cid in affected if cid is not None])
+    known = contacts.by_ids(tx, [cid for cid in affected if cid is not None])
     touching = _causes_by_contact(rows, was, causes)
-    changes, created = _write_contacts(conn, organization_id, goldens, firsts, known, touching, _successors(rows, was))
+    changes, created = _write_contacts(tx, goldens, firsts, known, touching, _successors(rows, was))
     changes |= {cid: newcomer.change for cid, newcomer in newcomers.items()}
     created += [newcomer.contact for newcomer in newcomers.values()]
     stored = [*(row for row in changed if row.version > 0), *outlook.aside]
-    if records.update(conn, organization_id, stored, outlook.states) != len(stored):
+    if records.update(tx, stored, outlook.states) != len(stored):
         raise TransientError("a record changed under its lock")
-    _write_claims(conn, organization_id, component, resolution, before)
+    _write_claims(tx, component, resolution, before)
 
     new_records = [row for row in changed if row.version == 0]
     terms = [(cid, newcomer.terms) for cid, newcomer in newcomers.items()]
-    last.append(partial(records.insert_new, conn, organization_id, new_records, outlook.states))
-    last.append(partial(claims.insert_new, conn, organization_id, outlook.claims))
-    last.append(partial(contacts.insert_new, conn, organization_id, created))
-    last.append(partial(contact_terms.insert_new, conn, organization_id, terms))
+    last.append(partial(records.insert_new, tx, new_records, outlook.states))
+    last.append(partial(claims.insert_new, tx, outlook.claims))
+    last.append(partial(contacts.insert_new, tx, created))
+    last.append(partial(contact_terms.insert_new, tx, terms))
     return changes
 
 
@@ -194,8 +191,7 @@ def _causes_by_contact(
 
 
 def _write_contacts(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     goldens: Mapping[UUID, Golden],
     firsts: Mapping[UUID, UUID],
     known: Mapping[UUID, ContactRow],
@@ -224,15 +220,14 @@ def _write_contacts(
         kind = "removed" if into is None else "merged"
         details = {} if into is None else {"merged_into": (None, into.hex, None)}
         changes[cid] = Change(cid, kind, details, tuple(sorted(touching.get(cid, ()))))
-    _write_terms(conn, organization_id, known, gone, shows)
-    contacts.delete(conn, organization_id, gone)
-    contacts.update(conn, organization_id, updated)
+    _write_terms(tx, known, gone, shows)
+    contacts.delete(tx, gone)
+    contacts.update(tx, updated)
     return changes, created
 
 
 def _write_terms(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     known: Mapping[UUID, ContactRow],
     gone: Collection[UUID],
     shows: Mapping[UUID, Golden],
@@ -243,8 +238,8 @@ def _write_terms(
     standing = {(term, cid) for term, cid in before if cid not in gone}
     after = {(term, cid) for cid, shown in shows.items() for term in terms(shown.name, shown.tags)}
     dropped = (before - standing) | {(term, cid) for term, cid in standing - after if cid in shows}
-    contact_terms.delete(conn, organization_id, dropped)
-    contact_terms.ensure(conn, organization_id, after - standing)
+    contact_terms.delete(tx, dropped)
+    contact_terms.ensure(tx, after - standing)
 
 
 def _difference(old: ContactRow | None, shown: Golden, only: str | None) -> dict[str, StoredDetail]:
@@ -287,8 +282,7 @@ def _shown(contact: ContactRow | Golden) -> dict[str, Any]:
 
 
 def _write_claims(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     component: Component,
     resolution: Resolution,
     before: Mapping[Ref, Mapping[Ident, Claim]],
@@ -317,9 +311,9 @@ def _write_claims(
     ]
     disowned = [known for key, known in stored.items() if known.is_owner and key in wanted and not wanted[key].is_owner]
     written = [claim for key, claim in wanted.items() if stored.get(key) != claim]
-    claims.delete(conn, organization_id, removed)
-    claims.disown(conn, organization_id, disowned)
-    claims.ensure(conn, organization_id, written)
+    claims.delete(tx, removed)
+    claims.disown(tx, disowned)
+    claims.ensure(tx, written)
 
 
 def _claim_row(row: RecordRow, claim: Claim, resolution: Resolution) -> ClaimRow:

@@ -11,6 +11,7 @@ from connectors.reader import Credentials, Job, Kind, Reader
 from worker.providers.client import Courier
 from worker.store import connections, locks
 from worker.store.connections import ConnectionRow
+from worker.store.db import Tx
 
 
 @contextmanager
@@ -58,5 +59,5 @@ class _Purse:
     def write(self, credentials: Credentials) -> None:
         """Store renewed ones."""
         with self._engine.begin() as conn:
-            connections.set_credentials(conn, self._connection.organization_id, self._connection.id, credentials)
+            connections.set_credentials(Tx(conn, self._connection.organization_id), self._connection.id, credentials)
         self._known = credentials

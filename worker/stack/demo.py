@@ -26,6 +26,7 @@ from worker.stack.demo_history import read_past
 from worker.stack.supervisor import Stack, Supervisor, secret_key
 from worker.store import api_keys, connections, contact_lists, db, organizations
 from worker.store.contact_lists import ContactFilter
+from worker.store.db import Tx
 
 DOMAIN, SECRET = "warung-kopi.myshopify.com", "demo-webhook-secret"
 _SEED = 20261123
@@ -80,10 +81,9 @@ def _play(running: Stack, data_dir: Path, console: Console, *, stay: bool) -> No
     settings.reload()
     with db.engine().begin() as conn:
         organization_id = organizations.ensure(conn, "default")
-        _, key = api_keys.create(conn, organization_id, ["contacts:read"])
+        _, key = api_keys.create(Tx(conn, organization_id), ["contacts:read"])
         connection_id = connections.insert_new(
-            conn,
-            organization_id,
+            Tx(conn, organization_id),
             connector="shopify",
             source="shopify",
             options={"shop_domain": DOMAIN},
@@ -170,7 +170,7 @@ def _wait(organization_id: Any) -> dict[str, Any]:
     end = time.monotonic() + _SETTLED_IN_S
     while True:
         with db.engine().connect() as conn:
-            found = status.status(conn, organization_id)
+            found = status.status(Tx(conn, organization_id))
         if found["inbox"]["due"] + found["inbox"]["postponed"] == 0 and found["connections"][0]["refused_signatures"]:
             return found
         if time.monotonic() > end:
@@ -191,7 +191,7 @@ def _show_contacts(console: Console, organization_id: Any) -> None:
     """Show a few contacts as they are, and where each value came from."""
     with db.engine().connect() as conn:
         views = contact_view.load(
-            conn, organization_id, contact_lists.page(conn, organization_id, ContactFilter(), None, 100)
+            Tx(conn, organization_id), contact_lists.page(Tx(conn, organization_id), ContactFilter(), None, 100)
         )
     views.sort(key=lambda v: (len(v.identities) + len(v.tags) + 3 * len(v.consents), v.contact.id), reverse=True)
     hero = [v for v in views if any(r.record.external_id == "9000000001" for r in v.records)]
@@ -230,7 +230,7 @@ def _show_contact(console: Console, one: contact_view.ContactView) -> None:
 
 def _show_parked(console: Console, organization_id: Any) -> None:
     with db.engine().connect() as conn:
-        rows = status.parked(conn, organization_id)
+        rows = status.parked(Tx(conn, organization_id))
     table = Table("envelope", "topic", "reason", title="Parked, for a person to see", title_justify="left", box=None)
     for row in rows:
         table.add_row(row["id"], row["topic"], row["reason"])

@@ -13,6 +13,7 @@ from worker.errors import SyncError
 from worker.inbox.nudge import READING, publish_once
 from worker.stack.processes import HOST, bare_environment, end, free_port, log_tail, port_is_free, spawn, until
 from worker.store import connections, db, runs
+from worker.store.db import Tx
 from worker.store.runs import RunRow
 
 CUSTOMERS = 500
@@ -27,8 +28,7 @@ def read_past(organization_id: UUID, directory: Path) -> tuple[RunRow, float]:
         began = time.monotonic()
         with db.engine().begin() as conn:
             id_ = connections.insert_new(
-                conn,
-                organization_id,
+                Tx(conn, organization_id),
                 connector="shopify",
                 source="shopify-2",
                 options={"shop_domain": _DOMAIN, "api_url": url},
@@ -46,7 +46,7 @@ def read_past(organization_id: UUID, directory: Path) -> tuple[RunRow, float]:
         def is_over() -> bool:
             nonlocal row
             with db.engine().connect() as conn:
-                row = runs.by_id(conn, organization_id, run_id)
+                row = runs.by_id(Tx(conn, organization_id), run_id)
             return row is not None and row.state != "running"
 
         until(is_over, timeout_s=_READ_IN_S)

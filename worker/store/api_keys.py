@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker import ids
-from worker.store.db import run, sql
+from worker.store.db import Tx, run, sql
 
 SCOPES = ("contacts:read", "contacts:write", "channels:lookup", "admin")
 #: a prefix that secret scanners can find
@@ -51,19 +51,16 @@ _USED = sql("""
 """)
 
 
-def create(
-    conn: Connection, organization_id: UUID, scopes: Sequence[str], *, rate_limit: int | None = None
-) -> tuple[UUID, str]:
+def create(tx: Tx, scopes: Sequence[str], *, rate_limit: int | None = None) -> tuple[UUID, str]:
     """Make a key, for ``rate_limit`` requests a minute; return its id and the key itself, which is not kept."""
     id_, secret = ids.new(), secrets.token_urlsafe(32)
     parameters = {
-        "organization_id": organization_id,
         "id": id_,
         "secret_hash": _hash(secret),
         "scopes": sorted(set(scopes)),
         "rate_limit": rate_limit,
     }
-    run(conn, _INSERT, parameters)
+    tx.run(_INSERT, parameters)
     return id_, f"{_PREFIX}_{id_.hex}_{secret}"
 
 
@@ -85,15 +82,15 @@ def note_use(conn: Connection, key: Key) -> None:
     run(conn, _USED, {"organization_id": key.organization_id, "id": key.id})
 
 
-def of_organization(conn: Connection, organization_id: UUID) -> list[dict[str, Any]]:
+def of_organization(tx: Tx) -> list[dict[str, Any]]:
     """Read all keys of an organization, without their secrets."""
-    found = run(conn, _LIST, {"organization_id": organization_id})
+    found = tx.run(_LIST, {})
     return [dict(row._mapping) for row in found]  # noqa: SLF001 - its documented name
 
 
-def revoke(conn: Connection, organization_id: UUID, id_: UUID) -> bool:
+def revoke(tx: Tx, id_: UUID) -> bool:
     """End a key at once; whether there was one."""
-    return run(conn, _REVOKE, {"organization_id": organization_id, "id": id_}).rowcount > 0
+    return tx.run(_REVOKE, {"id": id_}).rowcount > 0
 
 
 def _hash(secret: str) -> bytes:

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection
 
 from worker import ids
-from worker.store.db import columns_of, json_bytes, rows_of, run, sql
+from worker.store.db import Tx, columns_of, json_bytes, rows_of, sql
 from worker.store.json_columns import document
 
 #: the header of a request's envelope that names the API key
@@ -126,14 +125,12 @@ _CAUSES = sql("""
 """)
 
 
-def page(
-    conn: Connection, organization_id: UUID, contact_ids: Sequence[UUID], before: UUID | None, limit: int
-) -> list[ChangeRow]:
+def page(tx: Tx, contact_ids: Sequence[UUID], before: UUID | None, limit: int) -> list[ChangeRow]:
     """Read what happened under these ids of a contact, newest first, from below ``before``."""
     asked = {"contact_ids": list(contact_ids), "before": before, "limit": limit}
-    rows = list(run(conn, _PAGE, {"organization_id": organization_id, **asked}))
+    rows = list(tx.run(_PAGE, {**asked}))
     ids_ = {cause for row in rows for cause in row.causes}
-    found = run(conn, _CAUSES, {"organization_id": organization_id, "ids": list(ids_)})
+    found = tx.run(_CAUSES, {"ids": list(ids_)})
     causes = {row.id: _cause(row) for row in found}
     return [
         ChangeRow(
@@ -153,7 +150,7 @@ def _cause(row: Any) -> CauseRow:
     return CauseRow(row.id, row.source, row.topic, actor, row.sent_at, row.received_at)
 
 
-def append(conn: Connection, organization_id: UUID, entries: Iterable[Change]) -> None:
+def append(tx: Tx, entries: Iterable[Change]) -> None:
     """Add entries to the log."""
     values = [
         (ids.new(), e.contact_id, e.kind, _document(e), f"{{{','.join([cause.hex for cause in e.causes])}}}")
@@ -161,7 +158,7 @@ def append(conn: Connection, organization_id: UUID, entries: Iterable[Change]) -
     ]
     if values:
         parameters = columns_of(values, "id", "contact_id", "kind", "details", "causes")
-        run(conn, _INSERT, {"organization_id": organization_id, **parameters})
+        tx.run(_INSERT, {**parameters})
 
 
 def _document(entry: Change) -> bytes:

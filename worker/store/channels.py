@@ -5,10 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from worker import ids, vault
-from worker.store.db import json, run, sql
+from worker.store.db import Tx, json, sql
 
 
 @dataclass(slots=True)
@@ -49,20 +47,19 @@ _REMOVE = sql("""
 """)
 
 
-def by_id(conn: Connection, organization_id: UUID, id_: UUID) -> ChannelRow | None:
+def by_id(tx: Tx, id_: UUID) -> ChannelRow | None:
     """Read a channel that is connected."""
-    row = run(conn, _BY_ID, {"organization_id": organization_id, "id": id_}).first()
+    row = tx.run(_BY_ID, {"id": id_}).first()
     return None if row is None else ChannelRow(*row)
 
 
-def of_organization(conn: Connection, organization_id: UUID) -> list[ChannelRow]:
+def of_organization(tx: Tx) -> list[ChannelRow]:
     """Read the connected channels of an organization, oldest first."""
-    return [ChannelRow(*row) for row in run(conn, _OF_ORGANIZATION, {"organization_id": organization_id})]
+    return [ChannelRow(*row) for row in tx.run(_OF_ORGANIZATION, {})]
 
 
 def insert_new(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     *,
     platform: str,
     name: str,
@@ -73,7 +70,6 @@ def insert_new(
     """Add a channel and return its id; its name is the only one of the organization's connected channels."""
     id_ = ids.new()
     parameters = {
-        "organization_id": organization_id,
         "id": id_,
         "platform": platform,
         "name": name,
@@ -81,10 +77,10 @@ def insert_new(
         "options": json(dict(options)),
         "token": None if token is None else vault.seal(token),
     }
-    run(conn, _INSERT, parameters)
+    tx.run(_INSERT, parameters)
     return id_
 
 
-def remove(conn: Connection, organization_id: UUID, id_: UUID) -> bool:
+def remove(tx: Tx, id_: UUID) -> bool:
     """Disconnect a channel and forget its token; whether there was one."""
-    return run(conn, _REMOVE, {"organization_id": organization_id, "id": id_}).rowcount > 0
+    return tx.run(_REMOVE, {"id": id_}).rowcount > 0

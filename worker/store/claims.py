@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, TextClause
+from sqlalchemy import TextClause
 
 from worker.domain.terms import Ident, Ref
-from worker.store.db import columns_of, rows_of, run, sql
+from worker.store.db import Tx, columns_of, rows_of, sql
 
 
 class ClaimRow(NamedTuple):
@@ -95,14 +95,12 @@ _WRITE = sql(f"""{_NEW}
 """)
 
 
-def claimants(
-    conn: Connection, organization_id: UUID, idents: Collection[Ident], most: int
-) -> dict[Ident, list[ClaimRow]]:
+def claimants(tx: Tx, idents: Collection[Ident], most: int) -> dict[Ident, list[ClaimRow]]:
     """Read who claims these identifiers, at most ``most`` of each."""
     found: dict[Ident, list[ClaimRow]] = defaultdict(list)
     if idents:
-        parameters = {"organization_id": organization_id, "most": most, **columns_of(list(idents), "type", "key")}
-        for values in run(conn, _CLAIMANTS, parameters).all():
+        parameters = {"most": most, **columns_of(list(idents), "type", "key")}
+        for values in tx.run(_CLAIMANTS, parameters).all():
             row = ClaimRow(*values)
             found[row.ident].append(row)
         for rows in found.values():
@@ -110,40 +108,40 @@ def claimants(
     return found
 
 
-def of_records(conn: Connection, organization_id: UUID, record_ids: Collection[UUID]) -> list[HeldRow]:
+def of_records(tx: Tx, record_ids: Collection[UUID]) -> list[HeldRow]:
     """Read everything that these records claim, with whose it is."""
-    found = run(conn, _OF_RECORDS, {"organization_id": organization_id, "record_ids": list(record_ids)})
+    found = tx.run(_OF_RECORDS, {"record_ids": list(record_ids)})
     size = len(ClaimRow._fields)
     return [HeldRow(ClaimRow(*row[:size]), None if row[size] is None else (row[size], row[size + 1])) for row in found]
 
 
-def delete(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:
+def delete(tx: Tx, rows: Iterable[ClaimRow]) -> None:
     """Remove claims that their records no longer make."""
-    _by_key(conn, organization_id, rows, _DELETE)
+    _by_key(tx, rows, _DELETE)
 
 
-def disown(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:
+def disown(tx: Tx, rows: Iterable[ClaimRow]) -> None:
     """Take identifiers from their owners, before others get them: each has one owner at any moment."""
-    _by_key(conn, organization_id, rows, _DISOWN)
+    _by_key(tx, rows, _DISOWN)
 
 
-def insert_new(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:
+def insert_new(tx: Tx, rows: Iterable[ClaimRow]) -> None:
     """Write claims of records that are new themselves: looking for a conflict costs as much as the row."""
-    _write(conn, organization_id, rows, _INSERT)
+    _write(tx, rows, _INSERT)
 
 
-def ensure(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow]) -> None:
+def ensure(tx: Tx, rows: Iterable[ClaimRow]) -> None:
     """Write claims, new or changed."""
-    _write(conn, organization_id, rows, _WRITE)
+    _write(tx, rows, _WRITE)
 
 
-def _write(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow], statement: TextClause) -> None:
+def _write(tx: Tx, rows: Iterable[ClaimRow], statement: TextClause) -> None:
     values = sorted(rows, key=lambda row: (row.type, row.key, row.record_id.int))
     if values:
-        run(conn, statement, {"organization_id": organization_id, **columns_of(values, *_NAMES)})
+        tx.run(statement, columns_of(values, *_NAMES))
 
 
-def _by_key(conn: Connection, organization_id: UUID, rows: Iterable[ClaimRow], statement: TextClause) -> None:
+def _by_key(tx: Tx, rows: Iterable[ClaimRow], statement: TextClause) -> None:
     values = sorted(row[:3] for row in rows)
     if values:
-        run(conn, statement, {"organization_id": organization_id, **columns_of(values, "type", "key", "record_id")})
+        tx.run(statement, columns_of(values, "type", "key", "record_id"))

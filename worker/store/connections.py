@@ -14,7 +14,7 @@ from connectors.contract import Account
 from worker import ids, vault
 from worker.domain.terms import API_SOURCE
 from worker.domain.times import moment
-from worker.store.db import columns_of, json, rows_of, run, sql
+from worker.store.db import Tx, columns_of, json, rows_of, run, sql
 
 
 @dataclass(slots=True)
@@ -132,14 +132,13 @@ def by_ids(conn: Connection, ids_: Collection[UUID]) -> dict[UUID, ConnectionRow
     return {row.id: ConnectionRow(*row) for row in run(conn, _BY_IDS, {"ids": list(ids_)})}
 
 
-def of_organization(conn: Connection, organization_id: UUID) -> list[ConnectionRow]:
+def of_organization(tx: Tx) -> list[ConnectionRow]:
     """Read the connections that an operator added, removed ones included, oldest first."""
-    return [ConnectionRow(*row) for row in run(conn, _OF_ORGANIZATION, {"organization_id": organization_id})]
+    return [ConnectionRow(*row) for row in tx.run(_OF_ORGANIZATION, {})]
 
 
 def insert_new(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     *,
     connector: str,
     source: str,
@@ -152,7 +151,6 @@ def insert_new(
     """Add a connection and return its id, which nobody can guess from another."""
     id_ = ids.new()
     parameters = {
-        "organization_id": organization_id,
         "id": id_,
         "connector": connector,
         "source": source,
@@ -162,52 +160,50 @@ def insert_new(
         "webhook_secrets": [vault.seal(secret) for secret in webhook_secrets],
         "credentials": _sealed(credentials or {}),
     }
-    run(conn, _INSERT, parameters)
+    tx.run(_INSERT, parameters)
     return id_
 
 
-def of_api(conn: Connection, organization_id: UUID) -> UUID:
+def of_api(tx: Tx) -> UUID:
     """Return the connection under which requests of the API are kept, made on first use."""
-    found = run(conn, _OF_API, {"organization_id": organization_id}).scalar_one_or_none()
+    found = tx.run(_OF_API, {}).scalar_one_or_none()
     if found is None:
-        run(conn, _INSERT_OF_API, {"organization_id": organization_id, "id": ids.new()})
-        found = run(conn, _OF_API, {"organization_id": organization_id}).scalar_one()
+        tx.run(_INSERT_OF_API, {"id": ids.new()})
+        found = tx.run(_OF_API, {}).scalar_one()
     return UUID(str(found))
 
 
-def set_state(conn: Connection, organization_id: UUID, id_: UUID, state: str) -> None:
+def set_state(tx: Tx, id_: UUID, state: str) -> None:
     """Pause or resume a connection, or remove it and forget its secrets."""
     statement = _REMOVE if state == "removed" else _SET_STATE
-    run(conn, statement, {"organization_id": organization_id, "id": id_, "state": state})
+    tx.run(statement, {"id": id_, "state": state})
 
 
-def set_secrets(conn: Connection, organization_id: UUID, id_: UUID, secrets: Sequence[str]) -> None:
+def set_secrets(tx: Tx, id_: UUID, secrets: Sequence[str]) -> None:
     """Replace the webhook secrets."""
     sealed = [vault.seal(secret) for secret in secrets]
-    run(conn, _SET_SECRETS, {"organization_id": organization_id, "id": id_, "secrets": sealed})
+    tx.run(_SET_SECRETS, {"id": id_, "secrets": sealed})
 
 
-def set_credentials(
-    conn: Connection, organization_id: UUID, id_: UUID, credentials: Mapping[str, str], *, is_new: bool = False
-) -> None:
+def set_credentials(tx: Tx, id_: UUID, credentials: Mapping[str, str], *, is_new: bool = False) -> None:
     """Replace what the provider's API wants; ``is_new`` access also ends that it was taken back."""
     sealed = _sealed(credentials)
-    parameters = {"organization_id": organization_id, "id": id_, "credentials": sealed, "is_new": is_new}
-    run(conn, _SET_CREDENTIALS, parameters)
+    parameters = {"id": id_, "credentials": sealed, "is_new": is_new}
+    tx.run(_SET_CREDENTIALS, parameters)
 
 
 def _sealed(credentials: Mapping[str, str]) -> bytes | None:
     return vault.seal(json(dict(credentials))) if credentials else None
 
 
-def set_approved_fields(conn: Connection, organization_id: UUID, id_: UUID, fields: Sequence[str]) -> None:
+def set_approved_fields(tx: Tx, id_: UUID, fields: Sequence[str]) -> None:
     """Name the protected fields whose null really means empty."""
-    run(conn, _SET_FIELDS, {"organization_id": organization_id, "id": id_, "fields": sorted(set(fields))})
+    tx.run(_SET_FIELDS, {"id": id_, "fields": sorted(set(fields))})
 
 
-def priorities(conn: Connection, organization_id: UUID) -> dict[str, int]:
+def priorities(tx: Tx) -> dict[str, int]:
     """Read the priority of each source, the lower the better; a removed connection's stands for what it said."""
-    return {row[0]: row[1] for row in run(conn, _PRIORITIES, {"organization_id": organization_id})}
+    return {row[0]: row[1] for row in tx.run(_PRIORITIES, {})}
 
 
 def note_deliveries(conn: Connection, notes: Sequence[tuple[UUID, datetime | None, int]]) -> None:
@@ -215,9 +211,9 @@ def note_deliveries(conn: Connection, notes: Sequence[tuple[UUID, datetime | Non
     run(conn, _NOTE, columns_of(sorted(notes, key=lambda n: n[0]), "id", "delivered_at", "refused"))
 
 
-def revoke(conn: Connection, organization_id: UUID, id_: UUID, at: int) -> None:
+def revoke(tx: Tx, id_: UUID, at: int) -> None:
     """Note that the shop took back our access."""
-    run(conn, _REVOKE, {"organization_id": organization_id, "id": id_, "at": moment(at)})
+    tx.run(_REVOKE, {"id": id_, "at": moment(at)})
 
 
 def describe(row: ConnectionRow) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection, TextClause
+from sqlalchemy import TextClause
 
 from worker import ids
 from worker.domain.consent import ConsentEntry
 from worker.domain.statements import ConsentStatement
 from worker.domain.terms import Ref
 from worker.domain.times import microseconds
-from worker.store.db import columns_of, json_bytes, rows_of, run, sql
+from worker.store.db import Tx, columns_of, json_bytes, rows_of, sql
 
 _ALWAYS = {
     "id": "uuid",
@@ -143,19 +143,17 @@ def split_first(
     return first, others
 
 
-def insert_new(conn: Connection, organization_id: UUID, entries: Iterable[KeyedConsent]) -> None:
+def insert_new(tx: Tx, entries: Iterable[KeyedConsent]) -> None:
     """Add the first statements about their addresses: looking for a conflict costs as much as the row."""
-    _write(conn, organization_id, entries, _INSERT_NEW)
+    _write(tx, entries, _INSERT_NEW)
 
 
-def append(conn: Connection, organization_id: UUID, entries: Iterable[KeyedConsent]) -> set[bytes]:
+def append(tx: Tx, entries: Iterable[KeyedConsent]) -> set[bytes]:
     """Add statements, each key once; return the keys of those that were not there yet."""
-    return {row[0] for row in _write(conn, organization_id, entries, _INSERT)}
+    return {row[0] for row in _write(tx, entries, _INSERT)}
 
 
-def _write(
-    conn: Connection, organization_id: UUID, entries: Iterable[KeyedConsent], statements: Mapping[bool, TextClause]
-) -> Iterable[Any]:
+def _write(tx: Tx, entries: Iterable[KeyedConsent], statements: Mapping[bool, TextClause]) -> Iterable[Any]:
     ordered = sorted(entries, key=_key)
     if not ordered:
         return ()
@@ -179,18 +177,16 @@ def _write(
     seldom = [(e.consent.origin, e.consent.legal_basis, e.consent.expires_at, e.consent.is_repeat) for e in ordered]
     if has_seldom := any(map(any, seldom)):
         parameters |= columns_of(seldom, *_SELDOM)
-    return run(conn, statements[has_seldom], {"organization_id": organization_id, **parameters})
+    return tx.run(statements[has_seldom], {**parameters})
 
 
 _key = attrgetter("key")
 
 
-def of(
-    conn: Connection, organization_id: UUID, addresses: Collection[str], refs: Collection[Ref] = ()
-) -> list[ConsentEntry]:
+def of(tx: Tx, addresses: Collection[str], refs: Collection[Ref] = ()) -> list[ConsentEntry]:
     """Read every statement about these addresses, and those without an address of these records."""
     parameters = columns_of(list(refs), "source", "external_id")
-    found = run(conn, _OF, {"organization_id": organization_id, "addresses": list(addresses), **parameters})
+    found = tx.run(_OF, {"addresses": list(addresses), **parameters})
     return [
         ConsentEntry(
             id=row[0],
@@ -214,15 +210,13 @@ def of(
     ]
 
 
-def prior(
-    conn: Connection, organization_id: UUID, addresses: Collection[str], refs: Collection[Ref]
-) -> list[PriorConsent]:
+def prior(tx: Tx, addresses: Collection[str], refs: Collection[Ref]) -> list[PriorConsent]:
     """Read the newest statement about each address, and record: what the change log calls "before"."""
     parameters = columns_of(list(refs), "source", "external_id")
-    found = run(conn, _STANDING, {"organization_id": organization_id, "addresses": list(addresses), **parameters})
+    found = tx.run(_STANDING, {"addresses": list(addresses), **parameters})
     return [PriorConsent(r[0], r[1], r[2] or (r[3], r[4]), r[5], microseconds(r[6]), bytes(r[7])) for r in found]
 
 
-def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:
+def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:
     """Remove what these envelopes stated, before they are read anew."""
-    run(conn, _WITHDRAW, {"organization_id": organization_id, "envelope_ids": list(envelope_ids)})
+    tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})

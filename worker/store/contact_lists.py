@@ -12,7 +12,7 @@ from sqlalchemy import Connection, TextClause
 from worker.domain.times import microseconds
 from worker.store.contact_terms import tag_term, word_prefix, words
 from worker.store.contacts import COLUMNS, ContactRow
-from worker.store.db import columns_of, rows_of, run, sql
+from worker.store.db import Tx, columns_of, rows_of, run, sql
 
 #: shorter beginnings of words fit too many
 MIN_WORD = 2
@@ -113,12 +113,10 @@ _HORIZON = sql("""
 """)
 
 
-def page(
-    conn: Connection, organization_id: UUID, wanted: ContactFilter, before: UUID | None, limit: int
-) -> list[ContactRow]:
+def page(tx: Tx, wanted: ContactFilter, before: UUID | None, limit: int) -> list[ContactRow]:
     """Read contacts, newest first, from below the ``first_id`` of the last one seen."""
     parameters = {"before": before, "limit": limit}
-    return _read(conn, organization_id, "first" if before is None else "below", wanted, parameters)
+    return _read(tx, "first" if before is None else "below", wanted, parameters)
 
 
 def horizon(conn: Connection) -> datetime:
@@ -127,8 +125,7 @@ def horizon(conn: Connection) -> datetime:
 
 
 def changed(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     wanted: ContactFilter,
     since: datetime,
     after_id: UUID | None,
@@ -137,13 +134,11 @@ def changed(
 ) -> list[ContactRow]:
     """Read contacts changed after ``since`` (or then, with a greater id) and before ``until``, oldest change first."""
     parameters = {"since": since, "until": until, "after_id": after_id, "limit": limit}
-    return _read(conn, organization_id, "changed" if after_id is None else "changed_on", wanted, parameters)
+    return _read(tx, "changed" if after_id is None else "changed_on", wanted, parameters)
 
 
-def _read(
-    conn: Connection, organization_id: UUID, order: str, wanted: ContactFilter, parameters: dict[str, Any]
-) -> list[ContactRow]:
-    parameters["organization_id"] = organization_id
+def _read(tx: Tx, order: str, wanted: ContactFilter, parameters: dict[str, Any]) -> list[ContactRow]:
+    parameters["organization_id"] = tx.organization_id
     filters, ways = [], None
     if wanted.keys:
         filters.append("keys")
@@ -159,7 +154,7 @@ def _read(
     if wanted.created_after is not None:
         parameters["born_after"] = _first_id_after(wanted.created_after)
     statement = _statement(order, tuple(filters), ways, is_born=wanted.created_after is not None)
-    return [ContactRow(*values) for values in run(conn, statement, parameters)]
+    return [ContactRow(*values) for values in tx.run(statement, parameters)]
 
 
 def _search(search: str) -> tuple[tuple[str, ...], dict[str, str]]:

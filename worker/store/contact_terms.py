@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 from uuid import UUID
 
-from sqlalchemy import Connection, TextClause
+from sqlalchemy import TextClause
 
-from worker.store.db import array, columns_of, rows_of, run, sql
+from worker.store.db import Tx, array, columns_of, rows_of, sql
 
 _WORD = re.compile(r"\w+")
 #: a b-tree holds 2,704 bytes; four a character, and the organization beside it
@@ -66,9 +66,9 @@ def _words_of(name: str) -> frozenset[str]:
     return frozenset(word_prefix(word) for word in words(name))
 
 
-def ensure(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str, UUID]]) -> None:
+def ensure(tx: Tx, pairs: Collection[tuple[str, UUID]]) -> None:
     """Add terms of contacts."""
-    _run(conn, organization_id, pairs, _INSERT)
+    _run(tx, pairs, _INSERT)
 
 
 def stored(name: str | None, tags: Iterable[str]) -> str:
@@ -76,7 +76,7 @@ def stored(name: str | None, tags: Iterable[str]) -> str:
     return array(sorted(terms_of(name, tags)))
 
 
-def insert_new(conn: Connection, organization_id: UUID, terms: Collection[tuple[UUID, str]]) -> None:
+def insert_new(tx: Tx, terms: Collection[tuple[UUID, str]]) -> None:
     """Add all terms of contacts whose ids are new: looking for a conflict costs as much as the row.
 
     ``terms`` has (contact, its terms as ``stored``).
@@ -84,20 +84,20 @@ def insert_new(conn: Connection, organization_id: UUID, terms: Collection[tuple[
     # By contact: one of the two indexes grows at its end then. A UUID compares at a tenth of an integer's speed.
     if terms:
         parameters = columns_of(sorted(terms, key=lambda pair: pair[0].int), "contact_id", "terms")
-        run(conn, _INSERT_NEW, {"organization_id": organization_id, **parameters})
+        tx.run(_INSERT_NEW, {**parameters})
 
 
-def delete(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str, UUID]]) -> None:
+def delete(tx: Tx, pairs: Collection[tuple[str, UUID]]) -> None:
     """Remove terms of contacts."""
-    _run(conn, organization_id, pairs, _DELETE)
+    _run(tx, pairs, _DELETE)
 
 
-def _run(conn: Connection, organization_id: UUID, pairs: Collection[tuple[str, UUID]], statement: TextClause) -> None:
+def _run(tx: Tx, pairs: Collection[tuple[str, UUID]], statement: TextClause) -> None:
     if pairs:
         ordered = sorted(pairs, key=lambda pair: (pair[1].int, pair[0]))  # as in insert_new
-        run(conn, statement, {"organization_id": organization_id, **columns_of(ordered, "term", "contact_id")})
+        tx.run(statement, columns_of(ordered, "term", "contact_id"))
 
 
-def is_used(conn: Connection, organization_id: UUID, term: str) -> bool:
+def is_used(tx: Tx, term: str) -> bool:
     """Whether any contact has it."""
-    return bool(run(conn, _IS_USED, {"organization_id": organization_id, "term": term}).scalar_one())
+    return bool(tx.run(_IS_USED, {"term": term}).scalar_one())

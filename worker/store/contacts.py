@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, TextClause
+from sqlalchemy import TextClause
 
 from worker.domain.golden import Golden
-from worker.store.db import array, columns_of, json_bytes, rows_of, run, sql
+from worker.store.db import Tx, array, columns_of, json_bytes, rows_of, sql
 
 
 @dataclass(slots=True)
@@ -137,34 +137,34 @@ _OWNED_CUSTOMERS = sql(f"""
 """)
 
 
-def by_ids(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
+def by_ids(tx: Tx, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
     """Read contacts by their present ids."""
-    found = run(conn, _BY_IDS, {"organization_id": organization_id, "ids": list(ids)})
+    found = tx.run(_BY_IDS, {"ids": list(ids)})
     return {values[0]: ContactRow(*values) for values in found}
 
 
-def by_any_id(conn: Connection, organization_id: UUID, id_: UUID) -> ContactRow | None:
+def by_any_id(tx: Tx, id_: UUID) -> ContactRow | None:
     """Read a contact by its id or by one that was merged into it."""
-    return by_any_ids(conn, organization_id, [id_]).get(id_)
+    return by_any_ids(tx, [id_]).get(id_)
 
 
-def by_any_ids(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
+def by_any_ids(tx: Tx, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
     """Read the contacts that answer to these ids, merged away or not; unknown ones are left out."""
     if not ids:
         return {}
-    found = run(conn, _BY_ANY_IDS, {"organization_id": organization_id, "ids": list(ids)})
+    found = tx.run(_BY_ANY_IDS, {"ids": list(ids)})
     return {values[0]: ContactRow(*values[1:]) for values in found}
 
 
-def owners(conn: Connection, organization_id: UUID, keys: Collection[Key]) -> dict[Key, UUID]:
+def owners(tx: Tx, keys: Collection[Key]) -> dict[Key, UUID]:
     """Find the contact that each key belongs to; unknown ones are left out."""
     if not keys:
         return {}
-    parameters = {"organization_id": organization_id, **columns_of(list(keys), "type", "source", "key")}
-    return {(row[0], row[1], row[2]): row[3] for row in run(conn, _OWNERS, parameters)}
+    parameters = columns_of(list(keys), "type", "source", "key")
+    return {(row[0], row[1], row[2]): row[3] for row in tx.run(_OWNERS, parameters)}
 
 
-def owned(conn: Connection, organization_id: UUID, keys: Collection[Key]) -> dict[Key, ContactRow]:
+def owned(tx: Tx, keys: Collection[Key]) -> dict[Key, ContactRow]:
     """Read the contact that each key belongs to; unknown ones are left out."""
     claimed = [(kind, key) for kind, _, key in keys if kind != "external_id"]
     customers = [(source, key) for kind, source, key in keys if kind == "external_id"]
@@ -174,25 +174,23 @@ def owned(conn: Connection, organization_id: UUID, keys: Collection[Key]) -> dic
         (_OWNED_CUSTOMERS, columns_of(customers, "source", "key")),
     ):
         if asked["key"]:
-            rows = run(conn, statement, {"organization_id": organization_id, **asked})
+            rows = tx.run(statement, {**asked})
             found |= {(row[0], row[1], row[2]): ContactRow(*row[3:]) for row in rows}
     return found
 
 
-def page_by_external_id(
-    conn: Connection, organization_id: UUID, after: tuple[str, str], limit: int
-) -> list[ContactRow]:
+def page_by_external_id(tx: Tx, after: tuple[str, str], limit: int) -> list[ContactRow]:
     """Read contacts in the order of their leading customer, which does not depend on us."""
-    parameters = {"organization_id": organization_id, "source": after[0], "external_id": after[1], "limit": limit}
-    return [ContactRow(*values) for values in run(conn, _EXPORT, parameters)]
+    parameters = {"source": after[0], "external_id": after[1], "limit": limit}
+    return [ContactRow(*values) for values in tx.run(_EXPORT, parameters)]
 
 
-def field_names(conn: Connection, organization_id: UUID, limit: int) -> dict[str, bool]:
+def field_names(tx: Tx, limit: int) -> dict[str, bool]:
     """Find the names of all custom fields, and whether each is text wherever it is; ``limit`` contacts a statement."""
     found: dict[str, bool] = {}
     after: UUID | None = UUID(int=0)
     while after is not None:
-        rows = run(conn, _FIELD_NAMES, {"organization_id": organization_id, "after": after, "limit": limit}).all()
+        rows = tx.run(_FIELD_NAMES, {"after": after, "limit": limit}).all()
         after = rows[0][0] if rows else None
         for _, name, is_text in rows:
             if name is not None:
@@ -200,9 +198,9 @@ def field_names(conn: Connection, organization_id: UUID, limit: int) -> dict[str
     return found
 
 
-def count(conn: Connection, organization_id: UUID) -> int:
+def count(tx: Tx) -> int:
     """Count the contacts."""
-    return int(run(conn, _COUNT, {"organization_id": organization_id}).scalar_one())
+    return int(tx.run(_COUNT, {}).scalar_one())
 
 
 def stored(id_: UUID, shown: Golden | ContactRow, first_id: UUID) -> Stored:
@@ -220,29 +218,29 @@ def stored(id_: UUID, shown: Golden | ContactRow, first_id: UUID) -> Stored:
     )
 
 
-def insert_new(conn: Connection, organization_id: UUID, rows: Iterable[Stored]) -> None:
+def insert_new(tx: Tx, rows: Iterable[Stored]) -> None:
     """Write new contacts."""
-    _write(conn, organization_id, rows, _INSERT)
+    _write(tx, rows, _INSERT)
 
 
-def update(conn: Connection, organization_id: UUID, rows: Iterable[Stored]) -> None:
+def update(tx: Tx, rows: Iterable[Stored]) -> None:
     """Write changed contacts."""
-    _write(conn, organization_id, rows, _UPDATE)
+    _write(tx, rows, _UPDATE)
 
 
-def touch(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> None:
+def touch(tx: Tx, ids: Collection[UUID]) -> None:
     """Note that something about these contacts changed beside their fields."""
     if ids:
-        run(conn, _TOUCH, {"organization_id": organization_id, "ids": sorted(ids)})
+        tx.run(_TOUCH, {"ids": sorted(ids)})
 
 
-def delete(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> None:
+def delete(tx: Tx, ids: Collection[UUID]) -> None:
     """Remove contacts that nobody stands for any more."""
     if ids:
-        run(conn, _DELETE, {"organization_id": organization_id, "ids": sorted(ids)})
+        tx.run(_DELETE, {"ids": sorted(ids)})
 
 
-def _write(conn: Connection, organization_id: UUID, rows: Iterable[Stored], statement: TextClause) -> None:
+def _write(tx: Tx, rows: Iterable[Stored], statement: TextClause) -> None:
     values = sorted(rows, key=lambda row: row[0].int)
     if values:
-        run(conn, statement, {"organization_id": organization_id, **columns_of(values, *_VALUES)})
+        tx.run(statement, columns_of(values, *_VALUES))

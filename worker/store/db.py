@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -98,9 +99,22 @@ def _check_that_it_is_scoped(connection: Any, _record: object) -> None:
     connection.rollback()
 
 
-def enter(conn: Connection, organization_id: UUID) -> datetime:
-    """Scope the rest of a transaction to an organization; return the time by the database's clock."""
-    return run(conn, _ENTER, {"organization_id": organization_id}).scalar_one()  # type: ignore[no-any-return]
+class Tx(NamedTuple):
+    """A transaction, and the organization whose data it is about."""
+
+    conn: Connection
+    organization_id: UUID
+
+    def run(
+        self, statement: TextClause, parameters: Mapping[str, Any] = MappingProxyType({})
+    ) -> CursorResult[*tuple[Any, ...]]:
+        """Execute one statement about the organization, which it knows as ``:organization_id``."""
+        return self.conn.execute(statement, {"organization_id": self.organization_id, **parameters})
+
+
+def enter(tx: Tx) -> datetime:
+    """Scope the rest of a transaction to its organization; return the time by the database's clock."""
+    return tx.run(_ENTER).scalar_one()  # type: ignore[no-any-return]
 
 
 def make_ingest_engine(url: str) -> AsyncEngine:
@@ -189,7 +203,7 @@ def snapshot(on: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def tenant_snapshot(organization_id: UUID) -> Iterator[Connection]:
+def tenant_snapshot(organization_id: UUID) -> Iterator[Tx]:
     """Read one organization's data for a request, in one snapshot.
 
     The transaction begins and is scoped in one message to the server; the driver would send three.
@@ -201,7 +215,7 @@ def tenant_snapshot(organization_id: UUID) -> Iterator[Connection]:
         conn.exec_driver_sql(
             f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL {_TENANT} = '{UUID(int=organization_id.int)}'"
         )
-        yield conn
+        yield Tx(conn, organization_id)
         conn.commit()  # a rollback would make the driver forget its prepared statements
 
 

@@ -3,12 +3,10 @@
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from worker import ids
 from worker.domain.terms import Decision, Ref
 from worker.domain.times import microseconds, moment
-from worker.store.db import columns_of, rows_of, run, sql
+from worker.store.db import Tx, columns_of, rows_of, sql
 
 _TOUCHING = sql(f"""
     WITH new AS MATERIALIZED (SELECT * FROM {rows_of(source="text", external_id="text")})
@@ -49,30 +47,28 @@ _WITHDRAW = sql("""
 """)
 
 
-def touching(conn: Connection, organization_id: UUID, refs: Collection[Ref]) -> set[Decision]:
+def touching(tx: Tx, refs: Collection[Ref]) -> set[Decision]:
     """Read the decisions about these records, newest or not."""
-    parameters = {"organization_id": organization_id, **columns_of(list(refs), "source", "external_id")}
+    parameters = columns_of(list(refs), "source", "external_id")
     return {
         Decision(kind, (source_a, id_a), (source_b, id_b), microseconds(occurred_at), tie)
-        for kind, source_a, id_a, source_b, id_b, occurred_at, tie in run(conn, _TOUCHING, parameters)
+        for kind, source_a, id_a, source_b, id_b, occurred_at, tie in tx.run(_TOUCHING, parameters)
     }
 
 
-def ensure(conn: Connection, organization_id: UUID, made: Iterable[tuple[Decision, str, UUID | None]]) -> None:
+def ensure(tx: Tx, made: Iterable[tuple[Decision, str, UUID | None]]) -> None:
     """Write decisions with who made them and the envelope that said so; a known one changes nothing."""
     values = [
         (ids.new(), d.kind, *d.a, *d.b, moment(d.occurred), d.tie, actor, envelope_id) for d, actor, envelope_id in made
     ]
     names = ("id", "kind", "source_a", "external_id_a", "source_b", "external_id_b", "occurred_at", "tie", "actor")
     if values:
-        run(conn, _INSERT, {"organization_id": organization_id, **columns_of(values, *names, "envelope_id")})
+        tx.run(_INSERT, columns_of(values, *names, "envelope_id"))
 
 
-def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> set[Ref]:
+def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> set[Ref]:
     """Remove what these envelopes decided; return the records concerned."""
     refs: set[Ref] = set()
-    for source_a, id_a, source_b, id_b in run(
-        conn, _WITHDRAW, {"organization_id": organization_id, "envelope_ids": list(envelope_ids)}
-    ):
+    for source_a, id_a, source_b, id_b in tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)}):
         refs |= {(source_a, id_a), (source_b, id_b)}
     return refs

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection
 
-from worker.store.db import columns_of, rows_of, run, sql
+from worker.store.db import Tx, columns_of, rows_of, run, sql
 
 #: lanes spread connections over the queue, so that one shop's flood does not hold up the others; a divisor of 256
 LANES = 8
@@ -175,35 +175,33 @@ def keep_settled(conn: Connection, incoming: Incoming) -> None:
     run(conn, _KEEP_SETTLED, incoming._asdict())
 
 
-def touching(conn: Connection, organization_id: UUID, record_ids: Collection[UUID], most: int) -> list[EnvelopeRow]:
+def touching(tx: Tx, record_ids: Collection[UUID], most: int) -> list[EnvelopeRow]:
     """Read the envelopes, still kept, that spoke of these records; at most ``most``."""
-    found = run(conn, _TOUCHING, {"organization_id": organization_id, "record_ids": list(record_ids), "most": most})
+    found = tx.run(_TOUCHING, {"record_ids": list(record_ids), "most": most})
     return [EnvelopeRow(row[0], row[1], row[2], row[3], row[4], row[5], orjson.loads(row[6]), row[7]) for row in found]
 
 
-def records_of(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> list[UUID]:
+def records_of(tx: Tx, envelope_ids: Collection[UUID]) -> list[UUID]:
     """Read which records these envelopes spoke of."""
-    parameters = {"organization_id": organization_id, "envelope_ids": list(envelope_ids)}
-    return [row[0] for row in run(conn, _RECORDS_OF, parameters)]
+    parameters = {"envelope_ids": list(envelope_ids)}
+    return [row[0] for row in tx.run(_RECORDS_OF, parameters)]
 
 
-def unlink(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:
+def unlink(tx: Tx, envelope_ids: Collection[UUID]) -> None:
     """Forget which records these envelopes spoke of, before they are read anew."""
-    run(conn, _UNLINK, {"organization_id": organization_id, "envelope_ids": list(envelope_ids)})
+    tx.run(_UNLINK, {"envelope_ids": list(envelope_ids)})
 
 
-def spoken_of(conn: Connection, organization_id: UUID, record_ids: Collection[UUID]) -> set[UUID]:
+def spoken_of(tx: Tx, record_ids: Collection[UUID]) -> set[UUID]:
     """Return those of these records that some envelope speaks of."""
-    parameters = {"organization_id": organization_id, "record_ids": list(record_ids)}
-    return {row[0] for row in run(conn, _SPOKEN_OF, parameters)}
+    parameters = {"record_ids": list(record_ids)}
+    return {row[0] for row in tx.run(_SPOKEN_OF, parameters)}
 
 
-def link(
-    conn: Connection, organization_id: UUID, pairs: Collection[tuple[UUID, UUID]], *, are_new: bool = False
-) -> None:
+def link(tx: Tx, pairs: Collection[tuple[UUID, UUID]], *, are_new: bool = False) -> None:
     """Note which records each envelope spoke of; unless all ``are_new``, it may be noted already."""
     if pairs:
         ordered = sorted(pairs, key=lambda pair: (pair[0].int, pair[1].int))  # as UUIDs they take ten times as long
         parameters = columns_of(ordered, "envelope_id", "record_id")
         statement = _LINK_NEW if are_new else _LINK_ANY
-        run(conn, statement, {"organization_id": organization_id, **parameters})
+        tx.run(statement, {**parameters})

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.store.db import json, run, sql
+from worker.store.db import Tx, json, run, sql
 
 #: a client that has not asked again within a day will not
 KEPT = timedelta(days=1)
@@ -43,20 +43,19 @@ _EXPIRE = sql("""
 """)
 
 
-def reserve(conn: Connection, organization_id: UUID, api_key_id: UUID, key: str, digest: bytes) -> Stored | None:
+def reserve(tx: Tx, api_key_id: UUID, key: str, digest: bytes) -> Stored | None:
     """Take a key for a request, or return what is stored under it."""
-    named = {"organization_id": organization_id, "api_key_id": api_key_id, "key": key}
-    if run(conn, _CLAIM, {**named, "request_sha256": digest}).first() is not None:
+    named = {"api_key_id": api_key_id, "key": key}
+    if tx.run(_CLAIM, {**named, "request_sha256": digest}).first() is not None:
         return None
-    row: Any = run(conn, _FIND, named).first()
+    row: Any = tx.run(_FIND, named).first()
     if row is None:  # it was a day old, and went this moment
-        return reserve(conn, organization_id, api_key_id, key, digest)
+        return reserve(tx, api_key_id, key, digest)
     return Stored(bytes(row.request_sha256), row.status, row.headers, bytes(row.body))
 
 
 def answer(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     api_key_id: UUID,
     key: str,
     status: int,
@@ -64,8 +63,8 @@ def answer(
     body: bytes,
 ) -> None:
     """Keep the answer; it is seen once the request took effect."""
-    named = {"organization_id": organization_id, "api_key_id": api_key_id, "key": key}
-    run(conn, _ANSWER, {**named, "status": status, "headers": json(headers), "body": body})
+    named = {"api_key_id": api_key_id, "key": key}
+    tx.run(_ANSWER, {**named, "status": status, "headers": json(headers), "body": body})
 
 
 def expire(conn: Connection) -> None:

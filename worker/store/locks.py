@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.store.db import run, sql
+from worker.store.db import Tx, run, sql
 
 # Sorted by the integer, not by the text, so that two sessions never wait for each other in a circle;
 # OFFSET 0 keeps the sort below the call. Buckets bound the shared memory that a batch can take. The lock
@@ -23,14 +23,14 @@ _TAKE_ALL = sql("SELECT pg_advisory_xact_lock(CAST(:space AS integer), -1)")
 _TAKE_NAMED = sql("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
-def take(conn: Connection, organization_id: UUID, keys: Collection[str], buckets: int) -> None:
+def take(tx: Tx, keys: Collection[str], buckets: int) -> None:
     """Lock identifiers until the transaction ends; ``buckets`` is a power of two, the same everywhere."""
-    run(conn, _TAKE, {"space": _space(organization_id), "keys": list(keys), "buckets": buckets})
+    tx.run(_TAKE, {"space": _space(tx.organization_id), "keys": list(keys), "buckets": buckets})
 
 
-def take_all(conn: Connection, organization_id: UUID) -> None:
+def take_all(tx: Tx) -> None:
     """Lock every identifier of an organization; to be taken before any other lock."""
-    run(conn, _TAKE_ALL, {"space": _space(organization_id)})
+    tx.run(_TAKE_ALL, {"space": _space(tx.organization_id)})
 
 
 def take_named(conn: Connection, name: str) -> None:

@@ -5,12 +5,10 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from worker import ids
 from worker.domain.statements import Note
 from worker.domain.times import moment
-from worker.store.db import columns_of, rows_of, run, sql
+from worker.store.db import Tx, columns_of, rows_of, sql
 
 
 class NoteRow(NamedTuple):
@@ -66,9 +64,7 @@ _OF_ENVELOPES = sql(f"""
 _WITHDRAW = sql("DELETE FROM notes WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)")
 
 
-def append(
-    conn: Connection, organization_id: UUID, written: Iterable[tuple[UUID, Note, UUID]]
-) -> list[tuple[Note, UUID, UUID]]:
+def append(tx: Tx, written: Iterable[tuple[UUID, Note, UUID]]) -> list[tuple[Note, UUID, UUID]]:
     """Add notes given as (record, note, envelope); return the new ones as (note, its id, envelope)."""
     named = [(ids.within(envelope_id, n.position), record_id, n, envelope_id) for record_id, n, envelope_id in written]
     values = [
@@ -87,24 +83,22 @@ def append(
     ]
     names = ("id", "record_id", "body", "author_type", "author_id", "author_name", "envelope_id", "position")
     parameters = columns_of(values, *names, "created_at")
-    new = {row[0] for row in run(conn, _INSERT, {"organization_id": organization_id, **parameters})}
+    new = {row[0] for row in tx.run(_INSERT, {**parameters})}
     return [(note, id_, envelope_id) for id_, _, note, envelope_id in named if id_ in new]
 
 
-def page(
-    conn: Connection, organization_id: UUID, record_ids: Sequence[UUID], before: UUID | None, limit: int
-) -> list[NoteRow]:
+def page(tx: Tx, record_ids: Sequence[UUID], before: UUID | None, limit: int) -> list[NoteRow]:
     """Read the notes that stay with these records, newest first, from below ``before``."""
-    parameters = {"organization_id": organization_id, "record_ids": list(record_ids), "before": before, "limit": limit}
-    return [NoteRow(*row) for row in run(conn, _PAGE, parameters)]
+    parameters = {"record_ids": list(record_ids), "before": before, "limit": limit}
+    return [NoteRow(*row) for row in tx.run(_PAGE, parameters)]
 
 
-def of_envelopes(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> list[NoteRow]:
+def of_envelopes(tx: Tx, envelope_ids: Collection[UUID]) -> list[NoteRow]:
     """Read what these envelopes noted."""
-    parameters = {"organization_id": organization_id, "envelope_ids": list(envelope_ids)}
-    return [NoteRow(*row) for row in run(conn, _OF_ENVELOPES, parameters)]
+    parameters = {"envelope_ids": list(envelope_ids)}
+    return [NoteRow(*row) for row in tx.run(_OF_ENVELOPES, parameters)]
 
 
-def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:
+def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:
     """Remove what these envelopes noted, before they are read anew."""
-    run(conn, _WITHDRAW, {"organization_id": organization_id, "envelope_ids": list(envelope_ids)})
+    tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})

@@ -4,12 +4,10 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from worker import ids
 from worker.domain.statements import PrivacyRequest
 from worker.domain.times import moment
-from worker.store.db import columns_of, json, rows_of, run, sql
+from worker.store.db import Tx, columns_of, json, rows_of, sql
 
 #: Shopify gives thirty days for each of its three compliance topics; so does the GDPR (a month)
 DUE_DAYS = 30
@@ -45,7 +43,7 @@ _WITHDRAW = sql("""
 """)
 
 
-def ensure(conn: Connection, organization_id: UUID, rows: Iterable[tuple[PrivacyRequest, UUID, UUID, str]]) -> None:
+def ensure(tx: Tx, rows: Iterable[tuple[PrivacyRequest, UUID, UUID, str]]) -> None:
     """Write requests, each with its connection, envelope and source."""
     values = [
         (
@@ -62,14 +60,14 @@ def ensure(conn: Connection, organization_id: UUID, rows: Iterable[tuple[Privacy
     ]
     if values:
         names = ("id", "kind", "connection_id", "envelope_id", "source", "external_id", "subjects", "requested_at")
-        run(conn, _INSERT, {"organization_id": organization_id, **columns_of(values, *names)})
+        tx.run(_INSERT, columns_of(values, *names))
 
 
-def open_ones(conn: Connection, organization_id: UUID) -> list[dict[str, Any]]:
+def open_ones(tx: Tx) -> list[dict[str, Any]]:
     """Read the requests still to be carried out, the most urgent first."""
-    return [dict(row._mapping) for row in run(conn, _OPEN, {"organization_id": organization_id})]  # noqa: SLF001 - its documented name
+    return [dict(row._mapping) for row in tx.run(_OPEN, {})]  # noqa: SLF001 - its documented name
 
 
-def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:
+def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:
     """Remove open requests of these envelopes, before they are read anew."""
-    run(conn, _WITHDRAW, {"organization_id": organization_id, "envelope_ids": list(envelope_ids)})
+    tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.store.db import columns_of, read_binary, rows_of, run, sql
+from worker.store.db import Tx, columns_of, read_binary, rows_of, run, sql
 from worker.store.envelopes import LANES, EnvelopeRow, lane_of
 
 #: rows at the head of a lane that the sweeper looks at: more than all workers together hold
@@ -207,15 +207,14 @@ def lease_due(
     ]
 
 
-def take(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID], token: UUID) -> int:
+def take(tx: Tx, envelope_ids: Collection[UUID], token: UUID) -> int:
     """Remove our rows from the queue; fewer than asked for means that the lease was lost."""
-    parameters = {"organization_id": organization_id, "envelope_ids": list(envelope_ids), "token": token}
-    return run(conn, _TAKE, parameters).rowcount
+    parameters = {"envelope_ids": list(envelope_ids), "token": token}
+    return tx.run(_TAKE, parameters).rowcount
 
 
 def postpone(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     envelope_ids: Collection[UUID],
     token: UUID,
     *,
@@ -224,56 +223,51 @@ def postpone(
 ) -> None:
     """Give rows back to be taken after ``delay``; ``failed`` counts it as an attempt."""
     parameters = {
-        "organization_id": organization_id,
         "envelope_ids": list(envelope_ids),
         "token": token,
         "delay": delay,
         "failed": int(failed),
     }
-    run(conn, _POSTPONE, parameters)
+    tx.run(_POSTPONE, parameters)
 
 
 def set_aside(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     envelope_ids: Collection[UUID],
     connection_ids: Collection[UUID],
     token: UUID,
 ) -> None:
     """Give back rows of paused connections, to wait until they resume."""
     parameters = {
-        "organization_id": organization_id,
         "envelope_ids": list(envelope_ids),
         "connection_ids": list(connection_ids),
         "token": token,
     }
-    run(conn, _SET_ASIDE, parameters)
+    tx.run(_SET_ASIDE, parameters)
 
 
-def hold(conn: Connection, organization_id: UUID, connection_id: UUID) -> None:
+def hold(tx: Tx, connection_id: UUID) -> None:
     """Set a paused connection's envelopes aside until it resumes."""
-    run(conn, _HOLD, {"organization_id": organization_id, "connection_id": connection_id})
+    tx.run(_HOLD, {"connection_id": connection_id})
 
 
-def unhold(conn: Connection, organization_id: UUID, connection_id: UUID) -> None:
+def unhold(tx: Tx, connection_id: UUID) -> None:
     """Make a resumed connection's envelopes due."""
-    run(conn, _UNHOLD, {"organization_id": organization_id, "connection_id": connection_id})
+    tx.run(_UNHOLD, {"connection_id": connection_id})
 
 
-def park(conn: Connection, organization_id: UUID, rows: Collection[Parked]) -> None:
+def park(tx: Tx, rows: Collection[Parked]) -> None:
     """Set envelopes aside with the reason."""
     if rows:
-        run(conn, _PARK, {"organization_id": organization_id, **columns_of(sorted(rows), *Parked._fields)})
+        tx.run(_PARK, columns_of(sorted(rows), *Parked._fields))
 
 
-def settle(
-    conn: Connection, organization_id: UUID, rows: Sequence[tuple[UUID, str, str | None]], *, is_replay: bool = False
-) -> None:
+def settle(tx: Tx, rows: Sequence[tuple[UUID, str, str | None]], *, is_replay: bool = False) -> None:
     """Note what became of envelopes: (envelope, settled or ignored, detail)."""
     if rows:
         parameters = columns_of(sorted(rows, key=lambda r: r[0]), "envelope_id", "outcome", "detail")
         statement = _SETTLE_AGAIN if is_replay else _SETTLE_NEW
-        run(conn, statement, {"organization_id": organization_id, **parameters})
+        tx.run(statement, {**parameters})
 
 
 def waiting(conn: Connection) -> list[Waiting]:
@@ -286,23 +280,23 @@ def depth(conn: Connection, organization_id: UUID | None = None) -> dict[str, An
     return dict(run(conn, _DEPTH, {"organization_id": organization_id}).one()._mapping)  # noqa: SLF001 - its documented name
 
 
-def outcomes(conn: Connection, organization_id: UUID) -> dict[str, int]:
+def outcomes(tx: Tx) -> dict[str, int]:
     """Count settled and ignored envelopes."""
-    return {row[0]: row[1] for row in run(conn, _OUTCOMES, {"organization_id": organization_id})}
+    return {row[0]: row[1] for row in tx.run(_OUTCOMES, {})}
 
 
-def ignored_topics(conn: Connection, organization_id: UUID) -> dict[str, int]:
+def ignored_topics(tx: Tx) -> dict[str, int]:
     """Count ignored envelopes by topic."""
-    return {row[0]: row[1] for row in run(conn, _IGNORED, {"organization_id": organization_id})}
+    return {row[0]: row[1] for row in tx.run(_IGNORED, {})}
 
 
-def list_parked(conn: Connection, organization_id: UUID, limit: int) -> list[dict[str, Any]]:
+def list_parked(tx: Tx, limit: int) -> list[dict[str, Any]]:
     """Read the newest parked envelopes."""
-    found = run(conn, _LIST_PARKED, {"organization_id": organization_id, "limit": limit})
+    found = tx.run(_LIST_PARKED, {"limit": limit})
     return [dict(row._mapping) for row in found]  # noqa: SLF001 - its documented name
 
 
-def replay(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> list[UUID]:
+def replay(tx: Tx, envelope_ids: Collection[UUID]) -> list[UUID]:
     """Queue envelopes again; return those whose bodies are still kept."""
-    parameters = {"organization_id": organization_id, "envelope_ids": list(envelope_ids)}
-    return [row[0] for row in run(conn, _REPLAY, parameters)]
+    parameters = {"envelope_ids": list(envelope_ids)}
+    return [row[0] for row in tx.run(_REPLAY, parameters)]

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from worker.domain.fold import Record, decode, encode
 from worker.domain.terms import Ref
-from worker.store.db import columns_of, json_bytes, rows_of, run, sql
+from worker.store.db import Tx, columns_of, json_bytes, rows_of, sql
 from worker.store.json_columns import document
 
 
@@ -97,27 +95,27 @@ _UPDATE = sql(f"""
 _DELETE = sql("DELETE FROM records WHERE organization_id = :organization_id AND id = ANY(:ids)")
 
 
-def by_refs(conn: Connection, organization_id: UUID, refs: Collection[Ref]) -> list[RecordRow]:
+def by_refs(tx: Tx, refs: Collection[Ref]) -> list[RecordRow]:
     """Read the records of these customers; unknown ones are left out."""
-    found = run(conn, _BY_REFS, _of_refs(organization_id, refs))
+    found = tx.run(_BY_REFS, _of_refs(tx.organization_id, refs))
     return [_row(values) for values in found.all()]
 
 
-def by_ids(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> list[RecordRow]:
+def by_ids(tx: Tx, ids: Collection[UUID]) -> list[RecordRow]:
     """Read records by their birth ids."""
-    found = run(conn, _BY_IDS, {"organization_id": organization_id, "ids": list(ids)})
+    found = tx.run(_BY_IDS, {"ids": list(ids)})
     return [_row(values) for values in found.all()]
 
 
-def of_contacts(conn: Connection, organization_id: UUID, contact_ids: Collection[UUID]) -> list[RecordRow]:
+def of_contacts(tx: Tx, contact_ids: Collection[UUID]) -> list[RecordRow]:
     """Read all records of these contacts."""
-    found = run(conn, _OF_CONTACTS, {"organization_id": organization_id, "ids": list(contact_ids)})
+    found = tx.run(_OF_CONTACTS, {"ids": list(contact_ids)})
     return [_row(values) for values in found.all()]
 
 
-def versions(conn: Connection, organization_id: UUID, refs: Collection[Ref]) -> dict[UUID, int]:
+def versions(tx: Tx, refs: Collection[Ref]) -> dict[UUID, int]:
     """Read how often each of these records has been written."""
-    return {row[0]: row[1] for row in run(conn, _VERSIONS, _of_refs(organization_id, refs)).all()}
+    return {row[0]: row[1] for row in tx.run(_VERSIONS, _of_refs(tx.organization_id, refs)).all()}
 
 
 def state_of(row: RecordRow) -> bytes:
@@ -125,7 +123,7 @@ def state_of(row: RecordRow) -> bytes:
     return json_bytes(encode(row.record))
 
 
-def insert_new(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow], states: Mapping[Ref, bytes]) -> None:
+def insert_new(tx: Tx, rows: Iterable[RecordRow], states: Mapping[Ref, bytes]) -> None:
     """Write new records, with those of their states that are at hand.
 
     A conflict means that the locks are broken, and surfaces.
@@ -136,10 +134,10 @@ def insert_new(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow
     ]
     names = ("id", "source", "external_id", "kind", "state", "is_live", "is_lost", "is_oversize", "contact_id")
     if values:
-        run(conn, _INSERT, {"organization_id": organization_id, **columns_of(values, *names)})
+        tx.run(_INSERT, columns_of(values, *names))
 
 
-def update(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow], states: Mapping[Ref, bytes]) -> int:
+def update(tx: Tx, rows: Iterable[RecordRow], states: Mapping[Ref, bytes]) -> int:
     """Write changed records; return how many were still at the version that was read."""
     values = [
         (row.id, row.version, states.get(row.ref) or state_of(row), *_standing(row)) for row in sorted(rows, key=_id)
@@ -147,13 +145,13 @@ def update(conn: Connection, organization_id: UUID, rows: Iterable[RecordRow], s
     names = ("id", "version", "state", "is_live", "is_lost", "is_oversize", "contact_id")
     if not values:
         return 0
-    return run(conn, _UPDATE, {"organization_id": organization_id, **columns_of(values, *names)}).rowcount
+    return tx.run(_UPDATE, columns_of(values, *names)).rowcount
 
 
-def delete(conn: Connection, organization_id: UUID, ids_: Collection[UUID]) -> None:
+def delete(tx: Tx, ids_: Collection[UUID]) -> None:
     """Remove records that nothing speaks of any more; they make no claims."""
     if ids_:
-        run(conn, _DELETE, {"organization_id": organization_id, "ids": sorted(ids_)})
+        tx.run(_DELETE, {"ids": sorted(ids_)})
 
 
 def _id(row: RecordRow) -> int:

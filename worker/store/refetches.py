@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker import ids
-from worker.store.db import columns_of, rows_of, run, sql
+from worker.store.db import Tx, columns_of, rows_of, run, sql
 
 
 class Refetch(NamedTuple):
@@ -50,11 +50,11 @@ _DROP = sql(f"""
 """)
 
 
-def ensure(conn: Connection, organization_id: UUID, customers: Collection[tuple[UUID, str]]) -> None:
+def ensure(tx: Tx, customers: Collection[tuple[UUID, str]]) -> None:
     """Ask for customers to be read back: (connection, external id)."""
     if customers:
         parameters = columns_of(sorted(set(customers)), "connection_id", "external_id")
-        run(conn, _ADD, {"organization_id": organization_id, "token": ids.new(), **parameters})
+        tx.run(_ADD, {"token": ids.new(), **parameters})
 
 
 def lease(conn: Connection, *, most: int, lease: timedelta) -> list[Refetch]:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker import ids
-from worker.store.db import columns_of, json, rows_of, run, sql
+from worker.store.db import Tx, columns_of, json, rows_of, run, sql
 
 
 @dataclass(slots=True)
@@ -173,8 +173,7 @@ _FORGET_ROWS = sql("DELETE FROM run_rows WHERE organization_id = :organization_i
 
 
 def start(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     connection_id: UUID,
     kind: str,
     *,
@@ -185,7 +184,6 @@ def start(
     """Begin a run; None if one of the kind is running for the connection."""
     id_ = ids.new()
     parameters = {
-        "organization_id": organization_id,
         "id": id_,
         "connection_id": connection_id,
         "kind": kind,
@@ -193,14 +191,14 @@ def start(
         "is_dry": is_dry,
         "is_confirmed": is_confirmed,
     }
-    return id_ if run(conn, _START, parameters).rowcount else None
+    return id_ if tx.run(_START, parameters).rowcount else None
 
 
-def start_import(conn: Connection, organization_id: UUID, connection_id: UUID, token: UUID) -> RunRow:
+def start_import(tx: Tx, connection_id: UUID, token: UUID) -> RunRow:
     """Begin a run whose rows come from a file; one that was killed before is given up."""
-    parameters = {"organization_id": organization_id, "connection_id": connection_id, "id": ids.new(), "token": token}
-    run(conn, _GIVE_UP_IMPORTS, parameters)
-    return RunRow(*run(conn, _START_IMPORT, parameters).one())
+    parameters = {"connection_id": connection_id, "id": ids.new(), "token": token}
+    tx.run(_GIVE_UP_IMPORTS, parameters)
+    return RunRow(*tx.run(_START_IMPORT, parameters).one())
 
 
 def advance_import(conn: Connection, row: RunRow, *, read: int, unchanged: int) -> RunRow:
@@ -214,29 +212,29 @@ def end_import(conn: Connection, row: RunRow) -> None:
     run(conn, _END_IMPORT, {"organization_id": row.organization_id, "id": row.id})
 
 
-def by_id(conn: Connection, organization_id: UUID, id_: UUID) -> RunRow | None:
+def by_id(tx: Tx, id_: UUID) -> RunRow | None:
     """Read a run."""
-    row = run(conn, _BY_ID, {"organization_id": organization_id, "id": id_}).first()
+    row = tx.run(_BY_ID, {"id": id_}).first()
     return None if row is None else RunRow(*row)
 
 
-def running(conn: Connection, organization_id: UUID, connection_id: UUID, kind: str) -> RunRow | None:
+def running(tx: Tx, connection_id: UUID, kind: str) -> RunRow | None:
     """Read the run of a kind that is under way for a connection."""
-    parameters = {"organization_id": organization_id, "connection_id": connection_id, "kind": kind}
-    row = run(conn, _RUNNING, parameters).first()
+    parameters = {"connection_id": connection_id, "kind": kind}
+    row = tx.run(_RUNNING, parameters).first()
     return None if row is None else RunRow(*row)
 
 
-def latest(conn: Connection, organization_id: UUID, connection_id: UUID | None, limit: int) -> list[RunRow]:
+def latest(tx: Tx, connection_id: UUID | None, limit: int) -> list[RunRow]:
     """Read the newest runs, of one connection or of all."""
-    parameters = {"organization_id": organization_id, "connection_id": connection_id, "limit": limit}
-    return [RunRow(*row) for row in run(conn, _LIST, parameters)]
+    parameters = {"connection_id": connection_id, "limit": limit}
+    return [RunRow(*row) for row in tx.run(_LIST, parameters)]
 
 
-def watermark(conn: Connection, organization_id: UUID, connection_id: UUID) -> datetime | None:
+def watermark(tx: Tx, connection_id: UUID) -> datetime | None:
     """Return up to when the provider's changes are known to be read, by its clock."""
-    parameters = {"organization_id": organization_id, "connection_id": connection_id}
-    return run(conn, _WATERMARK, parameters).scalar_one_or_none()
+    parameters = {"connection_id": connection_id}
+    return tx.run(_WATERMARK, parameters).scalar_one_or_none()
 
 
 def due_for_s(conn: Connection) -> float | None:
@@ -328,16 +326,15 @@ def end(conn: Connection, row: RunRow, state: str, error: str | None, *, token: 
     return ended
 
 
-def count(conn: Connection, organization_id: UUID, counts: Mapping[UUID, Collection[int]]) -> None:
+def count(tx: Tx, counts: Mapping[UUID, Collection[int]]) -> None:
     """Add to (changed, unchanged, parked) of runs, in the transaction that worked the rows off."""
     if counts:
         rows = [(id_, *counts[id_]) for id_ in sorted(counts)]
-        run(
-            conn,
+        tx.run(
             _COUNT,
-            {"organization_id": organization_id, **columns_of(rows, "id", "changed", "unchanged", "parked")},
+            columns_of(rows, "id", "changed", "unchanged", "parked"),
         )
-        run(conn, _COMPLETE, {"organization_id": organization_id, "ids": sorted(counts)})
+        tx.run(_COMPLETE, {"ids": sorted(counts)})
 
 
 def report(conn: Connection, row: RunRow, found: Mapping[str, Any]) -> None:

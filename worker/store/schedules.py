@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.store.db import run, sql
+from worker.store.db import Tx, run, sql
 
 
 class ScheduleRow(NamedTuple):
@@ -62,29 +62,26 @@ _STARTED = sql("""
 
 
 def put(
-    conn: Connection,
-    organization_id: UUID,
+    tx: Tx,
     connection_id: UUID,
     kind: str,
     every: timedelta,
     first: datetime | None = None,
 ) -> None:
     """Read a connection so often, from ``first`` on (one period from now)."""
-    parameters = {"organization_id": organization_id, "connection_id": connection_id, "kind": kind}
-    run(conn, _SET, {**parameters, "every": every, "first": first})
+    parameters = {"connection_id": connection_id, "kind": kind}
+    tx.run(_SET, {**parameters, "every": every, "first": first})
 
 
-def pause(
-    conn: Connection, organization_id: UUID, connection_id: UUID, kind: str | None, *, is_paused: bool = True
-) -> int:
+def pause(tx: Tx, connection_id: UUID, kind: str | None, *, is_paused: bool = True) -> int:
     """Stop or resume one kind, or all of them; return how many there were."""
-    parameters = {"organization_id": organization_id, "connection_id": connection_id, "kind": kind}
-    return run(conn, _PAUSE, {**parameters, "is_paused": is_paused}).rowcount
+    parameters = {"connection_id": connection_id, "kind": kind}
+    return tx.run(_PAUSE, {**parameters, "is_paused": is_paused}).rowcount
 
 
-def of_organization(conn: Connection, organization_id: UUID) -> list[ScheduleRow]:
+def of_organization(tx: Tx) -> list[ScheduleRow]:
     """Read all schedules."""
-    return [ScheduleRow(*row) for row in run(conn, _LIST, {"organization_id": organization_id})]
+    return [ScheduleRow(*row) for row in tx.run(_LIST, {})]
 
 
 def take_due(conn: Connection) -> list[ScheduleRow]:

@@ -5,13 +5,12 @@ from hashlib import blake2b
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection
 
 from worker import ids
 from worker.domain.consent import SuppressionEntry
 from worker.domain.statements import SuppressionStatement
 from worker.domain.times import microseconds, moment
-from worker.store.db import columns_of, rows_of, run, sql
+from worker.store.db import Tx, columns_of, rows_of, sql
 
 _INSERT = sql(f"""
     INSERT INTO suppressions (organization_id, id, statement_key, channel, address, scope, reason, is_lift, occurred_at,
@@ -70,7 +69,7 @@ def key_of(said: SuppressionStatement) -> bytes:
     return blake2b(orjson.dumps(parts), digest_size=16).digest()
 
 
-def append(conn: Connection, organization_id: UUID, stated: Iterable[tuple[SuppressionStatement, UUID]]) -> set[bytes]:
+def append(tx: Tx, stated: Iterable[tuple[SuppressionStatement, UUID]]) -> set[bytes]:
     """Add statements; return the keys of those that were not there yet."""
     values = [
         (
@@ -94,10 +93,10 @@ def append(conn: Connection, organization_id: UUID, stated: Iterable[tuple[Suppr
     if not values:
         return set()
     parameters = columns_of(values, *names, "source", "external_id", "origin", "note", "envelope_id")
-    return {row[0] for row in run(conn, _INSERT, {"organization_id": organization_id, **parameters})}
+    return {row[0] for row in tx.run(_INSERT, {**parameters})}
 
 
-def of(conn: Connection, organization_id: UUID, addresses: Collection[str]) -> list[SuppressionEntry]:
+def of(tx: Tx, addresses: Collection[str]) -> list[SuppressionEntry]:
     """Read every statement about these addresses."""
     return [
         SuppressionEntry(
@@ -115,10 +114,10 @@ def of(conn: Connection, organization_id: UUID, addresses: Collection[str]) -> l
             origin=row[12],
             note=row[13],
         )
-        for row in run(conn, _OF, {"organization_id": organization_id, "addresses": list(addresses)})
+        for row in tx.run(_OF, {"addresses": list(addresses)})
     ]
 
 
-def withdraw(conn: Connection, organization_id: UUID, envelope_ids: Collection[UUID]) -> None:
+def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:
     """Remove what these envelopes stated, before they are read anew."""
-    run(conn, _WITHDRAW, {"organization_id": organization_id, "envelope_ids": list(envelope_ids)})
+    tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})

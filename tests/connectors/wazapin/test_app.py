@@ -17,6 +17,7 @@ from connectors.wazapin import (
 )
 from worker.api.app import make_api
 from worker.store import api_keys, db
+from worker.store.db import Tx
 
 PHONE, EMAIL = "+6281234567890", "ujang@example.com"
 
@@ -29,7 +30,7 @@ def run(engine, organization_id, monkeypatch):
 
     def run(action, *scopes):
         with engine.begin() as conn:
-            key = api_keys.create(conn, organization_id, scopes or ("contacts:read", "contacts:write"))[1]
+            key = api_keys.create(Tx(conn, organization_id), scopes or ("contacts:read", "contacts:write"))[1]
 
         async def call():
             transport = httpx.ASGITransport(app)

@@ -15,6 +15,7 @@ from worker.api.app import make_api
 from worker.domain.normalise import normalise_api_write
 from worker.pipeline.apply import Batch, apply
 from worker.store import api_keys, db, organizations
+from worker.store.db import Tx
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)
 PHONE, EMAIL = "+6281234567890", "ujang@example.com"
@@ -75,7 +76,7 @@ def a_key(engine):
     def a_key(*scopes, organization="default"):
         with engine.begin() as conn:
             organization_id = organizations.ensure(conn, organization)
-            return api_keys.create(conn, organization_id, scopes or ("contacts:read",))[1]
+            return api_keys.create(Tx(conn, organization_id), scopes or ("contacts:read",))[1]
 
     return a_key
 

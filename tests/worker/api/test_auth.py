@@ -5,6 +5,7 @@ from sqlalchemy import text
 
 from tests.worker.api.conftest import PHONE, a_profile
 from worker.store import api_keys, organizations
+from worker.store.db import Tx
 
 UNAUTHORIZED = {
     "title": "Unauthorized",
@@ -56,11 +57,11 @@ def test_a_key_without_the_scope_is_forbidden(stranger, a_key):
 
 def test_a_revoked_key_ends_at_once(engine, stranger, organization_id):
     with engine.begin() as conn:
-        id_, key = api_keys.create(conn, organization_id, ["contacts:read"])
+        id_, key = api_keys.create(Tx(conn, organization_id), ["contacts:read"])
     assert stranger.get("/v1/contacts", headers={"X-Api-Key": key}).status_code == 200
 
     with engine.begin() as conn:
-        api_keys.revoke(conn, organization_id, id_)
+        api_keys.revoke(Tx(conn, organization_id), id_)
 
     assert stranger.get("/v1/contacts", headers={"X-Api-Key": key}).status_code == 401
 

@@ -16,6 +16,7 @@ from worker.api import channels as api
 from worker.api import examples
 from worker.providers import profile_lookup
 from worker.store import channels, organizations
+from worker.store.db import Tx
 
 TOKEN = "700100:AAH_invented-by-a-test"
 SITI = {"type": "telegram", "value": "5550001111"}
@@ -62,8 +63,7 @@ def a_channel(engine):
     def a_channel(platform="telegram", *, url="https://unused.example", organization="default", name=None):
         with engine.begin() as conn:
             id_ = channels.insert_new(
-                conn,
-                organizations.ensure(conn, organization),
+                Tx(conn, organizations.ensure(conn, organization)),
                 platform=platform,
                 name=name or platform,
                 api_url=url,
@@ -108,7 +108,7 @@ def test_connected_channels_are_listed_oldest_first_without_their_tokens(client,
     first, second = a_channel(name="Support bot"), a_channel("whatsapp")
     gone = a_channel("line")
     with engine.begin() as conn:
-        assert channels.remove(conn, organization_id, ids.parse(ids.CHANNEL, gone))
+        assert channels.remove(Tx(conn, organization_id), ids.parse(ids.CHANNEL, gone))
 
     answer = client.get("/v1/channels")
 
@@ -288,7 +288,7 @@ def test_an_unknown_contact_is_not_found(ask, say, client):
 def test_a_channel_that_is_not_the_caller_s_is_not_found(ask, a_channel, engine, organization_id, telegram):
     removed = a_channel(url=telegram.url, name="gone")
     with engine.begin() as conn:
-        channels.remove(conn, organization_id, ids.parse(ids.CHANNEL, removed))
+        channels.remove(Tx(conn, organization_id), ids.parse(ids.CHANNEL, removed))
     theirs = a_channel(url=telegram.url, organization="other")
 
     for unknown in ("chn_1", "telegram", ids.show(ids.CHANNEL, ids.new()), removed, theirs):

@@ -13,6 +13,7 @@ from tests.worker.api.conftest import Client
 from worker.api.limits import Limiter
 from worker.stack.embedded import EmbeddedBroker
 from worker.store import api_keys, organizations
+from worker.store.db import Tx
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def limited(app, engine, limiter):
     """A caller that may ask twice a minute."""
     with engine.begin() as conn:
         organization_id = organizations.ensure(conn, "default")
-        _, key = api_keys.create(conn, organization_id, ["contacts:read"], rate_limit=2)
+        _, key = api_keys.create(Tx(conn, organization_id), ["contacts:read"], rate_limit=2)
     return Client(app, {"X-Api-Key": key})
 
 

@@ -15,6 +15,7 @@ from worker import ids, status
 from worker.files import export_json
 from worker.inbox.drain import drain
 from worker.store import db, organizations
+from worker.store.db import Tx
 from worker.store.envelopes import LANES
 
 #: histories that are tried
@@ -120,14 +121,14 @@ class Store:
     def replay(self, envelope_ids):
         with self.engine.begin() as conn:
             for (id_,) in envelope_ids:
-                assert status.replay(conn, self.organization_id, ids.show(ids.ENVELOPE, id_)) == [id_]
+                assert status.replay(Tx(conn, self.organization_id), ids.show(ids.ENVELOPE, id_)) == [id_]
         for lane in range(LANES):
             drain(self.engine, lane, budget_s=20)
 
     def state(self):
         """All that anybody can see, but for times of our own and ids that stand for nothing."""
         with db.snapshot(self.engine) as conn:
-            exported = [orjson.loads(line) for line in export_json.canonical(conn, self.organization_id)]
+            exported = [orjson.loads(line) for line in export_json.canonical(Tx(conn, self.organization_id))]
         return {
             "export": exported,
             "contacts": self.rows(

@@ -17,6 +17,7 @@ from worker.inbox.drain import drain
 from worker.inbox.ingest import Source, accept
 from worker.store import connections, db, envelopes, runs
 from worker.store import schedules as schedule_rows
+from worker.store.db import Tx
 
 
 @pytest.fixture
@@ -30,8 +31,7 @@ def shop(monkeypatch):
 def connection(engine, organization_id, shop):
     with engine.begin() as conn:
         id_ = connections.insert_new(
-            conn,
-            organization_id,
+            Tx(conn, organization_id),
             connector="scripted",
             source="shop",
             options={},
@@ -66,7 +66,7 @@ def work_off(engine, connection):
 
 def run_of(engine, connection, id_):
     with engine.connect() as conn:
-        return runs.by_id(conn, connection.organization_id, id_)
+        return runs.by_id(Tx(conn, connection.organization_id), id_)
 
 
 def to_the_end(engine, connection, id_):
@@ -86,7 +86,7 @@ def counts(row):
 
 def dump(engine, organization_id):
     with db.snapshot(engine) as conn:
-        return b"".join(export_json.canonical(conn, organization_id))
+        return b"".join(export_json.canonical(Tx(conn, organization_id)))
 
 
 def webhook(engine, connection, body, *, topic="seen", sent=None):
@@ -253,7 +253,7 @@ def test_cancelled_it_stops_and_keeps_what_it_read(engine, connection, shop):
     def cancelled(at):
         if at == 6:
             with engine.begin() as conn:
-                runs.end(conn, runs.by_id(conn, connection.organization_id, id_), "cancelled", "by the operator")
+                runs.end(conn, runs.by_id(Tx(conn, connection.organization_id), id_), "cancelled", "by the operator")
 
     shop.on_page = cancelled
     slices.work(engine, budget_s=5)
@@ -448,13 +448,13 @@ def test_a_schedule_starts_once_however_many_look(engine, connection, shop, orga
     shop.hold(customer(1))
     with engine.begin() as conn:
         past = datetime.now(UTC) - timedelta(days=3)
-        schedule_rows.put(conn, organization_id, connection.id, "full", timedelta(hours=1), past)
+        schedule_rows.put(Tx(conn, organization_id), connection.id, "full", timedelta(hours=1), past)
 
     assert [schedules.start_due(engine) for _ in range(3)] == [1, 0, 0]
 
     with engine.connect() as conn:
-        (row,) = schedule_rows.of_organization(conn, organization_id)
-        (run,) = runs.latest(conn, organization_id, None, 10)
+        (row,) = schedule_rows.of_organization(Tx(conn, organization_id))
+        (run,) = runs.latest(Tx(conn, organization_id), None, 10)
     assert row.last_run_id == run.id
     assert row.next_run_at > datetime.now(UTC)
     assert to_the_end(engine, connection, run.id).state == "done"
@@ -464,7 +464,7 @@ def test_a_schedule_starts_once_however_many_look(engine, connection, shop, orga
 def test_a_connection_out_of_use_is_not_read_by_schedule(engine, connection, organization_id, change):
     with engine.begin() as conn:
         past = datetime.now(UTC) - timedelta(days=3)
-        schedule_rows.put(conn, organization_id, connection.id, "full", timedelta(hours=1), past)
+        schedule_rows.put(Tx(conn, organization_id), connection.id, "full", timedelta(hours=1), past)
         conn.execute(text(f"UPDATE connections SET {change}"))
 
     assert schedules.start_due(engine) == 0

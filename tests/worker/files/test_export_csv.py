@@ -29,6 +29,7 @@ from worker.files.column_guess import guess
 from worker.files.tabular import read_table
 from worker.pipeline.apply import Batch, apply
 from worker.store import contacts, db, organizations
+from worker.store.db import Tx
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)
 PHONE = "+6281273509101"
@@ -53,14 +54,14 @@ class Store:
 
     def csv(self, **options):
         with db.snapshot(self._engine) as conn:
-            return b"".join(export_csv.lines(conn, self._organization_id, **options))
+            return b"".join(export_csv.lines(Tx(conn, self._organization_id), **options))
 
     def rows(self, **options):
         return list(csv.DictReader(io.StringIO(self.csv(**options).decode("utf-8-sig"), newline="")))
 
     def jsonl(self):
         with db.snapshot(self._engine) as conn:
-            return [orjson.loads(line) for line in export_json.jsonl(conn, self._organization_id)]
+            return [orjson.loads(line) for line in export_json.jsonl(Tx(conn, self._organization_id))]
 
 
 def seen(external_id="1", *, email=None, phone=None, **fields):
@@ -147,9 +148,9 @@ def test_names_of_fields_are_found_over_pages_and_of_one_organization(store, eng
 
     with engine.connect() as conn:
         for limit in (1, 2, 100):
-            found = contacts.field_names(conn, store._organization_id, limit)
+            found = contacts.field_names(Tx(conn, store._organization_id), limit)
             assert found == {**{f"f{n}": True for n in range(5)}, "all": False}
-        assert contacts.field_names(conn, other, 100) == {}
+        assert contacts.field_names(Tx(conn, other), 100) == {}
 
 
 def test_too_many_fields_for_columns_are_refused_before_anything_is_written(store, monkeypatch):

@@ -24,6 +24,7 @@ from worker.domain.normalise import normalise_api_write
 from worker.files import export_json
 from worker.pipeline.apply import Batch, apply
 from worker.store import db, organizations
+from worker.store.db import Tx
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)
 PHONES = ["+6281273509101", "+6281273509102"]
@@ -114,7 +115,7 @@ def feed(engine, sent, *, batch):
 
 def dump(engine, organization_id):
     with db.snapshot(engine) as conn:
-        return b"".join(export_json.canonical(conn, organization_id))
+        return b"".join(export_json.canonical(Tx(conn, organization_id)))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,6 +12,7 @@ from worker.files import export_json, importing
 from worker.files.importing import File
 from worker.files.tabular import read_table
 from worker.store import connections, db
+from worker.store.db import Tx
 
 AS_OF = datetime(2026, 11, 1, 12, tzinfo=UTC)
 MAPPING = {"external_id": "ID", "email": "E-mail", "first_name": "Name", "tags": "Tags", "email_consent": "News"}
@@ -35,7 +36,7 @@ def run(engine, organization_id, content, *, as_of=AS_OF, source="crm", is_dry=F
 
 def contacts(engine, organization_id):
     with db.snapshot(engine) as conn:
-        return {line["external_id"]: line for line in map(json.loads, export_json.canonical(conn, organization_id))}
+        return {line["external_id"]: line for line in map(json.loads, export_json.canonical(Tx(conn, organization_id)))}
 
 
 def counts(done):
@@ -111,8 +112,7 @@ def test_a_dry_run_tells_and_writes_nothing(engine, organization_id):
 def test_a_file_does_not_speak_for_a_shop(engine, organization_id):
     with engine.begin() as conn:
         connections.insert_new(
-            conn,
-            organization_id,
+            Tx(conn, organization_id),
             connector="shopify",
             source="shop",
             options={},

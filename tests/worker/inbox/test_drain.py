@@ -18,6 +18,7 @@ from worker.inbox import drain as draining
 from worker.inbox.drain import drain, drain_batch
 from worker.inbox.ingest import Source, accept
 from worker.store import connections, envelopes, ready
+from worker.store.db import Tx
 
 
 class Plain:
@@ -57,8 +58,7 @@ def plain(monkeypatch):
 def source(engine, organization_id, plain):
     with engine.begin() as conn:
         id_ = connections.insert_new(
-            conn,
-            organization_id,
+            Tx(conn, organization_id),
             connector="plain",
             source="plain",
             options={},
@@ -211,14 +211,14 @@ def test_a_system_fault_counts_against_nobody(engine, source, monkeypatch):
 
 def test_what_a_paused_connection_sends_waits(engine, organization_id, source):
     with engine.begin() as conn:
-        connections.set_state(conn, organization_id, source.id, "paused")
+        connections.set_state(Tx(conn, organization_id), source.id, "paused")
     keep(engine, source, {"id": "1"})
 
     assert drain(engine, lane(source), budget_s=5).settled == 0
     assert drain(engine, lane(source), budget_s=5).claimed == 0
     with engine.begin() as conn:
-        connections.set_state(conn, organization_id, source.id, "active")
-        ready.unhold(conn, organization_id, source.id)
+        connections.set_state(Tx(conn, organization_id), source.id, "active")
+        ready.unhold(Tx(conn, organization_id), source.id)
 
     assert drain(engine, lane(source), budget_s=5).settled == 1
 
@@ -231,7 +231,7 @@ def test_a_parked_envelope_is_replayed_after_a_fix(engine, organization_id, sour
     )
 
     with engine.begin() as conn:
-        assert len(status.replay(conn, organization_id, None)) == 1
+        assert len(status.replay(Tx(conn, organization_id), None)) == 1
     done = drain(engine, lane(source), budget_s=5)
 
     assert done.settled == 1
@@ -257,7 +257,7 @@ def test_a_replay_withdraws_what_the_envelope_had_stated(engine, organization_id
     monkeypatch.setattr(plain, "parse", corrected, raising=False)
     newest = second if wrong["note"] == "wrong" else first
     with engine.begin() as conn:
-        ready.replay(conn, organization_id, [newest])
+        ready.replay(Tx(conn, organization_id), [newest])
     drain(engine, lane(source), budget_s=5)
 
     other = {"note": "kept"} if newest == second else {"note": "wrong", "x": 1}
@@ -273,7 +273,7 @@ def test_a_replay_of_everything_changes_no_contact(engine, organization_id, sour
     before = rows(engine, shown)
 
     with engine.begin() as conn:
-        ready.replay(conn, organization_id, kept)
+        ready.replay(Tx(conn, organization_id), kept)
     done = drain(engine, lane(source), budget_s=5)
 
     assert done.settled == 10
@@ -297,27 +297,27 @@ def test_a_delivery_kept_twice_is_one_envelope(engine, source):
 
 def test_removing_a_paused_connection_loses_nothing(engine, organization_id, source):
     with engine.begin() as conn:
-        connections.set_state(conn, organization_id, source.id, "paused")
+        connections.set_state(Tx(conn, organization_id), source.id, "paused")
     keep(engine, source, {"id": "1"})
     drain(engine, lane(source), budget_s=5)
 
     with engine.begin() as conn:
-        connections.set_state(conn, organization_id, source.id, "removed")
-        ready.unhold(conn, organization_id, source.id)
+        connections.set_state(Tx(conn, organization_id), source.id, "removed")
+        ready.unhold(Tx(conn, organization_id), source.id)
 
     assert drain(engine, lane(source), budget_s=5).settled == 1
 
 
 def test_a_resume_during_a_drain_strands_nothing(engine, organization_id, source, monkeypatch):
     with engine.begin() as conn:
-        connections.set_state(conn, organization_id, source.id, "paused")
+        connections.set_state(Tx(conn, organization_id), source.id, "paused")
     keep(engine, source, {"id": "1"})
     set_aside = draining._set_aside
 
     def resumed_meanwhile(*args):
         with engine.begin() as conn:
-            connections.set_state(conn, organization_id, source.id, "active")
-            ready.unhold(conn, organization_id, source.id)
+            connections.set_state(Tx(conn, organization_id), source.id, "active")
+            ready.unhold(Tx(conn, organization_id), source.id)
         set_aside(*args)
 
     monkeypatch.setattr(draining, "_set_aside", resumed_meanwhile)
@@ -343,7 +343,7 @@ def test_pausing_does_not_disturb_what_is_being_worked_on(engine, organization_i
     keep(engine, source, {"id": "1"})
     with engine.begin() as conn:
         ready.lease_due(conn, lane(source), most=9, lease=timedelta(seconds=30), token=uuid4())
-        ready.hold(conn, organization_id, source.id)
+        ready.hold(Tx(conn, organization_id), source.id)
 
     assert rows(engine, "SELECT lease_until IS NULL FROM ready") == [(False,)]
 
@@ -373,7 +373,7 @@ def test_a_record_that_only_a_withdrawn_reading_spoke_of_is_gone(engine, organiz
     monkeypatch.setattr(plain, "parse", lambda envelope, account: right, raising=False)
 
     with engine.begin() as conn:
-        ready.replay(conn, organization_id, [kept])
+        ready.replay(Tx(conn, organization_id), [kept])
     drain(engine, lane(source), budget_s=5)
 
     assert rows(engine, "SELECT external_id FROM records") == [("right",)]
@@ -396,7 +396,7 @@ def test_a_replay_sees_what_its_own_batch_added(engine, organization_id, source,
     keep(engine, source, {"id": "1", "at": 1, "fields": {"note": "old but true"}})
     withdrawn.append(True)
     with engine.begin() as conn:
-        ready.replay(conn, organization_id, [newer])
+        ready.replay(Tx(conn, organization_id), [newer])
 
     drain(engine, lane(source), budget_s=5)
 

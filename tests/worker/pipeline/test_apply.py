@@ -28,6 +28,7 @@ from worker.pipeline.apply import Batch, apply
 from worker.pipeline.load import member
 from worker.store import changes, decisions, envelopes, organizations, records
 from worker.store.changes import Detail
+from worker.store.db import Tx
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)
 PHONES = [f"+62812735091{n}0" for n in range(4)]
@@ -107,10 +108,10 @@ def stored(engine):
     with engine.connect() as conn:
         organization_id = organizations.find(conn, "default")
         ids_ = [row[0] for row in conn.execute(text("SELECT id FROM records"))]
-        rows = records.by_ids(conn, organization_id, ids_)
+        rows = records.by_ids(Tx(conn, organization_id), ids_)
         claims = conn.execute(text("SELECT type, key, record_id, is_owner, is_contested FROM claims")).all()
         shown = {row[0] for row in conn.execute(text("SELECT id FROM contacts"))}
-        made = decisions.touching(conn, organization_id, [row.ref for row in rows])
+        made = decisions.touching(Tx(conn, organization_id), [row.ref for row in rows])
     ref_of = {row.id: row.ref for row in rows}
     groups = defaultdict(list)
     for row in rows:
@@ -151,7 +152,7 @@ def test_batch_by_batch_is_all_at_once(engine, monkeypatch, crowd, component, hi
     monkeypatch.setattr(worker_settings.settings(), "component_limit", component)
     with engine.begin() as conn:
         organization_id = organizations.ensure(conn, "default")
-        decisions.ensure(conn, organization_id, [(decision, "operator", None) for decision in said])
+        decisions.ensure(Tx(conn, organization_id), [(decision, "operator", None) for decision in said])
     left = list(history)
     while left:
         size = data.draw(st.integers(1, len(left)))
@@ -240,7 +241,7 @@ def test_the_change_log_names_the_envelope_and_what_it_replaced(engine):
 
     with engine.connect() as conn:
         found = conn.execute(text("SELECT organization_id, contact_id FROM changes LIMIT 1")).one()
-        changed, created = changes.page(conn, found.organization_id, [found.contact_id], None, 10)
+        changed, created = changes.page(Tx(conn, found.organization_id), [found.contact_id], None, 10)
 
     assert (created.kind, changed.kind) == ("created", "changed")
     assert created.details["name"] == Detail(None, "Ayu", first.envelope_id.hex)
@@ -254,7 +255,7 @@ def test_entries_of_the_change_log_read_as_they_were_said_and_as_older_ones_were
     with engine.begin() as conn:
         organization_id, contact_id = conn.execute(text("SELECT organization_id, contact_id FROM changes")).one()
         said: dict[str, changes.StoredDetail] = {"x": (1, None, causes[1].hex), "y": (None, {"z": 1}, None)}
-        changes.append(conn, organization_id, [changes.Change(contact_id, "changed", said, tuple(causes))])
+        changes.append(Tx(conn, organization_id), [changes.Change(contact_id, "changed", said, tuple(causes))])
         older = {"x": {"before": "a", "after": "b", "cause": causes[0].hex}}
         conn.execute(
             text("INSERT INTO changes (organization_id, id, contact_id, kind, details, causes)"
@@ -262,7 +263,7 @@ def test_entries_of_the_change_log_read_as_they_were_said_and_as_older_ones_were
             {"o": organization_id, "id": ids.new(), "c": contact_id, "details": json.dumps(older),
              "causes": [str(cause) for cause in causes]},
         )  # fmt: skip
-        newest, before, _ = changes.page(conn, organization_id, [contact_id], None, 10)
+        newest, before, _ = changes.page(Tx(conn, organization_id), [contact_id], None, 10)
     assert before.details == said
     assert newest.details == {"x": Detail("a", "b", causes[0].hex)}
 
@@ -276,7 +277,7 @@ def test_a_new_contact_of_two_sources_has_both_behind_it(engine):
         ids_ = dict(conn.execute(text("SELECT source, id FROM records")).all())
         assert conn.execute(text("SELECT id, first_id FROM contacts")).one() == (ids_["b"], min(ids_.values()))
         organization_id = organizations.find(conn, "default")
-        (entry,) = changes.page(conn, organization_id, [ids_["b"]], None, 10)
+        (entry,) = changes.page(Tx(conn, organization_id), [ids_["b"]], None, 10)
         causes = conn.execute(text("SELECT causes FROM changes")).scalar_one()
     assert set(causes) == {younger.envelope_id, older.envelope_id}
     assert entry.details["name"] == Detail(None, "Ayu", older.envelope_id.hex)
@@ -310,8 +311,8 @@ def test_details_that_were_written_before_read_like_the_others(engine):
         joined = changes.Change(
             contact_id, "created", {"consent:email:marketing": (None, "pending")}, (cause,), written
         )
-        changes.append(conn, organization_id, [alone, joined])
-        newest, before, _ = changes.page(conn, organization_id, [contact_id], None, 10)
+        changes.append(Tx(conn, organization_id), [alone, joined])
+        newest, before, _ = changes.page(Tx(conn, organization_id), [contact_id], None, 10)
 
     told = {
         "x": Detail(None, "a, b}", cause.hex),
@@ -329,4 +330,4 @@ def test_an_envelope_is_linked_to_the_records_it_spoke_of(engine, organization_i
     run(engine, [reading])
 
     with engine.connect() as conn:
-        assert len(envelopes.records_of(conn, organization_id, [reading.envelope_id])) == 2
+        assert len(envelopes.records_of(Tx(conn, organization_id), [reading.envelope_id])) == 2

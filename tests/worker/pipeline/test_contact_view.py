@@ -20,6 +20,7 @@ from worker.pipeline import contact_view
 from worker.pipeline.apply import Batch, apply
 from worker.store import contact_lists, db
 from worker.store.contact_lists import ContactFilter
+from worker.store.db import Tx
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)
 PHONE, EMAIL = "+6281273509101", "ujang@example.com"
@@ -61,8 +62,8 @@ def views(engine, organization_id):
 
     def views():
         with db.snapshot(engine) as conn:
-            rows = contact_lists.page(conn, organization_id, ContactFilter(), None, 100)
-            found = contact_view.load(conn, organization_id, rows)
+            rows = contact_lists.page(Tx(conn, organization_id), ContactFilter(), None, 100)
+            found = contact_view.load(Tx(conn, organization_id), rows)
         assert [one.contact.id for one in found] == [row.id for row in rows]
         return {(one.contact.external_source, one.contact.external_id): one for one in found}
 
@@ -192,13 +193,13 @@ def test_a_record_merged_away_gives_no_values_but_stays_listed(say, views):
 def test_a_page_takes_as_many_statements_as_one_contact(engine, organization_id, say):
     say("shop", *(a_profile(str(n), email=f"u{n}@example.com", phone=f"+62812735091{n:02}") for n in range(40)))
     with db.snapshot(engine) as conn:
-        rows = contact_lists.page(conn, organization_id, ContactFilter(), None, 100)
+        rows = contact_lists.page(Tx(conn, organization_id), ContactFilter(), None, 100)
         statements = []
         event.listen(conn, "after_cursor_execute", lambda *args: statements.append(args[2]))
 
-        contact_view.load(conn, organization_id, rows[:1])
+        contact_view.load(Tx(conn, organization_id), rows[:1])
         one = len(statements)
-        contact_view.load(conn, organization_id, rows)
+        contact_view.load(Tx(conn, organization_id), rows)
 
     assert len(rows) == 40
     assert len(statements) == 2 * one == 10
@@ -206,4 +207,4 @@ def test_a_page_takes_as_many_statements_as_one_contact(engine, organization_id,
 
 def test_no_contacts_is_no_views(engine, organization_id):
     with db.snapshot(engine) as conn:
-        assert contact_view.load(conn, organization_id, []) == []
+        assert contact_view.load(Tx(conn, organization_id), []) == []

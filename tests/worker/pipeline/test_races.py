@@ -14,6 +14,7 @@ from worker.domain.resolve import Limits
 from worker.files.export_json import canonical
 from worker.pipeline import apply as applying
 from worker.store import db, organizations
+from worker.store.db import Tx
 
 
 def a_crowd(seed, size=240):
@@ -44,7 +45,7 @@ def a_crowd(seed, size=240):
 
 def dump(engine):
     with db.snapshot(engine) as conn:
-        return b"".join(canonical(conn, organizations.find(conn, "default")))
+        return b"".join(canonical(Tx(conn, organizations.find(conn, "default"))))
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from worker.store import claims, contact_lists, contact_terms, contacts, db, records
+from worker.store.db import Tx
 
 _MANY = 20_000
 _BATCH = 500
@@ -79,7 +80,7 @@ def test_a_batch_does_not_read_the_organization(engine, organization_id, filled,
     explain = db.sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")
     given = _parameters(organization_id, filled)
     with engine.connect() as conn:
-        db.enter(conn, organization_id)
+        db.enter(Tx(conn, organization_id))
         plan = conn.execute(explain, {name: given[name] for name in explain._bindparams}).scalar_one()[0]["Plan"]
 
     assert _BATCH <= _most_read(plan) <= 2 * _BATCH
@@ -89,7 +90,7 @@ def test_a_search_that_fits_everybody_reads_one_page(engine, organization_id, fi
     ways, ranges = contact_lists._search("mail")
     statement = contact_lists._statement("first", (), ways, is_born=False)
     with engine.connect() as conn:
-        db.enter(conn, organization_id)
+        db.enter(Tx(conn, organization_id))
         given = {"organization_id": organization_id, "limit": 50, **ranges}
         plan = conn.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}"), given).scalar_one()[0]["Plan"]
 

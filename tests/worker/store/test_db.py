@@ -8,7 +8,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from worker.store import contacts, db, organizations
-from worker.store.db import NOBODY
+from worker.store.db import NOBODY, Tx
 
 SETTINGS = text("""
     SELECT current_setting('contactsync.organization_id'), current_setting('transaction_isolation'),
@@ -36,27 +36,27 @@ def assert_clean(tenants):
 
 
 def test_a_read_sees_its_organization_in_a_snapshot_that_cannot_be_written(tenants, organization_id):
-    with db.tenant_snapshot(organization_id) as conn:
+    with db.tenant_snapshot(organization_id) as (conn, _):
         assert tuple(conn.execute(SETTINGS).one()) == (str(organization_id), "repeatable read", "on", "0")
 
     assert_clean(tenants)
 
 
 def test_a_read_sees_one_state_however_many_statements_it_takes(tenants, engine, organization_id):
-    with db.tenant_snapshot(organization_id) as conn:
-        before = contacts.count(conn, organization_id)
+    with db.tenant_snapshot(organization_id) as (conn, _):
+        before = contacts.count(Tx(conn, organization_id))
         with engine.begin() as writer:
             row = contacts.ContactRow(organization_id, "Ayu", None, None, "shop", "1", {}, [], organization_id)
-            contacts.insert_new(writer, organization_id, [contacts.stored(row.id, row, row.first_id)])
+            contacts.insert_new(Tx(writer, organization_id), [contacts.stored(row.id, row, row.first_id)])
 
-        assert contacts.count(conn, organization_id) == before == 0
-    with db.tenant_snapshot(organization_id) as conn:
-        assert contacts.count(conn, organization_id) == 1
+        assert contacts.count(Tx(conn, organization_id)) == before == 0
+    with db.tenant_snapshot(organization_id) as (conn, _):
+        assert contacts.count(Tx(conn, organization_id)) == 1
 
 
 def test_the_session_is_clean_when_the_reader_fails(tenants, organization_id):
     def read():
-        with db.tenant_snapshot(organization_id) as conn:
+        with db.tenant_snapshot(organization_id) as (conn, _):
             conn.execute(SETTINGS)
             raise KeyError
 
@@ -68,14 +68,14 @@ def test_the_session_is_clean_when_the_reader_fails(tenants, organization_id):
 
 @pytest.mark.parametrize("statement", ["SELECT 1 / 0", "DELETE FROM contacts"])
 def test_the_session_is_clean_when_a_statement_fails(tenants, organization_id, statement):
-    with pytest.raises(DBAPIError), db.tenant_snapshot(organization_id) as conn:
+    with pytest.raises(DBAPIError), db.tenant_snapshot(organization_id) as (conn, _):
         conn.execute(text(statement))
 
     assert_clean(tenants)
 
 
 def test_a_failure_that_the_reader_hides_ends_the_transaction_too(tenants, organization_id):
-    with db.tenant_snapshot(organization_id) as conn, pytest.raises(DBAPIError):
+    with db.tenant_snapshot(organization_id) as (conn, _), pytest.raises(DBAPIError):
         conn.execute(text("SELECT 1 / 0"))
 
     assert_clean(tenants)
@@ -83,7 +83,7 @@ def test_a_failure_that_the_reader_hides_ends_the_transaction_too(tenants, organ
 
 def test_a_session_that_is_lost_is_not_used_again(tenants, engine, organization_id):
     def read():
-        with db.tenant_snapshot(organization_id) as conn:
+        with db.tenant_snapshot(organization_id) as (conn, _):
             pid = conn.execute(text("SELECT pg_backend_pid()")).scalar_one()
             with engine.connect() as other:
                 other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
@@ -100,7 +100,7 @@ def test_one_read_after_another_sees_its_own_organization(tenants, engine, organ
         other = organizations.ensure(conn, "other")
 
     for one in (organization_id, other, organization_id):
-        with db.tenant_snapshot(one) as conn:
+        with db.tenant_snapshot(one) as (conn, _):
             assert conn.execute(SETTINGS).one()[0] == str(one)
 
 
@@ -108,8 +108,8 @@ def test_a_read_begins_and_finds_its_contact_in_one_message_each(tenants, organi
     sent = []
     event.listen(tenants, "before_cursor_execute", lambda *call: sent.append(call[2]))
 
-    with db.tenant_snapshot(organization_id) as conn:
-        contacts.owned(conn, organization_id, [("phone", "", "+6281234567890"), ("email", "", "ujang@example.com")])
+    with db.tenant_snapshot(organization_id) as (conn, _):
+        contacts.owned(Tx(conn, organization_id), [("phone", "", "+6281234567890"), ("email", "", "ujang@example.com")])
 
     assert len(sent) == 2
     assert sent[0].startswith("BEGIN ")
@@ -126,9 +126,9 @@ def test_the_driver_begins_no_transaction_of_its_own(tenants, organization_id):
 
 
 def test_nothing_is_asked_where_nothing_is_wanted(tenants, organization_id):
-    with db.tenant_snapshot(organization_id) as conn:
+    with db.tenant_snapshot(organization_id) as (conn, _):
         event.listen(conn, "before_cursor_execute", lambda *call: pytest.fail(call[2]))
 
-        assert contacts.owners(conn, organization_id, []) == {}
-        assert contacts.owned(conn, organization_id, []) == {}
-        assert contacts.by_any_ids(conn, organization_id, []) == {}
+        assert contacts.owners(Tx(conn, organization_id), []) == {}
+        assert contacts.owned(Tx(conn, organization_id), []) == {}
+        assert contacts.by_any_ids(Tx(conn, organization_id), []) == {}

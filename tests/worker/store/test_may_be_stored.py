@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from worker.domain.statements import ConsentStatement
 from worker.store import consents, contact_terms, envelopes, ready
+from worker.store.db import Tx
 
 ADDRESS = "emma@example.com"
 
@@ -19,11 +20,11 @@ def count(conn, table):
 def test_terms_that_were_left_behind_are_met_again(engine, organization_id):
     pairs = [("t:vip", uuid4()), ("w:emma", uuid4())]
     with engine.connect() as conn:
-        contact_terms.insert_new(conn, organization_id, [(pairs[0][1], contact_terms.stored(None, ["vip"]))])
-        contact_terms.ensure(conn, organization_id, pairs)
+        contact_terms.insert_new(Tx(conn, organization_id), [(pairs[0][1], contact_terms.stored(None, ["vip"]))])
+        contact_terms.ensure(Tx(conn, organization_id), pairs)
         assert count(conn, "contact_terms") == 2
         with pytest.raises(IntegrityError):
-            contact_terms.insert_new(conn, organization_id, [(pairs[1][1], contact_terms.stored("Emma", ["new"]))])
+            contact_terms.insert_new(Tx(conn, organization_id), [(pairs[1][1], contact_terms.stored("Emma", ["new"]))])
 
 
 def test_a_lane_is_the_same_in_the_store_and_outside(engine):
@@ -42,8 +43,8 @@ def test_a_replay_links_and_settles_what_was(engine, organization_id):
     outcomes = [(envelope_id, "settled", None) for envelope_id, _ in pairs]
     with engine.connect() as conn:
         for is_again in (False, True):
-            envelopes.link(conn, organization_id, pairs, are_new=not is_again)
-            ready.settle(conn, organization_id, outcomes, is_replay=is_again)
+            envelopes.link(Tx(conn, organization_id), pairs, are_new=not is_again)
+            ready.settle(Tx(conn, organization_id), outcomes, is_replay=is_again)
         assert (count(conn, "envelope_records"), count(conn, "outcomes")) == (2, 2)
 
 
@@ -53,10 +54,10 @@ def test_a_statement_is_one_row_however_often_it_is_made(engine, organization_id
         return consents.keyed(ConsentStatement(**about, status=status, occurred=1, method=None, evidence={}), uuid4())
 
     def append(conn, *entries):
-        earlier = consents.prior(conn, organization_id, [ADDRESS], [("shop", "1")])
+        earlier = consents.prior(Tx(conn, organization_id), [ADDRESS], [("shop", "1")])
         first, others = consents.split_first(entries, earlier)
-        consents.insert_new(conn, organization_id, first)
-        added = consents.append(conn, organization_id, others) | {entry.key for entry in first}
+        consents.insert_new(Tx(conn, organization_id), first)
+        added = consents.append(Tx(conn, organization_id), others) | {entry.key for entry in first}
         return [entry.key in added for entry in entries]
 
     opted_in, opted_out = said("opted_in"), said("opted_out")

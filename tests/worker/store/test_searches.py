@@ -10,6 +10,7 @@ from sqlalchemy import text
 from worker.store import contact_lists, contact_terms, contacts, db, organizations
 from worker.store.contact_lists import ContactFilter
 from worker.store.contacts import ContactRow
+from worker.store.db import Tx
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -103,8 +104,8 @@ def fill(conn, organization_id):
             record = {"organization": organization_id, "id": uuid4(), "contact": id_, "kind": kind, "key": key}
             records.append({**record, "external_id": f"{number}-{position}" if position else str(number)})
             claims.append(record)
-    contacts.insert_new(conn, organization_id, rows)
-    contact_terms.ensure(conn, organization_id, terms)
+    contacts.insert_new(Tx(conn, organization_id), rows)
+    contact_terms.ensure(Tx(conn, organization_id), terms)
     conn.execute(
         text("""
             INSERT INTO records (organization_id, id, source, external_id, kind, state, is_live, contact_id)
@@ -130,7 +131,7 @@ def fill(conn, organization_id):
 def newest_first(conn, organization_id, wanted, limit):
     """Every page of the list, to the last."""
     found, before = [], None
-    while rows := contact_lists.page(conn, organization_id, wanted, before, limit):
+    while rows := contact_lists.page(Tx(conn, organization_id), wanted, before, limit):
         assert len(rows) <= limit
         found += rows
         assert len(found) <= len(PEOPLE)
@@ -141,7 +142,7 @@ def newest_first(conn, organization_id, wanted, limit):
 def oldest_change_first(conn, organization_id, wanted, limit):
     """Every page of the feed, to the last."""
     found, place = [], (T0 - DAY, None)
-    while rows := contact_lists.changed(conn, organization_id, wanted, *place, T0 + 100 * DAY, limit):
+    while rows := contact_lists.changed(Tx(conn, organization_id), wanted, *place, T0 + 100 * DAY, limit):
         assert len(rows) <= limit
         found += rows
         assert len(found) <= len(PEOPLE)
@@ -176,7 +177,7 @@ def test_a_search_goes_with_every_other_filter(engine, organization_id, people, 
 
 def test_the_feed_ends_before_its_horizon(engine, organization_id, people):
     with engine.connect() as conn:
-        rows = contact_lists.changed(conn, organization_id, ContactFilter(search="emma"), T0, None, T0 + DAY, 100)
+        rows = contact_lists.changed(Tx(conn, organization_id), ContactFilter(search="emma"), T0, None, T0 + DAY, 100)
 
     assert rows == []
     assert {changed(number) for number in FOUND["emma"]} >= {T0, T0 + DAY}
@@ -184,9 +185,9 @@ def test_the_feed_ends_before_its_horizon(engine, organization_id, people):
 
 def test_a_statement_is_written_once(engine, organization_id):
     with engine.connect() as conn:
-        contact_lists.page(conn, organization_id, ContactFilter(search="emma sari"), None, 10)
+        contact_lists.page(Tx(conn, organization_id), ContactFilter(search="emma sari"), None, 10)
         written = contact_lists._statement.cache_info()
-        contact_lists.page(conn, organization_id, ContactFilter(search="budi ayu"), None, 20)
+        contact_lists.page(Tx(conn, organization_id), ContactFilter(search="budi ayu"), None, 20)
 
     assert contact_lists._statement.cache_info().misses == written.misses
     assert written.maxsize is not None
@@ -223,7 +224,7 @@ def test_the_planner_knows_how_many_addresses_begin_so(database_url, engine, org
              WHERE k.organization_id = :organization AND {address} >= :begin AND {address} < :end
         """)
         with tenants.connect() as conn:
-            db.enter(conn, organization_id)
+            db.enter(Tx(conn, organization_id))
             conn.execute(text("SET LOCAL enable_seqscan = off"))
             given = {"organization": organization_id, "begin": begin, "end": begin + "z"}
             return conn.execute(statement, given).scalar_one()[0]["Plan"]
