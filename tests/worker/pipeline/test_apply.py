@@ -21,12 +21,14 @@ from connectors.contract import (
 from tests.conftest import empty
 from worker import ids
 from worker import settings as worker_settings
+from worker.domain.changes import Change, EncodedDetails, StoredDetail, causes_of
 from worker.domain.normalise import normalise_api_write
 from worker.domain.resolve import Limits, resolve
+from worker.domain.snapshot import NewDecision, member
 from worker.domain.terms import Decision
 from worker.pipeline.apply import Batch, apply
-from worker.pipeline.load import member
 from worker.store import changes, decisions, envelopes, organizations, records
+from worker.store.batch_writer import json_bytes
 from worker.store.changes import Detail
 from worker.store.db import Tx
 
@@ -152,7 +154,7 @@ def test_batch_by_batch_is_all_at_once(engine, monkeypatch, crowd, component, hi
     monkeypatch.setattr(worker_settings.settings(), "component_limit", component)
     with engine.begin() as conn:
         organization_id = organizations.ensure(conn, "default")
-        decisions.ensure(Tx(conn, organization_id), [(decision, "operator", None) for decision in said])
+        decisions.ensure(Tx(conn, organization_id), [NewDecision(decision, "operator", None) for decision in said])
     left = list(history)
     while left:
         size = data.draw(st.integers(1, len(left)))
@@ -254,8 +256,8 @@ def test_entries_of_the_change_log_read_as_they_were_said_and_as_older_ones_were
     causes = [ids.new(), ids.new()]
     with engine.begin() as conn:
         organization_id, contact_id = conn.execute(text("SELECT organization_id, contact_id FROM changes")).one()
-        said: dict[str, changes.StoredDetail] = {"x": (1, None, causes[1].hex), "y": (None, {"z": 1}, None)}
-        changes.append(Tx(conn, organization_id), [changes.Change(contact_id, "changed", said, tuple(causes))])
+        said: dict[str, StoredDetail] = {"x": (1, None, causes[1].hex), "y": (None, {"z": 1}, None)}
+        changes.append(Tx(conn, organization_id), [Change(contact_id, "changed", said, tuple(causes))])
         older = {"x": {"before": "a", "after": "b", "cause": causes[0].hex}}
         conn.execute(
             text("INSERT INTO changes (organization_id, id, contact_id, kind, details, causes)"
@@ -302,15 +304,13 @@ def test_what_a_lost_customer_claims_is_kept_though_nobody_is_left(engine):
 def test_details_that_were_written_before_read_like_the_others(engine):
     run(engine, [a_reading("a", a_profile("1", email=EMAILS[0]), number=1)])
     cause, earlier = ids.new(), ids.new()
-    written = changes.EncodedDetails.of(
-        {"x": (None, "a, b}"), "y": (None, {"z": 1}, earlier.hex), "tags": ([], ["q"], None)}
+    written = EncodedDetails.of(
+        {"x": (None, "a, b}"), "y": (None, {"z": 1}, earlier.hex), "tags": ([], ["q"], None)}, json_bytes
     )
     with engine.begin() as conn:
         organization_id, contact_id = conn.execute(text("SELECT organization_id, contact_id FROM changes")).one()
-        alone = changes.Change(contact_id, "created", {}, (cause,), written)
-        joined = changes.Change(
-            contact_id, "created", {"consent:email:marketing": (None, "pending")}, (cause,), written
-        )
+        alone = Change(contact_id, "created", {}, (cause,), written)
+        joined = Change(contact_id, "created", {"consent:email:marketing": (None, "pending")}, (cause,), written)
         changes.append(Tx(conn, organization_id), [alone, joined])
         newest, before, _ = changes.page(Tx(conn, organization_id), [contact_id], None, 10)
 
@@ -322,7 +322,7 @@ def test_details_that_were_written_before_read_like_the_others(engine):
     assert before.details == told
     assert newest.details == told | {"consent:email:marketing": Detail(None, "pending", cause.hex)}
     assert joined.fields() == newest.details.keys()
-    assert changes.causes_of([alone]) == changes.causes_of([joined]) == {cause, earlier}
+    assert causes_of([alone]) == causes_of([joined]) == {cause, earlier}
 
 
 def test_an_envelope_is_linked_to_the_records_it_spoke_of(engine, organization_id):
