@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from tests.conftest import empty
-from tests.worker.pipeline.test_apply import EMAILS, PHONES, a_profile, a_reading, at_once, run, stored
+from tests.worker.histories import EMAILS, PHONES, a_profile, a_reading
+from tests.worker.pipeline.test_apply import at_once, run, stored
 from worker import settings as worker_settings
 from worker.domain.resolve import Limits
 from worker.files.export_json import canonical
