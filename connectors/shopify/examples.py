@@ -16,7 +16,8 @@ from connectors.contract import (
 )
 from connectors.shopify.bulk import PAGE_ROWS
 from connectors.shopify.simulator.admin import SimulatedShop
-from connectors.shopify.simulator.shop import Shop, people
+from connectors.shopify.simulator.shop import Shop
+from connectors.simulation.people import people
 
 #: what the topic says; orders and carts vary too much with what is in them to be listed by kind
 _KINDS: Mapping[str, tuple[type[Event], ...]] = {

@@ -32,8 +32,8 @@ from connectors.shopify.simulator.bulk import Bulk
 from connectors.shopify.simulator.customers import Population, altered
 from connectors.shopify.simulator.faults import Faults
 from connectors.shopify.simulator.graphql import Api
-from connectors.shopify.simulator.shop import Delivery
 from connectors.shopify.simulator.webhooks import deletion, deliveries_about
+from connectors.simulation.deliveries import Delivery
 
 DOMAIN = "simulated.myshopify.com"
 

@@ -14,7 +14,8 @@ import orjson
 from connectors.shopify.simulator.bulk import Bulk
 from connectors.shopify.simulator.customers import FIELDS, Body, Population
 from connectors.shopify.simulator.faults import Faults
-from connectors.shopify.simulator.shop import Delivery, signed
+from connectors.shopify.simulator.shop import signed
+from connectors.simulation.deliveries import Delivery
 
 MOST_POINTS = 1_000  #: of one query
 DEEPEST = 25_000  #: rows that one listing can be paged through

@@ -8,26 +8,23 @@ import base64
 import hashlib
 import hmac
 import json
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count, islice
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-T = TypeVar("T")
+from connectors.simulation.deliveries import Delivery
+from connectors.simulation.people import Person, people, seeded
+
 Body = dict[str, Any]
 Consent = tuple[str, datetime | None]  #: state, and when the person decided
 
 _NEVER: Consent = ("not_subscribed", None)
 BEGIN = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)  #: when every story starts
 
-_FIRST = ("Budi", "Siti", "Dewi", "Agus", "Emma", "Noah", "Zoë", "Lukas", "Jürgen", "Anneliese", "João", "Beatriz")
-_LAST = ("Santoso", "Wijaya", "O'Neill", "Miller", "Strauß", "Köhler", "Gonçalves", "da Silva", "Halim", "Baker")
 _TAGS = ("VIP", "wholesale", "newsletter", "Léon", "Noël", "returns", "B2B", "spring 2026", "gift")
-#: country, calling code, first digits of a mobile number, how many more, what the number begins with at home
-_NUMBERS = ("ID +62 812 8 0", "US +1 613555 4 ", "DE +49 151 8 0", "BR +55 119 8 0")
 #: what each channel's topic, consent, customer and address are called
 _CONSENTS = {
     "email": ("email_", "email_", "customer_id", "email_address"),
@@ -35,32 +32,6 @@ _CONSENTS = {
     "whatsapp": ("whats_app_", "whats_app_", "customer_id", "phone_number"),
 }
 _UNTIMED = {"created_at": None, "updated_at": None}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
-    """One request as a shop sends it."""
-
-    topic: str  #: as the connector's receipt names it: ``customers/update``, ``Customer/update``
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody who may become a customer, of one shop or of several."""
-
-    first_name: str
-    last_name: str
-    email: str
-    phone: str  #: E.164
-    national: str  #: the same as people write it at home
-    country: str
-
-
-def people(seed: int, n: int, *, start: int = 0) -> list[Person]:
-    """Invent ``n`` people, from number ``start`` on; a number is the same person in every pool of a seed."""
-    return [_person(_rng(seed, f"person {number}"), number) for number in range(start, start + n)]
 
 
 def signed(
@@ -113,7 +84,7 @@ def two_shops(seed: int, n: int, share: float = 1 / 3) -> list[tuple[Shop, Deliv
 
     They share ``share`` of their numbers and of their e-mails, half of these as pairs.
     """
-    rng = _rng(seed, "two shops")
+    rng = seeded(seed, "two shops")
     known = round((size := max(4, n // 16)) * share)
     first, second = people(seed, size), people(seed, size, start=size)
     for i, person in enumerate(first[:known]):
@@ -127,24 +98,6 @@ def two_shops(seed: int, n: int, share: float = 1 / 3) -> list[tuple[Shop, Deliv
     ]
     told = {shop.domain: _Life(shop).told() for shop in shops}
     return [(shop, next(told[shop.domain])) for shop in rng.choices(shops, k=n)]
-
-
-def disturbed(deliveries: Sequence[T], rng: random.Random, most: int = 4) -> list[T]:
-    """Return the deliveries in any order, each 1 to ``most`` times: true redeliveries, headers and all."""
-    repeated = [delivery for delivery in deliveries for _ in range(rng.randint(1, most))]
-    return rng.sample(repeated, len(repeated))
-
-
-def _rng(seed: int, name: str) -> random.Random:
-    return random.Random(f"{seed}:{name}")  # noqa: S311 - a story to be told again, not a secret
-
-
-def _person(rng: random.Random, number: int) -> Person:
-    first, last, host = rng.choice(_FIRST), rng.choice(_LAST), rng.choice(("example.com", "example.org"))
-    country, code, start, digits, trunk = rng.choice(_NUMBERS).split(" ")
-    rest = "".join(rng.choices("0123456789", k=int(digits)))
-    mailbox = "".join(c for c in f"{first}.{last}".lower() if c == "." or (c.isascii() and c.isalpha()))
-    return Person(first, last, f"{mailbox}{number}@{host}", f"{code}{start}{rest}", f"{trunk}{start} {rest}", country)
 
 
 @dataclass(slots=True, eq=False)
@@ -165,7 +118,7 @@ class _Life:
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
-        self._rng = _rng(shop.seed, shop.domain)
+        self._rng = seeded(shop.seed, shop.domain)
         self._zone = timezone(timedelta(hours=self._rng.choice((-4, 2, 7))))
         self._now = BEGIN
         self._event_id = ""

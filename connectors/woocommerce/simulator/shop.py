@@ -17,7 +17,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors import woocommerce
-from connectors.shopify.simulator.shop import Delivery, Person, people
+from connectors.simulation.deliveries import Delivery
+from connectors.simulation.people import Person, people
 
 Body = dict[str, Any]
 

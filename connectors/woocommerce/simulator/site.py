@@ -30,7 +30,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from connectors.shopify.simulator.shop import Delivery
+from connectors.simulation.deliveries import Delivery
 from connectors.woocommerce.simulator.shop import BEGIN, ZONE, Body, Shop, ping
 
 _BASE = "/wp-json/wc/v3"

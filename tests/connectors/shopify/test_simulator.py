@@ -11,7 +11,9 @@ import pytest
 
 from connectors import shopify
 from connectors.contract import Account, ConsentStated, Envelope, Event, ProfileRemoved, ProfileSeen, ProfilesMerged
-from connectors.shopify.simulator.shop import Delivery, Shop, disturbed, people, signed, two_shops
+from connectors.shopify.simulator.shop import Shop, signed, two_shops
+from connectors.simulation.deliveries import Delivery, disturbed
+from connectors.simulation.people import people
 
 SECRET = "an invented secret"
 MAY_SAY_NOTHING = {
