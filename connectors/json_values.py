@@ -35,7 +35,6 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII | re.IGNORECASE
 )
-_GID = re.compile(r"gid://shopify/([A-Za-z]+)/(\d+)(?:[?#].*)?", re.ASCII)
 _AMOUNT = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
 
 _STRAY = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
@@ -231,42 +230,30 @@ def boolean(payload: Payload, key: str, at: str = "") -> bool | None:
     raise unexpected("true or false", value, key, at)
 
 
-def number_id(payload: Payload, key: str, at: str = "", *, kind: str = "") -> str | None:
+def number_id(payload: Payload, key: str, at: str = "", *, expected: str = "a whole number above 0") -> str | None:
     """Read a provider's numeric id as decimal text, of any size.
 
-    Takes a number, the same as text, and, if ``kind`` is given, Shopify's
-    ``gid://shopify/<kind>/<number>``, query and fragment ignored. A fraction is
-    refused even if it is whole: it was rounded on its way.
+    Takes a number, or the same as text. A fraction is refused even if it is whole: it was rounded on its way.
+    ``expected`` is what the error names, for a provider that writes ids in another form too.
     """
     value = payload.get(key)
     if value is None:
         return None
-    if type(value) is str:  # as it nearly always is written, there is nothing to take apart
-        digits = value.removeprefix(f"gid://shopify/{kind}/") if kind else value
-        if digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) <= MAX_ID_DIGITS:
-            return digits
+    # Nearly every id in text is written so, and there is nothing to strip.
+    if type(value) is str and value.isascii() and value.isdigit() and value[0] != "0" and len(value) <= MAX_ID_DIGITS:
+        return value
     written = str(value) if type(value) is int else value
     if type(written) is not str:
-        raise unexpected(_id_wanted(kind), value, key, at)
+        raise unexpected(expected, value, key, at)
     written = written.strip()
     if not written:
         return None
-    if kind and (gid := _GID.fullmatch(written)):
-        if gid[1] != kind:
-            raise MalformedPayloadError(f"{path_of(key, at)}: expected {_id_wanted(kind)}, got the gid of another kind")
-        written = gid[2]
     digits = written.lstrip("0") if written.isascii() and written.isdigit() else ""
     if not digits:
-        raise MalformedPayloadError(
-            f"{path_of(key, at)}: expected {_id_wanted(kind)}, got {kind_of(value)} that is none"
-        )
+        raise MalformedPayloadError(f"{path_of(key, at)}: expected {expected}, got {kind_of(value)} that is none")
     if len(digits) > MAX_ID_DIGITS:
         raise MalformedPayloadError(f"{path_of(key, at)}: longer than {MAX_ID_DIGITS} digits")
     return digits
-
-
-def _id_wanted(kind: str) -> str:
-    return f"a whole number above 0 or the gid of a {kind}" if kind else "a whole number above 0"
 
 
 def count(payload: Payload, key: str, at: str = "") -> int | None:

@@ -26,6 +26,7 @@ from connectors.contract import (
     SuppressionStated,
 )
 from connectors.json_values import Payload
+from connectors.shopify import gid
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,9 +143,7 @@ def stated(
 
 
 def _changed(body: Payload, layout: Layout, key: str, id_key: str, address: str | None) -> Iterator[Event]:
-    external_id = json_values.required(
-        json_values.number_id(body, id_key, kind="Customer"), "the id of a customer", id_key
-    )
+    external_id = json_values.required(gid.number_id(body, id_key, kind="Customer"), "the id of a customer", id_key)
     if key not in body:
         raise json_values.unexpected("an object", None, key)
     consent = json_values.nested(body, key)

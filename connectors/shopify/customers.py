@@ -29,7 +29,7 @@ from connectors.contract import (
     TagsSnapshot,
 )
 from connectors.json_values import Payload
-from connectors.shopify import consent, tags
+from connectors.shopify import consent, gid, tags
 
 PROTECTED_FIELDS = frozenset({"email", "phone", "first_name", "last_name", "address"})
 
@@ -95,7 +95,7 @@ def merged(body: Payload, _account: Account) -> Iterator[Event]:
     if json_values.required(status, ", ".join(_MERGE_STATES), "status") != "completed":
         return
     kept, lost = (
-        json_values.required(json_values.number_id(body, key, kind="Customer"), "the gid of a Customer", key)
+        json_values.required(gid.number_id(body, key, kind="Customer"), "the gid of a Customer", key)
         for key in ("admin_graphql_api_customer_kept_id", "admin_graphql_api_customer_deleted_id")
     )
     if kept == lost:
@@ -107,8 +107,8 @@ def merged(body: Payload, _account: Account) -> Iterator[Event]:
 
 def id_of(customer: Payload, at: str = "") -> str | None:
     """Return the customer's id as decimal text; the gid's, where the two disagree."""
-    number = json_values.number_id(customer, "id", at, kind="Customer")
-    return json_values.number_id(customer, "admin_graphql_api_id", at, kind="Customer") or number
+    number = gid.number_id(customer, "id", at, kind="Customer")
+    return gid.number_id(customer, "admin_graphql_api_id", at, kind="Customer") or number
 
 
 def shown(

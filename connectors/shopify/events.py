@@ -17,7 +17,7 @@ from datetime import datetime
 from connectors import json_values
 from connectors.contract import Account, Event, ProfileRemoved, ProfileSeen, TagsSnapshot
 from connectors.json_values import Payload
-from connectors.shopify import consent, customers, summaries, tags
+from connectors.shopify import consent, customers, gid, summaries, tags
 
 _AT = "data.customer"
 
@@ -77,7 +77,7 @@ def changed(body: Payload, account: Account) -> Iterator[Event]:
     customer = json_values.nested(data, "customer", "data")
     # Null: gone again before the query ran, or not for our eyes. Neither is a reason to state that they exist.
     if customer is not None:
-        external_id = json_values.number_id(customer, "id", _AT, kind="Customer") or named
+        external_id = gid.number_id(customer, "id", _AT, kind="Customer") or named
         yield from shown(customer, _required(external_id), account, at=_AT)
 
 
@@ -88,7 +88,7 @@ def removed(body: Payload, _account: Account) -> Iterator[Event]:
 
 def _named(body: Payload) -> str | None:
     variables = json_values.nested(body, "query_variables") or {}
-    return json_values.number_id(variables, "customerId", "query_variables", kind="Customer")
+    return gid.number_id(variables, "customerId", "query_variables", kind="Customer")
 
 
 def _required(external_id: str | None) -> str:
@@ -107,7 +107,7 @@ def shown(
         if last_order is None:
             fields["last_order_id"] = None
         elif "id" in last_order:
-            fields["last_order_id"] = json_values.number_id(
+            fields["last_order_id"] = gid.number_id(
                 last_order, "id", json_values.path_of("lastOrder", at), kind="Order"
             )
     region = None

@@ -23,7 +23,7 @@ from connectors.contract import (
     MalformedPayloadError,
 )
 from connectors.json_values import Payload
-from connectors.shopify import consent
+from connectors.shopify import consent, gid
 
 
 def uninstalled(_body: Payload, _account: Account) -> Iterator[Event]:
@@ -50,7 +50,7 @@ def shop_redact(_body: Payload, _account: Account) -> Iterator[Event]:
 
 def _subject(body: Payload) -> tuple[str | None, tuple[Identifier, ...]]:
     customer = json_values.required(json_values.nested(body, "customer"), "an object", "customer")
-    external_id = json_values.number_id(customer, "id", "customer", kind="Customer")
+    external_id = gid.number_id(customer, "id", "customer", kind="Customer")
     identifiers = []
     if email := consent.email(customer, "email", "customer"):
         identifiers.append(Identifier(type="email", value=email))

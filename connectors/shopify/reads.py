@@ -14,7 +14,7 @@ from connectors import json_values
 from connectors.contract import Account, Event, MalformedPayloadError, ProfileRemoved
 from connectors.json_values import Payload
 from connectors.reader import Row
-from connectors.shopify import events
+from connectors.shopify import events, gid
 from connectors.shopify.graphql import HiddenPath
 
 CUSTOMER = "read/customer"
@@ -74,7 +74,7 @@ def row(customer: object, body: bytes | None, not_before: datetime, not_after: d
     external_id, updated_at = "", None
     if type(customer) is dict:
         try:
-            external_id = json_values.number_id(customer, "id", kind="Customer") or ""
+            external_id = gid.number_id(customer, "id", kind="Customer") or ""
             updated_at = json_values.moment(customer, "updatedAt")
         except MalformedPayloadError:
             pass  # the row has what could be read, and parse has the reason
@@ -103,7 +103,7 @@ def gone(external_id: str, at: datetime) -> Row:
 
 def translated(topic: str, body: Payload, account: Account, read_at: datetime | None) -> list[Event]:
     """Return what a row says, that was read at ``read_at`` or later."""
-    external_id = json_values.required(json_values.number_id(body, "id", kind="Customer"), "the id of a Customer", "id")
+    external_id = json_values.required(gid.number_id(body, "id", kind="Customer"), "the id of a Customer", "id")
     if topic == GONE:
         return [ProfileRemoved(external_id=external_id, occurred_at=read_at)]
     return events.shown(body, external_id, account, tags_at=read_at)
@@ -128,8 +128,8 @@ def wanted(topic: str, body: bytes) -> str | None:
 
 
 def _id_of(payload: Payload) -> str | None:
-    gid = json_values.number_id(payload, "admin_graphql_api_id", kind="Customer")
-    return gid or json_values.number_id(payload, "id", kind="Customer")
+    from_gid = gid.number_id(payload, "admin_graphql_api_id", kind="Customer")
+    return from_gid or gid.number_id(payload, "id", kind="Customer")
 
 
 def _id_of_event(payload: Payload) -> str | None:
@@ -139,4 +139,4 @@ def _id_of_event(payload: Payload) -> str | None:
     if data.get("customer") is not None:
         return None
     variables = json_values.nested(payload, "query_variables") or {}
-    return json_values.number_id(variables, "customerId", kind="Customer")
+    return gid.number_id(variables, "customerId", kind="Customer")

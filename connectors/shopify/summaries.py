@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from connectors import json_values
 from connectors.contract import Account, Event, FieldValue, ProfileSeen
 from connectors.json_values import Payload
+from connectors.shopify import gid
 
 
 def purchases(body: Payload, _account: Account) -> Iterator[Event]:
@@ -19,7 +20,7 @@ def purchases(body: Payload, _account: Account) -> Iterator[Event]:
     if "numberOfOrders" in body:
         fields["number_of_orders"] = json_values.count(body, "numberOfOrders")
     if "lastOrderId" in body:
-        fields["last_order_id"] = json_values.number_id(body, "lastOrderId", kind="Order")
+        fields["last_order_id"] = gid.number_id(body, "lastOrderId", kind="Order")
     yield ProfileSeen(
         external_id=_gid(body, "customerId", "Customer"),
         occurred_at=json_values.moment(body, "occurredAt"),
@@ -64,4 +65,4 @@ def _membership(body: Payload, *, is_member: bool | None) -> ProfileSeen:
 
 
 def _gid(body: Payload, key: str, kind: str) -> str:
-    return json_values.required(json_values.number_id(body, key, kind=kind), f"the gid of a {kind}", key)
+    return json_values.required(gid.number_id(body, key, kind=kind), f"the gid of a {kind}", key)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from connectors import json_values
 from connectors.contract import Account, Event, MalformedPayloadError, TagsAdded, TagsRemoved
 from connectors.json_values import Payload
+from connectors.shopify import gid
 
 MAX_TAGS = 250  #: Shopify's own limits, as are the 255 characters
 MAX_TAG = 255
@@ -58,7 +59,7 @@ def read(payload: Payload, key: str, at: str = "") -> tuple[str, ...] | None:
 
 
 def _customer_of(body: Payload) -> str:
-    external_id = json_values.number_id(body, "customerId", kind="Customer")
+    external_id = gid.number_id(body, "customerId", kind="Customer")
     return json_values.required(external_id, "the gid of a Customer", "customerId")
 
 
