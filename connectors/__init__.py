@@ -1,7 +1,7 @@
 """The connectors, by name: ours stand in ``CONNECTORS``; other packages join through the entry point.
 
-Channels, which show a person's profile, stand in ``connectors.channels``. The client of the Contacts API,
-``connectors.wazapin``, is no connector: it reads no source, and stands in no list here.
+Two folders beside them are no connectors and stand in no list here: ``channels`` shows profiles of persons, and
+``wazapin`` is a client of the Contacts API.
 """
 
 from dataclasses import dataclass
