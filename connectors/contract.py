@@ -35,13 +35,13 @@ T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
-def fixed(made: type[T]) -> type[T]:
+def fixed(cls: type[T]) -> type[T]:
     """Make a dataclass that nobody writes to once it is made, which type checkers see to.
 
     Python does not: with its own check (``frozen``) making one takes three times as long, and of each customer several
     are made.
     """
-    return dataclass(kw_only=True, slots=True, unsafe_hash=True)(made)
+    return dataclass(kw_only=True, slots=True, unsafe_hash=True)(cls)
 
 
 class BadSignatureError(Exception):

@@ -18,13 +18,13 @@ def check_hmac_sha256_base64(body: bytes, signature_header: str | None, secrets:
     Raises BadSignatureError if none fits, and for a header that is missing or
     is not the base64 of a digest; never anything else, whatever the header holds.
     """
-    claimed = _digest_in(signature_header)
+    given = _digest_in(signature_header)
     proven = False
     for secret in secrets:
         # Anyone can sign with an empty key, so an unset secret proves nothing.
         if secret:
             # No early end: the time taken must not tell which of the secrets is in use.
-            proven |= hmac.compare_digest(hmac.digest(secret.encode(), body, "sha256"), claimed)
+            proven |= hmac.compare_digest(hmac.digest(secret.encode(), body, "sha256"), given)
     if not proven:
         raise BadSignatureError("the signature fits none of the secrets")
 

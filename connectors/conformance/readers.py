@@ -55,8 +55,13 @@ def gone(subject: Subject) -> None:
 
 def wanted(subject: Subject) -> None:
     """``wanted`` names a customer or nobody, and never raises."""
-    asked = [(subject.topic(example), example.raw()) for example in subject.examples]
-    for topic, body in [*asked, *((topic, b"\xff no JSON") for topic, _ in asked), ("nobody/knows", b"[]"), ("", b"")]:
+    received = [(subject.topic(example), example.raw()) for example in subject.examples]
+    for topic, body in [
+        *received,
+        *((topic, b"\xff no JSON") for topic, _ in received),
+        ("nobody/knows", b"[]"),
+        ("", b""),
+    ]:
         found = called("wanted", lambda topic=topic, body=body: subject.connector.wanted(topic, body))  # type: ignore[misc]
         if found is not None and (not isinstance(found, str) or not found):
             raise BrokenError("wanted: expected the id of a customer, or None")
@@ -74,7 +79,7 @@ def everybody(subject: Subject) -> None:
                 raise BrokenError("full: a row was read between two times, the first of which is the later one")
         sound(page, "full")
     _require_all(script, ids_of(pages), "full")
-    if _said(pages) != _said(_read(script, "full")):
+    if _rows_by_id(pages) != _rows_by_id(_read(script, "full")):
         raise BrokenError("full: read twice, the rows of some customers are not the same bytes")
 
 
@@ -83,11 +88,11 @@ def resumed(subject: Subject) -> None:
     script, pages = _full(subject)
     if len(pages) < 2:
         raise NotCheckedError("the simulator has a single page of customers")
-    said = _said(pages)
+    rows = _rows_by_id(pages)
     for count, page in enumerate(pages, start=1):
         rest = _read(script, "full", page.cursor)
         _require_all(script, ids_of(pages[:count]) | ids_of(rest), f"resumed after page {count}")
-        if any(said[id_] != row for id_, row in _said(rest).items()):
+        if any(rows[id_] != row for id_, row in _rows_by_id(rest).items()):
             raise BrokenError(f"resumed after page {count}: a row read twice is not the same bytes")
 
 
@@ -100,14 +105,14 @@ def try_again(subject: Subject) -> None:
 def cut_download(subject: Subject) -> None:
     """A download that breaks off is gone on with, or refused; nobody is left out in silence."""
     script, _ = _full(subject)
-    downloads = [number for number, request in enumerate(script.asked) if request.offset is not None]
+    downloads = [number for number, request in enumerate(script.requests) if request.offset is not None]
     if not downloads:
         raise NotCheckedError("nothing is downloaded")
     for at in downloads[:_MOST_PLACES]:
         for share in (0.0, 0.5, 0.9):
             where = f"the download of request {at + 1} was cut"
-            _require_all_despite(subject, cut_at(at, share, told=True), where)
-            _require_all_despite(subject, cut_at(at, share, told=False), where, may_refuse=True)
+            _require_all_despite(subject, cut_at(at, share, is_noticed=True), where)
+            _require_all_despite(subject, cut_at(at, share, is_noticed=False), where, may_refuse=True)
 
 
 def odd_answers(subject: Subject) -> None:
@@ -125,7 +130,7 @@ def odd_answers(subject: Subject) -> None:
             except BrokenError as error:
                 # Asking on and on is right for who was told to try again; the worker has patience.
                 refused = isinstance(error, EndlessError) and any(
-                    isinstance(told, TryAgainError | NotYetError) for told in script.errors
+                    isinstance(earlier, TryAgainError | NotYetError) for earlier in script.errors
                 )
                 if not refused:
                     raise BrokenError(f"{where}: {error}") from None
@@ -167,8 +172,8 @@ def some(subject: Subject) -> None:
     script = _scripted(subject)
     known = sorted(script.provider.external_ids)[:99]
     unknown = _unknown(known)
-    for asked, expected in (([*known, unknown], known), ([unknown], []), (known[-1:], known[-1:]), ([], [])):
-        rows = called("read_some", lambda asked=asked: script.read_some(asked))  # type: ignore[misc]
+    for ids, expected in (([*known, unknown], known), ([unknown], []), (known[-1:], known[-1:]), ([], [])):
+        rows = called("read_some", lambda ids=ids: script.read_some(ids))  # type: ignore[misc]
         for row in rows:
             if not isinstance(row, Row):
                 raise BrokenError("read_some: yields something that is no Row")
@@ -218,7 +223,7 @@ def _full(subject: Subject) -> tuple[Script, list[Page]]:
 
 def _places(subject: Subject) -> int:
     """Return how many requests of a full run faults are tried at."""
-    return min(len(_full(subject)[0].asked), _MOST_PLACES)
+    return min(len(_full(subject)[0].requests), _MOST_PLACES)
 
 
 def _read(script: Script, kind: Kind, cursor: Any = None, *, may_refuse: bool = False, since: Any = None) -> list[Page]:
@@ -257,7 +262,7 @@ def _require_all_despite(subject: Subject, fault: Fault, where: str, *, may_refu
     _require_all(script, ids_of(pages), where)
 
 
-def _said(pages: list[Page]) -> dict[str, tuple[Any, ...]]:
+def _rows_by_id(pages: list[Page]) -> dict[str, tuple[Any, ...]]:
     return {row.external_id: (row.updated_at, row.topic, row.body) for page in pages for row in page.rows}
 
 

@@ -38,7 +38,7 @@ class Script:
     subject: Subject
     fault: Fault = no_fault
     provider: Provider = field(init=False)
-    asked: list[Request] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)  #: that came out of the reader
     cursors: list[Cursor] = field(default_factory=list)  #: all that it gave, also while it had to wait
 
@@ -96,14 +96,14 @@ class Script:
         return list(rows)
 
     def _ask(self, request: Request) -> Answer:
-        if len(self.asked) >= _MOST_REQUESTS:
+        if len(self.requests) >= _MOST_REQUESTS:
             raise EndlessError(f"does not come to an end: asked {_MOST_REQUESTS} times")
         if request.url.startswith("/"):  # whole URLs are asked without credentials
             request = replace(
                 request, headers={**request.headers, **self.subject.connector.authorize(self.credentials)}
             )
-        number = len(self.asked)
-        self.asked.append(request)
+        number = len(self.requests)
+        self.requests.append(request)
         return self.fault(number, request, self.provider.answer(request))
 
     def _renew(self) -> bool:
@@ -142,11 +142,15 @@ def failing_at(at: int) -> Fault:
     return fault
 
 
-def cut_at(at: int, share: float, *, told: bool) -> Fault:
-    """Cut a download after a share of its lines, in the middle of the next; ``told``: the connection says so."""
+def cut_at(at: int, share: float, *, is_noticed: bool) -> Fault:
+    """Cut a download after a share of its lines, in the middle of the next; ``is_noticed``: the worker sees the cut."""
 
     def fault(number: int, request: Request, answer: Answer) -> Answer:
-        return replace(answer, lines=_cut(answer.lines, share, told=told)) if _is_hit(number, at, request) else answer
+        return (
+            replace(answer, lines=_cut(answer.lines, share, is_noticed=is_noticed))
+            if _is_hit(number, at, request)
+            else answer
+        )
 
     return fault
 
@@ -155,11 +159,11 @@ def _is_hit(number: int, at: int, request: Request) -> bool:
     return number == at and request.offset is not None
 
 
-def _cut(lines: Iterator[tuple[int, bytes]], share: float, *, told: bool) -> Iterator[tuple[int, bytes]]:
+def _cut(lines: Iterator[tuple[int, bytes]], share: float, *, is_noticed: bool) -> Iterator[tuple[int, bytes]]:
     whole = list(lines)
     kept = int(len(whole) * share)
     yield from whole[:kept]
-    if told:
+    if is_noticed:
         raise TryAgainError("the download was cut")
     for offset, line in whole[kept : kept + 1]:
         half = len(line) // 2

@@ -168,15 +168,15 @@ def _gives_nothing(subject: Subject, topic: str, bodies: tuple[bytes, ...], what
 
 
 def _differs(event: Event, expected: Any) -> str | None:
-    wanted = expected.get("event") if isinstance(expected, Mapping) else _class_of(expected).__name__
-    if type(event).__name__ != wanted:
-        return f"expected {wanted}, got {type(event).__name__}"
+    kind = expected.get("event") if isinstance(expected, Mapping) else _class_of(expected).__name__
+    if type(event).__name__ != kind:
+        return f"expected {kind}, got {type(event).__name__}"
     if isinstance(expected, type):
         return None
-    want = expected if isinstance(expected, Mapping) else written(expected)
+    recorded = expected if isinstance(expected, Mapping) else written(expected)
     got = written(event)
-    names = [each.name for each in dataclasses.fields(event) if got.get(each.name) != want.get(each.name)]
-    return f"{', '.join(names)}: not as recorded" if names or got.keys() != want.keys() else None
+    names = [each.name for each in dataclasses.fields(event) if got.get(each.name) != recorded.get(each.name)]
+    return f"{', '.join(names)}: not as recorded" if names or got.keys() != recorded.keys() else None
 
 
 def _class_of(expected: Any) -> type:

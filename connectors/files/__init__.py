@@ -99,13 +99,13 @@ _NEGATIVE = re.compile(r"unsubscri|opt(?:ed)?[-_ ]*out|do[-_ ]*not|abgemeldet|dÃ
 
 def receive(headers: Mapping[str, str], body: bytes) -> Receipt:
     """Name the delivery of a row: the same row of the same file, mapped the same way, is the same delivery."""
-    said = [headers.get(header, "") for header in (MAPPING, AS_OF, EMPTY)]
-    digest = hashlib.sha256("\0".join(said).encode("utf-8", "backslashreplace") + b"\0" + body)
+    settings = [headers.get(header, "") for header in (MAPPING, AS_OF, EMPTY)]
+    digest = hashlib.sha256("\0".join(settings).encode("utf-8", "backslashreplace") + b"\0" + body)
     try:
         as_of = _as_of(headers)
     except MalformedPayloadError:
         as_of = None
-    return Receipt(topic=TOPIC if said[0] else "", delivery_id="sha256:" + digest.hexdigest(), sent_at=as_of)
+    return Receipt(topic=TOPIC if settings[0] else "", delivery_id="sha256:" + digest.hexdigest(), sent_at=as_of)
 
 
 def verify(_headers: Mapping[str, str], _body: bytes, _secrets: Sequence[str]) -> None:

@@ -87,8 +87,8 @@ def _ask(state: _State, fetch: Fetch) -> Reply:
 def _otherwise(state: _State, error: QueryRefusedError) -> _State:
     """Return what to ask in place of what was refused; raises the error if there is nothing."""
     if error.code == "MAX_COST_EXCEEDED" and state.first > 1:
-        wanted = int(state.first * error.share) if error.share else state.first // 2
-        return replace(state, first=min(max(wanted, 1), state.first - 1))
+        size = int(state.first * error.share) if error.share else state.first // 2
+        return replace(state, first=min(max(size, 1), state.first - 1))
     if error.is_about_cursor and state.after is not None:
         return _next_listing(state)
     raise error

@@ -117,7 +117,7 @@ def stated(
         if collected_from is not None:
             evidence["collected_from"] = collected_from
         is_confirmed = meaning.status == "opted_in" and level == "confirmed_opt_in"
-        said = ConsentStated(
+        statement = ConsentStated(
             external_id=external_id,
             channel=layout.channel,
             status=meaning.status,
@@ -127,9 +127,9 @@ def stated(
             evidence=evidence,
             region=region,
         )
-        events.append(said)
+        events.append(statement)
     if meaning.reason is not None and address is not None:
-        suppressed = SuppressionStated(
+        suppression = SuppressionStated(
             external_id=external_id,
             channel=layout.channel,
             address=address,
@@ -138,7 +138,7 @@ def stated(
             scope=meaning.scope,
             region=region,
         )
-        events.append(suppressed)
+        events.append(suppression)
     return events
 
 

@@ -159,11 +159,11 @@ def _check_search(extensions: Payload) -> None:
 def _wait(cost: Payload) -> timedelta | None:
     """Return how long the bucket takes to hold what the query costs."""
     status = _object(cost.get("throttleStatus"))
-    asked, rate = _number(cost.get("requestedQueryCost")), _number(status.get("restoreRate"))
+    requested, rate = _number(cost.get("requestedQueryCost")), _number(status.get("restoreRate"))
     if not rate:
         return None
     # Never at once: the bucket may be full enough while another limit is not.
-    seconds = max((asked - _number(status.get("currentlyAvailable"))) / rate, 0.2)
+    seconds = max((requested - _number(status.get("currentlyAvailable"))) / rate, 0.2)
     return timedelta(seconds=min(seconds, _LONGEST_WAIT))
 
 

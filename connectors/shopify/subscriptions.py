@@ -74,14 +74,18 @@ def subscribe(_job: Job, webhook_url: str, fetch: Fetch) -> Mapping[str, str]:
 
 def _settled(known: list[Payload], name: str, webhook_url: str, fetch: Fetch) -> str:
     """Leave one good webhook of the topic, and say what it took."""
-    wanted = {"uri": webhook_url, "format": "JSON"}
+    subscription = {"uri": webhook_url, "format": "JSON"}
     if not known:
-        return "added" if _does(fetch, "WebhookCreate", _CREATE, {"topic": name, "subscription": wanted}) else "refused"
+        return (
+            "added"
+            if _does(fetch, "WebhookCreate", _CREATE, {"topic": name, "subscription": subscription})
+            else "refused"
+        )
     kept, *doubles = sorted(known, key=_faults)
     done = [_does(fetch, "WebhookDelete", _DELETE, {"id": double["id"]}) for double in doubles]
     if _faults(kept):
-        wanted_now = {**wanted, "includeFields": [], "filter": ""}
-        done.append(_does(fetch, "WebhookUpdate", _UPDATE, {"id": kept["id"], "subscription": wanted_now}))
+        whole = {**subscription, "includeFields": [], "filter": ""}
+        done.append(_does(fetch, "WebhookUpdate", _UPDATE, {"id": kept["id"], "subscription": whole}))
     if not all(done):
         return "refused"
     return "repaired" if done else "kept"

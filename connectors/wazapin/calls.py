@@ -114,8 +114,8 @@ def patch(contact_id: str, changes: ContactChanges, if_match: str | None) -> Cal
 
 
 def delete(contact_id: str, *, erase: bool) -> Call[None]:
-    asked = wire.query({"erase": erase or None})
-    return Call(method="DELETE", path=_of(contact_id), query=asked, read=wire.nothing)
+    query = wire.query({"erase": erase or None})
+    return Call(method="DELETE", path=_of(contact_id), query=query, read=wire.nothing)
 
 
 def by_phone(phone: str) -> Call[Contact]:
@@ -123,8 +123,8 @@ def by_phone(phone: str) -> Call[Contact]:
 
 
 def resolve(identifiers: tuple[Identifier, ...]) -> Call[Contact]:
-    asked = {"identifiers": [_identifier(one) for one in identifiers]}
-    return Call(method="POST", path=wire.path("contacts", "resolve"), body=wire.body(asked), read=wire.contact)
+    body = {"identifiers": [_identifier(identifier) for identifier in identifiers]}
+    return Call(method="POST", path=wire.path("contacts", "resolve"), body=wire.body(body), read=wire.contact)
 
 
 def identities(contact_id: str) -> Call[Page[Identity]]:
@@ -178,8 +178,8 @@ def consents(contact_id: str) -> Call[Page[Consent]]:
 
 
 def suppressions(contact_id: str, *, include_lifted: bool) -> Call[Page[Suppression]]:
-    asked = wire.query({"include": "lifted" if include_lifted else None})
-    return Call(method="GET", path=_of(contact_id, "suppressions"), query=asked, read=wire.page(Suppression))
+    query = wire.query({"include": "lifted" if include_lifted else None})
+    return Call(method="GET", path=_of(contact_id, "suppressions"), query=query, read=wire.page(Suppression))
 
 
 def suppress(
@@ -199,25 +199,25 @@ def suppress(
 
 
 def timeline(contact_id: str, limit: int | None) -> Call[Page[Change]]:
-    asked = wire.query({"limit": limit})
-    return Call(method="GET", path=_of(contact_id, "timeline"), query=asked, read=wire.page(Change))
+    query = wire.query({"limit": limit})
+    return Call(method="GET", path=_of(contact_id, "timeline"), query=query, read=wire.page(Change))
 
 
 def sendability(contact_id: str, channel: Channel, purpose: Purpose) -> Call[Sendability]:
-    asked = wire.query({"channel": channel, "purpose": purpose})
-    return Call(method="GET", path=_of(contact_id, "sendability"), query=asked, read=wire.one(Sendability))
+    query = wire.query({"channel": channel, "purpose": purpose})
+    return Call(method="GET", path=_of(contact_id, "sendability"), query=query, read=wire.one(Sendability))
 
 
 def lookup_profile(channel_id: str, person: Identifier, *, refresh: bool) -> Call[ProfileLookup]:
-    asked: dict[str, object] = dict(_identifier(person))
+    body: dict[str, object] = dict(_identifier(person))
     if person.type == "contact_id":
-        asked = {"contact_id": person.value}
+        body = {"contact_id": person.value}
     if refresh:
-        asked["refresh"] = True
+        body["refresh"] = True
     return Call(
         method="POST",
         path=wire.path("channels", channel_id, "contacts", "lookup"),
-        body=wire.body(asked),
+        body=wire.body(body),
         read=wire.one(ProfileLookup),
     )
 
@@ -226,9 +226,9 @@ def _of(contact_id: str, *segments: str) -> str:
     return wire.path("contacts", contact_id, *segments)
 
 
-def _identifier(one: Identifier) -> dict[str, str]:
-    known = {"type": one.type, "value": one.value}
-    return known if one.source is None else {**known, "source": one.source}
+def _identifier(identifier: Identifier) -> dict[str, str]:
+    known = {"type": identifier.type, "value": identifier.value}
+    return known if identifier.source is None else {**known, "source": identifier.source}
 
 
 def _once(idempotency_key: str | None) -> dict[str, str]:

@@ -129,12 +129,12 @@ def refusal(response: httpx.Response, retry_after: timedelta | None = None) -> A
     status = response.status_code
     body = _object(response)
     # Shape C nests what the others have at the top.
-    said = body["error"] if isinstance(body.get("error"), dict) else body
+    problem = body["error"] if isinstance(body.get("error"), dict) else body
     return _kind(status)(
         status,
-        _text(said.get("code")),
-        _message(said) or _phrase(status),
-        _details(said),
+        _text(problem.get("code")),
+        _message(problem) or _phrase(status),
+        _details(problem),
         _text(body.get("request_id")) or _text(response.headers.get("x-request-id")),
         retry_after,
     )
@@ -157,9 +157,9 @@ def _object(response: httpx.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _message(said: Mapping[str, Any]) -> str | None:
+def _message(problem: Mapping[str, Any]) -> str | None:
     for key in ("message", "error", "detail", "title"):
-        if text := _text(said.get(key)):
+        if text := _text(problem.get(key)):
             return text
     return None
 
@@ -171,8 +171,8 @@ def _phrase(status: int) -> str:
         return "no reason given"
 
 
-def _details(said: Mapping[str, Any]) -> tuple[Detail, ...]:
-    rows = said.get("details") or said.get("errors")  # the latter is how Huma, Wazapin's framework, names them
+def _details(problem: Mapping[str, Any]) -> tuple[Detail, ...]:
+    rows = problem.get("details") or problem.get("errors")  # the latter is how Huma, Wazapin's framework, names them
     if not isinstance(rows, list):
         return ()
     return tuple(

@@ -223,7 +223,7 @@ def read(kind: type[R], row: object) -> R:
         raise ValueError(f"{kind.__name__} is not an object")  # noqa: TRY004 - the body is wrong, not our code
     values: dict[str, Any] = {"raw": row}
     for slot in fields(kind):
-        value = None if slot.name == "raw" else _READERS[slot.type](row.get(slot.name))
+        value = None if slot.name == "raw" else _CONVERTERS[slot.type](row.get(slot.name))
         if value is not None:
             values[slot.name] = value
         elif slot.default is MISSING and slot.default_factory is MISSING:
@@ -263,7 +263,7 @@ def _one(kind: type[R]) -> Callable[[object], R | None]:
 
 
 #: how each kind of field above is read; None: absent, or of another kind
-_READERS: dict[object, Callable[[object], object]] = {
+_CONVERTERS: dict[object, Callable[[object], object]] = {
     str: _text,
     str | None: _text,
     bool: lambda value: value if isinstance(value, bool) else None,

@@ -24,10 +24,10 @@ def pause(error: Exception) -> float | bool:
     """How long to wait after this error, in seconds; True: as long as we think fit, False: not to be tried again."""
     if not isinstance(error, TryLaterError):
         return False
-    asked = error.retry_after
-    if not asked:  # "at once" is asked for by servers that are overwhelmed, too
+    after = error.retry_after
+    if not after:  # "at once" is asked for by servers that are overwhelmed, too
         return True
-    return asked.total_seconds() if asked <= LONGEST_PAUSE else False
+    return after.total_seconds() if after <= LONGEST_PAUSE else False
 
 
 class Tries(Protocol):
@@ -49,10 +49,10 @@ def retry_after(headers: httpx.Headers) -> timedelta | None:
 
     A date is compared with the server's own clock if it tells the time, because ours may differ.
     """
-    asked = headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(asked):
-        return timedelta(seconds=int(asked))
-    until = _date(asked)
+    value = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return timedelta(seconds=int(value))
+    until = _date(value)
     if until is None:
         return None
     now = _date(headers.get("date", "")) or datetime.now(UTC)

@@ -105,8 +105,8 @@ def receive(headers: Mapping[str, str], body: bytes) -> Receipt:
     dated by its body.
     """
     topic = _short(headers.get("x-wc-webhook-topic", ""))
-    told = f"{topic}\0{headers.get('x-wc-webhook-delivery-id', '')}\0".encode(errors="backslashreplace")
-    delivery_id = "sha256:" + hashlib.sha256(told + body).hexdigest()
+    head = f"{topic}\0{headers.get('x-wc-webhook-delivery-id', '')}\0".encode(errors="backslashreplace")
+    delivery_id = "sha256:" + hashlib.sha256(head + body).hexdigest()
     return Receipt(topic=topic, delivery_id=delivery_id, sent_at=None, arrival_counts=topic == "customer.deleted")
 
 

@@ -232,10 +232,10 @@ class ScriptedShop:
     def answer(self, request: Request) -> Answer:
         """Answer a list of customers, as Pasar documents it."""
         url = urlsplit(request.url)
-        asked = {key: values[0] for key, values in parse_qs(url.query).items()}
-        wanted_ids = asked["ids"].split(",") if "ids" in asked else self.external_ids
-        found = [id_ for id_ in self.external_ids if id_ in wanted_ids and int(id_) > int(asked["after"])]
-        size = len(found) if "ids" in asked else 2
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        ids = query["ids"].split(",") if "ids" in query else self.external_ids
+        found = [id_ for id_ in self.external_ids if id_ in ids and int(id_) > int(query["after"])]
+        size = len(found) if "ids" in query else 2
         shown = [{**_SEEN, "id": int(id_), "email": f"c{id_}@example.com"} for id_ in found[:size]]
         body = {"customers": shown, "next": found[size - 1] if len(found) > size else None}
         ok = (

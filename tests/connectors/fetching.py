@@ -29,14 +29,14 @@ class Worker:
 
     def __init__(self, reader: Any, app: Any, credentials: dict[str, str], clock: Clock) -> None:
         self.reader, self.app, self.credentials, self.clock = reader, app, credentials, clock
-        self.asked: list[Request] = []
+        self.requests: list[Request] = []
         self.waits: list[timedelta] = []
         self.most_tries = MOST_TRIES
 
     def __call__(self, request: Request, check: Callable[[Answer], None] | None = None) -> Answer:
         has_renewed = False
         for _ in range(self.most_tries):
-            self.asked.append(request)
+            self.requests.append(request)
             answer = self.answer(request)
             if answer.status == 401 and not has_renewed and (renewal := self.reader.renewal(self.credentials)):
                 self.credentials = dict(self.reader.renewed(self.credentials, self.answer(renewal)))
@@ -95,10 +95,10 @@ class Scripted:
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
-        self.asked: list[Request] = []
+        self.requests: list[Request] = []
 
     def __call__(self, request: Request, check: Callable[[Answer], None] | None = None) -> Answer:
-        self.asked.append(request)
+        self.requests.append(request)
         given = self.answers.pop(0)
         answer = given if isinstance(given, Answer) else an_answer(given)
         if check is not None:

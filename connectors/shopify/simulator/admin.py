@@ -137,8 +137,8 @@ class SimulatedShop:
             return self._json({"error": f"no such fault: {error}"}, 400)
 
     async def _change(self, request: Request) -> Response:
-        wanted = await request.json()
-        return self._delivered(self.change(self._chosen(wanted), wanted.get("seed")))
+        command = await request.json()
+        return self._delivered(self.change(self._chosen(command), command.get("seed")))
 
     async def _create(self, request: Request) -> Response:
         return self._delivered(self.create(int((await request.json()).get("count", 1))))
@@ -154,19 +154,19 @@ class SimulatedShop:
     def change(self, numbers: Sequence[int], seed: object = None) -> list[Delivery]:
         """Change these customers now; return the webhooks about it."""
         rng = self._rng if seed is None else random.Random(f"{seed}")  # noqa: S311
-        told: list[Delivery] = []
+        deliveries: list[Delivery] = []
         for number in numbers:
             second = int(self._clock())
             customer, changed = altered(self.customers.customer(number), rng, second)
             before = self.customers.customer(number)
             self.customers.keep(number, customer, second)
-            told += self._signed(deliveries_about(before, customer, changed))
-        return told
+            deliveries += self._signed(deliveries_about(before, customer, changed))
+        return deliveries
 
     def create(self, count: int) -> list[Delivery]:
         """Add customers now; their tags and consent have no webhook."""
-        made = [self.customers.customer(self.customers.make(int(self._clock()))) for _ in range(count)]
-        return [sent for new in made for sent in self._signed(deliveries_about({}, new, ["create"]))]
+        added = [self.customers.customer(self.customers.add(int(self._clock()))) for _ in range(count)]
+        return [sent for new in added for sent in self._signed(deliveries_about({}, new, ["create"]))]
 
     def delete(self, numbers: Sequence[int]) -> list[Delivery]:
         """Delete these customers now."""
@@ -175,30 +175,30 @@ class SimulatedShop:
             self.customers.delete(number)
         return [sent for customer in gone for sent in self._signed([deletion(customer)])]
 
-    def _signed(self, told: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[Delivery]:
-        for topic, body in told:
+    def _signed(self, webhooks: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[Delivery]:
+        for topic, body in webhooks:
             self._sent += 1
             yield self.api.signed(topic, body, self._secret, self._domain, self._sent)
 
-    def _chosen(self, wanted: dict[str, Any], *, is_last: bool = False) -> list[int]:
-        if "numbers" in wanted:
-            gids = (self.customers.gid(int(number)) for number in wanted["numbers"])
+    def _chosen(self, command: dict[str, Any], *, is_last: bool = False) -> list[int]:
+        if "numbers" in command:
+            gids = (self.customers.gid(int(number)) for number in command["numbers"])
             return [number for gid in gids if (number := self.customers.number_of(gid)) is not None]
-        wanted_count = int(wanted.get("count", 1))
+        count = int(command.get("count", 1))
         if is_last:  # Shopify deletes nobody who ordered
-            numbers = reversed(range(self.customers.size + self.customers.made))
+            numbers = reversed(range(self.customers.size + self.customers.added))
             free = (
                 n for n in numbers if n not in self.customers.deleted and not self.customers.customer(n)["lastOrder"]
             )
-            return list(islice(free, wanted_count))
+            return list(islice(free, count))
         everybody = list(self.customers.numbers())
-        return self._rng.sample(everybody, min(wanted_count, len(everybody)))
+        return self._rng.sample(everybody, min(count, len(everybody)))
 
-    def _delivered(self, told: Sequence[Delivery]) -> Response:
+    def _delivered(self, deliveries: Sequence[Delivery]) -> Response:
         return self._json(
             [
                 {"topic": sent.topic, "headers": sent.headers, "body": base64.b64encode(sent.body).decode()}
-                for sent in told
+                for sent in deliveries
             ]
         )
 

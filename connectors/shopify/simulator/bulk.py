@@ -119,13 +119,13 @@ class Bulk:
         if operation is None or operation.file is None or signature not in operation.signatures:
             problem = "<?xml version='1.0'?><Error><Code>ExpiredToken</Code></Error>"
             return Response(problem, self._faults.number("expired_url_status") or 403, media_type="application/xml")
-        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
-        start = int(asked[1]) if asked else 0
+        byte_range = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
+        start = int(byte_range[1]) if byte_range else 0
         if start >= operation.size:
             return Response(status_code=416, headers={"Content-Range": f"bytes */{operation.size}"})
         end = operation.size
         headers = {"Date": formatdate(self._clock(), usegmt=True), "Accept-Ranges": "bytes"}
-        if asked:
+        if byte_range:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{end}"
         cut_at = None
         if self._faults.due("cut_every"):
@@ -134,7 +134,7 @@ class Bulk:
             end = start + max(1, (end - start) // 2)
         headers["Content-Length"] = str(end - start)
         parts = self._parts(operation.file, start, end, cut_at)
-        return StreamingResponse(parts, 206 if asked else 200, headers, "application/jsonl")
+        return StreamingResponse(parts, 206 if byte_range else 200, headers, "application/jsonl")
 
     async def _parts(self, path: Path, start: int, end: int, cut_at: int | None) -> AsyncIterator[bytes]:
         with path.open("rb") as file:

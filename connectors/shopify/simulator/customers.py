@@ -48,7 +48,7 @@ class Population:
     def __init__(self, seed: int, size: int) -> None:
         self.seed = seed
         self.size = size  #: of the shop before anything was changed
-        self.made = 0
+        self.added = 0
         self.deleted: set[int] = set()
         self._kept: dict[int, Body] = {}
         self._moved: list[tuple[int, int, int]] = []  # (second, against ties, number) of those that are kept
@@ -59,7 +59,7 @@ class Population:
         self._back = pow(self._factor, -1, size) if size > 1 else 0
 
     def __len__(self) -> int:
-        return self.size + self.made - len(self.deleted)
+        return self.size + self.added - len(self.deleted)
 
     def gid(self, number: int) -> str:
         """Return the customer's id as GraphQL writes it."""
@@ -71,7 +71,7 @@ class Population:
         if kind != "gid://shopify/Customer" or not (written.isascii() and written.isdigit()):
             return None
         number, rest = divmod(int(written) - self._first_id, _STRIDE)
-        exists = rest == 0 and 0 <= number < self.size + self.made and number not in self.deleted
+        exists = rest == 0 and 0 <= number < self.size + self.added and number not in self.deleted
         return number if exists else None
 
     def customer(self, number: int) -> Body:
@@ -80,14 +80,14 @@ class Population:
 
     def numbers(self, *, backwards: bool = False) -> Iterator[int]:
         """Yield the numbers of all customers."""
-        numbers = range(self.size + self.made)
+        numbers = range(self.size + self.added)
         return (n for n in (reversed(numbers) if backwards else numbers) if n not in self.deleted)
 
     def lines(
         self, names: Collection[str] | None, hidden: Collection[str] = (), *, children: bool = False
     ) -> Iterator[bytes]:
         """Yield all customers, as they are at the first line, as JSONL with these fields; hidden ones are null."""
-        kept, deleted, end = dict(self._kept), set(self.deleted), self.size + self.made
+        kept, deleted, end = dict(self._kept), set(self.deleted), self.size + self.added
         for number in range(end):
             if number in deleted:
                 continue
@@ -118,10 +118,10 @@ class Population:
         if self._kept.pop(number, None) is not None:
             self._moved = [entry for entry in self._moved if entry[2] != number]
 
-    def make(self, second: int) -> int:
+    def add(self, second: int) -> int:
         """Add a customer, and return the number."""
-        number = self.size + self.made
-        self.made += 1
+        number = self.size + self.added
+        self.added += 1
         self.keep(number, self._invented(number, second) | {"createdAt": iso(second)}, second)
         return number
 
@@ -138,10 +138,10 @@ class Population:
         if self.size == 0:
             return
         from_tie = tie + 1 if 0 <= tie < self.size else 0
-        wanted = second if tie < self.size else second + 1
-        guess = (wanted - FIRST_CHANGE) * self.size // (LAST_CHANGE - FIRST_CHANGE)
+        first_second = second if tie < self.size else second + 1
+        guess = (first_second - FIRST_CHANGE) * self.size // (LAST_CHANGE - FIRST_CHANGE)
         rank = max(0, guess - 1, from_tie)
-        while rank < self.size and self._updated(rank) < wanted:
+        while rank < self.size and self._updated(rank) < first_second:
             rank += 1
         for found in range(rank, self.size):
             number = found * self._back % self.size
@@ -149,7 +149,7 @@ class Population:
                 yield (self._updated(found), found), number
 
     def _kept_after(self, key: Key) -> Iterator[tuple[Key, int]]:
-        start = bisect_right(self._moved, (*key, self.size + self.made))
+        start = bisect_right(self._moved, (*key, self.size + self.added))
         for second, tie, number in self._moved[start:]:
             yield (second, tie), number
 

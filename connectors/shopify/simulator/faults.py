@@ -53,9 +53,9 @@ class Faults:
         self._seen: Counter[str] = Counter()
         self.happened: Counter[str] = Counter()
 
-    def change(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    def change(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Set these faults; 0, false or an empty list ends one. Raises KeyError for an unknown one."""
-        for name, value in wanted.items():
+        for name, value in settings.items():
             if name not in (*EVERY, *TIMES, *SWITCHES, *NAMES):
                 raise KeyError(name)
             self._set[name] = value

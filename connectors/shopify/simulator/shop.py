@@ -76,7 +76,7 @@ class Shop:
 
         A few come late in it, as real ones do: an opt-in older than the opt-out before it, an update after a delete.
         """
-        return list(islice(_Life(self).told(), n))
+        return list(islice(_Life(self).deliveries(), n))
 
 
 def two_shops(seed: int, n: int, share: float = 1 / 3) -> list[tuple[Shop, Delivery]]:
@@ -96,8 +96,8 @@ def two_shops(seed: int, n: int, share: float = 1 / 3) -> list[tuple[Shop, Deliv
     shops = [
         Shop(seed, name, f"secret of {name} {seed}", pool) for name, pool in zip(names, (first, second), strict=True)
     ]
-    told = {shop.domain: _Life(shop).told() for shop in shops}
-    return [(shop, next(told[shop.domain])) for shop in rng.choices(shops, k=n)]
+    stories = {shop.domain: _Life(shop).deliveries() for shop in shops}
+    return [(shop, next(stories[shop.domain])) for shop in rng.choices(shops, k=n)]
 
 
 @dataclass(slots=True, eq=False)
@@ -127,7 +127,7 @@ class _Life:
         self._customers: list[_Customer] = []
         self._doubles: list[tuple[_Customer, _Customer]] = []  # two accounts of one person
 
-    def told(self) -> Iterator[Delivery]:
+    def deliveries(self) -> Iterator[Delivery]:
         actions = [self._join] * 20 + [self._change] * 16 + [self._order] * 10 + [self._guest] * 12 + [self._tag] * 14
         actions += [self._consent] * 14 + [self._merge] * 3 + [self._delete] * 2 + [self._readdress] * 5
         actions += [self._event] * 3 + [self._something_else] * 3
@@ -287,8 +287,8 @@ class _Life:
         customer.consents[channel] = (state, at or self._now)
         topic, key, id_key, address_key = _CONSENTS[channel]
         address = customer.shown["email" if channel == "email" else "phone"]
-        said = self._consent_body(channel, customer.consents[channel] if address else (None, None))
-        body = {id_key: customer.shown["id"], address_key: address, f"{key}marketing_consent": said}
+        consent = self._consent_body(channel, customer.consents[channel] if address else (None, None))
+        body = {id_key: customer.shown["id"], address_key: address, f"{key}marketing_consent": consent}
         return self._deliver(f"customers_{topic}marketing_consent/update", body)
 
     def _consent_body(self, channel: str, consent: Consent | tuple[None, None]) -> Body:
@@ -304,8 +304,8 @@ class _Life:
         if is_old:
             body |= {"tags": ", ".join(sorted(customer.tags)), "total_spent": f"{customer.cents / 100:.2f}"}
             for channel, slot in (("email", "email"), ("sms", "phone")):
-                said = self._consent_body(channel, customer.consents.get(channel, _NEVER))
-                body[f"{channel}_marketing_consent"] = body[slot] and said
+                consent = self._consent_body(channel, customer.consents.get(channel, _NEVER))
+                body[f"{channel}_marketing_consent"] = body[slot] and consent
         return body
 
     def _purchase(self, email: str | None, phone: str | None, person: Person) -> Body:

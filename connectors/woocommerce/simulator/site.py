@@ -211,37 +211,37 @@ class Site:
 
         return serve
 
-    def _change(self, asked: Mapping[str, Any]) -> list[Delivery]:
-        shop, members = self.shop, asked.get("set", {})
-        if asked.get("kind", "customer") == "order":
-            return shop.change_orders(self._meant(asked, shop.last_order), members or {"status": "completed"})
+    def _change(self, command: Mapping[str, Any]) -> list[Delivery]:
+        shop, members = self.shop, command.get("set", {})
+        if command.get("kind", "customer") == "order":
+            return shop.change_orders(self._numbers_of(command, shop.last_order), members or {"status": "completed"})
         members = members or {"last_name": f"Moved {shop.clock():%H%M%S}"}
-        return shop.change(self._meant(asked, shop.last_user), members, is_quiet=bool(asked.get("quiet")))
+        return shop.change(self._numbers_of(command, shop.last_user), members, is_quiet=bool(command.get("quiet")))
 
-    def _create(self, asked: Mapping[str, Any]) -> list[Delivery]:
-        create = self.shop.create_orders if asked.get("kind") == "order" else self.shop.create
-        return create(int(asked.get("count", 1)), asked.get("set", {}))
+    def _create(self, command: Mapping[str, Any]) -> list[Delivery]:
+        create = self.shop.create_orders if command.get("kind") == "order" else self.shop.create
+        return create(int(command.get("count", 1)), command.get("set", {}))
 
-    def _delete(self, asked: Mapping[str, Any]) -> list[Delivery]:
-        return self.shop.delete(self._meant(asked, self.shop.last_user))
+    def _delete(self, command: Mapping[str, Any]) -> list[Delivery]:
+        return self.shop.delete(self._numbers_of(command, self.shop.last_user))
 
-    def _deliver(self, asked: Mapping[str, Any]) -> list[Delivery]:
-        return [self.shop.deliver(asked["topic"], int(asked["id"]))]
+    def _deliver(self, command: Mapping[str, Any]) -> list[Delivery]:
+        return [self.shop.deliver(command["topic"], int(command["id"]))]
 
-    def _meant(self, asked: Mapping[str, Any], last: int) -> list[int]:
+    def _numbers_of(self, command: Mapping[str, Any], last: int) -> list[int]:
         """Return the ids that were named, or the highest ``count`` that are there."""
-        if "ids" in asked:
-            return [int(number) for number in asked["ids"] if 1 <= int(number) <= last]
-        count = int(asked.get("count", 1))
-        if asked.get("kind") == "order":
+        if "ids" in command:
+            return [int(number) for number in command["ids"] if 1 <= int(number) <= last]
+        count = int(command.get("count", 1))
+        if command.get("kind") == "order":
             return list(range(max(1, last - count + 1), last + 1))
         return self.shop.users(max(0, self.shop.live - count), self.shop.live)
 
     async def _set_faults(self, request: Request) -> Response:
-        known = {one.name for one in fields(Faults)}
-        asked = {name: value for name, value in json.loads(await request.body()).items() if name in known}
-        self.faults = replace(Faults(), **asked)
-        return JSONResponse({one: getattr(self.faults, one) for one in sorted(known)})
+        known = {fault.name for fault in fields(Faults)}
+        settings = {name: value for name, value in json.loads(await request.body()).items() if name in known}
+        self.faults = replace(Faults(), **settings)
+        return JSONResponse({name: getattr(self.faults, name) for name in sorted(known)})
 
     async def _stats(self, _request: Request) -> Response:
         numbers = self.shop.users(0, self.shop.live)

@@ -101,10 +101,10 @@ def test_any_other_status_is_an_error_that_names_it(name, status, error):
 
 
 def test_telegram_is_asked_for_a_chat_by_number():
-    asked = telegram.ask(SITI, BOT_TOKEN, {})
+    request = telegram.ask(SITI, BOT_TOKEN, {})
 
-    assert (asked.method, asked.path) == ("POST", f"/bot{BOT_TOKEN}/getChat")
-    assert asked.json == {"chat_id": 5550001111}
+    assert (request.method, request.path) == ("POST", f"/bot{BOT_TOKEN}/getChat")
+    assert request.json == {"chat_id": 5550001111}
 
 
 def test_a_token_cannot_lead_to_another_path():
@@ -186,10 +186,10 @@ def test_telegram_says_how_long_to_wait(answer, headers, seconds):
 
 
 def test_line_is_asked_for_a_user_with_the_token_in_a_header():
-    asked = line.ask(WAYAN, LINE_TOKEN, {})
+    request = line.ask(WAYAN, LINE_TOKEN, {})
 
-    assert (asked.method, asked.path, asked.json) == ("GET", f"/v2/bot/profile/{WAYAN.value}", None)
-    assert asked.headers == {"Authorization": f"Bearer {LINE_TOKEN}"}
+    assert (request.method, request.path, request.json) == ("GET", f"/v2/bot/profile/{WAYAN.value}", None)
+    assert request.headers == {"Authorization": f"Bearer {LINE_TOKEN}"}
 
 
 def test_a_friend_on_line_has_a_name_a_picture_and_a_language():

@@ -372,13 +372,13 @@ class Bulk:
         self.account = Account(source="pasar")
         self.credentials = {"access_token": "pasar_token_4711"}
         self.external_ids = tuple(str(70001 + number) for number in range(9))
-        self.asked = 0
+        self.requests = 0
 
     def answer(self, request: Request) -> Answer:
         answer = Answer(status=200, headers={}, body=b'{"ready": true}', not_before=AT, not_after=AT)
         if request.offset is None:
-            self.asked += 1
-            return replace(answer, body=json.dumps({"ready": self.asked > 2}).encode())
+            self.requests += 1
+            return replace(answer, body=json.dumps({"ready": self.requests > 2}).encode())
         return replace(answer, lines=self.lines(request.offset))
 
     def lines(self, offset: int):

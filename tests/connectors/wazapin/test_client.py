@@ -259,14 +259,14 @@ def test_every_method_is_tried_above():
 
 
 def test_the_twins_have_the_same_methods_parameters_and_words():
-    def said(kind):
+    def promises(kind):
         methods = {name: method for name, method in vars(kind).items() if not name.startswith("_")}
         return {
             name: (str(inspect.signature(method)).replace("AsyncIterator", "Iterator"), inspect.getdoc(method))
             for name, method in methods.items()
         }
 
-    assert said(Contacts) == said(AsyncContacts)
+    assert promises(Contacts) == promises(AsyncContacts)
 
 
 def test_request_carries_key_and_names_its_sender(run):

@@ -126,7 +126,7 @@ def test_everybody_is_read_once_and_the_count_is_right(kind: str, size: int):
         assert pages[-1].expected == len(rows)
         assert len(shop.site.shop.users(0, size)) > len(rows), "there are people of the shop to be left out"
         assert all(row.body == b"" and row.topic == "" for row in rows) == (kind == "ids" or not rows)
-        assert all("modified_after" not in asked for asked in shop.site.log)
+        assert all("modified_after" not in url for url in shop.site.log)
 
 
 def test_an_empty_shop_has_no_rows():
@@ -243,8 +243,8 @@ def test_an_increment_has_guests_and_the_customers_of_orders_as_they_are(shop: O
 def test_customers_are_never_asked_by_date(shop: Open):
     shop.rows("increment", NOW)
 
-    assert any("modified_after" in asked for asked in shop.site.log)
-    assert not any("modified_after" in asked for asked in shop.site.log if "/customers" in asked)
+    assert any("modified_after" in url for url in shop.site.log)
+    assert not any("modified_after" in url for url in shop.site.log if "/customers" in url)
 
 
 def test_the_watermark_is_the_newest_change_seen_and_not_the_clock(shop: Open):
@@ -270,7 +270,7 @@ def test_filters_are_in_utc_whatever_the_zone_of_the_shop(shop: Open):
         shop.site.shop.create_orders(1, {"customer_id": 0})
 
     assert len(shop.rows("increment", NOW - timedelta(hours=4))) == 1
-    assert all("dates_are_gmt=true" in asked for asked in shop.site.log if "modified_after" in asked)
+    assert all("dates_are_gmt=true" in url for url in shop.site.log if "modified_after" in url)
 
 
 def all_orders(rows: list[Row]) -> set[str]:
@@ -351,18 +351,18 @@ def test_a_shop_that_ignores_the_filter_or_the_order_is_found_out(shop: Open):
 
 def test_some_are_read_as_they_are_and_others_left_out(shop: Open):
     shop.site.shop.delete([20])
-    asked = ["14", "20", "97", "1", "26", "999999", "guest:email:a@example.org"]
+    external_ids = ["14", "20", "97", "1", "26", "999999", "guest:email:a@example.org"]
 
-    rows = list(woocommerce.read_some(shop.job(), asked, shop.fetch))
+    rows = list(woocommerce.read_some(shop.job(), external_ids, shop.fetch))
 
     assert ids(rows) == ["14", "26"], "26 is a subscriber, whom the default role leaves out; 97 and 1 are no customers"
     assert {row.topic for row in rows} == {"read/customer"}
 
 
 def test_a_hundred_are_read_at_once_and_nobody_costs_nothing(shop: Open):
-    asked = shop.people()[:100]
+    external_ids = shop.people()[:100]
 
-    assert len(list(woocommerce.read_some(shop.job(), asked, shop.fetch))) == 100
+    assert len(list(woocommerce.read_some(shop.job(), external_ids, shop.fetch))) == 100
     assert list(woocommerce.read_some(shop.job(), ["guest:phone:+1"], shop.fetch)) == []
     assert shop.fetch.tries == 1
 
@@ -517,14 +517,14 @@ def test_the_control_changes_the_shop_and_returns_signed_webhooks(shop: Open):
     def post(path: str, **body: Any) -> Any:
         return shop.fetch.client.post(f"{shop.fetch.base}/_control/{path}", json=body).json()
 
-    made = post("create", count=2, set={"email": "new@example.org"})["deliveries"]
-    made += post("change", ids=[14, 26], set={"last_name": "Aune"})["deliveries"]
-    made += post("delete", ids=[14, 97])["deliveries"]  # nothing tells of an editor
-    made += post("create", kind="order", count=1, set={"customer_id": 0})["deliveries"]
-    made += post("change", kind="order", count=2)["deliveries"]
-    made += post("deliver", topic="customer.updated", id=14)["deliveries"]
+    deliveries = post("create", count=2, set={"email": "new@example.org"})["deliveries"]
+    deliveries += post("change", ids=[14, 26], set={"last_name": "Aune"})["deliveries"]
+    deliveries += post("delete", ids=[14, 97])["deliveries"]  # nothing tells of an editor
+    deliveries += post("create", kind="order", count=1, set={"customer_id": 0})["deliveries"]
+    deliveries += post("change", kind="order", count=2)["deliveries"]
+    deliveries += post("deliver", topic="customer.updated", id=14)["deliveries"]
 
-    topics = [delivery["headers"]["X-WC-Webhook-Topic"] for delivery in made]
+    topics = [delivery["headers"]["X-WC-Webhook-Topic"] for delivery in deliveries]
     assert topics == ["customer.created"] * 2 + ["customer.updated"] * 2 + [
         "customer.deleted",
         "order.created",
@@ -532,10 +532,10 @@ def test_the_control_changes_the_shop_and_returns_signed_webhooks(shop: Open):
         "order.updated",
         "customer.updated",
     ]
-    for delivery in made:
+    for delivery in deliveries:
         body = woocommerce_body(delivery)
         woocommerce.verify({name.lower(): value for name, value in delivery["headers"].items()}, body, ["invented"])
-    assert json.loads(woocommerce_body(made[-1]))["code"] == "woocommerce_rest_invalid_id"
+    assert json.loads(woocommerce_body(deliveries[-1]))["code"] == "woocommerce_rest_invalid_id"
     stats = shop.fetch.client.get(f"{shop.fetch.base}/_control/stats").json()
     assert (stats["users"], stats["orders"], stats["customers"]) == (350, 176, len(shop.people()))
     assert post("faults", error_every=2)["error_every"] == 2
