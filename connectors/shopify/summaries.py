@@ -1,8 +1,8 @@
-"""Side facts of a Shopify customer: what they bought in all, and their segments.
+"""Side facts about a Shopify customer: the total of their orders, and their segments.
 
 Payload reference: https://shopify.dev/docs/api/webhooks/2026-07#customers-purchasing_summary
 
-Quirk: such a fact can arrive after its customer was deleted, so it revives nobody.
+Quirk: a side fact can arrive after its customer was deleted, so it does not bring the customer back.
 Quirk: segment events have no time and no name of the segment, only gids.
 """
 
@@ -40,7 +40,7 @@ def left_segment(body: Payload, _account: Account) -> Iterator[Event]:
 
 
 def amount_spent(payload: Payload, at: str = "") -> dict[str, FieldValue]:
-    """Read ``amountSpent`` as two fields; without the key, none."""
+    """Read ``amountSpent`` as two fields; no field if the key is absent."""
     if "amountSpent" not in payload:
         return {}
     spent = json_values.nested(payload, "amountSpent", at)

@@ -1,11 +1,11 @@
-"""A simulated Admin API of a shop of any size, for tests and for trying things out; on the loopback only.
+"""A simulated Admin API of a shop of any size, for tests and trials, on the loopback interface only.
 
     python -m connectors.shopify.simulator --port 8900 --seed 7 --size 200000 --token shpat_invented
 
-It knows the operations that the reader in this folder asks, by name, and answers anything else like a mistake.
-Faults are set with ``POST /_control/faults``, customers change with ``POST /_control/change``, ``create`` and
-``delete``, which answer with the webhooks that Shopify would send; ``GET /_control/stats`` counts, and
-``GET /_control/credentials`` gives what a connection that is added now needs.
+It knows the operations of Shopify's reader by name, and answers any other operation with an error.
+``POST /_control/faults`` sets faults. ``POST /_control/change``, ``create`` and ``delete`` change customers, and answer
+with the webhooks that Shopify would send. ``GET /_control/stats`` counts, and ``GET /_control/credentials`` returns
+the tokens for a connection that is added now.
 """
 
 import argparse
@@ -112,7 +112,7 @@ class SimulatedShop:
         return self._json(self.api.answer(operation, body["query"], body.get("variables") or {}, self._base(request)))
 
     async def _renew(self, request: Request) -> Response:
-        """Refresh an expiring offline token; the old refresh token lives until the new one is used."""
+        """Renew an expiring offline token; the old refresh token is valid until the new one is used."""
         self.requests["renewals"] += 1
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
         known = (form.get("client_id", ""), form.get("client_secret", "")) == self._client
@@ -127,7 +127,7 @@ class SimulatedShop:
         return self._json(answer | {"refresh_token": self._fresh, "refresh_token_expires_in": 7_776_000})
 
     async def _credentials(self, _request: Request) -> Response:
-        """Tell the tokens that are good now; those of the start are dead once others have renewed them twice."""
+        """Return the tokens that are valid now; the first ones die after the second renewal."""
         return self._json({"access_token": self.token, "refresh_token": self._fresh})
 
     async def _set_faults(self, request: Request) -> Response:
@@ -152,7 +152,7 @@ class SimulatedShop:
         return self._json(shop | {name: dict(count) for name, count in counts.items()})
 
     def change(self, numbers: Sequence[int], seed: object = None) -> list[Delivery]:
-        """Change these customers now; return the webhooks about it."""
+        """Change these customers now; return the webhooks about the changes."""
         rng = self._rng if seed is None else random.Random(f"{seed}")  # noqa: S311
         deliveries: list[Delivery] = []
         for number in numbers:
@@ -164,12 +164,12 @@ class SimulatedShop:
         return deliveries
 
     def create(self, count: int) -> list[Delivery]:
-        """Add customers now; their tags and consent have no webhook."""
+        """Add customers now; return a webhook for each. Their tags and consent have no webhook."""
         added = [self.customers.customer(self.customers.add(int(self._clock()))) for _ in range(count)]
         return [sent for new in added for sent in self._signed(deliveries_about({}, new, ["create"]))]
 
     def delete(self, numbers: Sequence[int]) -> list[Delivery]:
-        """Delete these customers now."""
+        """Delete these customers now; return the webhooks about that."""
         gone = [self.customers.customer(number) for number in numbers]
         for number in numbers:
             self.customers.delete(number)
@@ -185,7 +185,7 @@ class SimulatedShop:
             gids = (self.customers.gid(int(number)) for number in command["numbers"])
             return [number for gid in gids if (number := self.customers.number_of(gid)) is not None]
         count = int(command.get("count", 1))
-        if is_last:  # Shopify deletes nobody who ordered
+        if is_last:  # Shopify deletes no customer with orders
             numbers = reversed(range(self.customers.size + self.customers.added))
             free = (
                 n for n in numbers if n not in self.customers.deleted and not self.customers.customer(n)["lastOrder"]
@@ -242,5 +242,5 @@ def main() -> None:
         restore_rate=given.restore_rate,
     )
     shop.faults.change(given.faults)
-    # A cut connection is an error of the application to uvicorn, and not worth a line.
+    # uvicorn would log each cut connection as an error of the application.
     uvicorn.run(shop.app, host="127.0.0.1", port=given.port, log_level="critical", date_header=False)

@@ -35,7 +35,7 @@ class QueryError(Exception):
 
 
 class Api:
-    """What one shop answers."""
+    """The GraphQL API of one shop."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Api:
         }
 
     def answer(self, operation: str, query: str, variables: Body, base_url: str) -> Body:
-        """Answer one request, as HTTP 200 does."""
+        """Return the body of an answer with HTTP 200."""
         requested = self._cost(operation, query, variables)
         self._restore()
         try:
@@ -96,7 +96,7 @@ class Api:
         """Sign a webhook that is sent now."""
         sent_at = datetime.fromtimestamp(self._clock(), UTC)
         stamp = f"{sent_at:%Y-%m-%dT%H:%M:%S.%f}{number % 1000:03}Z"
-        # With the time, because a shop that is started again counts from the start again.
+        # The id has the time, because a simulator that starts again counts from 1 again.
         return signed(body, secret, topic=topic, domain=domain, sent_at=stamp, webhook_id=f"{stamp} {number}")
 
     def _list(self, query: str, variables: Body, _base: str) -> Body:
@@ -136,7 +136,7 @@ class Api:
         if found is None:  # an unknown field, or a time without quotes, matches everything
             warning = {"field": "query", "message": "Invalid search field for this query.", "code": "invalid_field"}
             return 0, {"path": ["customers"], "query": search, "warnings": [warning]}
-        if not found[1].endswith("Z"):  # an offset finds nothing, without an error
+        if not found[1].endswith("Z"):  # another offset finds nothing, without an error
             return 2**40, None
         second = int(datetime.fromisoformat(found[1]).timestamp())
         return (second - second % _DAY if self._faults.is_on("whole_days") else second), None
@@ -157,7 +157,7 @@ class Api:
     def _hidden(
         self, path: list[str], nodes: list[Body] | list[Body | None], names: list[str]
     ) -> tuple[list[Body | None], list[Body]]:
-        """Blank what the app may not see, with an error for each."""
+        """Blank the fields that the app may not see; return the nodes, and an error for each blank."""
         errors: list[Body] = []
         shown: list[Body | None] = []
         refused = {"unapproved": "This app is not approved to access the Customer object.", "deny": "Access denied."}
@@ -220,7 +220,7 @@ class Api:
         return {"webhookSubscription": None, "userErrors": [error]}
 
     def _cost(self, operation: str, query: str, variables: Body) -> int:
-        """Count the objects that are asked for; the documentation's formula."""
+        """Count the objects in a query, by the formula in the documentation."""
         if operation not in ("Customers", "CustomersById"):
             return 10 if query.lstrip().startswith("mutation") else 1
         each = 1 + sum(points for name, points in _OBJECTS.items() if name in query)

@@ -1,7 +1,6 @@
-"""A simulated shop: the lives of invented customers, as the webhooks that Shopify would send about them.
+"""A simulated shop: the story of its invented customers, as the webhooks that Shopify would send.
 
-Pure and seeded: the same arguments tell the same story, byte for byte. Nobody in it exists: e-mails are of
-example.com and example.org, numbers are drawn.
+Pure and seeded: the same arguments give the same story, byte for byte. Nobody in it exists.
 """
 
 import base64
@@ -25,7 +24,7 @@ _NEVER: Consent = ("not_subscribed", None)
 BEGIN = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)  #: when every story starts
 
 _TAGS = ("VIP", "wholesale", "newsletter", "Léon", "Noël", "returns", "B2B", "spring 2026", "gift")
-#: what each channel's topic, consent, customer and address are called
+#: of each channel, the beginning of its topic and of its consent's key, and the keys of the customer and the address
 _CONSENTS = {
     "email": ("email_", "email_", "customer_id", "email_address"),
     "sms": ("", "sms_", "id", "phone"),
@@ -45,9 +44,9 @@ def signed(
     event_id: str = "",
     sent_at: str = "2026-11-01T00:00:00.000000000Z",
 ) -> Delivery:
-    """Sign a body, and wrap it in the headers of a classic webhook; ids that are not given are digests."""
+    """Sign a body, and add the headers of a classic webhook; an id that is not given is a digest of the body."""
     text = "" if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    raw = body if isinstance(body, bytes) else text.replace("/", "\\/").encode()  # as Shopify does
+    raw = body if isinstance(body, bytes) else text.replace("/", "\\/").encode()  # Shopify escapes slashes
     digest = hashlib.sha256(topic.encode() + b"\0" + raw).digest()
     headers = {
         "Content-Type": "application/json",
@@ -74,7 +73,7 @@ class Shop:
     def history(self, n: int) -> list[Delivery]:
         """Return the shop's first ``n`` deliveries in true order; a longer history begins with a shorter one.
 
-        A few come late in it, as real ones do: an opt-in older than the opt-out before it, an update after a delete.
+        A few are late, as in real shops: an opt-in that is older than the opt-out before it, an update after a delete.
         """
         return list(islice(_Life(self).deliveries(), n))
 
@@ -82,7 +81,7 @@ class Shop:
 def two_shops(seed: int, n: int, share: float = 1 / 3) -> list[tuple[Shop, Delivery]]:
     """Return ``n`` deliveries of two shops, interleaved, each with the shop that sends it.
 
-    They share ``share`` of their numbers and of their e-mails, half of these as pairs.
+    The shops have the share ``share`` of their numbers and of their e-mails in common, half of these in pairs.
     """
     rng = seeded(seed, "two shops")
     known = round((size := max(4, n // 16)) * share)
@@ -106,7 +105,7 @@ class _Customer:
 
     gid: str
     person: Person
-    shown: Body  #: what every body says
+    shown: Body  #: the keys that every body has
     tags: set[str] = field(default_factory=set)
     consents: dict[str, Consent] = field(default_factory=dict)
     orders: int = 0
@@ -114,7 +113,7 @@ class _Customer:
 
 
 class _Life:
-    """A shop's story, which has no end, told action by action; what one causes shares an event id."""
+    """A shop's story, action by action, without end; the deliveries of an action share an event id."""
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
@@ -132,7 +131,7 @@ class _Life:
         actions += [self._consent] * 14 + [self._merge] * 3 + [self._delete] * 2 + [self._readdress] * 5
         actions += [self._event] * 3 + [self._something_else] * 3
         while True:
-            # Times in bodies have a resolution of a second: what follows at once has equal times.
+            # Times in bodies are whole seconds, so actions that follow at once have equal times.
             self._now += timedelta(seconds=self._rng.choice((0, 0, 0.2, 1, 5, 40, 300, 4000)))
             self._event_id = self._uuid()
             yield from self._rng.choice(actions)() if len(self._customers) > 3 else self._join()
@@ -146,7 +145,7 @@ class _Life:
         yield self._seen(customer, "customers/create")
         if self._rng.random() < 0.5:  # ticked the box while signing up
             yield self._stated(customer, "email", "subscribed")
-        if self._rng.random() < 0.1:  # and came back, with another address
+        if self._rng.random() < 0.1:  # signed up again with another address
             double = self._new_customer(person, person.email.replace("@", ".home@"), None)
             self._doubles.append((customer, double))
             yield self._seen(double, "customers/create")
@@ -174,7 +173,7 @@ class _Life:
         yield self._deliver("customers/purchasing_summary", summary)
 
     def _guest(self) -> Iterator[Delivery]:
-        """Somebody buys, or nearly, without signing in; they may be a customer all the same."""
+        """Somebody buys, or nearly buys, without signing in. They may be a customer too."""
         person = self._rng.choice(self._shop.people)
         email = self._rng.choice((person.email, person.email, person.email.title(), None, "noreply@example.com"))
         order = self._purchase(email, self._rng.choice((None, person.phone, person.national)), person)
@@ -189,7 +188,7 @@ class _Life:
             yield self._deliver("orders/updated", order | self._later() | {"customer": self._body(known) | _UNTIMED})
 
     def _tag(self) -> Iterator[Delivery]:
-        """A tag or a segment more or less; a tag may be put on and taken off in the same instant."""
+        """A tag or a segment is added or removed; a tag may be added and removed in the same instant."""
         customer = self._rng.choice(self._customers)
         if self._rng.random() < 0.3:
             body = {"customer_id": customer.gid, "segment_id": _gid("Segment", self._rng.randint(1, 5))}
@@ -209,14 +208,14 @@ class _Life:
             return
         yield self._stated(customer, channel, "unsubscribed")
         decided = customer.consents[channel]
-        if self._rng.random() < 0.4:  # an older yes that was held up
+        if self._rng.random() < 0.4:  # an older opt-in arrives late
             yield self._stated(customer, channel, "subscribed", self._now - timedelta(hours=self._rng.randint(1, 90)))
-        elif self._rng.random() < 0.2:  # yes and no in one second
+        elif self._rng.random() < 0.2:  # opt-in and opt-out in one second
             yield self._stated(customer, channel, "subscribed", decided[1])
         customer.consents[channel] = decided
 
     def _merge(self) -> Iterator[Delivery]:
-        """Two accounts of one person become one; or of two people, by mistake, and Shopify refuses."""
+        """Two accounts of one person are merged; a merge of two people by mistake fails."""
         doubles = [(a, b) for a, b in self._doubles if a in self._customers and b in self._customers]
         kept, lost = doubles[0] if doubles else self._rng.sample(self._customers, 2)
         body: Body = {"admin_graphql_api_customer_kept_id": kept.gid, "admin_graphql_api_customer_deleted_id": lost.gid}
@@ -233,7 +232,7 @@ class _Life:
         yield self._deliver("customers/update", late)
 
     def _delete(self) -> Iterator[Delivery]:
-        """Somebody who never ordered is deleted; an update of before comes later, perhaps even the person."""
+        """A customer without orders is deleted; an older update comes later, and the person may sign up again."""
         customer = next((c for c in self._customers if not c.orders), None)
         if customer is not None:
             late = self._body(customer, is_old=self._rng.random() < 0.5)
@@ -246,7 +245,7 @@ class _Life:
                 self._strangers.insert(0, customer.person)
 
     def _readdress(self) -> Iterator[Delivery]:
-        """A new e-mail or number; or the e-mail of another customer, who gives it up."""
+        """A customer gets a new e-mail or number, or takes over the e-mail of another customer."""
         customer, other = self._rng.sample(self._customers, 2)
         what = self._rng.choice(("email", "phone", "move"))
         if what == "email":
@@ -259,7 +258,7 @@ class _Life:
         yield self._seen(customer)
 
     def _event(self) -> Iterator[Delivery]:
-        """The same kind of change through Next Gen Events: GraphQL's shape, headers without X."""
+        """A change through Next Gen Events: GraphQL's shape, headers without ``X-``."""
         customer = self._rng.choice(self._customers)
         state, _ = customer.consents.get("email", _NEVER)
         email = {"emailAddress": customer.shown["email"], "marketingState": state.upper()}
@@ -275,8 +274,8 @@ class _Life:
         yield replace(classic, topic="Customer/update", headers=headers)
 
     def _something_else(self) -> Iterator[Delivery]:
-        yield self._deliver("products/update", {"id": next(self._ids), "title": "Lamp oil"})  # nobody follows it
-        yield self._deliver("customers/update", {"id": self._rng.choice(self._customers).shown["id"]})  # was too large
+        yield self._deliver("products/update", {"id": next(self._ids), "title": "Lamp oil"})  # a skipped topic
+        yield self._deliver("customers/update", {"id": self._rng.choice(self._customers).shown["id"]})  # shrunk
 
     def _seen(self, customer: _Customer, topic: str = "customers/update") -> Delivery:
         customer.shown["updated_at"] = self._local(self._now)
@@ -299,7 +298,7 @@ class _Life:
         return body if channel == "email" else body | {f"{prefix}collected_from": "OTHER"}
 
     def _body(self, customer: _Customer, *, is_old: bool = False) -> Body:
-        """Write a customer; bodies of before 2025 have tags, consent and totals."""
+        """Return the body of a customer; a body of before 2025 also has tags, consent and totals."""
         body = customer.shown | {"default_address": _address(customer.person)}
         if is_old:
             body |= {"tags": ", ".join(sorted(customer.tags)), "total_spent": f"{customer.cents / 100:.2f}"}

@@ -1,4 +1,4 @@
-"""The webhooks of a simulated shop about its customers: what Shopify sends since 2025-01.
+"""The webhooks of a simulated shop about its customers, as Shopify sends them since 2025-01.
 
 https://shopify.dev/docs/api/webhooks/2026-07
 """
@@ -9,7 +9,7 @@ from connectors.shopify.simulator.customers import Body
 
 
 def deliveries_about(before: Body, after: Body, changed: Collection[str]) -> list[tuple[str, Body]]:
-    """Return topic and body of the webhooks that tell of a change."""
+    """Return topic and body of each webhook about a change; ``changed`` is from ``altered``, or has "create"."""
     at, number = after["updatedAt"], _number(after)
     if "create" in changed:
         return [("customers/create", _body(after))]
