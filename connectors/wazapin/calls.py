@@ -1,9 +1,9 @@
-"""The endpoints, one function each: what is asked, and how the answer is read.
+"""The endpoints, one function each: the request, and how its answer is read.
 
 Reference: https://docsx.wazapin.com/api/reference-contacts. ``timeline``, ``sendability``, removing a tag,
 ``erase``, ``If-Match`` and ``Idempotency-Key`` are contactsync's own; the hosted API does not document them.
 """
-# ruff: noqa: D103 - the clients' methods of the same names say what each promises
+# ruff: noqa: D103 - the docstrings are those of the clients' methods of the same names
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -31,7 +31,7 @@ Purpose = Literal["marketing", "transactional", "conversational"]
 
 
 class ContactChanges(TypedDict, total=False):
-    """Fields of a contact: what is left out stays as it is, None clears."""
+    """Fields of a contact: an omitted field stays as it is, None clears it."""
 
     phone_number: str | None  #: international form
     name: str | None
@@ -42,7 +42,7 @@ class ContactChanges(TypedDict, total=False):
 
 
 class ContactFields(ContactChanges, total=False):
-    """Fields of a contact that is made or updated; at least a number, an address or the external pair."""
+    """Fields of a contact to create or update; at least a number, an address or the external pair."""
 
     tags: list[str]
 
@@ -57,17 +57,17 @@ class Filters(TypedDict, total=False):
     external_source: str | None  #: together with external_id
     external_id: str | None
     tag: str | None
-    updated_after: datetime | None  #: aware; lists the longest unchanged first, as a feed to sync from
+    updated_after: datetime | None  #: aware; lists the oldest change first, for following changes
     created_after: datetime | None  #: aware
 
 
 class ConsentDetails(TypedDict, total=False):
-    """How a consent came about."""
+    """How and when the person gave the consent."""
 
     purpose: Purpose  #: marketing if left out
-    source: str  #: where it was said: ``shopify``, ``import`` …
+    source: str  #: where the person gave it: ``shopify``, ``import`` …
     method: str  #: form, checkout, keyword, preference_page, api, import, double_opt_in, provider_signal
-    occurred_at: datetime  #: aware; when the person decided, now if left out; an older one than is held changes nothing
+    occurred_at: datetime  #: aware; when the person decided, now if left out; if a newer one is stored, nothing changes
     evidence: Mapping[str, str]  #: text, url, ip, user_agent, message_id, signup_id
     legal_basis: str
     expires_at: datetime | None
@@ -232,5 +232,5 @@ def _identifier(identifier: Identifier) -> dict[str, str]:
 
 
 def _once(idempotency_key: str | None) -> dict[str, str]:
-    """Name this write, so that the server does it once however often it arrives."""
+    """Return the header that lets the server do this write once, even if it arrives twice."""
     return {"Idempotency-Key": wire.header(idempotency_key or uuid4().hex, "idempotency_key")}
