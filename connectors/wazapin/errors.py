@@ -179,8 +179,8 @@ def _details(problem: Mapping[str, Any]) -> tuple[Detail, ...]:
     return tuple(
         Detail(
             field=_text(row.get("field")) or _text(row.get("location")),
-            reason=_text(row.get("reason"))
-            or _text(row.get("message")),  # not Huma's "value", which quotes the request
+            # Huma's "value" is left out, because it quotes the request.
+            reason=_text(row.get("reason")) or _text(row.get("message")),
             type=_text(row.get("type")),
             contact_id=_text(row.get("contact_id")),
         )
