@@ -1,4 +1,4 @@
-"""Reading untrusted JSON: what is accepted, what is refused, and what the reason says."""
+"""Values from untrusted JSON: the accepted ones, the refused ones, and the text of the reason."""
 
 import json
 import sys
@@ -98,7 +98,7 @@ def test_endless_number_is_refused():
 
 
 def written(value: object, slash: str) -> str:
-    """Write JSON as machines do; an object is a tuple of pairs, so that it can have a key twice."""
+    """Return JSON in compact form; an object is a tuple of pairs, so that it can have a key twice."""
     if isinstance(value, tuple):
         return "{" + ",".join(f"{written(key, slash)}:{written(entry, slash)}" for key, entry in value) + "}"
     if isinstance(value, list):

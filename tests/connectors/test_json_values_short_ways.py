@@ -1,4 +1,4 @@
-"""What is written as machines write it is read the short way, and as the long way reads it."""
+"""Usual forms are read a short way; the result is that of the long way."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -21,7 +21,7 @@ def outcome_of(read: Callable[..., object], *args: object, **options: object) ->
 def test_an_id(start: str, more: int):
     written = start + "7" * more
 
-    # White space around it is no part of it, and keeps it from the short way.
+    # White space is stripped, and makes the function take the long way.
     assert outcome_of(json_values.number_id, {"id": written}, "id") == outcome_of(
         json_values.number_id, {"id": f" {written}"}, "id"
     )

@@ -1,4 +1,4 @@
-"""Rows of files: what is peculiar to them; test_conformance.py asks the rest."""
+"""Quirks of rows of files; test_conformance.py checks the rest."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""What changed in a shop is read whatever Shopify's API does, and nothing is taken for what it is not."""
+"""Changed customers are read whatever Shopify's API does, and a wrong answer is never taken for a right one."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -288,7 +288,7 @@ def test_other_status_is_unreadable():
         read_once(418)
 
 
-# What the app may not see
+# Fields that are hidden from the app
 
 
 @pytest.mark.parametrize("kind", ["unapproved", "deny"])
@@ -363,7 +363,7 @@ def test_api_is_at_the_shops_domain():
         shopify.api_url({})
 
 
-# Some by id
+# Some customers, by id
 
 
 def test_some_are_read_and_the_missing_are_left_out(shop: SimulatedShop, worker: Worker):

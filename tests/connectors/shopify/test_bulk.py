@@ -50,7 +50,7 @@ def parse(row: Row) -> list[object]:
 
 
 def done(**other: object) -> dict[str, object]:
-    """Answer of an operation that has completed with three rows."""
+    """Return the answer about a completed operation with three rows."""
     operation = {"id": OPERATION, "status": "COMPLETED", "createdAt": "2026-11-20T11:00:00Z"}
     operation |= {"completedAt": "2026-11-20T11:05:00Z", "objectCount": "3", "rootObjectCount": "3"}
     operation |= {"fileSize": None, "url": "https://storage.googleapis.com/signed"}

@@ -1,4 +1,4 @@
-"""Ids of Shopify: a gid and a number are the same id; the short way reads what the long way reads."""
+"""Ids of Shopify: a gid is read as the number in it; the short way gives the result of the long way."""
 
 import pytest
 from hypothesis import given
@@ -72,7 +72,7 @@ def test_errors_name_the_kind():
 def test_the_short_way_reads_what_the_long_way_reads(start: str, more: int):
     written = start + "7" * more
 
-    # White space around it is no part of it, and keeps it from the short way.
+    # White space is stripped, and makes the function take the long way.
     assert outcome_of(written) == outcome_of(f" {written}")
 
 

@@ -1,4 +1,4 @@
-"""The simulated shop tells stories that a real one could, and the same one every time."""
+"""The stories of the simulated shop could be real, and the same seed gives the same story."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""The client against our own API on real Postgres: what the one writes, the other reads."""
+"""The client against our own API on real Postgres."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The client of the Contacts API: what each method sends and reads, waiting and under asyncio alike."""
+"""The requests that each method of the client sends, and the answers that it reads; both clients do the same."""
 
 import asyncio
 import inspect
@@ -63,7 +63,7 @@ def await_(server, action, base_url=URL, **settings):
 
 @pytest.fixture(params=[wait, await_])
 def run(request):
-    """Either client, driven the same way."""
+    """Either client; the test does not know which."""
     return request.param
 
 

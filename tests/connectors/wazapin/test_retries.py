@@ -1,4 +1,4 @@
-"""The client when the API is busy, fails or is not there: what is tried again, when, and as the same write."""
+"""The client when the API is busy, fails or cannot be reached: which requests it repeats, when, and with which key."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ DONE = {"data": {"id": "cnt_1"}}
 
 @pytest.fixture(params=[wait, await_])
 def run(request):
-    """Either client, driven the same way."""
+    """Either client; the test does not know which."""
     return request.param
 
 
@@ -112,7 +112,7 @@ def test_server_wish_reaches_the_clock(monkeypatch):
         wait(server, get)
 
     assert pauses[0] == 7
-    assert 1 <= pauses[1] <= 2  # 0.5 s doubled once, and up to a second by chance
+    assert 1 <= pauses[1] <= 2  # 0.5 s doubled once, plus up to a second by chance
 
 
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"

@@ -1,4 +1,4 @@
-"""Reading WooCommerce from the simulated shop, over real HTTP: every trap of paging, filters and answers."""
+"""WooCommerce's REST API, read from the simulated shop over real HTTP: the traps of paging, filters and answers."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ MOST_TRIES = 6
 
 @dataclass
 class Asking:
-    """The worker's side as far as a reader needs it: asks again after faults, at once."""
+    """The worker's side as far as a reader needs it: repeats a request after a fault, at once."""
 
     client: httpx.Client
     base: str  #: the connection's ``api_url``
@@ -112,7 +112,7 @@ def events(row: Row) -> list[Any]:
     return list(woocommerce.parse(envelope, Account(source="woo")))
 
 
-# Everybody.
+# All users.
 
 
 @pytest.mark.parametrize("kind", ["full", "ids"])
@@ -170,7 +170,7 @@ def test_nobody_is_skipped_by_deletions_during_the_walk(shop: Open, gone: list[i
     read: list[str] = []
     for n, page in enumerate(shop.pages(), 1):
         read += ids(list(page.rows))
-        if n == after:  # as many may come as go, so the total alone would not show it
+        if n == after:  # as many users come as go, so the total stays the same
             shop.site.shop.delete(gone)
             shop.site.shop.create(come, {"role": "customer"})
 
@@ -219,7 +219,7 @@ def test_faults_cost_tries_and_nothing_else(shop: Open, kind: str, faults: Fault
     assert shop.site.failed > 0
 
 
-# What orders say.
+# Changes, by orders.
 
 
 def test_an_increment_has_guests_and_the_customers_of_orders_as_they_are(shop: Open):
@@ -282,7 +282,7 @@ def test_an_order_that_changes_during_the_walk_makes_nobody_skipped():
         world, walked = shop.site.shop, []
         for n, page in enumerate(shop.pages("increment"), 1):
             walked += page.rows
-            world.change_orders(range(n * 7, n * 7 + 6), {"status": "completed"})  # they jump to the end
+            world.change_orders(range(n * 7, n * 7 + 6), {"status": "completed"})  # they move to the end
 
         guests = {f"order:{n}" for n in range(1, 601) if not (world.order(n) or {})["customer_id"]}
         assert guests <= all_orders(walked)
@@ -346,7 +346,7 @@ def test_a_shop_that_ignores_the_filter_or_the_order_is_found_out(shop: Open):
         list(woocommerce.read(shop.job(), None, ignoring("orderby")))
 
 
-# Some of them.
+# Some users, by id.
 
 
 def test_some_are_read_as_they_are_and_others_left_out(shop: Open):
@@ -381,7 +381,7 @@ def test_who_is_gone_is_removed_as_of_then():
     assert events(row) == [ProfileRemoved(external_id="417", occurred_at=NOW)]
 
 
-# Answers that are none.
+# Answers that are not lists.
 
 
 def refused(shop: Open, edit: Callable[[Answer], Answer], kind: str = "full") -> str:
@@ -488,7 +488,7 @@ def test_keys_are_needed_and_cannot_be_renewed():
         woocommerce.renewed(KEYS, answer)
 
 
-# The simulator is as unhelpful as the shop.
+# The simulator has the traps of the real shop.
 
 
 def test_the_simulated_shop_has_the_traps(shop: Open):
@@ -519,7 +519,7 @@ def test_the_control_changes_the_shop_and_returns_signed_webhooks(shop: Open):
 
     deliveries = post("create", count=2, set={"email": "new@example.org"})["deliveries"]
     deliveries += post("change", ids=[14, 26], set={"last_name": "Aune"})["deliveries"]
-    deliveries += post("delete", ids=[14, 97])["deliveries"]  # nothing tells of an editor
+    deliveries += post("delete", ids=[14, 97])["deliveries"]  # an editor has no webhook
     deliveries += post("create", kind="order", count=1, set={"customer_id": 0})["deliveries"]
     deliveries += post("change", kind="order", count=2)["deliveries"]
     deliveries += post("deliver", topic="customer.updated", id=14)["deliveries"]
