@@ -128,7 +128,7 @@ def _forget() -> None:
         return
     _forgetting.again_at = time.monotonic() + _FORGET_EVERY_S
     with db.engine().begin() as conn:
-        idempotency_keys.expire(conn)
+        idempotency_keys.delete_expired(conn)
 
 
 def _read_what_is_due() -> None:

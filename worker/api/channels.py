@@ -234,7 +234,7 @@ def _holder(tx: Tx, identity: Identity) -> str | None:
     if address is None:
         return None
     place = (identity.type, "", address.key)
-    id_ = contacts.owners(tx, [place]).get(place)
+    id_ = contacts.ids_by_keys(tx, [place]).get(place)
     return None if id_ is None else ids.show(ids.CONTACT, id_)
 
 

@@ -162,7 +162,7 @@ class _Consent:
         return Write(events=tuple(events), links=links), said_at
 
     def _ledger(self, tx: Tx, one: ContactView, mine: Sequence[str]) -> list[ConsentEntry]:
-        return consents.of(tx, mine, [row.ref for row in one.records])
+        return consents.by_addresses(tx, mine, [row.ref for row in one.records])
 
     def _stated(self, external_id: str, address: str | None, now: datetime, *, is_repeat: bool) -> ConsentStated:
         asked = self.asked
@@ -285,7 +285,7 @@ class _Suppress:
 
     def _ledgers(self, tx: Tx) -> tuple[list[SuppressionEntry], list[ConsentEntry]]:
         about = [address for _, address in self.about]
-        return suppressions.of(tx, about), consents.of(tx, about)
+        return suppressions.by_addresses(tx, about), consents.by_addresses(tx, about)
 
     def _known(self, tx: Tx) -> list[Suppression]:
         """What stands, or stood, for the addresses; they need not be the contact's own any more."""

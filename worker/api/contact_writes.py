@@ -107,7 +107,7 @@ class _Upsert:
     def _matched(self, tx: Tx) -> Held | None:
         """The one contact that the number and the address lead to."""
         lookups = {name: (kind, "", value) for name, (kind, value) in self.named.items()}
-        owners = contacts.owners(tx, set(lookups.values()))
+        owners = contacts.ids_by_keys(tx, set(lookups.values()))
         led = {name: owners[lookup] for name, lookup in lookups.items() if lookup in owners}
         if len(set(led.values())) > 1:
             raise conflict(self.named, led)

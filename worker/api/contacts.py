@@ -77,7 +77,7 @@ def contact_by_phone(
         raise not_valid("phone", "not a phone number in international form")
     lookup = ("phone", "", address.key)
     with db.tenant_snapshot(key.organization_id) as tx:
-        row = contacts.owned(tx, [lookup]).get(lookup)
+        row = contacts.by_keys(tx, [lookup]).get(lookup)
     if row is None:
         raise contact_not_found()
     return _answer(row, response)
@@ -123,7 +123,7 @@ def _matches(tx: Tx, key: Key, asked: Sequence[IdentifierIn]) -> list[ContactRow
     births = [ids.parse(ids.CONTACT, one.value) if one.type == "contact_id" else None for one in asked]
     lookups = [_lookup(one, key.region) for one in asked]
     by_id = contacts.by_any_ids(tx, {id_ for id_ in births if id_ is not None})
-    owned = contacts.owned(tx, {lookup for lookup in lookups if lookup is not None})
+    owned = contacts.by_keys(tx, {lookup for lookup in lookups if lookup is not None})
     return [
         by_id.get(birth) if birth is not None else owned.get(lookup) if lookup is not None else None
         for birth, lookup in zip(births, lookups, strict=True)

@@ -240,7 +240,7 @@ class Held:
             self.others = records.by_refs(tx, [ref])
         if ref == self.anchor:
             return ref, ()
-        ties = decisions.touching(tx, [ref])
+        ties = decisions.by_refs(tx, [ref])
         is_tied = any(tie.kind == "link" and {tie.a, tie.b} - {ref} <= mine for tie in ties)
         return ref, () if is_tied else ((self.anchor, ref),)
 
@@ -255,7 +255,7 @@ def hold(tx: Tx, contact_id: str) -> Held:
     row = None if id_ is None else contacts.by_any_id(tx, id_)
     if row is None:
         raise contact_not_found()
-    return held(row, records.of_contacts(tx, [row.id]))
+    return held(row, records.by_contacts(tx, [row.id]))
 
 
 def held(contact: ContactRow, rows: list[RecordRow]) -> Held:

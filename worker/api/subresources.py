@@ -115,7 +115,7 @@ def look(tx: Tx, contact_id: str) -> ContactView:
 def _with_records(tx: Tx, contact_id: str) -> tuple[ContactRow, list[UUID]]:
     """The contact, and the birth ids of its records: all ids that the person has had."""
     contact = find(tx, contact_id)
-    return contact, [row.id for row in records.of_contacts(tx, [contact.id])]
+    return contact, [row.id for row in records.by_contacts(tx, [contact.id])]
 
 
 @dataclass(slots=True)
@@ -208,5 +208,5 @@ class _Note:
 
     def answer(self, tx: Tx, applied: Applied) -> Answer:
         contact = find(tx, self.contact_id)
-        (row,) = notes.of_envelopes(tx, applied.envelope_ids)
+        (row,) = notes.by_envelopes(tx, applied.envelope_ids)
         return Answer(201, timeline.NoteAnswer(data=timeline.Note.of(row, contact.id)))

@@ -45,7 +45,7 @@ def compare(engine: Engine, row: RunRow, connection: ConnectionRow, *, token: UU
         is_refused = found["gone"] > most and not row.is_confirmed
         report: dict[str, Any] = {"expected": row.expected or row.read, **found, "removed": 0}
         if is_refused:
-            run_rows.spare_gone(conn, row)
+            run_rows.delete_gone(conn, row)
             report["refused"] = (
                 f"{found['gone']:,} of {found['held']:,} customers seem to be gone, more than {most:,}: nobody was "
                 "removed; look at the source, then start it again with --confirm"
@@ -53,7 +53,7 @@ def compare(engine: Engine, row: RunRow, connection: ConnectionRow, *, token: UU
         drifted = found["missing"] + found["stale"]
         phase = "draining" if row.is_dry else "repairing"
         unchanged = row.read if row.is_dry else row.read - drifted
-        runs.turn(conn, row, phase, token=token, unchanged=unchanged, report=report)
+        runs.set_phase(conn, row, phase, token=token, unchanged=unchanged, report=report)
         return runs.by_id(Tx(conn, row.organization_id), row.id) or row
 
 

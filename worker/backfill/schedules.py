@@ -26,7 +26,7 @@ def start_due(engine: Engine) -> int:
             if run_id is None:
                 log.info("schedule_skipped", connection_id=str(row.connection_id), kind=row.kind)
                 continue
-            schedules.started(conn, row, run_id)
+            schedules.set_last_run(conn, row, run_id)
             begun += 1
     if begun:
         nudger.nudge({READING})

@@ -156,8 +156,8 @@ class _Slice:
                     return
             with self.engine.begin() as conn:
                 removed = (self.row.cursor or {}).get("removed", 0)
-                runs.read_whole(conn, self.row, token=self.token, report={"removed": removed})
-                runs.forget_rows(conn, self.row)
+                runs.finish_reading(conn, self.row, token=self.token, report={"removed": removed})
+                runs.delete_compared(conn, self.row)
 
     def _keep(self, page: Page) -> None:
         """Keep a page and move on the cursor, in one transaction."""
@@ -167,13 +167,13 @@ class _Slice:
             db.enter(Tx(conn, self.row.organization_id))
             if self.row.kind == "reconcile":
                 noted = [(row.external_id, row.updated_at) for row in page.rows]
-                counts, report = {"read": run_rows.keep(conn, self.row, noted) if noted else 0}, {}
+                counts, report = {"read": run_rows.ensure(conn, self.row, noted) if noted else 0}, {}
             elif not self.row.is_dry:
                 kept = envelopes.keep(conn, self._incoming(page.rows), self.row.id) if page.rows else []
                 counts, report = {"read": sum(1 for one in kept if not one.is_duplicate)}, {}
             self._advance(conn, page.cursor, len(page.rows), counts, page.expected, page.watermark)
             if report:
-                runs.report(conn, self.row, report)
+                runs.add_to_report(conn, self.row, report)
                 self.row.report |= report
         self._nudge()
 
@@ -222,8 +222,8 @@ class _Slice:
             if self.row.phase == "repairing":
                 return True
         with self.engine.begin() as conn:
-            runs.read_whole(conn, self.row, token=self.token, report={})
-            runs.forget_rows(conn, self.row)
+            runs.finish_reading(conn, self.row, token=self.token, report={})
+            runs.delete_compared(conn, self.row)
         return False
 
     def _help(self) -> bool:

@@ -121,7 +121,7 @@ def _add(
             raise ConfigError(f"--source: {name!r} is taken; each connection needs a name of its own") from None
         if credentials:
             for kind, every in schedules.DEFAULTS.items():
-                schedules.put(Tx(conn, organization_id), id_, kind, every)
+                schedules.ensure(Tx(conn, organization_id), id_, kind, every)
     show(as_json, {"connection_id": ids.show(ids.CONNECTION, id_), "webhook_url": webhook_url(id_)})
 
 

@@ -27,7 +27,7 @@ def create_key(
     if unknown := set(scope) - set(api_keys.SCOPES):
         raise ConfigError(f"--scope: expected {', '.join(api_keys.SCOPES)}, got {', '.join(sorted(unknown))}")
     with database(data_dir) as conn:
-        id_, key = api_keys.create(Tx(conn, organizations.ensure(conn, organization)), scope, rate_limit=rate_limit)
+        id_, key = api_keys.insert_new(Tx(conn, organizations.ensure(conn, organization)), scope, rate_limit=rate_limit)
     show(as_json, {"key_id": ids.show(ids.KEY, id_), "key": key})
 
 

@@ -107,7 +107,7 @@ class _Settling(Batch):
     def begin(self, tx: Tx, now: datetime) -> None:  # noqa: ARG002 - a hook's
         """Take the rows away first: they stay locked until the end, so that nobody can take them over meanwhile."""
         ids_ = [item.envelope.id for item in self.items]
-        if ready.take(tx, ids_, self.token) != len(ids_):
+        if ready.delete(tx, ids_, self.token) != len(ids_):
             raise LeaseLostError
         ready.park(tx, [item.parked for item in self.items if item.parked is not None])
         is_replay = any(item.leased.replay for item in self.items)
@@ -116,7 +116,7 @@ class _Settling(Batch):
     def finish(self, tx: Tx, applied: Applied) -> None:
         """Count last: others wait for the row of the run."""
         refetches.ensure(tx, self.refetch)
-        runs.count(tx, _counts(self.items, applied.changed_by))
+        runs.add_counts(tx, _counts(self.items, applied.changed_by))
 
 
 def drain(engine: Engine, lane: int, *, budget_s: float, on_full: Callable[[int], None] = lambda _: None) -> Drained:
@@ -302,10 +302,10 @@ class _LeasedBatch:
         """Park one envelope, in a transaction of its own."""
         with self._engine.begin() as conn:
             tx = Tx(conn, organization_id)
-            if ready.take(tx, [item.envelope.id], self._token) != 1:
+            if ready.delete(tx, [item.envelope.id], self._token) != 1:
                 return Drained()  # another drain has it now
             ready.park(tx, [item.park(kind, reason)])
-            runs.count(tx, _counts([item], ()))
+            runs.add_counts(tx, _counts([item], ()))
         return Drained(parked=1)
 
     def _set_aside(self, organization_id: UUID, items: Sequence[_Item]) -> None:

@@ -45,8 +45,8 @@ def _siblings(
     Withdrawing a statement can bring back an older one that it had replaced. Raises PermanentError if there are more
     than one transaction can take.
     """
-    touched = envelopes.records_of(tx, [replayed.id])
-    rows = envelopes.touching(tx, touched, _MOST_SIBLINGS + 1)
+    touched = envelopes.linked_records(tx, [replayed.id])
+    rows = envelopes.by_records(tx, touched, _MOST_SIBLINGS + 1)
     if len(rows) > _MOST_SIBLINGS:
         raise PermanentError(f"more than {_MOST_SIBLINGS:,} kept envelopes speak of the same customers")
     known = {**accounts, **connections.by_ids(tx.conn, {row.connection_id for row in rows} - accounts.keys())}

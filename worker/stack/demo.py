@@ -83,7 +83,7 @@ def _play(running: Stack, data_dir: Path, console: Console, *, stay: bool) -> No
     settings.reload()
     with db.engine().begin() as conn:
         organization_id = organizations.ensure(conn, "default")
-        _, key = api_keys.create(Tx(conn, organization_id), ["contacts:read"])
+        _, key = api_keys.insert_new(Tx(conn, organization_id), ["contacts:read"])
         connection_id = connections.insert_new(
             Tx(conn, organization_id),
             connector="shopify",
