@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from worker.api import schemas
-from worker.backfill.refetch import is_of_run
 from worker.domain.api_writes import is_of_request
 from worker.domain.consent import ConsentEntry, Suppression
+from worker.domain.deliveries import is_of_run
 from worker.domain.golden import Origin
 from worker.domain.times import moment
 from worker.pipeline import contact_view

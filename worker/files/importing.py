@@ -135,7 +135,7 @@ def _try(
     for page in _pages(rows):
         good = [one for row in page if (one := _readable(connection, file, row, result, reject))]
         readings = [reading for _, reading in good]
-        applied = dry_run.try_out(engine, connection.organization_id, connection.id, readings)
+        applied = dry_run.try_statements(engine, connection.organization_id, connection.id, readings)
         changed = sum(1 for reading in readings if reading.envelope_id in applied.changed_by)
         result.read += len(page)
         result.changed += changed
@@ -157,7 +157,7 @@ def _readable(
     if row.values is not None:
         incoming = _incoming(connection, file, row)
         try:
-            reading = dry_run.read(incoming, connection)
+            reading = dry_run.statements_of(incoming, connection)
         except MalformedPayloadError as error:
             reason = str(error)
         else:
