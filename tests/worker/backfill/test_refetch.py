@@ -1,4 +1,4 @@
-"""A row that was read becomes an envelope."""
+"""Refetch: a row that was read becomes an envelope, and customers are read whom a webhook did not describe whole."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import Envelope
-from connectors.reader import NOT_BEFORE, Row, read_from
-from worker.backfill import refetch
+from connectors.reader import NOT_BEFORE, Row, TryAgainError, read_from
+from tests.worker.backfill.running import due, dump, webhook, work_off
+from tests.worker.backfill.scripted import CHANGED_AT, customer
+from worker.backfill import refetch, slices
 
 CONNECTION = SimpleNamespace(organization_id=uuid4(), id=uuid4())
 NOW = datetime(2026, 9, 14, 18, 42, 7, tzinfo=UTC)
@@ -36,3 +38,26 @@ def test_read_again_it_is_the_same_delivery_within_a_run_only():
     assert len({one.id for one in in_run}) == 3
     alone = [refetch.envelope_of_row(CONNECTION, a_row(), None) for _ in range(2)]
     assert alone[0].delivery_id != alone[1].delivery_id
+
+
+def test_a_webhook_that_does_not_say_everything_is_followed_by_a_refetch(engine, connection, shop, organization_id):
+    shop.hold(customer(5, tags=["vip"]))
+    webhook(engine, connection, {"id": "5"}, topic="created", sent=CHANGED_AT)
+
+    assert slices.work(engine, budget_s=5)
+    work_off(engine, connection)
+
+    (line,) = dump(engine, organization_id).splitlines()
+    assert orjson.loads(line)["tags"] == ["vip"]
+    assert not slices.work(engine, budget_s=5)
+
+
+def test_who_cannot_be_read_now_is_read_later(engine, connection, shop):
+    webhook(engine, connection, {"id": "5"}, topic="created", sent=CHANGED_AT)
+    shop.faults = [TryAgainError("status 500")]
+
+    assert slices.work(engine, budget_s=5)
+    assert not slices.work(engine, budget_s=5)
+    due(engine)
+    assert slices.work(engine, budget_s=5)
+    assert not slices.work(engine, budget_s=5)
