@@ -1,6 +1,6 @@
 """Resolve: which records are one person. Pure: a function of the set of records and decisions.
 
-Rules (numbers as in the design): 1 the same (source, external_id) is one record; 2 a decision beats
+Rules (numbers as in ``docs/architecture.md``): 1 the same (source, external_id) is one record; 2 a decision beats
 everything; 3 identifiers join records, numbers before e-mails; 4 two live customers of one source are two
 people; 5 crowded or placeholder values identify nobody; 6 the order of work below; 7 in an oversize
 component only decisions join.
