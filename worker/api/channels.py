@@ -24,11 +24,11 @@ from connectors.channels.contract import (
 )
 from worker import ids
 from worker.api.auth import Caller, LookupKey
-from worker.api.errors import ApiError, contact_not_found
+from worker.api.errors import ApiError
 from worker.api.json_route import JsonRoute
+from worker.api.loaded_contact import load_view
 from worker.api.request_bodies import JsonSchema, Value
 from worker.domain import identifiers
-from worker.pipeline import contact_view
 from worker.providers import profile_lookup
 from worker.providers.profile_lookup import Found, ProviderTimeoutError
 from worker.store import channels, contacts, db
@@ -217,13 +217,9 @@ def _identity(tx: Tx, platform: Platform, asked: ProfileLookupIn) -> Identity:
 
 def _of_contact(tx: Tx, platform: Platform, contact_id: str) -> Identity:
     """The contact's identity on the channel: of the type that the platform prefers, the primary one first."""
-    id_ = ids.parse(ids.CONTACT, contact_id)
-    contact = None if id_ is None else contacts.by_any_id(tx, id_)
-    if contact is None:
-        raise contact_not_found()
-    (one,) = contact_view.load(tx, [contact])
+    identities = load_view(tx, contact_id).identities
     for type_ in platform.IDENTITY_TYPES:
-        for held in one.identities:
+        for held in identities:
             if held.type == type_ and (identity := platform.identity(type_, held.value)) is not None:
                 return identity
     raise _not_valid("contact_id", reason=f"the contact has no identity on {platform.name}")

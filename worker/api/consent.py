@@ -12,9 +12,9 @@ from worker.api import operation, schemas
 from worker.api.auth import ReadKey, WriteKey
 from worker.api.errors import ApiError, not_valid
 from worker.api.json_route import JsonRoute
+from worker.api.loaded_contact import LoadedContact, load_contact, load_view, time_after
 from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ConsentIn, Purpose, SuppressionIn
-from worker.api.subresources import find, look
 from worker.domain import consent as consent_rules
 from worker.domain import identifiers
 from worker.domain.api_writes import Write
@@ -47,7 +47,7 @@ async def put_consent(
 def list_consents(key: ReadKey, contact_id: str) -> schemas.ConsentList:
     """List what counts per channel and purpose."""
     with db.tenant_snapshot(key.organization_id) as tx:
-        one = look(tx, contact_id)
+        one = load_view(tx, contact_id)
     return schemas.ConsentList(data=[schemas.Consent.of(row, one.contact.id) for row in one.consents])
 
 
@@ -58,7 +58,7 @@ def list_suppressions(
     """List the suppressions of a contact's addresses; those lifted or expired only if asked for."""
     now = datetime.now(UTC)
     with db.tenant_snapshot(key.organization_id) as tx:
-        one = look(tx, contact_id)
+        one = load_view(tx, contact_id)
     rows = [schemas.Suppression.of(row, one.contact.id, now) for row in one.suppressions]
     return schemas.SuppressionList(data=[row for row in rows if row.active or include == "lifted"])
 
@@ -87,7 +87,7 @@ def sendability(
     """
     now = datetime.now(UTC)
     with db.tenant_snapshot(key.organization_id) as tx:
-        one = look(tx, contact_id)
+        one = load_view(tx, contact_id)
     address = next(iter(addresses(one, channel)), None)
     row = next((c for c in one.consents if (c.statement.channel, c.statement.purpose) == (channel, purpose)), None)
     found = consent_rules.verdict(
@@ -142,23 +142,23 @@ class _Consent:
         A "no" is kept even if it repeats what counts: an older "yes" may still be on its way.
         """
         asked = self.asked
-        one = look(tx, self.contact_id)
-        held = operation.held(one.contact, one.records)
+        one = load_view(tx, self.contact_id)
+        loaded = LoadedContact.of(one.contact, one.records)
         mine = addresses(one, self.channel, owned=asked.status != "opted_out")
         stated = [s for s in self._ledger(tx, one, mine) if (s.channel, s.purpose) == (self.channel, asked.purpose)]
-        about: list[tuple[Ref, str | None]] = [(held.anchor, address) for address in mine]
+        about: list[tuple[Ref, str | None]] = [(loaded.anchor, address) for address in mine]
         about += [(ref, None) for ref in sorted({s.ref for s in stated if s.address is None})]
         links: tuple[tuple[Ref, Ref], ...] = ()
         events: list[tuple[str, Event]] = []
         if not about:  # nothing but the person is known, who is the record of our edits
-            ref, links = held.edits(tx)
-            about, events = [(ref, None)], [operation.seen(ref)]
+            ref, links = loaded.edits(tx)
+            about, events = [(ref, None)], [operation.existence(ref)]
         is_repeat = asked.occurred_at is None and self._is_so(about, stated, now)
         if is_repeat and asked.status != "opted_out":
             return Write(), now
         said_at = now
         if asked.occurred_at is None:
-            said_at = operation.after(now, held.records + held.others, *(s.occurred for s in stated))
+            said_at = time_after(now, loaded.records + loaded.others, *(s.occurred for s in stated))
         events += [(ref[0], self._stated(ref[1], address, said_at, is_repeat=is_repeat)) for ref, address in about]
         return Write(events=tuple(events), links=links), said_at
 
@@ -207,7 +207,7 @@ class _Consent:
         """Consent belongs to addresses, whoever holds them now."""
 
     def answer(self, tx: Tx, _: Applied) -> Answer:
-        one = look(tx, self.contact_id)
+        one = load_view(tx, self.contact_id)
         key = (self.channel, self.asked.purpose)
         row = next(c for c in one.consents if (c.statement.channel, c.statement.purpose) == key)
         return Answer(200, schemas.ConsentAnswer(data=schemas.Consent.of(row, one.contact.id)))
@@ -227,7 +227,7 @@ class _Suppress:
         A suppression that repeats another is kept: what would lift it may still be on its way.
         """
         asked = self.asked
-        one = look(tx, self.contact_id)
+        one = load_view(tx, self.contact_id)
         self.about = self._addresses(one)
         known = self._known(tx)
         self.is_new = not known
@@ -237,8 +237,8 @@ class _Suppress:
             return Write(), now
         said_at = now
         if asked.occurred_at is None:
-            said_at = operation.after(now, [], *(s.occurred for ledger in self._ledgers(tx) for s in ledger))
-        source, external_id = operation.held(one.contact, one.records).anchor
+            said_at = time_after(now, [], *(s.occurred for ledger in self._ledgers(tx) for s in ledger))
+        source, external_id = LoadedContact.of(one.contact, one.records).anchor
         events: list[tuple[str, Event]] = [
             (
                 source,
@@ -298,7 +298,7 @@ class _Suppress:
         """A suppression belongs to its address, whoever holds it now."""
 
     def answer(self, tx: Tx, _: Applied) -> Answer:
-        contact = find(tx, self.contact_id)
+        contact = load_contact(tx, self.contact_id)
         first = min(self._known(tx), key=lambda row: self.about.index((row.channel, row.address)))
         shown = schemas.Suppression.of(first, contact.id, datetime.now(UTC))
         return Answer(201 if self.is_new else 200, schemas.SuppressionAnswer(data=shown))

@@ -14,7 +14,8 @@ from worker.api import operation, schemas
 from worker.api.auth import WriteKey
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
 from worker.api.json_route import JsonRoute
-from worker.api.operation import Answer, Held, IdempotentRequest, RepeatableRequest
+from worker.api.loaded_contact import LoadedContact, load_with_records, time_after
+from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
 from worker.domain import identifiers
 from worker.domain.api_writes import Write
@@ -93,20 +94,20 @@ class _Upsert:
             self.target = asked.pair
             known = records.by_refs(tx, [self.target])
         else:
-            held = self._matched(tx)
-            if held is None:
+            loaded = self._matched(tx)
+            if loaded is None:
                 self.target, known = self._place(tx)
             else:
-                self.target, links = held.edits(tx)
-                known = held.records + held.others
+                self.target, links = loaded.edits(tx)
+                known = loaded.records + loaded.others
         source, external_id = self.target
         profile["fields"].update(_cleared(asked, known, self.target))
         events: list[tuple[str, Event]] = [(source, ProfileSeen(external_id=external_id, occurred_at=None, **profile))]
         if asked.tags:
             events.append((source, TagsAdded(external_id=external_id, tags=tuple(asked.tags), occurred_at=None)))
-        return Write(events=tuple(events), links=links), operation.after(now, known)
+        return Write(events=tuple(events), links=links), time_after(now, known)
 
-    def _matched(self, tx: Tx) -> Held | None:
+    def _matched(self, tx: Tx) -> LoadedContact | None:
         """The one contact that the number and the address lead to."""
         lookups = {name: (kind, "", value) for name, (kind, value) in self.named.items()}
         owners = contacts.owners(tx, set(lookups.values()))
@@ -114,7 +115,7 @@ class _Upsert:
         if len(set(led.values())) > 1:
             raise conflict(self.named, led)
         for id_ in led.values():
-            return operation.hold(tx, ids.show(ids.CONTACT, id_))
+            return load_with_records(tx, ids.show(ids.CONTACT, id_))
         return None
 
     def _place(self, tx: Tx) -> tuple[Ref, list[RecordRow]]:
@@ -161,32 +162,32 @@ class _Patch:
     contact_id: str
     contact: ContactPatch
     if_match: str | None
-    held: Held | None = None
+    loaded: LoadedContact | None = None
     named: dict[str, Ident] = field(default_factory=dict)
 
     def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
-        self.held = held = operation.hold(tx, self.contact_id)
-        self._check_state(held.contact)
+        self.loaded = loaded = load_with_records(tx, self.contact_id)
+        self._check_state(loaded.contact)
         profile, self.named = read_profile(self.contact, self.key.region)
-        target, links = held.edits(tx)
-        profile["fields"].update(_cleared(self.contact, held.records, target))
+        target, links = loaded.edits(tx)
+        profile["fields"].update(_cleared(self.contact, loaded.records, target))
         events: list[tuple[str, Event]] = []
         if any(profile.values()):
             events.append((target[0], ProfileSeen(external_id=target[1], occurred_at=None, **profile)))
-            events += _freed(held, target, profile["identifiers"])
+            events += _freed(loaded, target, profile["identifiers"])
         else:
             links = ()
         pair = self.contact.pair
-        if pair is not None and all(row.ref != pair for row in held.records):
+        if pair is not None and all(row.ref != pair for row in loaded.records):
             events.append((pair[0], ProfileSeen(external_id=pair[1], occurred_at=None)))
-            links += ((held.anchor, pair),)
-        return Write(events=tuple(events), links=links), held.after(now)
+            links += ((loaded.anchor, pair),)
+        return Write(events=tuple(events), links=links), loaded.time_after(now)
 
     def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         """Under the locks: the state is still the one the edit is based on, and nobody else has the identifiers."""
-        assert self.held is not None  # noqa: S101 - plan came first
-        now = [component.rows[row.ref].contact_id for row in self.held.records if row.ref in component.rows]
-        mine = next((id_ for id_ in now if id_ is not None), self.held.contact.id)
+        assert self.loaded is not None  # noqa: S101 - plan came first
+        now = [component.rows[row.ref].contact_id for row in self.loaded.records if row.ref in component.rows]
+        mine = next((id_ for id_ in now if id_ is not None), self.loaded.contact.id)
         self._check_state(_read(tx, mine))
         owner_of = _owners(component)
         led = {
@@ -195,19 +196,19 @@ class _Patch:
         pair = self.contact.pair
         if pair is not None and pair in component.rows:
             led["external_id"] = component.rows[pair].contact_id
-            self._check_customer(self.held, pair, resolution)
+            self._check_customer(self.loaded, pair, resolution)
         others = {name: id_ for name, id_ in led.items() if id_ not in (None, mine)}
         if others:
             raise conflict(self.named, {name: id_ for name, id_ in others.items() if id_ is not None})
 
-    def _check_customer(self, held: Held, pair: Ref, resolution: Resolution) -> None:
+    def _check_customer(self, loaded: LoadedContact, pair: Ref, resolution: Resolution) -> None:
         """A source knows its customers: two of them are two people, unless the source or an operator says otherwise."""
         others = [
             row.ref
-            for row in held.records
+            for row in loaded.records
             if row.record.kind == "customer" and row.record.is_live and row.ref[0] == pair[0] and row.ref != pair
         ]
-        together = any({pair, held.anchor} <= set(group) for group in resolution.groups)
+        together = any({pair, loaded.anchor} <= set(group) for group in resolution.groups)
         if others or not together:
             detail = {"field": "external_id", "reason": "the contact is another customer of this source"}
             raise ApiError(409, CONFLICT, details=[detail])
@@ -219,7 +220,7 @@ class _Patch:
                 raise ApiError(412, "the contact has changed since; get it again")
 
     def answer(self, tx: Tx, _: Applied) -> Answer:
-        return _show(operation.hold(tx, self.contact_id).contact, 200)
+        return _show(load_with_records(tx, self.contact_id).contact, 200)
 
 
 @dataclass(slots=True)
@@ -229,14 +230,14 @@ class _Delete:
     erase: bool = field(kw_only=True)
 
     def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
-        held = operation.hold(tx, self.contact_id)
+        loaded = load_with_records(tx, self.contact_id)
         events: list[tuple[str, Event]] = [
             (source, ProfileRemoved(external_id=external_id, occurred_at=None))
-            for source, external_id in sorted(row.ref for row in held.records if row.record.is_live)
+            for source, external_id in sorted(row.ref for row in loaded.records if row.record.is_live)
         ]
         if self.erase:
-            events.append((API_SOURCE, _erasure(held)))
-        return Write(events=tuple(events)), held.after(now)
+            events.append((API_SOURCE, _erasure(loaded)))
+        return Write(events=tuple(events)), loaded.time_after(now)
 
     def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         """Whoever joined the contact meanwhile was not there when it was deleted, and stays."""
@@ -253,19 +254,19 @@ def _cleared(asked: Profile, known: Iterable[RecordRow], target: Ref) -> dict[st
     return {name: None for name in registers if is_custom(name)}
 
 
-def _freed(held: Held, target: Ref, slots: Mapping[str, Any]) -> list[tuple[str, Event]]:
+def _freed(loaded: LoadedContact, target: Ref, slots: Mapping[str, Any]) -> list[tuple[str, Event]]:
     """Let go of the same identifiers in other records of edits, which a merge may have brought here."""
     freed: list[tuple[str, Event]] = []
-    for row in held.records:
+    for row in loaded.records:
         mine: dict[str, Identifier | None] = {slot: None for slot in slots if IDENTIFIER + slot in row.record.registers}
         if row.record.source == API_SOURCE and row.ref != target and mine:
             freed.append((API_SOURCE, ProfileSeen(external_id=row.ref[1], occurred_at=None, identifiers=mine)))
     return freed
 
 
-def _erasure(held: Held) -> ErasureRequested:
+def _erasure(loaded: LoadedContact) -> ErasureRequested:
     """Name all that the contact consists of now: what comes later is not meant."""
-    claimed = {claim for row in held.records for claim in row.record.claims().values()}
+    claimed = {claim for row in loaded.records for claim in row.record.claims().values()}
     return ErasureRequested(
         subject="contact",
         external_id=None,
@@ -274,7 +275,7 @@ def _erasure(held: Held) -> ErasureRequested:
             for claim in sorted(claimed)
         ),
         occurred_at=None,
-        customers=tuple(sorted(row.ref for row in held.records)),
+        customers=tuple(sorted(row.ref for row in loaded.records)),
     )
 
 

@@ -16,8 +16,8 @@ from worker.api.contact_filters import Filters, given_once
 from worker.api.contact_writes import CONFLICT
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
 from worker.api.json_route import JsonRoute
+from worker.api.loaded_contact import load_contact
 from worker.api.request_bodies import IdentifierIn, ResolveIn
-from worker.api.subresources import find
 from worker.domain import identifiers
 from worker.store import contact_lists, contacts, db
 from worker.store.api_keys import Key
@@ -109,7 +109,7 @@ def refuse_other_methods() -> None:
 def get_contact(key: ReadKey, contact_id: str, response: Response) -> schemas.ContactAnswer:
     """Get one contact; the id of a contact that was merged answers with the one it became."""
     with db.tenant_snapshot(key.organization_id) as tx:
-        row = find(tx, contact_id)
+        row = load_contact(tx, contact_id)
     return _answer(row, response)
 
 

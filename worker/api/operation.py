@@ -6,7 +6,7 @@ and stored for an ``Idempotency-Key``, before the commit. Whatever raises leaves
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Protocol
@@ -18,27 +18,23 @@ from pydantic import BaseModel
 
 from connectors.contract import Event, ProfileSeen
 from worker import ids
-from worker.api.errors import ApiError, contact_not_found, not_valid
+from worker.api.errors import ApiError, not_valid
 from worker.domain import api_writes
 from worker.domain.api_writes import Write
 from worker.domain.fold import encode
 from worker.domain.normalise import normalise_api_write
 from worker.domain.resolve import Resolution
-from worker.domain.terms import API_SOURCE, Ref
-from worker.domain.times import EPOCH, microseconds, moment
+from worker.domain.terms import Ref
+from worker.domain.times import EPOCH
 from worker.pipeline.apply import Applied, Batch, OutdatedError, apply
 from worker.pipeline.load import Component
-from worker.store import connections, contacts, db, decisions, envelopes, idempotency_keys, records
+from worker.store import connections, db, envelopes, idempotency_keys
 from worker.store.api_keys import Key
 from worker.store.changes import ACTOR
-from worker.store.contacts import ContactRow
 from worker.store.db import Tx
 from worker.store.envelopes import Incoming
 from worker.store.records import RecordRow
 
-#: a source's clock may be ahead of ours by so much; what is asked now still comes after what it said
-_SKEW = timedelta(hours=1)
-_MICROSECOND = timedelta(microseconds=1)
 _REPLAYED = "Idempotent-Replayed"
 #: writes at work in one process; the other connections are for those who read
 WRITERS = db.TENANT_CONNECTIONS // 2
@@ -216,79 +212,6 @@ def _response(status: int, body: bytes, headers: Mapping[str, str]) -> Response:
     return Response(body, status, headers, media_type="application/json" if body else None)
 
 
-@dataclass(slots=True)
-class Held:
-    """A contact that a request is about, with its records as they stand."""
-
-    contact: ContactRow
-    records: list[RecordRow]
-    others: list[RecordRow] = field(default_factory=list)  #: not of the contact now, but about to be written
-
-    @property
-    def anchor(self) -> Ref:
-        """The record that the contact is named after: what is said of the person stays with it."""
-        return next(row.ref for row in self.records if row.id == self.contact.id)
-
-    def edits(self, tx: Tx) -> tuple[Ref, tuple[tuple[Ref, Ref], ...]]:
-        """The record that holds edits of this contact, and what ties it to the contact if nothing does yet.
-
-        Identifiers tie it only until they are edited. One tie is enough: two would hold together records that
-        nothing but an identifier had joined.
-        """
-        mine = {row.ref for row in self.records}
-        known = sorted(ref for ref in mine if ref[0] == API_SOURCE)
-        ref = known[0] if known else (API_SOURCE, ids.show(ids.CONTACT, self.contact.id))
-        if not known:  # it may be there all the same, removed with the contact that came back since
-            self.others = records.by_refs(tx, [ref])
-        if ref == self.anchor:
-            return ref, ()
-        ties = decisions.touching(tx, [ref])
-        is_tied = any(tie.kind == "link" and {tie.a, tie.b} - {ref} <= mine for tie in ties)
-        return ref, () if is_tied else ((self.anchor, ref),)
-
-    def after(self, now: datetime) -> datetime:
-        """A time that comes after all that its records say, unless a clock is quite wrong."""
-        return after(now, self.records + self.others)
-
-
-def hold(tx: Tx, contact_id: str) -> Held:
-    """Read the contact that a request names; raises ApiError if there is none."""
-    id_ = ids.parse(ids.CONTACT, contact_id)
-    row = None if id_ is None else contacts.by_any_id(tx, id_)
-    if row is None:
-        raise contact_not_found()
-    return held(row, records.of_contacts(tx, [row.id]))
-
-
-def held(contact: ContactRow, rows: list[RecordRow]) -> Held:
-    """Put a contact and its records together; raises OutdatedError if it moved on between the two look-ups."""
-    if all(row.id != contact.id for row in rows):
-        raise OutdatedError
-    return Held(contact, rows)
-
-
-def seen(ref: Ref) -> tuple[str, Event]:
-    """Say that a record is there: what is stated of one that was removed would not show."""
+def existence(ref: Ref) -> tuple[str, Event]:
+    """State that a record exists. Without it, a statement about a removed record would not show."""
     return ref[0], ProfileSeen(external_id=ref[1], occurred_at=None)
-
-
-def after(now: datetime, rows: list[RecordRow], *stated: int) -> datetime:
-    """A time after all that these records say, and that was stated beside them (microseconds).
-
-    A source's clock may be ahead, and what is asked now is newer.
-    """
-    newest = max([*stated, *(stamp for row in rows for stamp in _stamps(row))], default=0)
-    ahead = moment(newest)
-    if ahead is None or microseconds(now) > newest or ahead > now + _SKEW:
-        return now
-    return ahead + _MICROSECOND
-
-
-def _stamps(row: RecordRow) -> list[int]:
-    record = row.record
-    stamps = [stamp for stamp, _ in record.registers.values()]
-    stamps += [stamp for stamp, _, _ in record.tags.values()]
-    stamps += [stamp for stamp in (record.seen, record.removed) if stamp is not None]
-    if record.snapshot is not None:
-        stamps.append(record.snapshot[0])
-    return [stamp.occurred for stamp in stamps]

@@ -11,19 +11,18 @@ from connectors.contract import Event, NoteAdded, TagsAdded, TagsRemoved
 from worker import ids
 from worker.api import operation, paging, schemas, timeline
 from worker.api.auth import ReadKey, WriteKey
-from worker.api.errors import ApiError, contact_not_found
+from worker.api.errors import ApiError
 from worker.api.json_route import JsonRoute
+from worker.api.loaded_contact import load_contact, load_view, load_with_records
 from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.paging import Paging
 from worker.api.request_bodies import NoteIn, TagsIn
 from worker.domain.api_writes import Write
 from worker.domain.resolve import Resolution
 from worker.domain.terms import Ref
-from worker.pipeline import contact_view
 from worker.pipeline.apply import Applied
-from worker.pipeline.contact_view import ContactView
 from worker.pipeline.load import Component
-from worker.store import changes, contact_terms, contacts, db, notes, records
+from worker.store import changes, contact_terms, db, notes, records
 from worker.store.api_keys import Key
 from worker.store.contacts import ContactRow
 from worker.store.db import Tx
@@ -37,16 +36,16 @@ Page = Annotated[Paging, Query()]
 def list_identities(key: ReadKey, contact_id: str) -> schemas.IdentityList:
     """List the identifiers that lead to a contact."""
     with db.tenant_snapshot(key.organization_id) as tx:
-        one = look(tx, contact_id)
-    return schemas.IdentityList(data=[schemas.Identity.of(row, one.contact.id) for row in one.identities])
+        view = load_view(tx, contact_id)
+    return schemas.IdentityList(data=[schemas.Identity.of(row, view.contact.id) for row in view.identities])
 
 
 @router.get("/tags")
 def list_tags(key: ReadKey, contact_id: str) -> schemas.TagList:
     """List the tags of a contact."""
     with db.tenant_snapshot(key.organization_id) as tx:
-        one = look(tx, contact_id)
-    return schemas.TagList(data=[schemas.Tag.of(tag) for tag in one.tags])
+        view = load_view(tx, contact_id)
+    return schemas.TagList(data=[schemas.Tag.of(tag) for tag in view.tags])
 
 
 @router.post(
@@ -98,24 +97,9 @@ def list_timeline(key: ReadKey, contact_id: str, query: Page) -> timeline.Timeli
     )
 
 
-def find(tx: Tx, contact_id: str) -> ContactRow:
-    """Read the contact that a path names; raises ApiError if there is none."""
-    id_ = ids.parse(ids.CONTACT, contact_id)
-    row = None if id_ is None else contacts.by_any_id(tx, id_)
-    if row is None:
-        raise contact_not_found()
-    return row
-
-
-def look(tx: Tx, contact_id: str) -> ContactView:
-    """Read all that is known of the contact that a path names."""
-    (one,) = contact_view.load(tx, [find(tx, contact_id)])
-    return one
-
-
 def _with_records(tx: Tx, contact_id: str) -> tuple[ContactRow, list[UUID]]:
     """The contact, and the birth ids of its records: all ids that the person has had."""
-    contact = find(tx, contact_id)
+    contact = load_contact(tx, contact_id)
     return contact, [row.id for row in records.of_contacts(tx, [contact.id])]
 
 
@@ -128,16 +112,16 @@ class _Assign:
     is_new: bool = False
 
     def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
-        held = operation.hold(tx, self.contact_id)
+        loaded = load_with_records(tx, self.contact_id)
         self.names = self._names(tx)
-        has = {tag.casefold() for tag in held.contact.tags}
+        has = {tag.casefold() for tag in loaded.contact.tags}
         missing = tuple(name for name in self.names if name.casefold() not in has)
         self.is_new = bool(missing)
         if not missing:
             return Write(), now
-        ref, links = held.edits(tx)
+        ref, links = loaded.edits(tx)
         event: Event = TagsAdded(external_id=ref[1], tags=missing, occurred_at=None)
-        return Write(events=(operation.seen(ref), (ref[0], event)), links=links), held.after(now)
+        return Write(events=(operation.existence(ref), (ref[0], event)), links=links), loaded.time_after(now)
 
     def _names(self, tx: Tx) -> list[str]:
         if self.asked.tags is not None:
@@ -153,9 +137,9 @@ class _Assign:
         """Tags can be put on whoever the contact has become."""
 
     def answer(self, tx: Tx, _: Applied) -> Answer:
-        one = look(tx, self.contact_id)
+        view = load_view(tx, self.contact_id)
         keys = {name.casefold() for name in self.names}
-        shown = [schemas.Tag.of(tag) for tag in one.tags if tag.key in keys]
+        shown = [schemas.Tag.of(tag) for tag in view.tags if tag.key in keys]
         body = schemas.TagAnswer(data=shown if self.asked.tags is not None else shown[0])
         return Answer(201 if self.is_new else 200, body)
 
@@ -167,17 +151,17 @@ class _Unassign:
     tag: str
 
     def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
-        held = operation.hold(tx, self.contact_id)
+        loaded = load_with_records(tx, self.contact_id)
         names = {self.tag.strip().casefold(), schemas.tag_key(self.tag)}
-        key = next((tag.casefold() for tag in held.contact.tags if tag.casefold() in names), None)
+        key = next((tag.casefold() for tag in loaded.contact.tags if tag.casefold() in names), None)
         if key is None:
             raise ApiError(404, "tag not found")
-        having: list[Ref] = sorted(row.ref for row in held.records if key in row.record.effective_tags())
+        having: list[Ref] = sorted(row.ref for row in loaded.records if key in row.record.effective_tags())
         events: list[tuple[str, Event]] = [
             (source, TagsRemoved(external_id=external_id, tags=(key,), occurred_at=None))
             for source, external_id in having
         ]
-        return Write(events=tuple(events)), held.after(now)
+        return Write(events=tuple(events)), loaded.time_after(now)
 
     def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         """Whoever put the tag on meanwhile did so after this."""
@@ -193,8 +177,8 @@ class _Note:
     asked: NoteIn
 
     def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
-        held = operation.hold(tx, self.contact_id)
-        ref, links = held.edits(tx)
+        loaded = load_with_records(tx, self.contact_id)
+        ref, links = loaded.edits(tx)
         event: Event = NoteAdded(
             external_id=ref[1],
             body=self.asked.body or self.asked.content or "",
@@ -202,12 +186,12 @@ class _Note:
             author_id=ids.show(ids.KEY, self.key.id),
             author_name=self.asked.author_name,
         )
-        return Write(events=(operation.seen(ref), (ref[0], event)), links=links), held.after(now)
+        return Write(events=(operation.existence(ref), (ref[0], event)), links=links), loaded.time_after(now)
 
     def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
         """A note goes with whoever the contact has become."""
 
     def answer(self, tx: Tx, applied: Applied) -> Answer:
-        contact = find(tx, self.contact_id)
+        contact = load_contact(tx, self.contact_id)
         (row,) = notes.of_envelopes(tx, applied.envelope_ids)
         return Answer(201, timeline.NoteAnswer(data=timeline.Note.of(row, contact.id)))
