@@ -25,9 +25,9 @@ from connectors.channels.contract import (
 from worker import ids
 from worker.api.auth import Caller, LookupKey
 from worker.api.errors import ApiError
+from worker.api.field_types import JsonSchema, Value
 from worker.api.json_route import JsonRoute
 from worker.api.loaded_contact import load_view
-from worker.api.request_bodies import JsonSchema, Value
 from worker.domain import identifiers
 from worker.providers import profile_lookup
 from worker.providers.profile_lookup import Found, ProviderTimeoutError

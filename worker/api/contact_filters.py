@@ -8,8 +8,8 @@ from fastapi import Request
 from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from worker.api.errors import not_valid
+from worker.api.field_types import Email, Line, Phone, Time, Value
 from worker.api.paging import Change, Paging
-from worker.api.request_bodies import Email, Line, Phone, Time, Value
 from worker.domain import identifiers
 from worker.store.contact_lists import MIN_WORD
 from worker.store.contact_terms import words
