@@ -53,7 +53,7 @@ def _somebody(stack: RunningStack, name: str) -> dict[str, object]:
     """Make an organization that knows Ujang, and a key to it."""
     key = stack.cli("keys", "create", *SCOPES, "--rate-limit", "1000000", "--organization", f"fuzz-{uuid4()}")["key"]
     headers = {"X-Api-Key": key}
-    (ujang, *_) = examples.ASKED["upsert_contact"].values()
+    (ujang, *_) = examples.REQUESTS["upsert_contact"].values()
     httpx.post(f"{stack.url}/v1/contacts", json=ujang, headers=headers, trust_env=False).raise_for_status()
     return {"name": name, "fixedHeaders": [{"name": name, "value": value} for name, value in headers.items()]}
 

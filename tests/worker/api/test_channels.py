@@ -396,11 +396,11 @@ def test_what_only_concerns_the_caller_is_not_logged(ask, telegram, capsys):
 
 
 def test_examples_of_the_description_are_valid():
-    for asked in examples.ASKED["look_up_profile"].values():
+    for asked in examples.REQUESTS["look_up_profile"].values():
         api._check_one_way(api.ProfileLookupIn.model_validate(asked))
-    for answer in examples.ANSWERED["look_up_profile"].values():
+    for answer in examples.ANSWERS["look_up_profile"].values():
         assert api.ProfileAnswer.model_validate(answer).model_dump(mode="json") == answer
-    for answer in examples.ANSWERED["list_channels"].values():
+    for answer in examples.ANSWERS["list_channels"].values():
         assert api.ChannelList.model_validate(answer).model_dump(mode="json") == answer
 
 

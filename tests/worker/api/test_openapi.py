@@ -112,7 +112,7 @@ def test_every_body_has_examples_that_its_schema_takes(where, content):
         assert errors == [], f"{where}, {name}"
 
 
-@pytest.mark.parametrize("table", [examples.ASKED, examples.ANSWERED], ids=["asked", "answered"])
+@pytest.mark.parametrize("table", [examples.REQUESTS, examples.ANSWERS], ids=["requests", "answers"])
 def test_no_example_is_of_an_operation_that_is_gone(table):
     assert set(table) <= set(OPERATIONS)
 
@@ -184,7 +184,7 @@ def test_an_error_of_the_document_is_what_is_answered(client, method, path, aske
 
 
 def test_what_is_answered_has_the_shape_of_its_example(client, ujang):
-    shown = examples.ANSWERED["get_contact"]["Ujang"]["data"]
+    shown = examples.ANSWERS["get_contact"]["Ujang"]["data"]
 
     answer = client.get(f"/v1/contacts/{ujang['id']}").json()["data"]
 
