@@ -40,6 +40,13 @@ def is_time(text):
     return re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text) is not None
 
 
+def url_of(client, source, external_id):
+    """Return the path of the contact of a source's customer."""
+    query = {"external_source": source, "external_id": external_id}
+    (contact,) = client.get("/v1/contacts", params=query).json()["data"]
+    return f"/v1/contacts/{contact['id']}"
+
+
 class Client:
     """Calls the app as a server would; what it raises is answered, not raised."""
 
