@@ -17,7 +17,7 @@ def create(client, external_id):
     return client.post("/v1/contacts", json=body).json()["data"]["id"]
 
 
-def test_a_tag_holds_on_a_contact_that_came_back(client):
+def test_a_tag_can_be_put_on_a_contact_that_came_back(client):
     body = {"external_source": "crm", "external_id": "1", "phone_number": PHONE}
     url = f"/v1/contacts/{client.post('/v1/contacts', json=body).json()['data']['id']}"
     client.post(f"{url}/tags", json={"name": "vip"})
@@ -30,7 +30,7 @@ def test_a_tag_holds_on_a_contact_that_came_back(client):
     assert client.get(url).json()["data"]["tags"] == ["gold"]
 
 
-def test_adding_a_pair_to_somebody_known_is_an_update(client):
+def test_a_new_pair_for_a_known_person_is_an_update(client):
     assert client.post("/v1/contacts", json={"phone_number": PHONE}).status_code == 201
 
     answer = client.post("/v1/contacts", json={"phone_number": PHONE, "external_source": "crm", "external_id": "1"})
@@ -49,7 +49,7 @@ def test_a_customer_that_was_merged_away_with_a_deleted_one_is_a_conflict(client
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
 
 
-def test_two_customers_of_a_source_are_not_made_one_by_a_patch(client):
+def test_a_patch_does_not_join_two_customers_of_a_source(client):
     url = f"/v1/contacts/{create(client, '1')}"
 
     answer = client.request("PATCH", url, json={"external_source": "crm", "external_id": "2"})
@@ -72,7 +72,7 @@ def test_a_contact_cannot_grow_without_end(client):
     assert answers[-1].json()["details"][0]["field"] == "custom_fields"
 
 
-def test_null_takes_all_custom_fields_back(client, say):
+def test_null_removes_the_edits_of_all_custom_fields(client, say):
     say("shop", a_profile("1", tier="basic"))
     url = url_of(client, "shop", "1")
     client.request("PATCH", url, json={"name": "Ayu", "custom_fields": {"tier": "premium", "city": "Bandung"}})
