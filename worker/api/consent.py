@@ -19,12 +19,11 @@ from worker.api.request_bodies import ConsentIn, Purpose, SuppressionIn
 from worker.domain import consent as consent_rules
 from worker.domain import identifiers
 from worker.domain.api_writes import Write
+from worker.domain.changeset import Changeset
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
-from worker.domain.resolve import Resolution
 from worker.domain.terms import API_SOURCE, Ref
 from worker.pipeline.apply import Applied
 from worker.pipeline.contact_view import EXTERNAL_ID, ContactView, Identity
-from worker.pipeline.load import Component
 from worker.store import consents, db, suppressions
 from worker.store.api_keys import Key
 from worker.store.db import Tx
@@ -214,7 +213,7 @@ class _PutConsent:
         given = consent.model_fields_set
         return all(name not in given or requested == stored for name, (requested, stored) in pairs.items())
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse nothing: consent belongs to its address, whichever contact has the address now."""
 
     def answer(self, tx: Tx, _: Applied) -> Answer:
@@ -311,7 +310,7 @@ class _UpsertSuppression:
             if (row.channel, row.address) in self.subjects and (row.scope, row.reason) == kind
         ]
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse nothing: a suppression belongs to its address, whichever contact has the address now."""
 
     def answer(self, tx: Tx, _: Applied) -> Answer:

@@ -19,16 +19,14 @@ from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
 from worker.domain import identifiers
 from worker.domain.api_writes import Write
+from worker.domain.changeset import Changeset
 from worker.domain.golden import field_register, is_custom
-from worker.domain.resolve import Resolution
+from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.terms import API_SOURCE, GUEST, IDENTIFIER, Ident, Ref
 from worker.pipeline.apply import Applied
-from worker.pipeline.load import Component
 from worker.store import contacts, records
 from worker.store.api_keys import Key
-from worker.store.contacts import ContactRow
 from worker.store.db import Tx
-from worker.store.records import RecordRow
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
 
@@ -136,19 +134,21 @@ class _UpsertContact:
             return ref, rows
         return (API_SOURCE, self.new_id), []
 
-    def judge(self, _: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, _: Tx, people: Changeset) -> None:
         """Refuse if the identifiers lead to several contacts, unless a pair is given and the rules merge them."""
-        owner_of = _owners(component)
+        owner_of = _owners(people)
         contact_ids = {
-            name: component.rows[ref].contact_id for name, ident in self.idents.items() if (ref := owner_of.get(ident))
+            name: people.snapshot.rows[ref].contact_id
+            for name, ident in self.idents.items()
+            if (ref := owner_of.get(ident))
         }
         refs = {owner_of[ident] for ident in self.idents.values() if ident in owner_of}
         if self.contact.pair is not None:
-            contact_ids["external_id"] = component.rows[self.target].contact_id
+            contact_ids["external_id"] = people.snapshot.rows[self.target].contact_id
             refs.add(self.target)
         matched = {name: id_ for name, id_ in contact_ids.items() if id_ is not None}
         self.is_new = not matched
-        group_of = {ref: number for number, group in enumerate(resolution.groups) for ref in group}
+        group_of = {ref: number for number, group in enumerate(people.resolution.groups) for ref in group}
         if self.target not in group_of:
             raise ApiError(409, "the source of this customer says that the customer no longer exists")
         stay_apart = len({group_of.get(ref) for ref in refs}) > 1
@@ -188,25 +188,29 @@ class _UpdateContact:
             links += ((loaded.anchor, pair),)
         return Write(events=tuple(events), links=links), loaded.time_after(now)
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse if the contact is no longer in the state of ``If-Match``, or if another contact has an identifier."""
         assert self.loaded is not None  # noqa: S101 - plan came first
-        own_ids = [component.rows[row.ref].contact_id for row in self.loaded.records if row.ref in component.rows]
+        own_ids = [
+            people.snapshot.rows[row.ref].contact_id for row in self.loaded.records if row.ref in people.snapshot.rows
+        ]
         own_id = next((id_ for id_ in own_ids if id_ is not None), self.loaded.contact.id)
         self._check_if_match(_load(tx, own_id))
-        owner_of = _owners(component)
+        owner_of = _owners(people)
         contact_ids = {
-            name: component.rows[owner_of[ident]].contact_id for name, ident in self.idents.items() if ident in owner_of
+            name: people.snapshot.rows[owner_of[ident]].contact_id
+            for name, ident in self.idents.items()
+            if ident in owner_of
         }
         pair = self.contact.pair
-        if pair is not None and pair in component.rows:
-            contact_ids["external_id"] = component.rows[pair].contact_id
-            self._check_customer(self.loaded, pair, resolution)
+        if pair is not None and pair in people.snapshot.rows:
+            contact_ids["external_id"] = people.snapshot.rows[pair].contact_id
+            self._check_customer(self.loaded, pair, people)
         others = {name: id_ for name, id_ in contact_ids.items() if id_ not in (None, own_id)}
         if others:
             raise conflict(self.idents, {name: id_ for name, id_ in others.items() if id_ is not None})
 
-    def _check_customer(self, loaded: LoadedContact, pair: Ref, resolution: Resolution) -> None:
+    def _check_customer(self, loaded: LoadedContact, pair: Ref, people: Changeset) -> None:
         """Refuse to join two customers of one source, which keeps them apart because it knows them as two people.
 
         Only the source itself or an operator can say otherwise.
@@ -216,7 +220,7 @@ class _UpdateContact:
             for row in loaded.records
             if row.record.kind == "customer" and row.record.is_live and row.ref[0] == pair[0] and row.ref != pair
         ]
-        together = any({pair, loaded.anchor} <= set(group) for group in resolution.groups)
+        together = any({pair, loaded.anchor} <= set(group) for group in people.resolution.groups)
         if others or not together:
             detail = {"field": "external_id", "reason": "the contact is another customer of this source"}
             raise ApiError(409, CONFLICT, details=[detail])
@@ -247,7 +251,7 @@ class _DeleteContact:
             events.append((API_SOURCE, _erasure_request(loaded)))
         return Write(events=tuple(events)), loaded.time_after(now)
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse nothing: a record that has joined the contact meanwhile was not deleted, and stays."""
 
     def answer(self, _: Tx, __: Applied) -> Answer:
@@ -330,12 +334,12 @@ def conflict(idents: Mapping[str, Ident], contact_ids: Mapping[str, UUID]) -> Ap
     return ApiError(409, CONFLICT, details=details)
 
 
-def _owners(component: Component) -> dict[Ident, Ref]:
-    """The record that owned each identifier before this request, of the records in the component."""
-    refs = {row.id: ref for ref, row in component.rows.items()}
+def _owners(people: Changeset) -> dict[Ident, Ref]:
+    """The record that owned each identifier before this request, of the records in the snapshot."""
+    refs = {row.id: ref for ref, row in people.snapshot.rows.items()}
     return {
         ident: refs[claim.record_id]
-        for ident, claims in component.claimed.items()
+        for ident, claims in people.snapshot.claimed.items()
         for claim in _owning(claims)
         if claim.record_id in refs
     }

@@ -6,15 +6,14 @@ from datetime import datetime, timedelta
 
 from worker import ids
 from worker.api.errors import contact_not_found
+from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.terms import API_SOURCE, Ref
 from worker.domain.times import microseconds, moment
 from worker.pipeline import contact_view
 from worker.pipeline.apply import OutdatedError
 from worker.pipeline.contact_view import ContactView
 from worker.store import contacts, decisions, records
-from worker.store.contacts import ContactRow
 from worker.store.db import Tx
-from worker.store.records import RecordRow
 
 #: How far a source's clock may be ahead of ours. Up to here, a write is dated after the source's statements.
 _SKEW = timedelta(hours=1)

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from worker import ids
 from worker.domain import consent as consent_rules
+from worker.domain.rows import ContactRow
 from worker.domain.terms import API_SOURCE, GUEST, envelope_of
 from worker.domain.times import microseconds, moment
 from worker.pipeline import contact_view
-from worker.store.contacts import ContactRow
 
 
 class Contact(BaseModel):

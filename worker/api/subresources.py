@@ -18,13 +18,12 @@ from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.paging import Paging
 from worker.api.request_bodies import NoteIn, TagsIn
 from worker.domain.api_writes import Write
-from worker.domain.resolve import Resolution
+from worker.domain.changeset import Changeset
+from worker.domain.rows import ContactRow
 from worker.domain.terms import Ref
 from worker.pipeline.apply import Applied
-from worker.pipeline.load import Component
 from worker.store import changes, contact_terms, db, notes, records
 from worker.store.api_keys import Key
-from worker.store.contacts import ContactRow
 from worker.store.db import Tx
 
 router = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["contacts"], route_class=JsonRoute)
@@ -134,7 +133,7 @@ class _AssignTags:
             raise ApiError(404, "tag not found")
         return [key]
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse nothing: if the contact was merged meanwhile, the tags go to the surviving contact."""
 
     def answer(self, tx: Tx, _: Applied) -> Answer:
@@ -164,7 +163,7 @@ class _RemoveTag:
         ]
         return Write(events=tuple(events)), loaded.time_after(now)
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse nothing: a tag that was assigned meanwhile is newer than this removal, and stays."""
 
     def answer(self, _: Tx, __: Applied) -> Answer:
@@ -189,7 +188,7 @@ class _CreateNote:
         )
         return Write(events=(operation.existence(ref), (ref[0], event)), links=links), loaded.time_after(now)
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse nothing: if the contact was merged meanwhile, the note goes to the surviving contact."""
 
     def answer(self, tx: Tx, applied: Applied) -> Answer:
