@@ -18,7 +18,7 @@ from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ConsentIn, Purpose, SuppressionIn
 from worker.domain import consent as consent_rules
 from worker.domain import identifiers
-from worker.domain.api_writes import Write
+from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
 from worker.domain.terms import API_SOURCE, Ref
@@ -137,7 +137,7 @@ class _PutConsent:
     channel: Channel
     consent: ConsentIn
 
-    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
+    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
         """State the consent for every address on the channel, so that it replaces older statements about each.
 
         An opt-in is stated only for addresses that the contact owns, because it must not lift the opt-out of the
@@ -162,12 +162,12 @@ class _PutConsent:
             subjects, events = [(ref, None)], [operation.existence(ref)]
         is_repeat = consent.occurred_at is None and self._counts_already(subjects, ledger, now)
         if is_repeat and consent.status != "opted_out":
-            return Write(), now
+            return ApiWrite(), now
         stated_at = now
         if consent.occurred_at is None:
             stated_at = time_after(now, loaded.records + loaded.others, *(entry.occurred for entry in ledger))
         events += [(ref[0], self._event(ref[1], address, stated_at, is_repeat=is_repeat)) for ref, address in subjects]
-        return Write(events=tuple(events), links=links), stated_at
+        return ApiWrite(events=tuple(events), links=links), stated_at
 
     def _event(self, external_id: str, address: str | None, stated_at: datetime, *, is_repeat: bool) -> ConsentStated:
         consent = self.consent
@@ -231,7 +231,7 @@ class _UpsertSuppression:
     subjects: list[tuple[str, str]] = field(default_factory=list)  #: (channel, address)
     is_new: bool = False
 
-    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
+    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
         """State the suppression for one address, or with channel ``all`` for every address of the contact.
 
         A suppression is stated even if it repeats another, because a statement that lifts the first may still be on
@@ -245,7 +245,7 @@ class _UpsertSuppression:
         if not suppression.active and not known:
             raise ApiError(404, "suppression not found")
         if not suppression.active and suppression.occurred_at is None and all(row.lifted is not None for row in known):
-            return Write(), now
+            return ApiWrite(), now
         stated_at = now
         if suppression.occurred_at is None:
             stated_at = time_after(now, [], *(entry.occurred for ledger in self._load_ledgers(tx) for entry in ledger))
@@ -268,7 +268,7 @@ class _UpsertSuppression:
             )
             for channel, address in self.subjects
         ]
-        return Write(events=tuple(events)), stated_at
+        return ApiWrite(events=tuple(events)), stated_at
 
     def _subjects(self, view: ContactView) -> list[tuple[str, str]]:
         """Return what to suppress as (channel, address); raises ApiError (422) if there is no address."""

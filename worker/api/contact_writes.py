@@ -18,7 +18,7 @@ from worker.api.loaded_contact import LoadedContact, load_with_records, time_aft
 from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
 from worker.domain import identifiers
-from worker.domain.api_writes import Write
+from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
 from worker.domain.golden import field_register, is_custom
 from worker.domain.rows import ContactRow, RecordRow
@@ -85,7 +85,7 @@ class _UpsertContact:
     new_id: str = field(default_factory=lambda: ids.new().hex)
     idents: dict[str, Ident] = field(default_factory=dict)  #: by the field that gives the identifier
 
-    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
+    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
         contact = self.contact
         profile, self.idents = profile_of(contact, self.key.region)
         links: tuple[tuple[Ref, Ref], ...] = ()
@@ -104,7 +104,7 @@ class _UpsertContact:
         events: list[tuple[str, Event]] = [(source, ProfileSeen(external_id=external_id, occurred_at=None, **profile))]
         if contact.tags:
             events.append((source, TagsAdded(external_id=external_id, tags=tuple(contact.tags), occurred_at=None)))
-        return Write(events=tuple(events), links=links), time_after(now, rows)
+        return ApiWrite(events=tuple(events), links=links), time_after(now, rows)
 
     def _load_match(self, tx: Tx) -> LoadedContact | None:
         """Load the contact that the phone number and the e-mail address lead to; None if they lead to nobody.
@@ -150,7 +150,7 @@ class _UpsertContact:
         self.is_new = not matched
         group_of = {ref: number for number, group in enumerate(people.resolution.groups) for ref in group}
         if self.target not in group_of:
-            raise ApiError(409, "the source of this customer says that the customer no longer exists")
+            raise ApiError(409, "the source of this customer says that it is no more")
         stay_apart = len({group_of.get(ref) for ref in refs}) > 1
         if len(set(matched.values())) > 1 and (stay_apart or self.contact.pair is None):
             raise conflict(self.idents, matched)
@@ -170,7 +170,7 @@ class _UpdateContact:
     loaded: LoadedContact | None = None
     idents: dict[str, Ident] = field(default_factory=dict)  #: by the field that gives the identifier
 
-    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
+    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
         self.loaded = loaded = load_with_records(tx, self.contact_id)
         self._check_if_match(loaded.contact)
         profile, self.idents = profile_of(self.contact, self.key.region)
@@ -186,7 +186,7 @@ class _UpdateContact:
         if pair is not None and all(row.ref != pair for row in loaded.records):
             events.append((pair[0], ProfileSeen(external_id=pair[1], occurred_at=None)))
             links += ((loaded.anchor, pair),)
-        return Write(events=tuple(events), links=links), loaded.time_after(now)
+        return ApiWrite(events=tuple(events), links=links), loaded.time_after(now)
 
     def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse if the contact is no longer in the state of ``If-Match``, or if another contact has an identifier."""
@@ -241,7 +241,7 @@ class _DeleteContact:
     contact_id: str
     erase: bool = field(kw_only=True)
 
-    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
+    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
         loaded = load_with_records(tx, self.contact_id)
         events: list[tuple[str, Event]] = [
             (source, ProfileRemoved(external_id=external_id, occurred_at=None))
@@ -249,7 +249,7 @@ class _DeleteContact:
         ]
         if self.erase:
             events.append((API_SOURCE, _erasure_request(loaded)))
-        return Write(events=tuple(events)), loaded.time_after(now)
+        return ApiWrite(events=tuple(events)), loaded.time_after(now)
 
     def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse nothing: a record that has joined the contact meanwhile was not deleted, and stays."""

@@ -20,7 +20,7 @@ from connectors.contract import Event, ProfileSeen
 from worker import ids
 from worker.api.errors import ApiError, not_valid
 from worker.domain import api_writes
-from worker.domain.api_writes import Write
+from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
 from worker.domain.fold import encode
 from worker.domain.normalise import normalise_api_write
@@ -62,14 +62,14 @@ class Answer:
 class Operation(Protocol):
     """One kind of write. Its methods run in the transaction, and run again if the transaction is tried again."""
 
-    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
-        """Work out what to state, and when it counts as said; no events where nothing has to change."""
+    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
+        """Return what to state, and the time of the statements; no events if nothing has to change."""
 
     def judge(self, tx: Tx, people: Changeset) -> None:
         """Look at the outcome under the locks; raise ApiError to refuse it."""
 
     def answer(self, tx: Tx, applied: Applied) -> Answer:
-        """Read what is so now."""
+        """Load what the request has come to."""
 
 
 async def _with_idempotency_key(
@@ -112,7 +112,7 @@ def _operation_limiter() -> CapacityLimiter:
 
 
 def _perform(key: Key, request: RequestInfo, operation: Operation) -> Response:
-    batch = _OperationBatch(key=key, asked=request, task=operation)
+    batch = _OperationBatch(key=key, request=request, operation=operation)
     apply(db.tenant_engine(), key.organization_id, batch)
     assert batch.response is not None  # noqa: S101 - finish has set it
     return batch.response
@@ -120,32 +120,34 @@ def _perform(key: Key, request: RequestInfo, operation: Operation) -> Response:
 
 @dataclass(slots=True, kw_only=True)
 class _OperationBatch(Batch):
+    """An operation as a batch: the request is kept as an envelope, takes effect, and is answered."""
+
     key: Key
-    asked: RequestInfo
-    task: Operation
+    request: RequestInfo
+    operation: Operation
     now: datetime = EPOCH
-    said_at: datetime = EPOCH
-    write: Write = field(default_factory=Write)
+    stated_at: datetime = EPOCH
+    write: ApiWrite = field(default_factory=ApiWrite)
     response: Response | None = None
 
     def begin(self, tx: Tx, now: datetime) -> None:
         self.statements, self.connection_of, self.response, self.now = (), {}, None, now
-        if self.asked.idempotency_key is not None:
-            self.response = self._stored(tx, self.asked.idempotency_key)
+        if self.request.idempotency_key is not None:
+            self.response = self._stored(tx, self.request.idempotency_key)
         if self.response is None:
-            self.write, self.said_at = self.task.plan(tx, now)
+            self.write, self.stated_at = self.operation.compose(tx, now)
             if self.write.events or self.write.links:
-                self._keep(tx, self.write, self.said_at)
+                self._keep(tx, self.write, self.stated_at)
 
     def _stored(self, tx: Tx, idempotency_key: str) -> Response | None:
-        stored = idempotency_keys.reserve(tx, self.key.id, idempotency_key, self.asked.digest)
+        stored = idempotency_keys.reserve(tx, self.key.id, idempotency_key, self.request.digest)
         if stored is None:
             return None
-        if stored.request_sha256 != self.asked.digest:
+        if stored.request_sha256 != self.request.digest:
             raise ApiError(409, "this Idempotency-Key was used for another request")
         return _response(stored.status, stored.body, {**stored.headers, _REPLAYED: "true"})
 
-    def _keep(self, tx: Tx, write: Write, said_at: datetime) -> None:
+    def _keep(self, tx: Tx, write: ApiWrite, stated_at: datetime) -> None:
         envelope_id = ids.new()
         connection_id = connections.of_api(tx)
         body = api_writes.encode(write)
@@ -155,47 +157,47 @@ class _OperationBatch(Batch):
                 organization_id=self.key.organization_id,
                 id=envelope_id,
                 connection_id=connection_id,
-                topic=self.asked.topic,
+                topic=self.request.topic,
                 delivery_id=api_writes.delivery_id(envelope_id),
-                sent_at=said_at,
+                sent_at=stated_at,
                 headers=orjson.dumps([(ACTOR, ids.show(ids.KEY, self.key.id))]).decode(),
                 body=body,
                 body_sha256=sha256(body).digest(),
             ),
         )
-        # Read from what was kept, so that a replay cannot read it differently.
+        # The statements come from the kept body, so that a replay cannot find other ones in it.
         kept = api_writes.decode(body)
         delivery_id = api_writes.delivery_id(envelope_id)
         self.statements = [
-            normalise_api_write(envelope_id, kept.events, kept.links, sent_at=said_at, delivery_id=delivery_id)
+            normalise_api_write(envelope_id, kept.events, kept.links, sent_at=stated_at, delivery_id=delivery_id)
         ]
         self.connection_of = {envelope_id: connection_id}
 
     def judge(self, tx: Tx, people: Changeset) -> None:
         if not self.statements:
             return
-        # What it was planned on was read without locks. Now they are held: the plan has to be the same.
-        again, said_at = self.task.plan(tx, self.now)
-        # Its own links are there by now, and are not made again.
+        # The write was composed before the locks were held. Composed again under them, it has to be the same.
+        again, stated_at = self.operation.compose(tx, self.now)
         is_same = again.events == self.write.events and set(again.links) <= set(self.write.links)
-        if not is_same or said_at != self.said_at:  # another's later word would go before ours, who come later
+        # Another time means that somebody stated something newer: ours comes later, and has to be stamped after it.
+        if not is_same or stated_at != self.stated_at:
             raise OutdatedError
         for ref in self.statements[0].records:
             if ref in people.snapshot.rows:
                 _check_size(people.snapshot.rows[ref])
-        self.task.judge(tx, people)
+        self.operation.judge(tx, people)
 
     def finish(self, tx: Tx, applied: Applied) -> None:
         if self.response is not None:
             return
-        answer = self.task.answer(tx, applied)
+        answer = self.operation.answer(tx, applied)
         body = b"" if answer.body is None else answer.body.model_dump_json().encode()
         self.response = _response(answer.status, body, answer.headers)
-        if self.asked.idempotency_key is not None:
+        if self.request.idempotency_key is not None:
             idempotency_keys.answer(
                 tx,
                 self.key.id,
-                self.asked.idempotency_key,
+                self.request.idempotency_key,
                 answer.status,
                 answer.headers,
                 body,
@@ -206,7 +208,7 @@ def _check_size(row: RecordRow) -> None:
     """Refuse a record above the limits, because every page that shows the contact loads the whole record."""
     record = row.record
     if len(record.tags) > MAX_RECORD_TAGS:
-        raise not_valid("tags", f"the contact would have more than {MAX_RECORD_TAGS} tags, removed ones included")
+        raise not_valid("tags", f"the contact would have had more than {MAX_RECORD_TAGS} tags")
     if len(record.registers) > MAX_RECORD_FIELDS or len(orjson.dumps(encode(record))) > MAX_RECORD_BYTES:
         raise not_valid("custom_fields", f"the contact would hold more than {MAX_RECORD_BYTES} bytes")
 

@@ -17,7 +17,7 @@ from worker.api.loaded_contact import load_contact, load_view, load_with_records
 from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.paging import Paging
 from worker.api.request_bodies import NoteIn, TagsIn
-from worker.domain.api_writes import Write
+from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
 from worker.domain.rows import ContactRow
 from worker.domain.terms import Ref
@@ -110,17 +110,17 @@ class _AssignTags:
     names: list[str] = field(default_factory=list)
     is_new: bool = False
 
-    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
+    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
         loaded = load_with_records(tx, self.contact_id)
         self.names = self._load_names(tx)
         present = {tag.casefold() for tag in loaded.contact.tags}
         missing = tuple(name for name in self.names if name.casefold() not in present)
         self.is_new = bool(missing)
         if not missing:
-            return Write(), now
+            return ApiWrite(), now
         ref, links = loaded.edits(tx)
         event: Event = TagsAdded(external_id=ref[1], tags=missing, occurred_at=None)
-        return Write(events=(operation.existence(ref), (ref[0], event)), links=links), loaded.time_after(now)
+        return ApiWrite(events=(operation.existence(ref), (ref[0], event)), links=links), loaded.time_after(now)
 
     def _load_names(self, tx: Tx) -> list[str]:
         """Return the names of the tags; raises ApiError (404) for an id whose tag no contact has."""
@@ -150,7 +150,7 @@ class _RemoveTag:
     contact_id: str
     tag: str
 
-    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
+    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
         loaded = load_with_records(tx, self.contact_id)
         names = {self.tag.strip().casefold(), schemas.tag_key(self.tag)}
         key = next((tag.casefold() for tag in loaded.contact.tags if tag.casefold() in names), None)
@@ -161,7 +161,7 @@ class _RemoveTag:
             (source, TagsRemoved(external_id=external_id, tags=(key,), occurred_at=None))
             for source, external_id in tagged
         ]
-        return Write(events=tuple(events)), loaded.time_after(now)
+        return ApiWrite(events=tuple(events)), loaded.time_after(now)
 
     def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse nothing: a tag that was assigned meanwhile is newer than this removal, and stays."""
@@ -176,7 +176,7 @@ class _CreateNote:
     contact_id: str
     note: NoteIn
 
-    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
+    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
         loaded = load_with_records(tx, self.contact_id)
         ref, links = loaded.edits(tx)
         event: Event = NoteAdded(
@@ -186,7 +186,7 @@ class _CreateNote:
             author_id=ids.show(ids.KEY, self.key.id),
             author_name=self.note.author_name,
         )
-        return Write(events=(operation.existence(ref), (ref[0], event)), links=links), loaded.time_after(now)
+        return ApiWrite(events=(operation.existence(ref), (ref[0], event)), links=links), loaded.time_after(now)
 
     def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse nothing: if the contact was merged meanwhile, the note goes to the surviving contact."""

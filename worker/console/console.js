@@ -94,13 +94,13 @@ async function show(id, chosenRow) {
   $("contact").replaceChildren(
     element("h2", contact.name || "(no name)"),
     element("p", contact.id, { class: "id" }),
-    ...table("Identities", ["type", "value", "source", "since"], identities, (identity) => [
+    ...table("Identities", ["type", "value", "of", "since"], identities, (identity) => [
       identity.type + (identity.contested ? " (contested)" : ""), identity.value, identity.source, day(identity.first_seen_at),
     ]),
-    ...table("Tags", ["tag", "source", "at", "envelope"], tags, (tag) => [
+    ...table("Tags", ["tag", "said by", "at", "in"], tags, (tag) => [
       tag.name, tag.source, moment(tag.assigned_at), short(tag.envelope_id),
     ]),
-    ...table("Consent", ["channel", "status", "source", "at"], consents, (consent) => [
+    ...table("Consent", ["channel", "status", "said by", "at"], consents, (consent) => [
       `${consent.channel} ${consent.purpose}`, status(consent.status, consent.status === "opted_out"), consent.source,
       moment(consent.occurred_at),
     ]),

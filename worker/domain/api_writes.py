@@ -21,7 +21,7 @@ _EVENTS: Mapping[str, type[Any]] = {event.__name__: event for event in get_args(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
+class ApiWrite:
     """The statements of one request."""
 
     events: tuple[tuple[str, Event], ...] = ()  #: (source, event)
@@ -38,16 +38,16 @@ def is_of_request(stamp: Stamp) -> bool:
     return stamp.delivery_id.startswith(_DELIVERY) and stamp.occurred == stamp.sent
 
 
-def encode(write: Write) -> bytes:
+def encode(write: ApiWrite) -> bytes:
     """Return the body of a request's envelope."""
     events = [{"source": source, "event": type(event).__name__, "said": event} for source, event in write.events]
     return orjson.dumps({"events": events, "links": write.links}, option=orjson.OPT_UTC_Z)
 
 
-def decode(body: bytes) -> Write:
+def decode(body: bytes) -> ApiWrite:
     """Return the write that ``encode`` made a body of. Fields that an older release knew are left out."""
     kept = orjson.loads(body)
-    return Write(
+    return ApiWrite(
         events=tuple((one["source"], _event(_EVENTS[one["event"]], one["said"])) for one in kept["events"]),
         links=tuple((tuple(a), tuple(b)) for a, b in kept["links"]),
     )
