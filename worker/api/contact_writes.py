@@ -18,11 +18,11 @@ from worker.api.loaded_contact import LoadedContact, load_with_records, time_aft
 from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
 from worker.domain import identifiers
+from worker.domain import registers as register_names
 from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
-from worker.domain.golden import field_register, is_custom
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import API_SOURCE, GUEST, IDENTIFIER, Ident, Ref
+from worker.domain.terms import API_SOURCE, GUEST, Ident, Ref
 from worker.pipeline.apply import Applied
 from worker.store import contacts, records
 from worker.store.api_keys import Key
@@ -263,14 +263,16 @@ def _cleared_custom_fields(profile: Profile, rows: Iterable[RecordRow], target: 
     if profile.custom_fields is not None or "custom_fields" not in profile.model_fields_set:
         return {}
     registers = [name for row in rows if row.ref == target for name in row.record.registers]
-    return {name: None for name in registers if is_custom(name)}
+    return {name: None for name in registers if register_names.is_field(name)}
 
 
 def _releases(loaded: LoadedContact, target: Ref, slots: Mapping[str, Any]) -> list[tuple[str, Event]]:
     """Release the edited identifiers from other records of edits; a merge may have brought more than one here."""
     events: list[tuple[str, Event]] = []
     for row in loaded.records:
-        own: dict[str, Identifier | None] = {slot: None for slot in slots if IDENTIFIER + slot in row.record.registers}
+        own: dict[str, Identifier | None] = {
+            slot: None for slot in slots if register_names.of_slot(slot) in row.record.registers
+        }
         if row.record.source == API_SOURCE and row.ref != target and own:
             events.append((API_SOURCE, ProfileSeen(external_id=row.ref[1], occurred_at=None, identifiers=own)))
     return events
@@ -303,7 +305,7 @@ def profile_of(profile: Profile, region: str | None) -> tuple[dict[str, Any], di
     if "name" in given:
         fields["name"] = profile.name
     for name, value in (profile.custom_fields or {}).items():
-        fields[field_register(name)] = value
+        fields[register_names.of_field(name)] = value
     if "phone_number" in given:
         slots["phone"] = None
         if profile.phone_number is not None:

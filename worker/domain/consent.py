@@ -21,6 +21,11 @@ LIFTED_BY_OPT_IN = frozenset({"unsubscribed", "stop_keyword"})
 Key = tuple[str, str]  #: (channel, purpose)
 
 
+def rank(status: str, occurred: int) -> tuple[bool, int, int]:
+    """Rank the statements about one address: ``unknown`` last, then by time, then by how restrictive they are."""
+    return (status != "unknown", occurred, RESTRICTIVENESS[status])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentEntry:
     """A row of the consent ledger."""
@@ -47,9 +52,7 @@ class ConsentEntry:
         """Rank the statements about one address; two that differ never rank equal."""
         occurred = 0 if self.is_lost and self.status != "opted_out" else self.occurred
         return (
-            self.status != "unknown",
-            occurred,
-            RESTRICTIVENESS[self.status],
+            *rank(self.status, occurred),
             self.occurred,
             self.ref,
             self.method or "",

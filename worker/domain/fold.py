@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from worker.domain.registers import CREATED, is_identifier
 from worker.domain.statements import (
     ProfileStatement,
     RecordStatement,
@@ -16,7 +17,7 @@ from worker.domain.statements import (
     TagSnapshotStatement,
     TagsStatement,
 )
-from worker.domain.terms import CREATED, IDENTIFIER, Claim, Kind, Stamp
+from worker.domain.terms import Claim, Kind, Stamp
 
 
 @dataclass(slots=True)
@@ -68,9 +69,7 @@ class Record:
     def content(self) -> tuple[bool, dict[str, Any], dict[str, str]]:
         """Return what the record says, without its times: whether it is live, its values and its tags."""
         values = {
-            name: tuple(value)
-            if value is not None and name.startswith(IDENTIFIER)
-            else value  # JSON has made a list of it
+            name: tuple(value) if value is not None and is_identifier(name) else value  # JSON has made a list of it
             for name, (_, value) in self.effective().items()
         }
         return (self.is_live, values, {key: name for key, (_, name) in self.effective_tags().items()})
@@ -99,7 +98,7 @@ class Record:
 @lru_cache(maxsize=1024)
 def _identifiers(registers: tuple[str, ...]) -> Sequence[str]:
     """Return the registers that hold identifiers, sorted: of two spellings of one value the first one is shown."""
-    return sorted(name for name in registers if name.startswith(IDENTIFIER))
+    return sorted(name for name in registers if is_identifier(name))
 
 
 @lru_cache(maxsize=1024)

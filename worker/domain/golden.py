@@ -10,17 +10,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from worker.domain import registers
 from worker.domain.fold import Record
-from worker.domain.terms import API_SOURCE, CREATED, IDENTIFIER, Ref, Stamp
+from worker.domain.registers import FIRST_NAME, LAST_NAME, NAME, FieldPlace
+from worker.domain.terms import API_SOURCE, Ref, Stamp
 
-#: prefix of the register of a custom field whose name means something else here: ``name``, ``#created``, ``a.b``
-VERBATIM = ":"
-_NAMES = ("name", "first_name", "last_name")
-#: what a contact shows beside its custom fields
-_SHOWN = frozenset({*_NAMES, "email", "phone_number", "external_source", "external_id", "tags"})
-#: suffix of the field that keeps a value which its source gave as an identifier, and which is none
-_AS_GIVEN = "_as_given"
-_PREFIXES = (IDENTIFIER, "#", VERBATIM, "tag:", "consent:", "suppression:")
 _LAST = 1 << 62
 
 
@@ -91,11 +85,11 @@ def _take_name(contact: Golden, record: Record, effective: Mapping[str, tuple[St
     """Take the name from one record: the first name of one source and the last name of another are nobody's name."""
     if contact.name is not None:
         return
-    whole = effective.get("name")
+    whole = effective.get(NAME)
     if whole and whole[1]:
         contact.name, stamp = whole[1], whole[0]
     else:
-        first, last = effective.get("first_name"), effective.get("last_name")
+        first, last = effective.get(FIRST_NAME), effective.get(LAST_NAME)
         if not (first and first[1]):
             first, last = last, None
         if not (first and first[1]):
@@ -141,31 +135,17 @@ def _take_identifier(contact: Golden, claim: Sequence[Any], origin: Origin) -> N
         contact.origins["phone_number"] = origin
 
 
-class _Place(NamedTuple):
-    """Where a custom field is shown."""
-
-    name: str
-    entry: str | None  #: ``3`` of the register ``segments.3``; None for a whole field
-    whole: str  #: the register that holds the whole field
-
-
 @lru_cache(maxsize=1024)
-def _places(registers: tuple[str, ...]) -> Sequence[tuple[str, _Place | None]]:
+def _places(held: tuple[str, ...]) -> Sequence[tuple[str, FieldPlace | None]]:
     """Return where registers are shown, names left out, in the order in which they are taken; None for identifiers.
 
     Cached, because most customers of one source have the same registers in the same order.
     """
-    found: list[tuple[str, _Place | None]] = []
-    for register in sorted(registers):
-        if register.startswith(IDENTIFIER):
-            found.append((register, None))
-        elif register.startswith(VERBATIM):
-            name = register.removeprefix(VERBATIM)
-            found.append((register, _Place(name, None, field_register(name))))
-        elif register not in _NAMES and register != CREATED:
-            name, dot, entry = register.partition(".")
-            found.append((register, _Place(name, entry if dot else None, field_register(name))))
-    return found
+    return [
+        (register, None if registers.is_identifier(register) else registers.place_of(register))
+        for register in sorted(held)
+        if registers.is_identifier(register) or registers.is_field(register)
+    ]
 
 
 def _take_entry(contact: Golden, register: str, name: str, entry: str, value: Any, origin: Origin) -> None:
@@ -184,16 +164,3 @@ def _newest(records: Iterable[Record]) -> dict[str, Stamp]:
             if name not in newest or stamp > newest[name]:
                 newest[name] = stamp
     return newest
-
-
-@lru_cache(maxsize=4096)
-def field_register(name: str) -> str:
-    """Return the register of a custom field by its plain name; the origins use it, too."""
-    is_special = name in _SHOWN or name.startswith(_PREFIXES) or name.endswith(_AS_GIVEN)
-    is_plain = not is_special and "." not in name
-    return name if is_plain else VERBATIM + name
-
-
-def is_custom(register: str) -> bool:
-    """Whether a register holds a custom field."""
-    return register not in _NAMES and register != CREATED and not register.startswith(IDENTIFIER)

@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from worker.domain.changes import Change
-from worker.domain.consent import RESTRICTIVENESS, SuppressionEntry, suppressions
+from worker.domain.consent import SuppressionEntry, rank, suppressions
 from worker.domain.statements import (
     ConsentStatement,
     EnvelopeStatements,
@@ -201,12 +201,12 @@ def _log_consents(
         consent = one.consent
         subject = (consent.channel, consent.purpose, consent.address or consent.ref)
         best = counting.get(subject)
-        if best is None or rank(consent) > rank(best.consent):
+        if best is None or _rank(consent) > _rank(best.consent):
             counting[subject] = one
     for subject, best in counting.items():
         consent = best.consent
         before = counted.get(subject)
-        if before is not None and rank(before) >= rank(consent):
+        if before is not None and _rank(before) >= _rank(consent):
             continue
         status = None if before is None else before.status
         if status != consent.status:
@@ -256,6 +256,5 @@ def _states(entries: Iterable[SuppressionEntry]) -> dict[tuple[str, str, str, st
     }
 
 
-def rank(consent: ConsentStatement | PriorConsent) -> tuple[bool, int, int]:
-    """Return how a consent ranks among those about one address: by time, the more restrictive on equal ones."""
-    return (consent.status != "unknown", consent.occurred, RESTRICTIVENESS[consent.status])
+def _rank(consent: ConsentStatement | PriorConsent) -> tuple[bool, int, int]:
+    return rank(consent.status, consent.occurred)

@@ -29,6 +29,7 @@ from connectors.contract import (
     TagsSnapshot,
 )
 from worker.domain import identifiers
+from worker.domain import registers as register_names
 from worker.domain.statements import (
     ConsentStatement,
     EnvelopeStatements,
@@ -41,7 +42,7 @@ from worker.domain.statements import (
     TagSnapshotStatement,
     TagsStatement,
 )
-from worker.domain.terms import API_SOURCE, CREATED, GUEST, IDENTIFIER, Decision, Kind, Ref, Stamp
+from worker.domain.terms import API_SOURCE, GUEST, Decision, Kind, Ref, Stamp
 from worker.domain.times import microseconds
 
 
@@ -107,12 +108,12 @@ def _profile_seen(result: EnvelopeStatements, account: Account, event: ProfileSe
     for slot, identifier in event.identifiers.items():
         claim, as_given = _claim(identifier, region)
         claims[slot] = claim
-        registers[IDENTIFIER + slot] = claim
-        registers[f"{slot}_as_given"] = as_given
+        registers[register_names.of_slot(slot)] = claim
+        registers[register_names.as_given(slot)] = as_given
         if claim is not None:
             result.idents.add(claim[:2])
     if event.created_at is not None:
-        registers[CREATED] = microseconds(event.created_at)
+        registers[register_names.CREATED] = microseconds(event.created_at)
     external_id = event.external_id
     kind: Kind = "customer"
     if external_id is None:

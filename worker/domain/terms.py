@@ -17,11 +17,6 @@ API_SOURCE = "api"
 #: prefix of a guest's external id
 GUEST = "guest:"
 
-#: register of the record's creation at its source, in microseconds
-CREATED = "#created"
-#: prefix of a register that holds an identifier: ``@email``
-IDENTIFIER = "@"
-
 
 class Stamp(NamedTuple):
     """When and where a statement was made. Stamps are compared as a whole; the time of arrival is no part of them.

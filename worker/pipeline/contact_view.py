@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from worker.domain import consent, identifiers
+from worker.domain import consent, identifiers, registers
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
 from worker.domain.golden import Origin, golden
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import IDENTIFIER, Claim, Ident, Ref
+from worker.domain.terms import Claim, Ident, Ref
 from worker.domain.times import moment
 from worker.store import claims, connections, consents, records, suppressions
 from worker.store.claims import HeldRow
@@ -215,7 +215,7 @@ def _seen(rows: Iterable[RecordRow]) -> dict[Ident, tuple[int, int]]:
     times: dict[Ident, list[int]] = defaultdict(list)
     for row in rows:
         for name, (stamp, value) in row.record.effective().items():
-            if name.startswith(IDENTIFIER) and value is not None and stamp.occurred:
+            if registers.is_identifier(name) and value is not None and stamp.occurred:
                 claim = Claim(*value)
                 times[claim.type, claim.key].append(stamp.occurred)
     return {ident: (min(found), max(found)) for ident, found in times.items()}
