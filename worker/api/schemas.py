@@ -1,4 +1,4 @@
-"""What is answered: the shapes of the Contacts API, field by field in this order."""
+"""Answers of the Contacts API. The order of the fields is the order in the JSON."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
@@ -23,7 +23,7 @@ class Contact(BaseModel):
     phone_number: str | None
     name: str | None
     email: str | None
-    external_source: str | None  #: null for somebody whom no source has given a customer number
+    external_source: str | None  #: null for a person whom no source knows as a customer
     external_id: str | None
     custom_fields: dict[str, Any]
     tags: list[str]
@@ -32,7 +32,7 @@ class Contact(BaseModel):
 
     @classmethod
     def of(cls, row: ContactRow) -> "Contact":
-        """Show a stored contact."""
+        """Return the answer for a stored contact."""
         has_number = row.external_source != API_SOURCE and not row.external_id.startswith(GUEST)
         assert row.updated_at is not None  # noqa: S101 - it is stored
         return cls(
@@ -60,13 +60,13 @@ class Identity(BaseModel):
     is_primary: bool
     verified: bool
     contested: bool  #: records of another contact claim it too
-    first_seen_at: datetime | None  #: of the statements that stand, by the sources' clocks
+    first_seen_at: datetime | None  #: of the statements that still count, by the sources' clocks
     last_seen_at: datetime | None
     created_at: datetime
 
     @classmethod
     def of(cls, identity: contact_view.Identity, contact_id: UUID) -> "Identity":
-        """Show an identity of a contact."""
+        """Return the answer for an identity of a contact."""
         return cls(
             id=_id("idn", contact_id, identity.type, identity.source, identity.key),
             type=identity.type,
@@ -96,7 +96,7 @@ class Tag(BaseModel):
 
     @classmethod
     def of(cls, tag: contact_view.Tag) -> "Tag":
-        """Show a tag; its id is the same on every contact."""
+        """Return the answer for a tag. The tag has the same id on every contact."""
         origin = tag.origin
         return cls(
             id=tag_id(tag.key),
@@ -132,25 +132,25 @@ class Consent(BaseModel):
 
     @classmethod
     def of(cls, consent: contact_view.CountingConsent, contact_id: UUID) -> "Consent":
-        """Show what counts for a contact's channel and purpose."""
-        said = consent.statement
+        """Return the answer for the consent that counts for a channel and purpose."""
+        statement = consent.statement
         return cls(
-            id=_id(ids.CONSENT, contact_id, said.channel, said.purpose),
+            id=_id(ids.CONSENT, contact_id, statement.channel, statement.purpose),
             contact_id=ids.show(ids.CONTACT, contact_id),
-            channel=said.channel,
-            purpose=said.purpose,
-            status=said.status,
-            source=said.origin or said.ref[0],
-            method=said.method,
-            occurred_at=moment(said.occurred),
-            evidence=dict(said.evidence),
-            legal_basis=said.legal_basis,
-            expires_at=said.expires_at,
+            channel=statement.channel,
+            purpose=statement.purpose,
+            status=statement.status,
+            source=statement.origin or statement.ref[0],
+            method=statement.method,
+            occurred_at=moment(statement.occurred),
+            evidence=dict(statement.evidence),
+            legal_basis=statement.legal_basis,
+            expires_at=statement.expires_at,
             created_at=consent.created_at,
-            updated_at=said.created_at,
-            address=said.address,
-            external_id=said.ref[1],
-            envelope_id=None if said.envelope_id is None else ids.show(ids.ENVELOPE, said.envelope_id),
+            updated_at=statement.created_at,
+            address=statement.address,
+            external_id=statement.ref[1],
+            envelope_id=None if statement.envelope_id is None else ids.show(ids.ENVELOPE, statement.envelope_id),
         )
 
 
@@ -177,7 +177,7 @@ class Suppression(BaseModel):
 
     @classmethod
     def of(cls, suppression: consent_rules.Suppression, contact_id: UUID, now: datetime) -> "Suppression":
-        """Show a suppression of one of a contact's addresses."""
+        """Return the answer for a suppression of one of the contact's addresses, active or not at ``now``."""
         return cls(
             id=ids.show(ids.SUPPRESSION, suppression.id),
             contact_id=ids.show(ids.CONTACT, contact_id),
@@ -305,12 +305,12 @@ class Problem(BaseModel):
 
 
 def tag_id(key: str) -> str:
-    """Name a tag by its case-folded key."""
+    """Return the id of a tag with this case-folded name."""
     return "tag_" + urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
 def tag_key(shown: str) -> str | None:
-    """Read the id of a tag; None if it is none."""
+    """Return the case-folded name in the id of a tag; None if the text is no such id."""
     prefix, _, packed = shown.partition("_")
     try:
         key = urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode() if prefix == "tag" else ""
@@ -320,12 +320,12 @@ def tag_key(shown: str) -> str | None:
 
 
 def etag(row: ContactRow) -> str:
-    """Name this state of a contact."""
+    """Return the ETag of a contact's state. It changes whenever the contact does."""
     assert row.updated_at is not None  # noqa: S101 - it is stored
     return f'"{row.id.hex}-{microseconds(row.updated_at):x}"'
 
 
 def _id(prefix: str, within: UUID, *parts: str) -> str:
-    """Name what has no row of its own: the same thing always has the same id."""
+    """Return an id for something without a row of its own. Equal parts in the same contact give the same id."""
     digest = blake2b("\x00".join(parts).encode(), digest_size=16, key=within.bytes)
     return f"{prefix}_{digest.hexdigest()}"

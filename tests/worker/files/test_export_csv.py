@@ -21,8 +21,8 @@ from connectors.contract import (
     TagsSnapshot,
 )
 from worker import ids
-from worker.domain.golden import field_register
 from worker.domain.normalise import normalise_api_write
+from worker.domain.registers import of_field
 from worker.errors import ConfigError
 from worker.files import export_csv, export_json
 from worker.files.column_guess import guess
@@ -69,7 +69,7 @@ def seen(external_id="1", *, email=None, phone=None, **fields):
     return ProfileSeen(
         external_id=external_id,
         occurred_at=T0,
-        fields={(name if name == "name" else field_register(name)): value for name, value in fields.items()},
+        fields={(name if name == "name" else of_field(name)): value for name, value in fields.items()},
         identifiers={slot: Identifier(type=slot, value=value) for slot, value in given.items() if value},
     )
 
@@ -238,7 +238,7 @@ def fields_of(events):
 
 
 def registers(held):
-    return {field_register(name): value for name, value in held.items()}
+    return {of_field(name): value for name, value in held.items()}
 
 
 def test_a_sheet_is_imported_as_it_was_exported(store):
