@@ -14,12 +14,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "architecture.md"
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"[\w.][\w./-]*/[\w./-]*|[\w-]+\.(?:md|py|toml|yml)")
 NAME_IN_FILE = re.compile(r"([\w./-]+\.py):([A-Za-z_][\w.]*)")
 NAME_IN_MODULE = re.compile(r"([a-z_]\w*)\.([A-Za-z_][\w.]*)")
+OURS = re.compile(r"(?:worker|connectors|tests|bench|docs)/")
 TREE_LINE = re.compile(r"^( *)([\w.]+/?)(?:  +\S.*)?$", re.MULTILINE)
 
 
@@ -57,6 +59,16 @@ def problems(text):
         elif path.suffix == ".py":
             last[path.stem] = path
     return found
+
+
+def missing_paths(text):
+    """What a document names below our top folders that does not exist.
+
+    The number of an ADR (``docs/adr/0003``) is its path, and a word in capitals stands for a name of the reader's.
+    """
+    spans = [span.split(":")[0] for span in SPAN.findall(FENCE.sub("", text)) if OURS.match(span)]
+    named = [span for span in spans if PATH.fullmatch(span) and not re.search("[A-Z]{3}", span)]
+    return [span for span in named if not (ROOT / span).exists() and not any(ROOT.glob(f"{span}-*.md"))]
 
 
 def tree(text):
@@ -97,6 +109,11 @@ def test_every_module_has_a_line_in_the_tree():
     assert without_line(tree(DOCUMENT.read_text()), modules) == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_path_of_the_other_documents_exists(document):
+    assert missing_paths(document.read_text()) == []
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -135,3 +152,9 @@ def test_a_module_without_a_line_is_found():
     paths = ["worker/", "worker/tasks.py", "worker/console/"]
 
     assert without_line(paths, ["worker/tasks.py", "worker/console/page.py", "worker/new.py"]) == ["worker/new.py"]
+
+
+def test_a_missing_path_of_another_document_is_found():
+    text = "`worker/writes.py`, `docs/adr/0003`, `tests/connectors/payloads/NAME/`, `worker/api/webhooks.py:receive`"
+
+    assert missing_paths(text) == ["worker/writes.py"]
