@@ -1,0 +1,38 @@
+"""`parked` and `replay`: the envelopes that were set aside, and reading envelopes again."""
+
+from typing import Annotated
+
+import typer
+
+from worker import status
+from worker.commands.context import DataDir, Json, Organization, database, organization_id, show
+from worker.errors import ConfigError
+from worker.store.db import Tx
+
+#: without a name: its commands stand beside the groups
+app = typer.Typer()
+
+
+@app.command()
+def parked(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List the envelopes that were set aside, with the reason."""
+    with database(data_dir) as conn:
+        rows = status.parked(Tx(conn, organization_id(conn, organization)))
+    show(as_json, rows)
+
+
+@app.command()
+def replay(
+    envelope_id: Annotated[str | None, typer.Argument(help="env_…")] = None,
+    parked_: Annotated[bool, typer.Option("--parked", help="All parked envelopes.")] = False,
+    organization: Organization = "default",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Read envelopes again, under today's connectors; what they had stated is withdrawn first."""
+    if (envelope_id is None) == (not parked_):
+        raise ConfigError("give one envelope id, or --parked")
+    with database(data_dir) as conn:
+        replayed = status.replay(Tx(conn, organization_id(conn, organization)), envelope_id)
+    status.nudge_all()
+    show(as_json, {"replayed": len(replayed)})

@@ -1,0 +1,50 @@
+"""`export`: every contact, on stdout."""
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from worker.commands.context import DataDir, Organization, database, organization_id
+from worker.errors import ConfigError
+from worker.store import db
+from worker.store.db import Tx
+
+#: without a name: its command stands beside the groups
+app = typer.Typer()
+
+
+class Format(StrEnum):
+    """What an export is written as."""
+
+    CANONICAL = "canonical"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+@app.command()
+def export(
+    format_: Annotated[Format | None, typer.Option("--format", help="canonical if it is not given.")] = None,
+    canonical: Annotated[bool, typer.Option("--canonical", help="The same as --format canonical.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="With csv: no apostrophe before formulas; for programs.")] = False,
+    organization: Organization = "default",
+    data_dir: DataDir = None,
+) -> None:
+    """Print every contact: canonical (equal stores print equal bytes), as jsonl (as the API shows them), or as csv."""
+    from worker.files import export_csv  # noqa: PLC0415
+    from worker.files import export_json as exporting  # noqa: PLC0415 - only this command needs them
+
+    if canonical and format_ not in (None, Format.CANONICAL):
+        raise ConfigError("--canonical and --format name two forms; give one of them")
+    if raw and format_ is not Format.CSV:
+        raise ConfigError("--raw goes with --format csv: no other form is changed for spreadsheets")
+    with database(data_dir) as conn:
+        id_ = organization_id(conn, organization)
+    with db.snapshot(db.engine()) as conn:
+        if format_ is Format.CSV:
+            lines = export_csv.lines(Tx(conn, id_), is_raw=raw)
+        else:
+            lines = exporting.jsonl(Tx(conn, id_)) if format_ is Format.JSONL else exporting.canonical(Tx(conn, id_))
+        for line in lines:
+            sys.stdout.buffer.write(line)

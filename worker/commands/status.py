@@ -1,0 +1,22 @@
+"""`status`: what an operator should know of a stack."""
+
+import typer
+from rich.console import Console
+
+from worker import status
+from worker.commands.context import DataDir, Json, Organization, database, organization_id, show
+from worker.store.db import Tx
+
+#: without a name: its command stands beside the groups
+app = typer.Typer()
+
+
+@app.command(name="status")
+def status_(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Show the queue, the connections and what is due."""
+    with database(data_dir) as conn:
+        found = status.status(Tx(conn, organization_id(conn, organization)))
+    if as_json:
+        show(as_json, found)
+    else:
+        status.show(Console(), found)
