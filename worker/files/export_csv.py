@@ -19,11 +19,11 @@ from typing import Any
 import orjson
 
 from connectors.files import FIELD, JSON
-from worker.api.schemas import Contact
 from worker.domain.times import moment
 from worker.errors import ConfigError
 from worker.files.export_json import pages
 from worker.files.formula_guard import guard
+from worker.pipeline.contact_json import Contact
 from worker.pipeline.contact_view import ContactView
 from worker.store import contacts
 from worker.store.db import Tx
