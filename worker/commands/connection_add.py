@@ -105,10 +105,10 @@ def _add(
     settled = _settled(provider, options, api_url, is_read=bool(credentials))
     home = None if region is None else country("--region", region)
     with database(data_dir) as conn:
-        organization_id = organizations.ensure(conn, organization)
+        tx = Tx(conn, organizations.ensure(conn, organization))
         try:
             id_ = connections.insert_new(
-                Tx(conn, organization_id),
+                tx,
                 connector=provider.name,
                 source=name,
                 options=settled,
@@ -121,7 +121,7 @@ def _add(
             raise ConfigError(f"--source: {name!r} is taken; each connection needs a name of its own") from None
         if credentials:
             for kind, every in schedules.DEFAULTS.items():
-                schedules.put(Tx(conn, organization_id), id_, kind, every)
+                schedules.put(tx, id_, kind, every)
     show(as_json, {"connection_id": ids.show(ids.CONNECTION, id_), "webhook_url": webhook_url(id_)})
 
 

@@ -14,7 +14,7 @@ from connectors.reader import ReadingError, Subscriber
 from worker import ids
 from worker.commands import connection_add
 from worker.commands.connection_add import webhook_url
-from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show, transaction
 from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
 from worker.providers.session import asking, job_of
@@ -34,8 +34,8 @@ Secrets = Annotated[
 @app.command("list")
 def list_connections(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the connections of an organization."""
-    with database(data_dir) as conn:
-        rows = connections.of_organization(Tx(conn, organization_id(conn, organization)))
+    with transaction(data_dir, organization) as tx:
+        rows = connections.of_organization(tx)
     show(as_json, [connections.describe(row) for row in rows])
 
 

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,6 +19,7 @@ from worker import settings
 from worker.errors import ConfigError
 from worker.stack.supervisor import secret_key, stack
 from worker.store import db, organizations
+from worker.store.db import Tx
 
 DEFAULT_DATA_DIR = Path(".contactsync")
 
@@ -55,6 +58,13 @@ def database(data_dir: Path | None) -> Any:
     """Open the one transaction of a command."""
     find_stack(data_dir)
     return db.engine().begin()
+
+
+@contextmanager
+def transaction(data_dir: Path | None, organization: str) -> Iterator[Tx]:
+    """Open the one transaction of a command, about an organization; raises ConfigError if there is none."""
+    with database(data_dir) as conn:
+        yield Tx(conn, organization_id(conn, organization))
 
 
 def organization_id(conn: Connection, name: str) -> UUID:

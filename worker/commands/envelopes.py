@@ -5,9 +5,8 @@ from typing import Annotated
 import typer
 
 from worker import status
-from worker.commands.context import DataDir, Json, Organization, database, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, show, transaction
 from worker.errors import ConfigError
-from worker.store.db import Tx
 
 #: without a name: its commands stand beside the groups
 app = typer.Typer()
@@ -16,8 +15,8 @@ app = typer.Typer()
 @app.command()
 def parked(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the envelopes that were set aside, with the reason."""
-    with database(data_dir) as conn:
-        rows = status.parked(Tx(conn, organization_id(conn, organization)))
+    with transaction(data_dir, organization) as tx:
+        rows = status.parked(tx)
     show(as_json, rows)
 
 
@@ -32,7 +31,7 @@ def replay(
     """Read envelopes again, under today's connectors; what they had stated is withdrawn first."""
     if (envelope_id is None) == (not parked_):
         raise ConfigError("give one envelope id, or --parked")
-    with database(data_dir) as conn:
-        replayed = status.replay(Tx(conn, organization_id(conn, organization)), envelope_id)
+    with transaction(data_dir, organization) as tx:
+        replayed = status.replay(tx, envelope_id)
     status.nudge_all()
     show(as_json, {"replayed": len(replayed)})

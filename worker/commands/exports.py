@@ -32,8 +32,7 @@ def export(
     data_dir: DataDir = None,
 ) -> None:
     """Print every contact: canonical (equal stores print equal bytes), as jsonl (as the API shows them), or as csv."""
-    from worker.files import export_csv  # noqa: PLC0415
-    from worker.files import export_json as exporting  # noqa: PLC0415 - only this command needs them
+    from worker.files import export_csv, export_json  # noqa: PLC0415 - only this command needs them
 
     if canonical and format_ not in (None, Format.CANONICAL):
         raise ConfigError("--canonical and --format name two forms; give one of them")
@@ -42,9 +41,10 @@ def export(
     with database(data_dir) as conn:
         id_ = organization_id(conn, organization)
     with db.snapshot(db.engine()) as conn:
+        tx = Tx(conn, id_)
         if format_ is Format.CSV:
-            lines = export_csv.lines(Tx(conn, id_), is_raw=raw)
+            lines = export_csv.lines(tx, is_raw=raw)
         else:
-            lines = exporting.jsonl(Tx(conn, id_)) if format_ is Format.JSONL else exporting.canonical(Tx(conn, id_))
+            lines = export_json.jsonl(tx) if format_ is Format.JSONL else export_json.canonical(tx)
         for line in lines:
             sys.stdout.buffer.write(line)

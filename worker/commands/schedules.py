@@ -9,7 +9,7 @@ import typer
 from worker import ids
 from worker.commands.backfill import Kind
 from worker.commands.connections import ConnectionId, find
-from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, database, group, show, transaction
 from worker.errors import ConfigError
 from worker.store import connections, schedules
 from worker.store.db import Tx
@@ -23,10 +23,9 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 @app.command("list")
 def list_schedules(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List what is read how often, and when next."""
-    with database(data_dir) as conn:
-        id_ = organization_id(conn, organization)
-        rows = schedules.of_organization(Tx(conn, id_))
-        known = {row.id: row for row in connections.of_organization(Tx(conn, id_))}
+    with transaction(data_dir, organization) as tx:
+        rows = schedules.of_organization(tx)
+        known = {row.id: row for row in connections.of_organization(tx)}
     found = []
     for row in rows:
         connection = known.get(row.connection_id)

@@ -4,8 +4,7 @@ import typer
 from rich.console import Console
 
 from worker import status
-from worker.commands.context import DataDir, Json, Organization, database, organization_id, show
-from worker.store.db import Tx
+from worker.commands.context import DataDir, Json, Organization, show, transaction
 
 #: without a name: its command stands beside the groups
 app = typer.Typer()
@@ -14,8 +13,8 @@ app = typer.Typer()
 @app.command(name="status")
 def status_(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """Show the queue, the connections and what is due."""
-    with database(data_dir) as conn:
-        found = status.status(Tx(conn, organization_id(conn, organization)))
+    with transaction(data_dir, organization) as tx:
+        found = status.status(tx)
     if as_json:
         show(as_json, found)
     else:

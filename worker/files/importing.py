@@ -81,8 +81,9 @@ def import_rows(
     if is_dry:
         return _try(engine, _made_up(organization_id, source, region), file, rows, reject, on_progress)
     with engine.begin() as conn:
-        connection = _connection(Tx(conn, organization_id), source, region)
-        run = runs.start_import(Tx(conn, organization_id), connection.id, uuid4())
+        tx = Tx(conn, organization_id)
+        connection = _connection(tx, source, region)
+        run = runs.start_import(tx, connection.id, uuid4())
     result = Imported()
     for page in _pages(rows):
         good = [one for row in page if (one := _readable(connection, file, row, result, reject))]

@@ -81,9 +81,10 @@ def _play(running: Stack, data_dir: Path, console: Console, *, stay: bool) -> No
     settings.reload()
     with db.engine().begin() as conn:
         organization_id = organizations.ensure(conn, "default")
-        _, key = api_keys.create(Tx(conn, organization_id), ["contacts:read"])
+        tx = Tx(conn, organization_id)
+        _, key = api_keys.create(tx, ["contacts:read"])
         connection_id = connections.insert_new(
-            Tx(conn, organization_id),
+            tx,
             connector="shopify",
             source="shopify",
             options={"shop_domain": DOMAIN},
@@ -190,9 +191,8 @@ def _show_outcomes(console: Console, answers: Counter[int], found: dict[str, Any
 def _show_contacts(console: Console, organization_id: Any) -> None:
     """Show a few contacts as they are, and where each value came from."""
     with db.engine().connect() as conn:
-        views = contact_view.load(
-            Tx(conn, organization_id), contact_lists.page(Tx(conn, organization_id), ContactFilter(), None, 100)
-        )
+        tx = Tx(conn, organization_id)
+        views = contact_view.load(tx, contact_lists.page(tx, ContactFilter(), None, 100))
     views.sort(key=lambda v: (len(v.identities) + len(v.tags) + 3 * len(v.consents), v.contact.id), reverse=True)
     hero = [v for v in views if any(r.record.external_id == "9000000001" for r in v.records)]
     for one in (hero + [v for v in views if v not in hero])[:_SHOWN]:
