@@ -14,7 +14,7 @@ from worker import ids
 from worker.domain.delivery_ids import READ
 from worker.errors import ConfigError
 from worker.inbox.nudge import nudger
-from worker.providers.session import asking, job_of
+from worker.providers.session import job_of, provider_session
 from worker.store import connections, db, envelopes, refetches
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
@@ -60,7 +60,7 @@ def read_back(engine: Engine) -> bool:
     if asked:
         reader = connectors.reader_of(connection.connector)
         try:
-            with asking(engine, connection) as fetch:
+            with provider_session(engine, connection) as fetch:
                 found = list(reader.read_some(job_of(connection, "full"), asked, fetch))
         except (ReadingError, MalformedPayloadError, ConfigError) as error:
             log.warning("read_back_failed", connection_id=str(connection.id), reason=str(error))

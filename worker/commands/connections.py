@@ -17,7 +17,7 @@ from worker.commands.connection_add import webhook_url
 from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show, transaction
 from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
-from worker.providers.session import asking, job_of
+from worker.providers.session import job_of, provider_session
 from worker.store import connections, db, ready
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
@@ -125,7 +125,7 @@ def subscribe(
         raise ConfigError(f"{connection_id} has no credentials, or {row.connector} has no API for webhooks")
     subscriber = cast("Subscriber", connector(row.connector))
     try:
-        with asking(db.engine(), row) as fetch:
+        with provider_session(db.engine(), row) as fetch:
             done = subscriber.subscribe(job_of(row, "full"), webhook_url(row.id), fetch)
     except (ReadingError, MalformedPayloadError) as error:
         raise ConfigError(f"the provider did not do it: {error}") from None

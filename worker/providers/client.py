@@ -1,4 +1,4 @@
-"""Courier: asks a provider for a reader; owns HTTP, retries, waiting and credentials.
+"""ProviderClient: asks a provider for a reader; owns HTTP, retries, waiting and credentials.
 
 Requests go to the connection's own API, with its credentials, or to a download host that the reader names,
 without them. Nothing of a request or an answer gets into an error or a log: both hold tokens and persons.
@@ -31,34 +31,34 @@ _MAX_LINE = 8 * 1024 * 1024
 _CHUNK = 256 * 1024
 
 
-class Wallet(Protocol):
+class CredentialStore(Protocol):
     """Keeps a connection's credentials, which another process may renew meanwhile."""
 
-    def read(self, *, fresh: bool = False) -> Credentials:
+    def load(self, *, fresh: bool = False) -> Credentials:
         """Return them; as they are kept now, if ``fresh``."""
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Keep other processes from renewing."""
 
-    def write(self, credentials: Credentials) -> None:
+    def save(self, credentials: Credentials) -> None:
         """Keep renewed ones."""
 
 
-class Courier:
+class ProviderClient:
     """What a reader asks with."""
 
     def __init__(
         self,
         reader: Reader,
         api_url: str,
-        wallet: Wallet,
+        store: CredentialStore,
         *,
         transport: httpx.BaseTransport | None = None,
         on_wait: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._reader = reader
         self._root = origin(api_url, may_have_path=True)
-        self._wallet = wallet
+        self._store = store
         self._on_wait = on_wait
         self._client = httpx.Client(
             transport=transport,
@@ -92,30 +92,30 @@ class Courier:
             on=wait, attempts=_ATTEMPTS, timeout=None, wait_initial=0.1, wait_max=2.0, wait_jitter=0.2
         ):
             with attempt:
-                return self._asked(request, check)
+                return self._attempt(request, check)
         raise AssertionError("unreachable")
 
-    def _asked(self, request: Request, check: Callable[[Answer], None] | None) -> Answer:
+    def _attempt(self, request: Request, check: Callable[[Answer], None] | None) -> Answer:
         url, is_own = self._url(request)
-        credentials = self._wallet.read() if is_own else {}
-        answer = self._fetch(request, url, self._reader.authorize(credentials) if is_own else {})
+        credentials = self._store.load() if is_own else {}
+        answer = self._send(request, url, self._reader.authorize(credentials) if is_own else {})
         if answer.status == 401 and is_own and self._renew(credentials):
-            answer = self._fetch(request, url, self._reader.authorize(self._wallet.read()))
+            answer = self._send(request, url, self._reader.authorize(self._store.load()))
         if check is not None:
             check(answer)
         return answer
 
     def _renew(self, used: Credentials) -> bool:
         """Renew credentials that were refused, unless somebody did meanwhile; False if they cannot be renewed."""
-        with self._wallet.exclusive():
-            present = self._wallet.read(fresh=True)
+        with self._store.exclusive():
+            present = self._store.load(fresh=True)
             if present != used:
                 return True
             request = self._reader.renewal(present)
             if request is None:
                 return False
-            answer = self._fetch(request, self._url(request)[0], {})
-            self._wallet.write(self._reader.renewed(present, answer))
+            answer = self._send(request, self._url(request)[0], {})
+            self._store.save(self._reader.renewed(present, answer))
             return True
 
     def _url(self, request: Request) -> tuple[httpx.URL, bool]:
@@ -132,7 +132,7 @@ class Courier:
             raise UnreadableError("the provider named a host that it is not known to use")
         return url, False
 
-    def _fetch(self, request: Request, url: httpx.URL, authorization: "Credentials") -> Answer:
+    def _send(self, request: Request, url: httpx.URL, authorization: "Credentials") -> Answer:
         headers = {**request.headers, **authorization}
         if request.offset:
             headers["Range"] = f"bytes={request.offset}-"

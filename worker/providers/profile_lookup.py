@@ -50,8 +50,8 @@ _PATIENCE = timedelta(seconds=2)
 _MAX_BYTES = 256 * 1024
 #: at once in a process, of the 16 requests that can be at work there: a slow provider must not take the API down
 _AT_ONCE = 8
-_KEEP, _KEEP_NOTHING = timedelta(seconds=60), timedelta(seconds=10)
-_MAX_KEPT = 10_000
+_CACHE_FOR, _CACHE_NOTHING_FOR = timedelta(seconds=60), timedelta(seconds=10)
+_MAX_CACHED = 10_000
 _MAX_NAME, _MAX_WORD, _MAX_URL = 255, 35, 2048
 #: control characters, halves of surrogate pairs, line and paragraph separators
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -86,7 +86,7 @@ _Outcome = Profile | type[NoSuchProfileError | ConsentRequiredError]
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _Cached:
     """What a provider said of somebody; times are the clock's."""
 
     outcome: _Outcome
@@ -114,8 +114,8 @@ class Lookups:
         self._slots = BoundedSemaphore(_AT_ONCE)
         # httpx bounds each wait on the network, not their sum, and no name look-up: the sum is bounded by
         # leaving. There are more hands than slots, for those that were left behind.
-        self._hands = ThreadPoolExecutor(2 * _AT_ONCE, thread_name_prefix="lookup")
-        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._threads = ThreadPoolExecutor(2 * _AT_ONCE, thread_name_prefix="lookup")
+        self._cache: OrderedDict[_Key, _Cached] = OrderedDict()
         self._lock = Lock()
 
     def look_up(self, channel: ChannelRow, platform: Platform, identity: Identity, *, refresh: bool) -> Found:
@@ -124,41 +124,41 @@ class Lookups:
         Raises a ProfileError, or TransientError while too many are being looked up.
         """
         key = (channel.id, identity.type, identity.value)
-        kept = self._remembered(key, refresh=refresh)
-        is_cached = kept is not None
-        if kept is None:
+        cached = self._from_cache(key, refresh=refresh)
+        is_cached = cached is not None
+        if cached is None:
             if not self._slots.acquire(blocking=False):
                 raise TransientError("too many profiles are being looked up at once")
             try:
-                kept = self._ask(channel, platform, identity)
+                cached = self._ask(channel, platform, identity)
             finally:
                 self._slots.release()
-            self._remember(key, kept)
-        if not isinstance(kept.outcome, Profile):
-            raise kept.outcome
-        return Found(kept.outcome, kept.fetched_at, is_cached)
+            self._put_in_cache(key, cached)
+        if not isinstance(cached.outcome, Profile):
+            raise cached.outcome
+        return Found(cached.outcome, cached.fetched_at, is_cached)
 
     def close(self) -> None:
         """Let go of the network; what is under way is left behind."""
-        self._hands.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
-    def _ask(self, channel: ChannelRow, platform: Platform, identity: Identity) -> _Kept:
-        keep = _KEEP
+    def _ask(self, channel: ChannelRow, platform: Platform, identity: Identity) -> _Cached:
+        cache_for = _CACHE_FOR
         outcome: _Outcome
         try:
-            outcome = _presentable(self._answered(channel, platform, identity), identity)
+            outcome = _bounded(self._ask_with_retries(channel, platform, identity), identity)
         except (NoSuchProfileError, ConsentRequiredError) as error:
-            keep, outcome = _KEEP_NOTHING, type(error)
+            cache_for, outcome = _CACHE_NOTHING_FOR, type(error)
         now, again = time.monotonic(), platform.ASK_AGAIN_AFTER
-        return _Kept(
+        return _Cached(
             outcome=outcome,
             fetched_at=datetime.now(UTC),
             binding_until=now + again.total_seconds(),
-            until=now + max(keep, again).total_seconds(),
+            until=now + max(cache_for, again).total_seconds(),
         )
 
-    def _answered(self, channel: ChannelRow, platform: Platform, identity: Identity) -> Profile:
+    def _ask_with_retries(self, channel: ChannelRow, platform: Platform, identity: Identity) -> Profile:
         try:
             base = origin(channel.api_url)
             ask = platform.ask(identity, channel.secret(), channel.options)
@@ -180,17 +180,17 @@ class Lookups:
             on=wait, attempts=_ATTEMPTS, timeout=self._budget_s, wait_initial=0.2, wait_max=1.0, wait_jitter=0.2
         ):
             with attempt:
-                answer = self._bounded(ask, base, deadline)
+                answer = self._ask_once(ask, base, deadline)
                 return _read(platform, answer, identity)
         raise AssertionError("unreachable")
 
-    def _bounded(self, ask: Ask, base: str, deadline: float) -> _Answer:
+    def _ask_once(self, ask: Ask, base: str, deadline: float) -> _Answer:
         """Ask once; leave when the time is over, whatever the provider does."""
-        hand = self._hands.submit(self._fetch, ask, base, deadline)
+        answer = self._threads.submit(self._fetch, ask, base, deadline)
         try:
-            return hand.result(max(0.0, deadline - time.monotonic()))
+            return answer.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
-            hand.cancel()
+            answer.cancel()
             raise ProviderTimeoutError("no answer in time") from None
 
     def _fetch(self, ask: Ask, base: str, deadline: float) -> _Answer:
@@ -213,20 +213,20 @@ class Lookups:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise ProviderError(f"not asked ({type(error).__name__})") from None
 
-    def _remembered(self, key: _Key, *, refresh: bool) -> _Kept | None:
+    def _from_cache(self, key: _Key, *, refresh: bool) -> _Cached | None:
         now = time.monotonic()
         with self._lock:
-            kept = self._kept.get(key)
-        if kept is None or now >= kept.until or (refresh and now >= kept.binding_until):
+            cached = self._cache.get(key)
+        if cached is None or now >= cached.until or (refresh and now >= cached.binding_until):
             return None
-        return kept
+        return cached
 
-    def _remember(self, key: _Key, kept: _Kept) -> None:
+    def _put_in_cache(self, key: _Key, cached: _Cached) -> None:
         with self._lock:
-            self._kept[key] = kept
-            self._kept.move_to_end(key)
-            while len(self._kept) > _MAX_KEPT:
-                self._kept.popitem(last=False)
+            self._cache[key] = cached
+            self._cache.move_to_end(key)
+            while len(self._cache) > _MAX_CACHED:
+                self._cache.popitem(last=False)
 
 
 @lru_cache
@@ -266,23 +266,23 @@ def _read(platform: Platform, answer: _Answer, identity: Identity) -> Profile:
         raise ProviderError(str(error), answer.status) from None
 
 
-def _presentable(profile: Profile, identity: Identity) -> Profile:
+def _bounded(profile: Profile, identity: Identity) -> Profile:
     """Bound what people and providers wrote, so that it can be shown anywhere."""
     url, country = profile.avatar_url or "", profile.country or ""
     return replace(
         profile,
         id=identity.value,
-        name=_plain(profile.name, _MAX_NAME),
-        first_name=_plain(profile.first_name, _MAX_NAME),
-        last_name=_plain(profile.last_name, _MAX_NAME),
-        username=_plain(profile.username, _MAX_NAME),
+        name=_one_line(profile.name, _MAX_NAME),
+        first_name=_one_line(profile.first_name, _MAX_NAME),
+        last_name=_one_line(profile.last_name, _MAX_NAME),
+        username=_one_line(profile.username, _MAX_NAME),
         avatar_url=url if url.startswith("https://") and url.isprintable() and len(url) <= _MAX_URL else None,
-        locale=_plain(profile.locale, _MAX_WORD),
+        locale=_one_line(profile.locale, _MAX_WORD),
         country=country.upper() if len(country) == 2 and country.isascii() and country.isalpha() else None,
     )
 
 
-def _plain(text: str | None, limit: int) -> str | None:
+def _one_line(text: str | None, limit: int) -> str | None:
     """One line without control characters; None if nothing is left."""
     line = " ".join(normalize("NFC", text or "").split())
     shown = "".join(char for char in line if category(char) not in _UNPRINTABLE and char not in _TURNING)
@@ -291,4 +291,4 @@ def _plain(text: str | None, limit: int) -> str | None:
 
 def seconds(after: timedelta | None) -> int:
     """How long a caller is asked to wait, where the provider named a time or none."""
-    return max(1, math.ceil((_KEEP_NOTHING if after is None else after).total_seconds()))
+    return max(1, math.ceil((_CACHE_NOTHING_FOR if after is None else after).total_seconds()))

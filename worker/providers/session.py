@@ -8,24 +8,24 @@ from sqlalchemy import Engine
 
 import connectors
 from connectors.reader import Credentials, Job, Kind, Reader
-from worker.providers.client import Courier
+from worker.providers.client import ProviderClient
 from worker.store import connections, locks
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
 
 
 @contextmanager
-def asking(
+def provider_session(
     engine: Engine, connection: ConnectionRow, *, on_wait: Callable[[float], None] = lambda _: None
-) -> Iterator[Courier]:
+) -> Iterator[ProviderClient]:
     """Ask a connection's provider; ``on_wait`` is told of the seconds that it makes us wait."""
     reader: Reader = connectors.reader_of(connection.connector)
     api_url = connection.options.get("api_url") or reader.api_url(connection.options)
-    courier = Courier(reader, api_url, _Purse(engine, connection), on_wait=on_wait)
+    client = ProviderClient(reader, api_url, _StoredCredentials(engine, connection), on_wait=on_wait)
     try:
-        yield courier
+        yield client
     finally:
-        courier.close()
+        client.close()
 
 
 def job_of(connection: ConnectionRow, kind: Kind, since: datetime | None = None) -> Job:
@@ -33,7 +33,7 @@ def job_of(connection: ConnectionRow, kind: Kind, since: datetime | None = None)
     return Job(kind=kind, account=connection.account(), credentials=connection.credentials(), since=since)
 
 
-class _Purse:
+class _StoredCredentials:
     """The credentials of a connection."""
 
     def __init__(self, engine: Engine, connection: ConnectionRow) -> None:
@@ -41,7 +41,7 @@ class _Purse:
         self._connection = connection
         self._known: Credentials = connection.credentials()
 
-    def read(self, *, fresh: bool = False) -> Credentials:
+    def load(self, *, fresh: bool = False) -> Credentials:
         """Return them; as they are stored now, if ``fresh``."""
         if fresh:
             with self._engine.connect() as conn:
@@ -56,7 +56,7 @@ class _Purse:
             locks.take_named(conn, f"credentials:{self._connection.id}")
             yield
 
-    def write(self, credentials: Credentials) -> None:
+    def save(self, credentials: Credentials) -> None:
         """Store renewed ones."""
         with self._engine.begin() as conn:
             connections.set_credentials(Tx(conn, self._connection.organization_id), self._connection.id, credentials)

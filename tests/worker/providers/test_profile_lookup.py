@@ -49,10 +49,10 @@ class Provider:
 
     def __init__(self, *answers):
         self.answers = list(answers)
-        self.asked = []
+        self.requests = []
 
     def __call__(self, request):
-        self.asked.append(request)
+        self.requests.append(request)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if callable(answer):
             answer = answer(request)
@@ -115,7 +115,7 @@ def test_a_profile_is_asked_of_the_channel_s_origin(channel):
 
     found = lookups.look_up(channel, telegram, SITI, refresh=False)
 
-    (request,) = provider.asked
+    (request,) = provider.requests
     assert str(request.url) == f"https://bots.example.com:8443/bot{TOKEN}/getChat"
     assert json.loads(request.content) == {"chat_id": 5550001111}
     assert found.profile == Profile(id="5550001111", name="Siti", first_name="Siti")
@@ -130,7 +130,7 @@ def test_a_platform_cannot_name_another_host(channel, path):
     with suppress(ProviderError):
         lookups.look_up(channel, a_platform(ask=lambda *_: Ask(method="GET", path=path)), SITI, refresh=False)
 
-    assert {request.url.host for request in provider.asked} <= {"api.telegram.org"}
+    assert {request.url.host for request in provider.requests} <= {"api.telegram.org"}
 
 
 @pytest.mark.parametrize("path", ["https://evil.example/", "evil.example", "@evil.example/", ".evil.example/", ""])
@@ -140,7 +140,7 @@ def test_a_path_starts_at_the_root(channel, path):
     with pytest.raises(ProviderError):
         lookups.look_up(channel, a_platform(ask=lambda *_: Ask(method="GET", path=path)), SITI, refresh=False)
 
-    assert provider.asked == []
+    assert provider.requests == []
 
 
 def test_a_redirect_is_refused_and_not_followed(channel):
@@ -149,7 +149,7 @@ def test_a_redirect_is_refused_and_not_followed(channel):
     with pytest.raises(ProviderError, match="redirected"):
         lookups.look_up(channel, telegram, SITI, refresh=False)
 
-    assert len(provider.asked) == 1
+    assert len(provider.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_an_origin_that_came_past_the_command_line_is_refused_too(channel):
     with pytest.raises(ProviderError):
         lookups.look_up(channel, telegram, SITI, refresh=False)
 
-    assert provider.asked == []
+    assert provider.requests == []
 
 
 def test_a_platform_without_lookup_is_not_asked(channel):
@@ -207,7 +207,7 @@ def test_a_platform_without_lookup_is_not_asked(channel):
     with pytest.raises(LookupNotSupportedError):
         lookups.look_up(channel, whatsapp, Identity(type="phone", value="+6281234567890"), refresh=False)
 
-    assert provider.asked == []
+    assert provider.requests == []
 
 
 def test_cookies_of_a_provider_are_not_kept(channel):
@@ -216,7 +216,7 @@ def test_cookies_of_a_provider_are_not_kept(channel):
     for _ in range(2):
         lookups.look_up(channel, telegram, SITI, refresh=True)
 
-    assert "cookie" not in provider.asked[1].headers
+    assert "cookie" not in provider.requests[1].headers
 
 
 def test_a_token_that_cannot_be_decrypted_is_the_operator_s(channel):
@@ -226,7 +226,7 @@ def test_a_token_that_cannot_be_decrypted_is_the_operator_s(channel):
     with pytest.raises(TokenRefusedError):
         lookups.look_up(channel, telegram, SITI, refresh=False)
 
-    assert provider.asked == []
+    assert provider.requests == []
 
 
 # --- again, or not -----------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_a_provider_that_stumbles_is_asked_again(channel, failure):
     provider, lookups = asking(failure, OK)
 
     assert lookups.look_up(channel, telegram, SITI, refresh=False).profile.name == "Siti"
-    assert len(provider.asked) == 2
+    assert len(provider.requests) == 2
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_after_the_third_attempt_it_has_failed(channel, failure, error):
     with pytest.raises(error):
         lookups.look_up(channel, telegram, SITI, refresh=False)
 
-    assert len(provider.asked) == 3
+    assert len(provider.requests) == 3
 
 
 def test_a_limit_for_a_moment_is_waited_for(channel):
@@ -265,7 +265,7 @@ def test_a_limit_for_a_moment_is_waited_for(channel):
     assert lookups.look_up(channel, telegram, SITI, refresh=False).profile.name == "Siti"
 
     assert time.monotonic() - started >= 1
-    assert len(provider.asked) == 2
+    assert len(provider.requests) == 2
 
 
 @pytest.mark.parametrize("seconds", [3, 3600])
@@ -276,7 +276,7 @@ def test_a_limit_for_longer_is_the_caller_s_to_wait_for(channel, seconds):
         lookups.look_up(channel, telegram, SITI, refresh=False)
 
     assert raised.value.retry_after == timedelta(seconds=seconds)
-    assert len(provider.asked) == 1
+    assert len(provider.requests) == 1
 
 
 def test_a_limit_without_a_time_is_not_tried_again(channel):
@@ -285,7 +285,7 @@ def test_a_limit_without_a_time_is_not_tried_again(channel):
     with pytest.raises(ProviderLimitError):
         lookups.look_up(channel, telegram, SITI, refresh=False)
 
-    assert len(provider.asked) == 1
+    assert len(provider.requests) == 1
 
 
 @pytest.mark.parametrize("answer", [NOT_FOUND, (401, {}), (418, {}), (200, []), (200, {"ok": True})])
@@ -295,7 +295,7 @@ def test_what_would_be_the_same_again_is_asked_once(channel, answer):
     with pytest.raises((NoSuchProfileError, ProviderError)):
         lookups.look_up(channel, telegram, SITI, refresh=False)
 
-    assert len(provider.asked) == 1
+    assert len(provider.requests) == 1
 
 
 # --- time and size -----------------------------------------------------------------------------------------------
@@ -311,7 +311,7 @@ def slow(channel):
 
         def do_POST(self):
             with suppress(OSError):
-                self.server.asked += 1
+                self.server.requests += 1
                 Handler.write(self.wfile)
             self.close_connection = True
 
@@ -319,23 +319,23 @@ def slow(channel):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.asked = 0
+    server.requests = 0
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     channel.api_url = f"http://127.0.0.1:{server.server_port}"
-    made = []
+    opened = []
 
     def lookups(**limits):
-        made.append(Lookups(**limits))
-        return made[-1]
+        opened.append(Lookups(**limits))
+        return opened[-1]
 
     yield SimpleNamespace(server=server, handler=Handler, released=released, lookups=lookups)
     released.set()
     server.shutdown()
     server.server_close()
-    for one in made:
-        one._hands.shutdown(wait=True)
+    for one in opened:
+        one._threads.shutdown(wait=True)
         one.close()
 
 
@@ -371,7 +371,7 @@ def test_a_provider_that_drips_is_left_in_time(channel, slow, start):
         slow.lookups(budget_s=0.5).look_up(channel, telegram, SITI, refresh=False)
 
     assert time.monotonic() - started < 1.5
-    assert slow.server.asked == 1
+    assert slow.server.requests == 1
 
 
 def test_retries_stay_within_the_budget(channel):
@@ -386,7 +386,7 @@ def test_retries_stay_within_the_budget(channel):
         lookups.look_up(channel, telegram, SITI, refresh=False)
 
     assert time.monotonic() - started < 1.2
-    assert len(provider.asked) < 3
+    assert len(provider.requests) < 3
 
 
 def test_a_proxy_of_the_environment_is_not_used(channel, slow, monkeypatch):
@@ -413,7 +413,7 @@ def test_an_answer_that_is_too_large_is_refused_before_its_end(channel):
         lookups.look_up(channel, telegram, SITI, refresh=False)
 
     assert sent < 10
-    assert len(provider.asked) == 1
+    assert len(provider.requests) == 1
 
 
 def test_an_encoded_answer_is_refused(channel):
@@ -424,7 +424,7 @@ def test_an_encoded_answer_is_refused(channel):
     with pytest.raises(ProviderError, match="encoded"):
         lookups.look_up(channel, telegram, SITI, refresh=False)
 
-    assert provider.asked[0].headers["accept-encoding"] == "identity"
+    assert provider.requests[0].headers["accept-encoding"] == "identity"
 
 
 def test_more_than_a_few_at_once_are_sent_away(channel):
@@ -541,7 +541,7 @@ def test_an_answer_is_remembered_for_a_minute(channel, clock):
 
     assert again == first._replace(is_cached=True)
     assert not later.is_cached
-    assert len(provider.asked) == 2
+    assert len(provider.requests) == 2
 
 
 def test_refresh_asks_again(channel, clock):
@@ -549,7 +549,7 @@ def test_refresh_asks_again(channel, clock):
     lookups.look_up(channel, telegram, SITI, refresh=False)
 
     assert not lookups.look_up(channel, telegram, SITI, refresh=True).is_cached
-    assert len(provider.asked) == 2
+    assert len(provider.requests) == 2
 
 
 def test_refresh_does_not_overrule_the_platform(channel, clock):
@@ -563,7 +563,7 @@ def test_refresh_does_not_overrule_the_platform(channel, clock):
     clock.now += 2
     assert not lookups.look_up(channel, careful, SITI, refresh=False).is_cached
 
-    assert len(provider.asked) == 2
+    assert len(provider.requests) == 2
 
 
 @pytest.mark.parametrize(
@@ -576,7 +576,7 @@ def test_that_there_is_nobody_is_remembered_for_a_moment(channel, clock, answer,
         clock.now += later
         with pytest.raises(error):
             lookups.look_up(channel, telegram, SITI, refresh=False)
-    assert len(provider.asked) == 1
+    assert len(provider.requests) == 1
 
     clock.now += 2
     assert lookups.look_up(channel, telegram, SITI, refresh=False).profile.name == "Siti"
@@ -590,7 +590,7 @@ def test_that_there_is_nobody_binds_a_careful_platform_too(channel, clock):
         with pytest.raises(NoSuchProfileError):
             lookups.look_up(channel, careful, SITI, refresh=True)
 
-    assert len(provider.asked) == 1
+    assert len(provider.requests) == 1
 
 
 def test_a_failure_is_not_remembered(channel):
@@ -607,21 +607,21 @@ def test_channels_do_not_share_what_they_remember(channel):
     channel.id = uuid4()
 
     assert not lookups.look_up(channel, telegram, SITI, refresh=False).is_cached
-    assert len(provider.asked) == 2
+    assert len(provider.requests) == 2
 
 
 def test_only_so_many_answers_are_remembered(channel, monkeypatch):
-    monkeypatch.setattr(profile_lookup, "_MAX_KEPT", 3)
+    monkeypatch.setattr(profile_lookup, "_MAX_CACHED", 3)
     _, lookups = asking(OK)
     for number in range(5):
         lookups.look_up(channel, read(Profile(id="1")), Identity(type="telegram", value=str(number)), refresh=False)
 
-    kept = [value for _, _, value in lookups._kept]
+    kept = [value for _, _, value in lookups._cache]
 
     assert kept == ["2", "3", "4"]
 
 
-# --- what is told ------------------------------------------------------------------------------------------------
+# --- what is shown of an error ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -650,10 +650,14 @@ def test_neither_logs_nor_errors_tell_who_was_asked_about_or_the_token(channel, 
     except (ProviderError, ProviderLimitError, NoSuchProfileError) as raised:
         error = raised
 
-    told = "".join(traceback.format_exception(error)) if error else ""
-    told = "\n".join(line for line in told.splitlines() if not line.startswith("    "))  # not the source of the test
-    told += capsys.readouterr().err + caplog.text
-    assert not [secret for secret in (TOKEN, "AAH", "5550001111", "Siti", "getChat", "telegram.org") if secret in told]
+    printed = "".join(traceback.format_exception(error)) if error else ""
+    printed = "\n".join(
+        line for line in printed.splitlines() if not line.startswith("    ")
+    )  # not the source of the test
+    printed += capsys.readouterr().err + caplog.text
+    assert not [
+        secret for secret in (TOKEN, "AAH", "5550001111", "Siti", "getChat", "telegram.org") if secret in printed
+    ]
 
 
 def test_the_client_s_own_log_of_urls_is_off(channel, slow, caplog):
@@ -668,6 +672,6 @@ def test_the_client_s_own_log_of_urls_is_off(channel, slow, caplog):
     assert TOKEN not in caplog.text
 
 
-@pytest.mark.parametrize(("asked", "seconds"), [(None, 10), (0, 1), (1.2, 2), (35, 35)])
-def test_a_caller_is_asked_to_wait_for_whole_seconds(asked, seconds):
-    assert profile_lookup.seconds(None if asked is None else timedelta(seconds=asked)) == seconds
+@pytest.mark.parametrize(("after", "seconds"), [(None, 10), (0, 1), (1.2, 2), (35, 35)])
+def test_a_caller_is_asked_to_wait_for_whole_seconds(after, seconds):
+    assert profile_lookup.seconds(None if after is None else timedelta(seconds=after)) == seconds
