@@ -81,8 +81,8 @@ def replay(tx: Tx, shown_id: str | None) -> list[UUID]:
     Raises ConfigError for an envelope that we do not have, or whose body has expired.
     """
     if shown_id is None:
-        wanted = [row["envelope_id"] for row in ready.list_parked(tx, _MOST_PARKED)]
-        return ready.replay(tx, wanted)
+        envelope_ids = [row["envelope_id"] for row in ready.list_parked(tx, _MOST_PARKED)]
+        return ready.replay(tx, envelope_ids)
     id_ = ids.parse(ids.ENVELOPE, shown_id)
     queued = [] if id_ is None else ready.replay(tx, [id_])
     if not queued:

@@ -145,11 +145,11 @@ def approve_fields(
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         known = connector(row.connector).PROTECTED_FIELDS
-        wanted = known if everything else frozenset(fields or ())
-        if unknown := wanted - known:
+        approved = known if everything else frozenset(fields or ())
+        if unknown := approved - known:
             raise ConfigError(f"unknown fields {', '.join(sorted(unknown))}; expected {', '.join(sorted(known))}")
-        connections.set_approved_fields(Tx(conn, row.organization_id), row.id, sorted(wanted))
-    show(as_json, {"connection_id": connection_id, "approved_fields": sorted(wanted)})
+        connections.set_approved_fields(Tx(conn, row.organization_id), row.id, sorted(approved))
+    show(as_json, {"connection_id": connection_id, "approved_fields": sorted(approved)})
 
 
 def find(conn: Connection, organization: str, shown_id: str) -> ConnectionRow:

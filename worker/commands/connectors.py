@@ -27,7 +27,7 @@ def list_connectors(as_json: Json = False) -> None:
         else:
             taken[origin.name] = origin.package
             try:
-                row |= _offers(_load(origin))
+                row |= _offers(_import(origin))
             except ConfigError as error:
                 row["error"] = str(error)
         found.append(row)
@@ -46,7 +46,7 @@ def check(name: Annotated[str, typer.Argument(help="As `connectors list` shows i
             f"no connector {name!r}; known: {known}. A package offers one with an entry point in its pyproject.toml, "
             f'and has to be installed beside contactsync: [project.entry-points."{ENTRY_POINTS}"] {name} = "its.module"'
         )
-    findings = conformance.check(conformance.subject_of(_load(origin), registered=name))
+    findings = conformance.check(conformance.subject_of(_import(origin), registered=name))
     count = Counter(finding.state for finding in findings)
     if as_json:
         passed = not count["failed"]
@@ -59,7 +59,7 @@ def check(name: Annotated[str, typer.Argument(help="As `connectors list` shows i
         raise typer.Exit(1)
 
 
-def _load(origin: Origin) -> Connector:
+def _import(origin: Origin) -> Connector:
     """Import a connector; whatever goes wrong in a package of others is said in one line."""
     try:
         return connector(origin.name)

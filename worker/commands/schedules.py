@@ -36,7 +36,7 @@ def list_schedules(organization: Organization = "default", data_dir: DataDir = N
             "connection_id": ids.show(ids.CONNECTION, row.connection_id),
             "source": connection.source,
             "kind": row.kind,
-            "every": _written(row.every),
+            "every": _shown(row.every),
             "next_run_at": row.next_run_at,
             "state": "revoked" if connection.revoked_at is not None else state,
             "last_run_id": None if row.last_run_id is None else ids.show(ids.RUN, row.last_run_id),
@@ -61,7 +61,7 @@ def set_schedule(
         if not row.can_be_read:
             raise ConfigError(f"{connection_id} cannot be read: give it credentials with `connections authorize`")
         schedules.put(Tx(conn, row.organization_id), row.id, kind.value, period)
-    show(as_json, {"connection_id": connection_id, "kind": kind.value, "every": _written(period)})
+    show(as_json, {"connection_id": connection_id, "kind": kind.value, "every": _shown(period)})
 
 
 @app.command("pause")
@@ -76,8 +76,8 @@ def pause(
     """Stop reading a connection by schedule; runs under way go on."""
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
-        wanted = None if kind is None else kind.value
-        count = schedules.pause(Tx(conn, row.organization_id), row.id, wanted, is_paused=not resume)
+        only = None if kind is None else kind.value
+        count = schedules.pause(Tx(conn, row.organization_id), row.id, only, is_paused=not resume)
     if not count:
         raise ConfigError(f"{connection_id} has no such schedule; `schedules set` makes one")
     show(as_json, {"connection_id": connection_id, "schedules": count, "state": "active" if resume else "paused"})
@@ -90,7 +90,7 @@ def _period(text: str) -> timedelta:
     return timedelta(**{_UNITS[parts[2]]: int(parts[1])})
 
 
-def _written(period: timedelta) -> str:
+def _shown(period: timedelta) -> str:
     minutes = int(period.total_seconds()) // 60
     for unit, size in (("w", 7 * 24 * 60), ("d", 24 * 60), ("h", 60)):
         if minutes % size == 0:

@@ -51,13 +51,13 @@ def lines(tx: Tx, *, is_raw: bool = False) -> Iterator[bytes]:
     names = [*_CONTACT, *(name for one in CHANNELS for name in _channel_names(one)), *_TIMES]
     columns = [*names, *((FIELD if is_text else JSON) + name for name, is_text in sorted(fields.items()))]
     now = datetime.now(UTC)
-    yield ("" if is_raw else _MARK).encode() + written([columns], is_raw=is_raw)
+    yield ("" if is_raw else _MARK).encode() + csv_bytes([columns], is_raw=is_raw)
     for page in pages(tx):
         rows = ([*map(flat(one, now).get, names), *_fields(one, fields)] for one in page)
-        yield written([["" if cell is None else cell for cell in row] for row in rows], is_raw=is_raw)
+        yield csv_bytes([["" if cell is None else cell for cell in row] for row in rows], is_raw=is_raw)
 
 
-def written(rows: Sequence[Sequence[str]], *, is_raw: bool) -> bytes:
+def csv_bytes(rows: Sequence[Sequence[str]], *, is_raw: bool) -> bytes:
     """Write rows as CSV (RFC 4180)."""
     stream = io.StringIO()
     csv.writer(stream).writerows(rows if is_raw else [[guard(cell) for cell in row] for row in rows])
@@ -102,15 +102,15 @@ def _channel_names(channel: str) -> tuple[str, ...]:
     return (f"{channel}_consent", f"{channel}_consent_at", f"{channel}_suppressed")
 
 
-def _channel(one: ContactView, channel: str, now: datetime) -> dict[str, str | None]:
+def _channel(view: ContactView, channel: str, now: datetime) -> dict[str, str | None]:
     """Show what counts for marketing, and why an address of the contact must not be used, if one must not."""
-    statements = (consent.statement for consent in one.consents)
-    counting = next((said for said in statements if (said.channel, said.purpose) == (channel, "marketing")), None)
-    suppressed = (said for said in one.suppressions if said.channel in (channel, "all") and said.is_active(now))
+    statements = (consent.statement for consent in view.consents)
+    counting = next((entry for entry in statements if (entry.channel, entry.purpose) == (channel, "marketing")), None)
+    suppressed = (one for one in view.suppressions if one.channel in (channel, "all") and one.is_active(now))
     values = (
         None if counting is None else counting.status,
         None if counting is None else _time(moment(counting.occurred)),
-        ", ".join(sorted({said.reason for said in suppressed})),
+        ", ".join(sorted({one.reason for one in suppressed})),
     )
     return dict(zip(_channel_names(channel), values, strict=True))
 

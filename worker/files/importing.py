@@ -58,8 +58,8 @@ class File:
 
     def headers(self) -> str:
         """The headers of its rows' envelopes."""
-        made = files.headers_of(self.mapping, self.as_of, empty_is_none=self.empty_is_none)
-        return db.json([[name, value] for name, value in made.items()])
+        headers = files.headers_of(self.mapping, self.as_of, empty_is_none=self.empty_is_none)
+        return db.json([[name, value] for name, value in headers.items()])
 
 
 def import_rows(
@@ -79,32 +79,32 @@ def import_rows(
     Raises ConfigError if the source belongs to something else than files.
     """
     if is_dry:
-        return _try(engine, _made_up(organization_id, source, region), file, rows, reject, on_progress)
+        return _dry_run(engine, _unsaved_connection(organization_id, source, region), file, rows, reject, on_progress)
     with engine.begin() as conn:
         tx = Tx(conn, organization_id)
         connection = _connection(tx, source, region)
         run = runs.start_import(tx, connection.id, uuid4())
     result = Imported()
     for page in _pages(rows):
-        good = [one for row in page if (one := _readable(connection, file, row, result, reject))]
+        good = [one for row in page if (one := _read_row(connection, file, row, result, reject))]
         with engine.begin() as conn:
             db.enter(Tx(conn, organization_id))
             kept = envelopes.keep(conn, [incoming for incoming, _ in good], run.id) if good else []
             known = sum(1 for one in kept if one.is_duplicate)
             run = runs.advance_import(conn, run, read=len(kept), unchanged=known)
         result.read += len(page)
-        _take(result, run)
+        _copy_counts(result, run)
         on_progress(result)
         _work_off(engine, run, down_to=_BACKLOG)
     with engine.begin() as conn:
         runs.end_import(conn, run)
     run = _work_off(engine, run, down_to=0)
-    _take(result, run)
+    _copy_counts(result, run)
     result.rejected += run.parked
     return result
 
 
-def _take(result: Imported, run: RunRow) -> None:
+def _copy_counts(result: Imported, run: RunRow) -> None:
     result.changed, result.unchanged = run.changed, run.unchanged
 
 
@@ -124,7 +124,7 @@ def _work_off(engine: Engine, run: RunRow, *, down_to: int) -> RunRow:
             time.sleep(0.05)
 
 
-def _try(
+def _dry_run(
     engine: Engine,
     connection: ConnectionRow,
     file: File,
@@ -134,19 +134,19 @@ def _try(
 ) -> Imported:
     result = Imported()
     for page in _pages(rows):
-        good = [one for row in page if (one := _readable(connection, file, row, result, reject))]
-        readings = [reading for _, reading in good]
-        applied = dry_run.try_out(engine, connection.organization_id, connection.id, readings)
-        changed = sum(1 for reading in readings if reading.envelope_id in applied.changed_by)
+        good = [one for row in page if (one := _read_row(connection, file, row, result, reject))]
+        statements = [stated for _, stated in good]
+        applied = dry_run.try_out(engine, connection.organization_id, connection.id, statements)
+        changed = sum(1 for stated in statements if stated.envelope_id in applied.changed_by)
         result.read += len(page)
         result.changed += changed
-        result.unchanged += len(readings) - changed
+        result.unchanged += len(statements) - changed
         result.report = dry_run.report(result.report, applied, ())
         on_progress(result)
     return result
 
 
-def _readable(
+def _read_row(
     connection: ConnectionRow,
     file: File,
     row: TabularRow,
@@ -158,12 +158,12 @@ def _readable(
     if row.values is not None:
         incoming = _incoming(connection, file, row)
         try:
-            reading = dry_run.read(incoming, connection)
+            stated = dry_run.read(incoming, connection)
         except MalformedPayloadError as error:
             reason = str(error)
         else:
-            if not reading.is_empty:
-                return incoming, reading
+            if not stated.is_empty:
+                return incoming, stated
             reason = "its e-mail or phone cannot be read, and it has no external_id: it is about nobody"
     reject(row, reason)
     result.rejected += 1
@@ -216,7 +216,7 @@ def _is_in_use(connection: ConnectionRow, source: str) -> bool:
     return connection.source == source and connection.state != "removed"
 
 
-def _made_up(organization_id: UUID, source: str, region: str | None) -> ConnectionRow:
+def _unsaved_connection(organization_id: UUID, source: str, region: str | None) -> ConnectionRow:
     """A connection that is not stored, for a dry run."""
     return ConnectionRow(
         organization_id=organization_id,

@@ -160,11 +160,11 @@ def _objects(lines: "_Lines") -> Iterator[TabularRow]:
 def _records(lines: "_Lines", delimiter: str, *, unguards: bool) -> Iterator[TabularRow]:
     """Rows of CSV, after the header."""
     csv.field_size_limit(MAX_ROW)  # of the process; the default is an eighth of it
-    taken = _Taken(lines)
-    records = csv.reader(taken, delimiter=delimiter, strict=True)
+    row_lines = _RowLines(lines)
+    records = csv.reader(row_lines, delimiter=delimiter, strict=True)
     columns: list[str] | None = None
     while True:
-        taken.start()
+        row_lines.start()
         error = None
         try:
             cells = next(records)
@@ -174,8 +174,8 @@ def _records(lines: "_Lines", delimiter: str, *, unguards: bool) -> Iterator[Tab
             cells, error = [], "a quote is not closed, or closed in the middle of a cell"
         except _TooLongError:
             cells, error = [], f"longer than {MAX_ROW:,} characters, or a quote is not closed"
-        raw = "".join(taken.lines).rstrip("\r\n")
-        error = taken.error or error
+        raw = "".join(row_lines.lines).rstrip("\r\n")
+        error = row_lines.error or error
         if error is None and (not raw.strip() or (columns is None and raw.lower().startswith("sep="))):
             continue
         if columns is None:
@@ -186,10 +186,10 @@ def _records(lines: "_Lines", delimiter: str, *, unguards: bool) -> Iterator[Tab
         if error is None and len(cells) != len(columns):
             error = f"{len(cells)} cells, where the header has {len(columns)}"
         if error is not None:
-            yield TabularRow(taken.number, None, error, raw)
+            yield TabularRow(row_lines.number, None, error, raw)
             continue
         yield TabularRow(
-            taken.number, dict(zip(columns, map(unguard, cells) if unguards else cells, strict=True)), None, raw
+            row_lines.number, dict(zip(columns, map(unguard, cells) if unguards else cells, strict=True)), None, raw
         )
 
 
@@ -197,7 +197,7 @@ class _TooLongError(Exception):
     pass
 
 
-class _Taken:
+class _RowLines:
     """Hands lines to the reader of CSV and remembers those of the row that it is at."""
 
     def __init__(self, lines: "_Lines") -> None:
@@ -210,7 +210,7 @@ class _Taken:
         self.error: str | None = None
         self._length = 0
 
-    def __iter__(self) -> "_Taken":
+    def __iter__(self) -> "_RowLines":
         return self
 
     def __next__(self) -> str:
@@ -259,7 +259,7 @@ class _Lines:
         return self._number, line if self._is_wide or line.isascii() else self._decoded(line)
 
     def _read(self) -> str:
-        with _readable(f"after line {self._number:,}"):
+        with _damage_reported(f"after line {self._number:,}"):
             return self._text.readline(MAX_ROW + 1)
 
     def _decoded(self, line: str) -> str:
@@ -289,24 +289,24 @@ class _Joined(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        wanted = len(buffer)
-        taken, self._head = self._head[:wanted], self._head[wanted:]
-        taken = taken or self._rest.read(wanted)
-        buffer[: len(taken)] = taken
-        return len(taken)
+        size = len(buffer)
+        chunk, self._head = self._head[:size], self._head[size:]
+        chunk = chunk or self._rest.read(size)
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
 
 
 def _peek(stream: BinaryIO, size: int) -> tuple[bytes, BinaryIO]:
     """Return the first bytes of a stream, and the stream with them."""
     head = b""
-    with _readable("at its beginning"):
+    with _damage_reported("at its beginning"):
         while len(head) < size and (more := stream.read(size - len(head))):
             head += more
     return head, io.BufferedReader(_Joined(head, stream), _BLOCK)
 
 
 @contextmanager
-def _readable(where: str) -> Iterator[None]:
+def _damage_reported(where: str) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile):

@@ -22,7 +22,7 @@ from worker import ids, settings, status
 from worker.domain.times import moment
 from worker.errors import SyncError
 from worker.pipeline import contact_view
-from worker.stack.demo_history import read_past
+from worker.stack.demo_history import read_history
 from worker.stack.supervisor import Stack, Supervisor, secret_key
 from worker.store import api_keys, connections, contact_lists, db, organizations
 from worker.store.contact_lists import ContactFilter
@@ -101,10 +101,10 @@ def _play(running: Stack, data_dir: Path, console: Console, *, stay: bool) -> No
     _show_outcomes(console, answers, found)
     _show_contacts(console, organization_id)
     _show_parked(console, organization_id)
-    past, past_s = read_past(organization_id, data_dir)
+    history, took_s = read_history(organization_id, data_dir)
     console.print(
-        f"A second shop, connected with a past: {past.read} customers read in {past_s:.1f} s "
-        f"= {past.changed} changed + {past.unchanged} unchanged + {past.parked} parked\n"
+        f"A second shop, connected with a past: {history.read} customers read in {took_s:.1f} s "
+        f"= {history.changed} changed + {history.unchanged} unchanged + {history.parked} parked\n"
     )
     _show_address(console, running, key, data_dir, stay=stay)
 
@@ -131,8 +131,8 @@ def _scenes(hero: Person) -> list[Delivery]:
     }
 
     def consent(state: str, at: str) -> dict[str, Any]:
-        said = {"state": state, "opt_in_level": "single_opt_in", "consent_updated_at": at}
-        return {"customer_id": customer["id"], "email_address": hero.email, "email_marketing_consent": said}
+        marketing = {"state": state, "opt_in_level": "single_opt_in", "consent_updated_at": at}
+        return {"customer_id": customer["id"], "email_address": hero.email, "email_marketing_consent": marketing}
 
     topic = "customers_email_marketing_consent/update"
     sent_at = "2026-11-20T10:00:00.000000Z"
@@ -202,11 +202,11 @@ def _show_contacts(console: Console, organization_id: Any) -> None:
 def _show_contact(console: Console, one: contact_view.ContactView) -> None:
     contact = one.contact
     title = f"{contact.name or '(no name)'}  [dim]{ids.show(ids.CONTACT, contact.id)}[/]"
-    table = Table("what", "value", "said by", "at", "in", title=title, title_justify="left", box=None)
+    table = Table("what", "value", "source", "at", "in", title=title, title_justify="left", box=None)
 
     def row(what: str, value: str, origin: Any) -> None:
-        said = ("", "", "") if origin is None else (origin.source, _at(origin.stamp.occurred), _short(origin))
-        table.add_row(what, value, *said)
+        cause = ("", "", "") if origin is None else (origin.source, _at(origin.stamp.occurred), _short(origin))
+        table.add_row(what, value, *cause)
 
     for identity in one.identities:
         if identity.type == "external_id":
@@ -218,9 +218,9 @@ def _show_contact(console: Console, one: contact_view.ContactView) -> None:
     for tag in one.tags:
         row("tag", tag.name, tag.origin)
     for consent in one.consents:
-        said = consent.statement
-        envelope = "" if said.envelope_id is None else f"env_{said.envelope_id.hex[:12]}…"
-        table.add_row(f"{said.channel} {said.purpose}", said.status, said.ref[0], _at(said.occurred), envelope)
+        entry = consent.statement
+        envelope = "" if entry.envelope_id is None else f"env_{entry.envelope_id.hex[:12]}…"
+        table.add_row(f"{entry.channel} {entry.purpose}", entry.status, entry.ref[0], _at(entry.occurred), envelope)
     for suppressed in one.suppressions:
         state = "suppressed" if suppressed.lifted is None else "lifted"
         table.add_row(f"{suppressed.channel} {suppressed.reason}", state, suppressed.source, _at(suppressed.last_seen))

@@ -22,7 +22,7 @@ _UP_IN_S = 20.0
 _READ_IN_S = 60.0
 
 
-def read_past(organization_id: UUID, directory: Path) -> tuple[RunRow, float]:
+def read_history(organization_id: UUID, directory: Path) -> tuple[RunRow, float]:
     """Read the shop whole; return the run as it ended, and how many seconds it took."""
     with _shop(directory) as url:
         began = time.monotonic()

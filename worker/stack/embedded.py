@@ -139,7 +139,7 @@ class _Server(ABC):
             return self.url
         try:
             self._take_lock()
-            self._load()
+            self._read_state()
             self._prepare()
             self.launch()
             self._await_answer(timeout_s, give_up)
@@ -171,7 +171,7 @@ class _Server(ABC):
         except BlockingIOError:
             raise EmbeddedError(f"another process runs the {self.name} of {self._data_dir}") from None
 
-    def _load(self) -> None:
+    def _read_state(self) -> None:
         kept = read_json(self._state)
         self._is_new = kept is None
         self._password, self._port = (kept["password"], kept["port"]) if kept else (secrets.token_urlsafe(24), 0)

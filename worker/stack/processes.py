@@ -189,17 +189,17 @@ class Reaper:
 
     def watch(self, group: int) -> None:
         """Kill this group when we are gone."""
-        self._tell(f"+{group}")
+        self._send(f"+{group}")
 
     def forget(self, group: int) -> None:
         """Leave a group alone: it has ended, and its number may become somebody else's."""
-        self._tell(f"-{group}")
+        self._send(f"-{group}")
 
     def close(self) -> None:
         """End it, and with it whatever it still watches."""
         self._process.communicate()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process.stdin:
             with suppress(BrokenPipeError):  # somebody killed it, which is one thing more than it is for
                 self._process.stdin.write(f"{line}\n".encode())

@@ -75,7 +75,7 @@ class Child:
         self._process = spawn(self._command, log=self.log, env=self._env, cwd=package)
         self._reaper.watch(self._process.pid)
 
-    def ask_to_end(self) -> None:
+    def terminate(self) -> None:
         """Begin a clean end: only the main process is told, Celery's knows how to end its own children."""
         if self._process and self.is_running():
             self._process.terminate()

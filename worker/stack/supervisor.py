@@ -178,7 +178,7 @@ class Supervisor:
         """End everything: what uses the servers first."""
         (self.data_dir / _STATE).unlink(missing_ok=True)
         for child in self._children:
-            child.ask_to_end()
+            child.terminate()
         until(lambda: self._is_hurried() or not any(c.is_running() for c in self._children), timeout_s=STOP_TIMEOUT_S)
         for child in self._children:
             child.stop()

@@ -47,10 +47,10 @@ class Store:
         self._engine, self._organization_id = engine, organization_id
 
     def feed(self, *events, at=T0):
-        said = normalise_api_write(
+        statements = normalise_api_write(
             ids.new(), [("shop", event) for event in events], sent_at=at, delivery_id=uuid4().hex
         )
-        apply(self._engine, self._organization_id, Batch([said], {said.envelope_id: uuid4()}))
+        apply(self._engine, self._organization_id, Batch([statements], {statements.envelope_id: uuid4()}))
 
     def csv(self, **options):
         with db.snapshot(self._engine) as conn:
@@ -280,7 +280,7 @@ def test_whatever_is_in_a_sheet_is_read_as_it_was(rows, is_raw):
     ]
 
     found = list(
-        imported(export_csv.written([["external_id", "name", "tags", *names], *cells], is_raw=is_raw), not is_raw)
+        imported(export_csv.csv_bytes([["external_id", "name", "tags", *names], *cells], is_raw=is_raw), not is_raw)
     )
 
     assert [fields_of(events) for events in found] == [{"name": name, **registers(of_row)} for name, _, of_row in rows]

@@ -106,8 +106,8 @@ def feed(engine, sent, *, batch):
         organization_id = organizations.ensure(conn, "default")
     for start in range(0, len(sent), batch):
         readings = [
-            normalise_api_write(ids.new(), [(source, event) for event in said], sent_at=at, delivery_id=f"d{number}")
-            for number, (source, at, said) in sent[start : start + batch]
+            normalise_api_write(ids.new(), [(source, event) for event in events], sent_at=at, delivery_id=f"d{number}")
+            for number, (source, at, events) in sent[start : start + batch]
         ]
         apply(engine, organization_id, Batch(readings, {r.envelope_id: uuid4() for r in readings}))
     return dump(engine, organization_id)
@@ -139,7 +139,7 @@ def test_a_line_tells_everything_and_nothing_of_ours(engine):
         identifiers={"email": email("Ujang@example.com", verified=True), "phone": phone(PHONES[0])},
     )
     rival = ProfileSeen(external_id="2", occurred_at=T0, identifiers={"phone": phone(PHONES[0])})
-    said = [
+    events = [
         seen,
         TagsAdded(external_id="1", tags=("VIP",), occurred_at=T0 + timedelta(microseconds=5)),
         ConsentStated(
@@ -156,7 +156,7 @@ def test_a_line_tells_everything_and_nothing_of_ours(engine):
         ),
     ]
 
-    lines = feed(engine, [(0, ("shop", T0 + timedelta(minutes=1), said)), (1, ("shop", T0, [rival]))], batch=2)
+    lines = feed(engine, [(0, ("shop", T0 + timedelta(minutes=1), events)), (1, ("shop", T0, [rival]))], batch=2)
 
     first, second = map(orjson.loads, lines.splitlines())
     assert first == {

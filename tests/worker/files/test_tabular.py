@@ -219,7 +219,7 @@ def test_a_packed_file_is_unpacked_and_a_damaged_one_said_to_be(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
         (b"", "empty"),
         (b"\xef\xbb\xbf\r\n  \n", "empty"),
@@ -236,8 +236,8 @@ def test_a_packed_file_is_unpacked_and_a_damaged_one_said_to_be(tmp_path):
         (b'Id,"Na"me\n1,2\n', "header cannot be read"),
     ],
 )
-def test_a_file_without_rows_to_read_is_refused_with_what_to_do(content, said):
-    with pytest.raises(ConfigError, match=said):
+def test_a_file_without_rows_to_read_is_refused_with_what_to_do(content, reason):
+    with pytest.raises(ConfigError, match=reason):
         rows(content)
 
 
