@@ -1,4 +1,4 @@
-"""What becomes of answers, failures and credentials on the way to a provider."""
+"""Client: answers, failures and credentials on the way to a provider."""
 
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -56,7 +56,7 @@ def reply(status, content=b"", headers=None):
 
 
 class Provider:
-    """Gives its answers one after the other, the last again and again."""
+    """Gives its answers in turn, and repeats the last."""
 
     def __init__(self, *answers):
         self.answers, self.requests, self.waited = list(answers), [], []
@@ -78,7 +78,7 @@ def _no_waits():
 
 
 def ask(provider, request=None, check=None, store=None):
-    """Ask once; the store has a token that cannot be renewed, unless it is given."""
+    """Send one request; without ``store``, the token cannot be renewed."""
     store = store or Store(access_token=TOKEN)
     client = ProviderClient(
         Reader(), API, store, transport=httpx.MockTransport(provider), on_wait=provider.waited.append
@@ -117,7 +117,7 @@ def test_requests_go_below_the_api_with_its_credentials():
 
 
 @pytest.mark.parametrize("failure", [reply(503), reply(429), httpx.ReadTimeout("x")])
-def test_a_failure_is_tried_again_and_then_told(failure):
+def test_a_failure_is_tried_again_and_then_raised(failure):
     fine = reply(200, content=b"fine")
     assert ask(Provider(failure, failure, fine)).body == b"fine"
     provider = Provider(failure)
@@ -145,7 +145,7 @@ def test_a_check_can_ask_for_another_attempt_and_other_errors_pass():
     assert len(provider.requests) == 1
 
 
-def test_a_long_wait_is_given_back_at_once():
+def test_a_long_wait_is_raised_at_once():
     provider = Provider(reply(429, headers={"retry-after": "60"}))
     with pytest.raises(TryAgainError) as raised:
         ask(provider)
@@ -153,7 +153,7 @@ def test_a_long_wait_is_given_back_at_once():
     assert (len(provider.requests), provider.waited) == (1, [])
 
 
-def test_expired_credentials_are_renewed_once_without_them():
+def test_expired_credentials_are_renewed_once_by_a_request_without_them():
     def answer(request):
         if request.url.path.endswith("/renew"):
             assert "x-token" not in request.headers
@@ -167,7 +167,7 @@ def test_expired_credentials_are_renewed_once_without_them():
     assert len(provider.requests) == 3
 
 
-def test_what_another_process_renewed_is_used():
+def test_credentials_that_another_process_renewed_are_used():
     store = Store(access_token=TOKEN, refresh_token="r1")
     store.stored["access_token"] = "token_2"
     provider = Provider(lambda request: reply(200 if request.headers["x-token"] == "token_2" else 401))
@@ -175,7 +175,7 @@ def test_what_another_process_renewed_is_used():
     assert (store.saved, len(provider.requests)) == ([], 2)
 
 
-def test_a_refusal_that_nothing_can_be_done_about_is_the_readers():
+def test_a_refusal_without_renewal_is_returned_to_the_reader():
     provider = Provider(reply(401))
     assert ask(provider).status == 401
     assert len(provider.requests) == 1
@@ -232,7 +232,7 @@ def test_answers_have_a_limit(monkeypatch):
     assert ask(Provider(stream(b"12345", b"67890"))).body == b"1234567890"
     with pytest.raises(UnreadableError, match="larger"):
         ask(Provider(stream(b"12345", b"678901")))
-    with pytest.raises(UnreadableError, match="encoded"):
+    with pytest.raises(UnreadableError, match="compressed"):
         ask(Provider(stream(b"x", headers={"content-encoding": "gzip"})))
 
 
@@ -255,7 +255,7 @@ def test_a_download_goes_on_where_it_was_left_whether_the_server_knows_ranges_or
 
 def test_a_cut_download_is_due_again():
     provider = Provider(stream(b"one\ntw", error=httpx.RemoteProtocolError("cut")))
-    with pytest.raises(TryAgainError, match="cut"):
+    with pytest.raises(TryAgainError, match="broke off"):
         ask(provider, DOWNLOAD)
 
 
