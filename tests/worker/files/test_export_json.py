@@ -1,4 +1,4 @@
-"""Export: stores fed the same envelopes print the same bytes, whatever the order."""
+"""Export as JSON: the same envelopes give the same bytes, in any order."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -100,7 +100,7 @@ deliveries = st.tuples(st.sampled_from(["shop", "till"]), times, st.lists(events
 
 
 def feed(engine, sent, *, batch):
-    """Let deliveries, each with its number, take effect in an empty store; return its dump."""
+    """Apply numbered deliveries to an empty store; return its canonical export."""
     empty(engine)
     with engine.begin() as conn:
         organization_id = organizations.ensure(conn, "default")
@@ -131,7 +131,7 @@ def test_shuffled_and_repeated_deliveries_print_the_same_bytes(engine, sent, dat
     assert otherwise.decode() == in_order.decode()
 
 
-def test_a_line_tells_everything_and_nothing_of_ours(engine):
+def test_a_line_has_everything_but_our_ids_and_times(engine):
     seen = ProfileSeen(
         external_id="1",
         occurred_at=T0,
@@ -241,7 +241,7 @@ def test_a_line_tells_everything_and_nothing_of_ours(engine):
     ]
 
 
-def test_a_dump_passes_pages(engine, monkeypatch):
+def test_an_export_goes_over_pages(engine, monkeypatch):
     monkeypatch.setattr(export_json, "_PAGE", 2)
     sent = [
         (n, ("shop", T0, [ProfileSeen(external_id=str(n), occurred_at=T0, fields={"tier": "premium"})]))
@@ -253,7 +253,7 @@ def test_a_dump_passes_pages(engine, monkeypatch):
     assert [orjson.loads(line)["external_id"] for line in lines.splitlines()] == ["1", "10", "3", "4", "5"]
 
 
-def test_a_dump_stays_in_its_organization(engine):
+def test_an_export_stays_in_its_organization(engine):
     feed(engine, [(0, ("shop", T0, [ProfileSeen(external_id="1", occurred_at=T0)]))], batch=1)
     with engine.begin() as conn:
         other = organizations.ensure(conn, "other")
