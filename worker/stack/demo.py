@@ -1,4 +1,4 @@
-"""`contactsync demo`: a simulated shop against the real thing, and what became of it."""
+"""`contactsync demo`: a simulated shop sends webhooks to a real stack, and the results are shown."""
 
 import asyncio
 import os
@@ -33,17 +33,17 @@ _SEED = 20261123
 _DELIVERIES = 300
 _SENDERS = 16
 _SETTLED_IN_S = 90.0
-#: contacts that are shown in full
+#: number of contacts that are shown in full
 _SHOWN = 3
 
 log = structlog.get_logger()
 
 
 def run(port: int, *, stay: bool) -> int:
-    """Run the demo; return the exit code. With ``stay`` the stack runs on until a signal."""
+    """Run the demo; return the exit code. With ``stay`` the stack keeps running until a signal arrives."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=140)  # nobody's window: room for whole values
+        console = Console(width=140)  # output to a file or pipe: room for whole values
     with tempfile.TemporaryDirectory(prefix="contactsync-demo-", ignore_cleanup_errors=True) as directory:
         data_dir = Path(directory)
         environ = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
@@ -55,7 +55,7 @@ def run(port: int, *, stay: bool) -> int:
                 _play(running, data_dir, console, stay=stay)
             except BaseException as error:
                 failed.set()
-                stop.set()  # nobody would end the stack if this could not be printed
+                stop.set()  # first, because the line below may fail, and then the stack would run on
                 if not isinstance(error, (SyncError, httpx.HTTPError, AssertionError)):
                     raise
                 console.print(f"[red]the demo failed:[/] {type(error).__name__}: {error}")
@@ -103,14 +103,14 @@ def _play(running: Stack, data_dir: Path, console: Console, *, stay: bool) -> No
     _show_parked(console, organization_id)
     history, took_s = read_history(organization_id, data_dir)
     console.print(
-        f"A second shop, connected with a past: {history.read} customers read in {took_s:.1f} s "
+        f"A second shop with earlier customers: {history.read} customers read in {took_s:.1f} s "
         f"= {history.changed} changed + {history.unchanged} unchanged + {history.parked} parked\n"
     )
     _show_address(console, running, key, data_dir, stay=stay)
 
 
 def story() -> list[Delivery]:
-    """Make the shop's deliveries: its history out of order and doubled, and five scenes of our own."""
+    """Return the shop's deliveries: its history, out of order and with repeats, and six scenes of our own."""
     cast = people(_SEED, 60)
     history = Shop(_SEED, DOMAIN, SECRET, cast[:-1]).history(_DELIVERIES)
     rng = random.Random(_SEED)  # noqa: S311 - a story that is the same every time
@@ -118,7 +118,7 @@ def story() -> list[Delivery]:
 
 
 def _scenes(hero: Person) -> list[Delivery]:
-    """A customer who says no, then an older yes that comes late; a forgery; a body that cannot be read."""
+    """A customer who unsubscribes, an older consent that arrives late, a forged signature, two malformed bodies."""
     customer: dict[str, Any] = {
         "id": 9_000_000_001,
         "created_at": "2026-10-01T08:00:00+07:00",
@@ -167,7 +167,7 @@ async def _send(url: str, deliveries: Sequence[Delivery]) -> Counter[int]:
 
 
 def _wait(organization_id: Any) -> dict[str, Any]:
-    """Wait until nothing is left to do."""
+    """Wait until no envelope is due and return the status; raises SyncError after 90 s."""
     end = time.monotonic() + _SETTLED_IN_S
     while True:
         with db.engine().connect() as conn:
@@ -189,7 +189,7 @@ def _show_outcomes(console: Console, answers: Counter[int], found: dict[str, Any
 
 
 def _show_contacts(console: Console, organization_id: Any) -> None:
-    """Show a few contacts as they are, and where each value came from."""
+    """Show a few contacts, and the source of each value."""
     with db.engine().connect() as conn:
         tx = Tx(conn, organization_id)
         views = contact_view.load(tx, contact_lists.page(tx, ContactFilter(), None, 100))

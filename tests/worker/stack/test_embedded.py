@@ -1,4 +1,4 @@
-"""The embedded servers, with the real binaries: they start, come back, and leave nothing behind."""
+"""Embedded servers, with the real binaries: they start, start again, and leave no process behind."""
 
 import json
 import os
@@ -33,7 +33,7 @@ time.sleep(600)
 
 
 def a_directory():
-    """Not pytest's own, which only root may enter if root runs the tests, and Postgres is not root."""
+    """Not pytest's tmp_path: if root runs the tests only root may enter it, and Postgres does not run as root."""
     return Path(tempfile.mkdtemp(prefix="contactsync-test-"))
 
 
@@ -74,7 +74,7 @@ def answers(server):
 
 
 def postgres_processes(data_dir):
-    """Every process that works in the cluster, also those that the main one would have to end."""
+    """Return every process that works on the cluster, not only the main one."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -184,7 +184,7 @@ def test_a_second_owner_is_refused(postgres):
     assert answers(postgres)
 
 
-def test_a_lost_password_is_said(postgres):
+def test_a_lost_password_is_an_error_with_the_reason(postgres):
     state = postgres.log.parents[1] / "postgres.json"
     postgres.stop()
     aside = state.rename(state.with_suffix(".aside"))

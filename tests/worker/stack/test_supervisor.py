@@ -72,7 +72,7 @@ def stubs_with_a_stubborn_one(data_dir, port, workers):
 
 
 def main(data_dir, port, programs):
-    """What `contactsync up` does; runs in a process of its own, to be sent signals."""
+    """Do what `contactsync up` does, in a process of its own that can be sent signals."""
     supervisor = Supervisor(Path(data_dir), int(port), 2, programs=globals()[programs], migrate=lambda _: None)
     sys.exit(supervisor.run(on_ready=lambda _: os.write(1, b"ready\n")))
 
@@ -102,7 +102,7 @@ def a_running_stack(data_dir, programs="stubs"):
 
 
 def processes_of(data_dir):
-    """Every process of the stack: by its mark, or, for the servers, by the user's directory or the port."""
+    """Return every process of the stack, found by its mark; servers by their directory or port."""
     ports = [json.loads(path.read_text())["port"] for path in data_dir.glob("*.json") if path.name != "stack.json"]
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
@@ -116,7 +116,7 @@ def processes_of(data_dir):
 
 
 def pid_of(data_dir, word):
-    """The oldest process of the stack with this word in its command: the main one of its kind."""
+    """Return the oldest process of the stack with this word in its command: the main process of its kind."""
     return min(pid for pid, command in processes_of(data_dir).items() if word in command)
 
 
@@ -174,7 +174,7 @@ def test_secrets_are_for_the_owner_only(running):
     assert (running / "logs").stat().st_mode & 0o777 == 0o700
 
 
-def test_programs_are_told_where_everything_is(running):
+def test_programs_get_the_urls_of_all_servers(running):
     environ = Path(f"/proc/{pid_of(running, 'time.sleep')}/environ").read_bytes().decode().split("\0")
     found = stack(running)
 
@@ -267,7 +267,7 @@ def status_is_gone(data_dir):
 
 
 def run_in_thread(supervisor, **options):
-    """Run until the block ends; no signals there, so this is also how tests of others can have a stack."""
+    """Run a stack in a thread until the block ends; a thread gets no signals."""
     stop, codes = threading.Event(), []
     thread = threading.Thread(target=lambda: codes.append(supervisor.run(stop=stop, **options)))
     thread.start()
@@ -314,7 +314,7 @@ def test_without_a_broker_it_runs_and_says_so(data_dir, monkeypatch, capsys):
     assert "broker_missing" in capsys.readouterr().err
 
 
-def test_taken_port_is_said_at_once(data_dir, capsys):
+def test_taken_port_is_an_error_at_once(data_dir, capsys):
     port = free_port()
     taken = a_program("web", WEB, str(port))
     with subprocess.Popen(taken.command) as other:
@@ -379,7 +379,7 @@ def test_pause_between_restarts_grows_and_health_ends_it():
     assert watched.pause_s == 0
 
 
-def test_who_is_killed_from_outside_comes_back_at_once_each_time():
+def test_process_killed_from_outside_comes_back_at_once_each_time():
     process, pauses = Dead(), []
     process.exit_code = -signal.SIGKILL
     watched = Watched(process, launched_at=0)
@@ -403,7 +403,7 @@ def test_stack_of_a_dead_or_another_process_is_none(data_dir):
     assert stack(data_dir) is None
 
 
-def test_secret_key_is_made_once(data_dir):
+def test_secret_key_is_created_once(data_dir):
     key = secret_key(data_dir)
 
     assert Fernet(key)
