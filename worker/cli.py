@@ -26,12 +26,12 @@ from worker.commands import (
 )
 from worker.errors import SyncError
 
-# Locals and payloads must not be printed with a traceback.
+# No pretty tracebacks: they print local variables, and these hold bodies and secrets.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 
 def main() -> NoReturn:
-    """Run a command; what the operator can put right is said in one line."""
+    """Run a command and exit; an error that the operator can correct is printed as one line, with exit code 1."""
     try:
         app()
     except SyncError as error:

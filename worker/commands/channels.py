@@ -1,4 +1,4 @@
-"""Commands about channels: accounts on messaging platforms that profiles are looked up through."""
+"""Commands about channels: accounts on messaging platforms, for looking up profiles."""
 
 from typing import Annotated
 
@@ -88,7 +88,7 @@ def remove_channel(
 
 
 def _token(platform: Platform, given: str | None) -> str | None:
-    """Check a token without repeating it: errors end in shells' histories and logs."""
+    """Return a checked token; errors do not repeat it, because they end up in logs and terminals."""
     if platform.TOKEN is None:
         if given is not None:
             raise ConfigError(f"--token: {platform.name} takes none")

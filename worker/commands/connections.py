@@ -1,4 +1,4 @@
-"""Commands about connections: accounts at providers whose webhooks are kept and worked on."""
+"""Commands about connections: accounts at providers, which send us webhooks or are read."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -103,7 +103,7 @@ def authorize(
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         if not can_read(row.connector):
-            raise ConfigError(f"{row.connector} is not read; it takes no credentials")
+            raise ConfigError(f"{row.connector} cannot be read, so it takes no credentials")
         missing = [name for name in reader_of(row.connector).CREDENTIALS if not given.get(name, "").strip()]
         if missing:
             raise ConfigError(f"--credential: {missing[0]}=… is needed to read the provider")
@@ -128,7 +128,7 @@ def subscribe(
         with provider_session(db.engine(), row) as fetch:
             done = subscriber.subscribe(job_of(row, "full"), webhook_url(row.id), fetch)
     except (ReadingError, MalformedPayloadError) as error:
-        raise ConfigError(f"the provider did not do it: {error}") from None
+        raise ConfigError(f"the webhooks could not be registered: {error}") from None
     show(as_json, {"connection_id": connection_id, "webhook_url": webhook_url(row.id), "topics": dict(done)})
 
 
@@ -153,10 +153,10 @@ def approve_fields(
 
 
 def find(conn: Connection, organization: str, shown_id: str) -> ConnectionRow:
-    """Find a connection by the id that an operator gave; raises ConfigError if there is none."""
+    """Return the connection with an id such as ``con_…``; raises ConfigError if the organization has none."""
     id_ = ids.parse(ids.CONNECTION, shown_id)
     row = None if id_ is None else connections.by_id(conn, id_)
-    # Edits through the API are kept under a connection that nobody made, and nobody must touch.
+    # Edits through the API belong to an internal connection, which operators must not change.
     if row is None or row.connector == API_SOURCE or row.organization_id != organization_id(conn, organization):
         raise ConfigError(f"no connection {shown_id} in organization {organization!r}")
     return row
@@ -173,7 +173,7 @@ def _change(
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         if row.state == "removed" and state != "removed":
-            raise ConfigError(f"{connection_id} was removed; add the shop again")
+            raise ConfigError(f"{connection_id} was removed; add the connection again")
         tx = Tx(conn, row.organization_id)
         connections.set_state(tx, row.id, state)
         queue(tx, row.id)

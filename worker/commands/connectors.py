@@ -1,4 +1,4 @@
-"""Commands about connectors: which there are, and whether one keeps what connectors promise."""
+"""Commands about connectors: list them, and check one with the conformance suite."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -60,10 +60,10 @@ def check(name: Annotated[str, typer.Argument(help="As `connectors list` shows i
 
 
 def _import(origin: Origin) -> Connector:
-    """Import a connector; whatever goes wrong in a package of others is said in one line."""
+    """Import a connector; any failure of another package becomes a ConfigError of one line."""
     try:
         return connector(origin.name)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the module of a stranger may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a module of another package may raise anything
         raise ConfigError(
             f"{origin.name}: {origin.package} cannot be imported: {type(error).__name__}: {error}"
         ) from None

@@ -1,4 +1,4 @@
-"""`parked` and `replay`: the envelopes that were set aside, and reading envelopes again."""
+"""`parked` and `replay`: list parked envelopes, and take envelopes through the inbox again."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from worker import status
 from worker.commands.context import DataDir, Json, Organization, show, transaction
 from worker.errors import ConfigError
 
-#: without a name: its commands stand beside the groups
+#: added without a name, so that its commands stand beside the groups
 app = typer.Typer()
 
 

@@ -1,4 +1,4 @@
-"""`export`: every contact, on stdout."""
+"""`export`: print every contact to stdout."""
 
 import sys
 from enum import StrEnum
@@ -11,12 +11,12 @@ from worker.errors import ConfigError
 from worker.store import db
 from worker.store.db import Tx
 
-#: without a name: its command stands beside the groups
+#: added without a name, so that its command stands beside the groups
 app = typer.Typer()
 
 
 class Format(StrEnum):
-    """What an export is written as."""
+    """The format of an export."""
 
     CANONICAL = "canonical"
     JSONL = "jsonl"
@@ -35,9 +35,9 @@ def export(
     from worker.files import export_csv, export_json  # noqa: PLC0415 - only this command needs them
 
     if canonical and format_ not in (None, Format.CANONICAL):
-        raise ConfigError("--canonical and --format name two forms; give one of them")
+        raise ConfigError("--canonical and --format name two formats; give one of them")
     if raw and format_ is not Format.CSV:
-        raise ConfigError("--raw goes with --format csv: no other form is changed for spreadsheets")
+        raise ConfigError("--raw goes with --format csv: no other format gets apostrophes")
     with database(data_dir) as conn:
         id_ = organization_id(conn, organization)
     with db.snapshot(db.engine()) as conn:

@@ -10,10 +10,10 @@ from worker import settings
 from worker.commands.context import DEFAULT_DATA_DIR, DataDir, find_stack
 from worker.stack.supervisor import Stack, Supervisor
 
-#: without a name: its commands stand beside the groups
+#: added without a name, so that its commands stand beside the groups
 app = typer.Typer()
 
-# What only one command needs is imported there: an operator's `status` should not wait for Alembic to load.
+# A module that only one command needs is imported in that command, so that `status` does not wait for Alembic.
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`status`: what an operator should know of a stack."""
+"""`status`: the queue, the connections and what is due."""
 
 import typer
 from rich.console import Console
@@ -6,7 +6,7 @@ from rich.console import Console
 from worker import status
 from worker.commands.context import DataDir, Json, Organization, show, transaction
 
-#: without a name: its command stands beside the groups
+#: added without a name, so that its command stands beside the groups
 app = typer.Typer()
 
 
