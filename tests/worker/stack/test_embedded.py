@@ -18,7 +18,7 @@ from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
 
 from worker.stack.embedded import EmbeddedBroker, EmbeddedError, EmbeddedPostgres, NoBrokerError
-from worker.stack.processes import Account, is_alive, until
+from worker.stack.processes import is_alive, until
 
 # Starts both and then only waits, so that it can be killed.
 PARENT = """
@@ -225,24 +225,6 @@ def test_cluster_moves_where_its_user_can_reach_it(data_dir):
     shutil.rmtree(cluster)
     with pytest.raises(EmbeddedError, match="gone"):
         server.start()
-
-
-def test_account_enters_only_what_lets_it_through(data_dir):
-    stranger = Account(uid=64_999, gid=64_999)
-    open_dir, program = data_dir / "open", data_dir / "open" / "program"
-    open_dir.mkdir()
-    program.touch()
-
-    data_dir.chmod(0o711)
-    open_dir.chmod(0o755)
-    program.chmod(0o755)
-    assert stranger.can_enter(open_dir)
-    assert stranger.can_run(program)
-
-    program.chmod(0o700)
-    assert not stranger.can_run(program)
-    data_dir.chmod(0o700)
-    assert not stranger.can_enter(open_dir)
 
 
 def test_broker_wants_its_password_and_keeps_nothing(broker, data_dir):

@@ -1,10 +1,8 @@
 """`contactsync up`, with real servers and stand-ins for our own programs."""
 
 import http.client
-import io
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -18,11 +16,10 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
-import structlog
 from cryptography.fernet import Fernet
 
 from worker.stack.processes import free_port, is_alive, until
-from worker.stack.programs import Program, Watched, our_programs
+from worker.stack.programs import Program
 from worker.stack.supervisor import StackError, Supervisor, secret_key, stack
 
 ROOT = Path(__file__).parents[3]
@@ -351,49 +348,6 @@ def test_unreachable_database_is_an_error_with_a_reason(data_dir, capsys):
     assert "hidden" not in errors
 
 
-class Dead:
-    """A process that ends as soon as it is started."""
-
-    name, exit_code, launches = "dead", 1, 0
-
-    def is_running(self):
-        return self.launches > 6
-
-    def launch(self):
-        self.launches += 1
-        if self.launches == 1:
-            raise StackError("not even that")
-
-
-def test_pause_between_restarts_grows_and_health_ends_it():
-    process, pauses = Dead(), []
-    watched = Watched(process, launched_at=0)
-    logger = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
-
-    for now in range(0, 1000, 6):
-        watched.look(now, logger)
-        if watched.due_at is not None:
-            pauses.append(watched.due_at - now)
-
-    assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 5, 5])
-    assert watched.pause_s == 0
-
-
-def test_process_killed_from_outside_comes_back_at_once_each_time():
-    process, pauses = Dead(), []
-    process.exit_code = -signal.SIGKILL
-    watched = Watched(process, launched_at=0)
-    logger = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
-
-    for now in range(0, 60, 6):
-        watched.look(now, logger)
-        if watched.due_at is not None:
-            pauses.append(watched.due_at - now)
-
-    assert pauses == [pytest.approx(0.2)] * len(pauses)
-    assert pauses
-
-
 def test_stack_of_a_dead_or_another_process_is_none(data_dir):
     assert stack(data_dir) is None
 
@@ -411,11 +365,3 @@ def test_secret_key_is_created_once(data_dir):
     (data_dir / "secret.key").write_text("")
     with pytest.raises(StackError):
         secret_key(data_dir)
-
-
-def test_only_the_worker_needs_a_broker():
-    programs = {program.name: program for program in our_programs(Path("/data"), 8000, 3)}
-
-    assert [name for name, program in programs.items() if program.needs_broker] == ["worker"]
-    assert re.search("--port 8000", " ".join(programs["web"].command))
-    assert re.search("--concurrency 3", " ".join(programs["worker"].command))
