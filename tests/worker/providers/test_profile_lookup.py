@@ -9,16 +9,13 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
-from uuid import uuid4
 
 import httpx
 import pytest
-from cryptography.fernet import Fernet
 
 from connectors.channels import telegram, whatsapp
 from connectors.channels.contract import (
     Ask,
-    ConsentRequiredError,
     Identity,
     LookupNotSupportedError,
     NoSuchProfileError,
@@ -27,83 +24,22 @@ from connectors.channels.contract import (
     ProviderLimitError,
     TokenRefusedError,
 )
-from worker import logs, settings, vault
+from tests.worker.providers.scripted import (
+    CHAT,
+    NOT_FOUND,
+    OK,
+    SITI,
+    TOKEN,
+    a_platform,
+    answering,
+    limited,
+    read,
+    says,
+)
+from worker import logs
 from worker.errors import TransientError
 from worker.providers import profile_lookup
 from worker.providers.profile_lookup import Lookups, ProviderTimeoutError, ProviderUnavailableError
-from worker.store.channels import ChannelRow
-
-TOKEN = "700100:AAH_invented-by-a-test"
-SITI = Identity(type="telegram", value="5550001111")
-CHAT = {"id": 5550001111, "type": "private", "first_name": "Siti"}
-OK = (200, {"ok": True, "result": CHAT})
-NOT_FOUND = (400, {"ok": False, "error_code": 400, "description": "Bad Request: chat not found"})
-
-
-def limited(seconds):
-    return (429, {"ok": False, "error_code": 429, "parameters": {"retry_after": seconds}})
-
-
-class Provider:
-    """Gives its answers in turn, and repeats the last."""
-
-    def __init__(self, *answers):
-        self.answers = list(answers)
-        self.requests = []
-
-    def __call__(self, request):
-        self.requests.append(request)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if callable(answer):
-            answer = answer(request)
-        if isinstance(answer, Exception):
-            raise answer
-        if isinstance(answer, httpx.Response):
-            return answer
-        return says(*answer)
-
-
-def says(status, body, **headers):
-    """An answer whose body has not been read yet."""
-    return httpx.Response(status, headers=headers, stream=httpx.ByteStream(json.dumps(body).encode()))
-
-
-@pytest.fixture(autouse=True)
-def _keys(monkeypatch):
-    """A key for the vault; these tests need no database."""
-    monkeypatch.setenv("CONTACTSYNC_SECRET_KEYS", Fernet.generate_key().decode())
-    settings.reload()
-    yield
-    monkeypatch.undo()
-    settings.reload()
-
-
-@pytest.fixture
-def channel():
-    return ChannelRow(
-        organization_id=uuid4(),
-        id=uuid4(),
-        platform="telegram",
-        name="Support bot",
-        api_url="https://api.telegram.org",
-        options={},
-        token=vault.seal(TOKEN),
-        created_at=datetime.now(UTC),
-    )
-
-
-def answering(*answers, **limits):
-    provider = Provider(*answers)
-    return provider, Lookups(httpx.MockTransport(provider), **limits)
-
-
-def a_platform(**other):
-    """Telegram with some things different."""
-    return SimpleNamespace(**{**vars(telegram), **other})
-
-
-def read(profile):
-    return a_platform(read=lambda *_answer: profile)
 
 
 def test_a_profile_is_asked_of_the_channel_s_origin(channel):
@@ -460,111 +396,6 @@ def test_a_country_is_two_letters(channel, given, shown):
     found = lookups.look_up(channel, read(Profile(id="1", country=given, locale="id-ID")), SITI, refresh=False).profile
 
     assert (found.country, found.locale, found.id) == (shown, "id-ID", SITI.value)
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(profile_lookup.time, "monotonic", clock)
-    return clock
-
-
-def test_an_answer_is_cached_for_a_minute(channel, clock):
-    provider, lookups = answering(OK)
-    first = lookups.look_up(channel, telegram, SITI, refresh=False)
-
-    clock.now += 59
-    again = lookups.look_up(channel, telegram, SITI, refresh=False)
-    clock.now += 2
-    later = lookups.look_up(channel, telegram, SITI, refresh=False)
-
-    assert again == first._replace(is_cached=True)
-    assert not later.is_cached
-    assert len(provider.requests) == 2
-
-
-def test_refresh_asks_again(channel, clock):
-    provider, lookups = answering(OK)
-    lookups.look_up(channel, telegram, SITI, refresh=False)
-
-    assert not lookups.look_up(channel, telegram, SITI, refresh=True).is_cached
-    assert len(provider.requests) == 2
-
-
-def test_refresh_does_not_overrule_the_platform(channel, clock):
-    careful = a_platform(ASK_AGAIN_AFTER=timedelta(hours=12))
-    provider, lookups = answering(OK)
-    lookups.look_up(channel, careful, SITI, refresh=False)
-
-    clock.now += 12 * 3600 - 1
-    assert lookups.look_up(channel, careful, SITI, refresh=True).is_cached
-    assert lookups.look_up(channel, careful, SITI, refresh=False).is_cached
-    clock.now += 2
-    assert not lookups.look_up(channel, careful, SITI, refresh=False).is_cached
-
-    assert len(provider.requests) == 2
-
-
-@pytest.mark.parametrize(
-    ("answer", "error"),
-    [(NOT_FOUND, NoSuchProfileError), ((403, {"description": "Forbidden"}), ConsentRequiredError)],
-)
-def test_a_missing_profile_is_cached_briefly(channel, clock, answer, error):
-    provider, lookups = answering(answer, OK)
-    for later in (0, 9):
-        clock.now += later
-        with pytest.raises(error):
-            lookups.look_up(channel, telegram, SITI, refresh=False)
-    assert len(provider.requests) == 1
-
-    clock.now += 2
-    assert lookups.look_up(channel, telegram, SITI, refresh=False).profile.name == "Siti"
-
-
-def test_a_missing_profile_is_cached_as_long_as_a_careful_platform_demands(channel, clock):
-    careful = a_platform(ASK_AGAIN_AFTER=timedelta(hours=12))
-    provider, lookups = answering(NOT_FOUND)
-    for later in (0, 3600):
-        clock.now += later
-        with pytest.raises(NoSuchProfileError):
-            lookups.look_up(channel, careful, SITI, refresh=True)
-
-    assert len(provider.requests) == 1
-
-
-def test_a_failure_is_not_cached(channel):
-    _, lookups = answering((401, {}), OK)
-    with pytest.raises(TokenRefusedError):
-        lookups.look_up(channel, telegram, SITI, refresh=False)
-
-    assert lookups.look_up(channel, telegram, SITI, refresh=False).profile.name == "Siti"
-
-
-def test_channels_do_not_share_cached_answers(channel):
-    provider, lookups = answering(OK)
-    lookups.look_up(channel, telegram, SITI, refresh=False)
-    channel.id = uuid4()
-
-    assert not lookups.look_up(channel, telegram, SITI, refresh=False).is_cached
-    assert len(provider.requests) == 2
-
-
-def test_the_cache_has_a_limit(channel, monkeypatch):
-    monkeypatch.setattr(profile_lookup, "_MAX_CACHED", 3)
-    _, lookups = answering(OK)
-    for number in range(5):
-        lookups.look_up(channel, read(Profile(id="1")), Identity(type="telegram", value=str(number)), refresh=False)
-
-    kept = [value for _, _, value in lookups._cache]
-
-    assert kept == ["2", "3", "4"]
 
 
 @pytest.mark.parametrize(
