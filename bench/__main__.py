@@ -1,9 +1,11 @@
 """``make bench``: one table of ratios from one run on this machine.
 
-    python -m bench [--quick] [--json] [--only sync|backfill|ingest|api]
+    python -m bench [--quick] [--json] [--rounds N] [--only sync|backfill|ingest|api]
+    python -m bench --against COMMIT [--quick] [--json] [--rounds N] [--only sync|backfill|ingest]
 
 Absolute figures wander with the machine and whatever else it does; the ratios are what counts. Both sides run
-in turns (A B A B), on the same Postgres and the same broker, and the median of each is shown.
+in turns (A B A B), on the same Postgres and the same broker, and the median of each is shown. With --against the
+baseline is an older commit (``bench/against.py``).
 """
 
 import argparse
@@ -13,7 +15,7 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from statistics import median
 from typing import Any
@@ -22,7 +24,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench import api, backfill, ingest, sync
+from bench import against, api, backfill, ingest, sync
 from bench.events import body_bytes
 from bench.stack import Stack, stack
 from worker.errors import ConfigError
@@ -83,22 +85,24 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="less of everything, under 3 minutes")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="a section; may be repeated")
+    parser.add_argument("--against", metavar="COMMIT", help="measure beside this commit instead; not api")
+    parser.add_argument("--rounds", metavar="N", type=int, help="how often each section is measured")
     asked = parser.parse_args()
-    sections = asked.only or SECTIONS
+    if asked.against and "api" in (asked.only or ()):
+        parser.error("--against measures sync, backfill and ingest")
+    if asked.rounds is not None and asked.rounds < 1:
+        parser.error("--rounds is at least 1")
     size = QUICK if asked.quick else FULL
+    if asked.rounds:
+        size = replace(size, rounds=asked.rounds, backfill_rounds=asked.rounds, api_rounds=asked.rounds)
     said = Console(stderr=True)
     began = time.perf_counter()
     found: dict[str, Any] = {"machine": _machine(), "body_bytes": body_bytes()}
     try:
-        with stack() as running:
-            if "sync" in sections:
-                found |= _sync(running, size, said)
-            if "backfill" in sections:
-                found |= _backfill(running, size, said)
-            if "ingest" in sections:
-                found |= _ingest(running, size, said)
-            if "api" in sections:
-                found |= api.run(running, size.contacts, size.api_rounds, size.api_seconds, said)
+        if asked.against:
+            found |= _against(asked.against, asked.only or against.WORKS, size, said)
+        else:
+            found |= _beside_baselines(asked.only or SECTIONS, size, said)
     except ConfigError as error:  # no broker, no Postgres
         said.print(str(error))
         return 1
@@ -109,6 +113,25 @@ def main() -> int:
         console = Console()
         _show(console if console.is_terminal else Console(width=120), found)
     return 0
+
+
+def _against(commit: str, sections: Sequence[str], size: Size, said: Console) -> dict[str, Any]:
+    sizes = {"sync": size.synced, "backfill": size.backfilled, "ingest": size.requests}
+    return against.run(commit, {work: sizes[work] for work in sections}, size.backfill_rounds, said)
+
+
+def _beside_baselines(sections: Sequence[str], size: Size, said: Console) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    with stack() as running:
+        if "sync" in sections:
+            found |= _sync(running, size, said)
+        if "backfill" in sections:
+            found |= _backfill(running, size, said)
+        if "ingest" in sections:
+            found |= _ingest(running, size, said)
+        if "api" in sections:
+            found |= api.run(running, size.contacts, size.api_rounds, size.api_seconds, said)
+    return found
 
 
 def _sync(running: Stack, size: Size, said: Console) -> dict[str, Any]:
@@ -214,7 +237,10 @@ def _show(console: Console, found: dict[str, Any]) -> None:
     if "contacts" in found:
         api.show(table, found)
         notes.append(api.note(found))
-    console.print(table)
+    if "against" in found:
+        against.show(console, found)
+    else:
+        console.print(table)
     machine = found["machine"]
     notes.append(
         f"Medians of rounds in turns. {machine['cpus']} CPUs (load before: {machine['load_before']}), Python "

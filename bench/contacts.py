@@ -16,13 +16,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from worker.domain.golden import golden
+from worker.domain.ledger import KeyedConsent, keyed
+from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.statements import ConsentStatement
 from worker.domain.terms import Ref
 from worker.pipeline import contact_view
 from worker.store import claims, connections, consents, contact_terms, contacts, db, records
-from worker.store.contacts import ContactRow
 from worker.store.db import Tx
-from worker.store.records import RecordRow
 
 SOURCE = "shopify"
 #: on every second contact, on one of ten, and on ten contacts each
@@ -316,7 +316,7 @@ class Population:
         same("consents", [one.statement.status for one in shown.consents], ["opted_in"] * person.has_consent)
 
 
-def _stated(people: Iterable[Person]) -> Iterator[consents.KeyedConsent]:
+def _stated(people: Iterable[Person]) -> Iterator[KeyedConsent]:
     for one in people:
         if one.has_consent:
             said = ConsentStatement(
@@ -329,7 +329,7 @@ def _stated(people: Iterable[Person]) -> Iterator[consents.KeyedConsent]:
                 method=None,
                 evidence={"opt_in_level": "single_opt_in"},
             )
-            yield consents.keyed(said, one.envelope_id)
+            yield keyed(said, one.envelope_id)
 
 
 def _shown(row: ContactRow) -> tuple[object, ...]:

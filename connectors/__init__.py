@@ -1,7 +1,7 @@
 """The connectors, by name: ours stand in ``CONNECTORS``; other packages join through the entry point.
 
-Channels, which show a person's profile, stand in ``connectors.channels``. The client of the Contacts API,
-``connectors.wazapin``, is no connector: it reads no source, and stands in no list here.
+Two folders beside them are no connectors and stand in no list here: ``channels`` shows profiles of persons, and
+``wazapin`` is a client of the Contacts API.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from connectors import files, shopify, woocommerce
 from connectors.contract import Connector
 from connectors.reader import Reader
 
-#: where packages of others declare their connectors: ``name = "module"``
+#: the group in which other packages declare their connectors: ``name = "module"``
 ENTRY_POINTS = "contactsync.connectors"
 
 CONNECTORS: dict[str, Connector] = {
@@ -26,17 +26,17 @@ _SHIPPED = frozenset(CONNECTORS)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a connector comes from, known before any of its code is run."""
+    """Where a connector comes from. Its code has not run yet."""
 
     name: str
     package: str
-    entry_point: EntryPoint | None = None  #: None: it is ours
+    entry_point: EntryPoint | None = None  #: None for a connector of ours
 
 
 def origins() -> list[Origin]:
-    """Return every connector that is ours or declared by an installed package, importing none of them.
+    """Return our connectors and those that installed packages declare; imports none of them.
 
-    A name may be there twice; the first one has it.
+    A name may be there twice. The first one is used.
     """
     ours = [Origin(name, "contactsync") for name in sorted(_SHIPPED)]
     declared = [
@@ -47,7 +47,7 @@ def origins() -> list[Origin]:
 
 
 def connector(name: str) -> Connector:
-    """Return the connector of that name; raises KeyError with the known names if there is none."""
+    """Return the connector of that name; raises KeyError, which lists the known names, if there is none."""
     if name in CONNECTORS:
         return CONNECTORS[name]
     for origin in origins():
@@ -59,12 +59,12 @@ def connector(name: str) -> Connector:
 
 
 def can_read(name: str) -> bool:
-    """Whether the connector of that name reads its provider, and does not only listen to it."""
+    """Whether the connector of that name can read its provider; raises KeyError for an unknown name."""
     return hasattr(connector(name), "read")
 
 
 def reader_of(name: str) -> Reader:
-    """Return the connector of that name as a reader; raises KeyError if it does not read."""
+    """Return the connector of that name as a reader; raises KeyError if it cannot read its provider."""
     if not can_read(name):
         raise KeyError(f"the connector {name!r} cannot read its provider")
     return cast("Reader", connector(name))

@@ -1,11 +1,12 @@
 """What a connector is: the envelope it reads, the events it states, and how it fails.
 
 A connector is a module that translates and does nothing else: no database, no
-clock, no worker. It offers ``name``, ``PROTECTED_FIELDS``, ``receive``,
-``verify`` and ``parse`` (see :class:`Connector`), and joins through one line in
-``connectors.CONNECTORS`` or the entry point ``contactsync.connectors``. It may
-say ``WEBHOOKS = False`` if nobody sends it any, and bring along ``EXAMPLES`` and
-a ``SIMULATOR`` to be judged by (see ``connectors.conformance``).
+clock, no worker. It offers the names of :class:`Connector`, and joins through one
+line in ``connectors.CONNECTORS`` or the entry point ``contactsync.connectors``.
+
+Three more names are optional. ``WEBHOOKS = False`` says that its provider sends no
+webhooks. ``EXAMPLES`` and ``SIMULATOR`` are what ``connectors.conformance`` checks
+it with.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,45 +36,46 @@ T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
-def fixed(made: type[T]) -> type[T]:
-    """Make a dataclass that nobody writes to once it is made, which type checkers see to.
+def fixed(cls: type[T]) -> type[T]:
+    """Make a dataclass whose instances never change; type checkers hold code to that, Python does not.
 
-    Python does not: with its own check (``frozen``) making one takes three times as long, and of each customer several
-    are made.
+    With Python's own check (``frozen=True``) an instance takes three times as long to build, and each customer needs
+    several.
     """
-    return dataclass(kw_only=True, slots=True, unsafe_hash=True)(made)
+    return dataclass(kw_only=True, slots=True, unsafe_hash=True)(cls)
 
 
 class BadSignatureError(Exception):
-    """The sender could not prove who it is; the request is refused and nothing is stored."""
+    """The sender could not prove who it is. The request is refused and nothing is stored."""
 
 
 class MalformedPayloadError(Exception):
-    """The body is not what the provider documents; the envelope is parked with this reason.
+    """The body is not what the provider documents. The envelope is parked with this reason.
 
-    ``str(error)`` is shown to a shop owner: it names the field and what was
+    ``str(error)`` is shown to a shop owner. It names the field and what was
     expected, and never quotes a value, because values are personal data.
     """
 
 
 @fixed
 class Account:
-    """What a connector may know of the connection an envelope came through."""
+    """What a connector may know about the connection that an envelope came through."""
 
     source: str  #: name of the source, unique per organization: ``shopify``, ``shopify-eu``
     region: str | None = None  #: ISO 3166-1 alpha-2; the default for phone numbers in national form
-    approved_fields: frozenset[str] = frozenset()  #: protected fields whose null really means empty
-    options: Mapping[str, str] = field(default_factory=dict)  #: connector's own settings, e.g. ``shop_domain``
+    approved_fields: frozenset[str] = frozenset()  #: protected fields that the app may see, so that null means empty
+    options: Mapping[str, str] = field(default_factory=dict)  #: the connector's own settings, e.g. ``shop_domain``
 
 
 @fixed
 class Receipt:
     """What the headers of a request say about it, before its body is read."""
 
-    topic: str  #: the provider's name of what happened; empty when it did not say
+    topic: str  #: the provider's name for what happened; empty if the headers do not name it
     delivery_id: str  #: unique per delivery, the same on every retry; the key against duplicates
-    sent_at: datetime | None  #: aware, UTC, the provider's clock; None if it did not say
-    #: neither headers nor body have a time, and what is said needs one (a deletion): ``sent_at`` is when it arrived
+    sent_at: datetime | None  #: aware, UTC, the provider's clock; None if the headers hold no time
+    #: True: neither headers nor body hold a time, and the event needs one (a deletion). Then ingest keeps the time
+    #: of arrival as ``sent_at``
     arrival_counts: bool = False
 
 
@@ -90,7 +92,7 @@ class Envelope:
 
 @fixed
 class Identifier:
-    """An identifier as a source states it; it is normalised later, in one place for all sources."""
+    """An identifier as the source writes it. The worker normalises it later, in one place for all sources."""
 
     type: Literal["phone", "email", "whatsapp_bsuid", "telegram", "messenger", "instagram", "line", "viber"]
     value: str
@@ -99,19 +101,19 @@ class Identifier:
 
 @fixed
 class ProfileSeen:
-    """A source shows (part of) a customer.
+    """The source shows a customer, or a part of one.
 
     Absent is not empty: a name missing from ``fields`` or ``identifiers`` says
-    nothing, a ``None`` says that the customer has none.
+    nothing, a ``None`` says that the customer has no such value.
     """
 
-    external_id: str | None  #: None for a guest, who is keyed by e-mail, else by number
-    occurred_at: datetime | None  #: aware, UTC, the provider's clock for these values
+    external_id: str | None  #: None for a guest; the worker knows guests by their e-mail, else by their number
+    occurred_at: datetime | None  #: aware, UTC, the provider's clock; when these values were true
     created_at: datetime | None = None  #: when the source created the customer
     fields: Mapping[str, FieldValue] = field(default_factory=dict)
     identifiers: Mapping[str, Identifier | None] = field(default_factory=dict)  #: by slot: ``email``, ``phone``
-    region: str | None = None  #: country of the address, for numbers when the connection has no region
-    exists: bool = True  #: False for side facts (a summary, a segment), which revive nobody
+    region: str | None = None  #: country of the address; reads national numbers if the connection has no region
+    exists: bool = True  #: False for a side fact (a summary, a segment): it does not bring back a removed customer
 
 
 @fixed
@@ -124,7 +126,7 @@ class ProfileRemoved:
 
 @fixed
 class ProfilesMerged:
-    """The source made two of its customers one."""
+    """The source merged two of its customers."""
 
     kept_external_id: str
     lost_external_id: str
@@ -151,7 +153,7 @@ class TagsRemoved:
 
 @fixed
 class TagsSnapshot:
-    """These, and no others, are the customer's tags."""
+    """The customer has exactly these tags."""
 
     external_id: str
     tags: tuple[str, ...]
@@ -160,26 +162,26 @@ class TagsSnapshot:
 
 @fixed
 class ConsentStated:
-    """Somebody's will about being contacted, as the source recorded it."""
+    """A person agreed to be contacted, or refused, as the source recorded it."""
 
     external_id: str | None  #: the customer the statement came with
     channel: Channel
     status: ConsentStatus
-    address: str | None  #: e-mail or number it is about; None: it belongs to the customer's record
+    address: str | None  #: e-mail or number that the consent is for; None: it is for the customer as a whole
     occurred_at: datetime | None  #: when the person decided; None if the source does not know
     purpose: Literal["marketing", "transactional", "conversational"] = "marketing"
     method: str | None = None  #: ``form``, ``checkout``, ``double_opt_in`` …
     evidence: Mapping[str, str] = field(default_factory=dict)
     region: str | None = None  #: as in :class:`ProfileSeen`
-    origin: str | None = None  #: where the statement was made, if not at the source itself
+    origin: str | None = None  #: where the person decided, if not at the source itself
     legal_basis: str | None = None
     expires_at: datetime | None = None
-    is_repeat: bool = False  #: says again what counts already; shown as when it was first said
+    is_repeat: bool = False  #: True: repeats the consent that counts already; the first time and method stay shown
 
 
 @fixed
 class SuppressionStated:
-    """An address must not be used (or, with ``lifted``, may be used again)."""
+    """An address must not be used. With ``lifted`` it may be used again."""
 
     external_id: str | None
     channel: Channel | Literal["all"]
@@ -202,7 +204,7 @@ class ErasureRequested:
     external_id: str | None
     identifiers: tuple[Identifier, ...]
     occurred_at: datetime | None
-    customers: tuple[tuple[str, str], ...] = ()  #: of a contact: all it consists of, as (source, external_id)
+    customers: tuple[tuple[str, str], ...] = ()  #: of a contact: all its source records, as (source, external_id)
 
 
 @fixed
@@ -216,7 +218,7 @@ class ExportRequested:
 
 @fixed
 class NoteAdded:
-    """Somebody wrote something down about the customer."""
+    """Somebody wrote a note about the customer."""
 
     external_id: str
     body: str
@@ -228,7 +230,7 @@ class NoteAdded:
 
 @fixed
 class ConnectionRevoked:
-    """The shop took back our access; webhooks may still come, the token is dead."""
+    """The shop took back our access. The token is dead; webhooks may still come."""
 
     occurred_at: datetime | None
 
@@ -253,26 +255,26 @@ class Connector(Protocol):
     """The shape of a connector module."""
 
     name: str
-    #: fields that a provider blanks for apps without approval: null there means "not shown to us"
+    #: fields that the provider blanks for apps without approval: there null means "not shown to us"
     PROTECTED_FIELDS: frozenset[str]
-    #: topics the connector knows and skips, each with the reason
+    #: topics that the connector knows and skips, each with the reason
     SKIPPED_TOPICS: Mapping[str, str]
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> Receipt:
         """Read topic, delivery id and sending time from the headers; never raises for odd values."""
 
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
-        """Check the signature against every secret; raise BadSignatureError if none fits."""
+        """Check the signature against every secret; raises BadSignatureError if no secret fits."""
 
     def parse(self, envelope: Envelope, account: Account) -> Iterable[Event]:
-        """Yield what the envelope says; nothing for a topic that is not followed.
+        """Return what the envelope says, the same every time; nothing for a topic that is not followed.
 
         Raises MalformedPayloadError if the body is not what the provider documents.
         """
 
 
 class Pinged(Protocol):
-    """What a connector offers beside, whose provider tries a new webhook with a request that it does not sign."""
+    """What a connector offers in addition if its provider tries a new webhook with an unsigned request."""
 
     def is_ping(self, headers: Mapping[str, str], body: bytes) -> bool:
-        """Whether the request is such a try: it is answered with 200, and nothing is kept; never raises."""
+        """Whether the request is such a try; never raises. It is answered with 200 and nothing is kept."""

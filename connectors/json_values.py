@@ -1,12 +1,12 @@
-"""Reading JSON that others wrote: any key may be missing, any value may be of any type.
+"""Typed values from JSON that others wrote: any key may be missing, any value may be of any type.
 
-A reader takes an object, a key, and the path of the object in the body (``at``).
-It returns None for absent, null and empty alike. Where absent is not empty, the
-caller asks ``key in payload`` first; nothing here invents a key.
+The functions that read a value take an object, a key, and the path of the object
+in the body (``at``). They return None for absent, null and empty alike. Where
+absent is not empty, the caller asks ``key in payload`` first.
 
-Readers raise MalformedPayloadError with the path, what was expected and the kind
-of thing that came. They never quote a value: values are personal data, and the
-text is shown and logged.
+They raise MalformedPayloadError with the path, what was expected and the kind of
+value that came. They never quote a value: values are personal data, and the text
+is shown and logged.
 """
 
 import json
@@ -25,17 +25,16 @@ Payload = dict[str, Any]
 T = TypeVar("T")
 
 MAX_DEPTH = 64  #: levels; orders, the deepest bodies we read, have fewer than ten
-MAX_TEXT = 1_000  #: characters, where the caller knows no better; generous for a name or a line of an address
+MAX_TEXT = 1_000  #: characters, if the caller sets no limit; generous for a name or a line of an address
 MAX_ID_DIGITS = 64  #: far beyond 64-bit ids, and still short enough for an index
-MAX_COUNT = 2**64 - 1  #: an unsigned 64-bit counter; more can be neither meant nor written as JSON
-FIRST_YEAR, LAST_YEAR = 1970, 2100  #: outside of these a clock was unset or a unit was confused
+MAX_COUNT = 2**64 - 1  #: an unsigned 64-bit counter; no provider counts further, and orjson writes no bigger number
+FIRST_YEAR, LAST_YEAR = 1970, 2100  #: a time outside comes from an unset clock or a wrong unit
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # Postgres takes neither NUL nor half a surrogate pair
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII | re.IGNORECASE
 )
-_GID = re.compile(r"gid://shopify/([A-Za-z]+)/(\d+)(?:[?#].*)?", re.ASCII)
 _AMOUNT = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
 
 _STRAY = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
@@ -79,7 +78,10 @@ def load_json(body: bytes) -> Payload:
 
 
 def load_own(body: bytes) -> Payload:
-    """Read a body that a reader of ours wrote, as ``load_json`` would: no key can be in it twice."""
+    """Read a body that our own code wrote; the result is that of ``load_json``.
+
+    Faster, because such a body has no key twice.
+    """
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -88,17 +90,17 @@ def load_own(body: bytes) -> Payload:
 
 
 def _at_once(body: bytes) -> Payload | None:
-    r"""Read a body in half the time, if it is written as machines do; None leaves it to the strict reader.
+    r"""Read a body in half the time, if it is in compact form; None leaves it to the strict decoder.
 
-    orjson keeps the last of a key given twice. A body that it writes back as it was has lost none; some write ``/`` as
-    ``\/``, which ends no text and begins none.
+    orjson keeps only the last value of a key given twice. If it writes the payload back as the same bytes, no key was
+    lost. Some senders write ``/`` as ``\/``; undoing that can neither end a text nor begin one.
     """
     try:
         payload = orjson.loads(body)
         if type(payload) is not dict:
             return None
         again = orjson.dumps(payload)
-        if again != body and again != body.replace(b"\\/", b"/"):  # in this order: most bodies have none to replace
+        if again != body and again != body.replace(b"\\/", b"/"):  # most bodies have nothing to replace
             return None
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return None
@@ -114,7 +116,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Payload:
     payload = dict(pairs)
     if len(payload) != len(pairs):
         seen: set[str] = set()
-        # A key can be data too (a free-form attribute), so only what looks like a field's name is repeated.
+        # A key can be personal data (a free-form attribute), so only a key that looks like a field's name is quoted.
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         named = f" {twice}" if _PLAIN_KEY.fullmatch(twice) else ""
         raise MalformedPayloadError(f"the body has the key{named} twice in one object")
@@ -147,9 +149,9 @@ def _too_deep() -> MalformedPayloadError:
 
 
 class malformed:  # noqa: N801 - used like a function
-    """Turn stray errors of a translation into MalformedPayloadError, without what they quote."""
+    """Turn stray errors of a translation into MalformedPayloadError, without their text."""
 
-    # Not a generator with @contextmanager, which takes three times as long for each envelope.
+    # A class, because a generator with @contextmanager takes three times as long for each envelope.
     __slots__ = ("_provider",)
 
     def __init__(self, provider: str) -> None:
@@ -160,35 +162,35 @@ class malformed:  # noqa: N801 - used like a function
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if kind is not None and isinstance(error, _STRAY):
-            # "from None": such errors quote the value that they stumbled over.
+            # "from None", because the text of such an error quotes the value.
             message = f"{self._provider}: the body is not in the documented shape ({kind.__name__})"
             raise MalformedPayloadError(message) from None
 
 
 def path_of(key: str, at: str = "") -> str:
-    """Say where a key is, as errors name it: ``customer.email``."""
+    """Return the path of a key as errors name it: ``customer.email``."""
     return f"{at}.{key}" if at else key
 
 
 def kind_of(value: object) -> str:
-    """Name the kind of thing a value is, for a shop owner."""
+    """Return the kind of a value in words for a shop owner, such as ``a number``."""
     return _KINDS.get(type(value), "something else")
 
 
 def unexpected(expected: str, got: object, key: str, at: str = "") -> MalformedPayloadError:
-    """Build the error that names the field, what was expected and the kind of thing that came."""
+    """Build the error that names the field, what was expected and the kind of value that came."""
     return MalformedPayloadError(f"{path_of(key, at)}: expected {expected}, got {kind_of(got)}")
 
 
 def required(value: T | None, expected: str, key: str, at: str = "") -> T:
-    """Return the value; raises MalformedPayloadError if there is none."""
+    """Return the value; raises MalformedPayloadError if it is None."""
     if value is None:
         raise unexpected(expected, None, key, at)
     return value
 
 
 def clean(value: str) -> str:
-    """Make text storable and comparable: NFC, stripped, U+FFFD for NUL and lone surrogates."""
+    """Return text that can be stored and compared: NFC, stripped, U+FFFD for NUL and lone surrogates."""
     if not value.isascii():
         return unicodedata.normalize("NFC", _UNSTORABLE.sub("\ufffd", value)).strip()
     if "\0" in value:
@@ -197,26 +199,26 @@ def clean(value: str) -> str:
 
 
 def text(payload: Payload, key: str, at: str = "", *, limit: int = MAX_TEXT) -> str | None:
-    """Read text, cleaned; None if nothing is left of it."""
+    """Read text, cleaned; None if it is empty then. Raises MalformedPayloadError above ``limit`` characters."""
     value = payload.get(key)
     if value is None:
         return None
     if type(value) is not str:
         raise unexpected("text", value, key, at)
-    cleaned = value.strip() if value.isascii() and "\0" not in value else clean(value)  # most text needs no more
+    cleaned = value.strip() if value.isascii() and "\0" not in value else clean(value)  # as clean does, quicker
     if len(cleaned) > limit:
         raise MalformedPayloadError(f"{path_of(key, at)}: longer than {limit:,} characters")
     return cleaned or None
 
 
 def word(payload: Payload, key: str, at: str = "") -> str | None:
-    """Read one of a provider's own words, in lower case."""
+    """Read a word of the provider's vocabulary, in lower case."""
     value = text(payload, key, at)
     return value and value.lower()
 
 
 def choice(payload: Payload, key: str, words: Collection[str], at: str = "") -> str | None:
-    """Read one of these lower-case words, however it is cased; any other is malformed."""
+    """Read one of these lower-case words, in any case; any other word is malformed."""
     value = word(payload, key, at)
     if value is not None and value not in words:
         raise MalformedPayloadError(f"{path_of(key, at)}: expected {', '.join(words)}, got another word")
@@ -224,53 +226,41 @@ def choice(payload: Payload, key: str, words: Collection[str], at: str = "") -> 
 
 
 def boolean(payload: Payload, key: str, at: str = "") -> bool | None:
-    """Read true or false; numbers and words that mean it are refused."""
+    """Read true or false; numbers and words that mean the same are refused."""
     value = payload.get(key)
     if value is None or value is True or value is False:
         return value
     raise unexpected("true or false", value, key, at)
 
 
-def number_id(payload: Payload, key: str, at: str = "", *, kind: str = "") -> str | None:
+def number_id(payload: Payload, key: str, at: str = "", *, expected: str = "a whole number above 0") -> str | None:
     """Read a provider's numeric id as decimal text, of any size.
 
-    Takes a number, the same as text, and, if ``kind`` is given, Shopify's
-    ``gid://shopify/<kind>/<number>``, query and fragment ignored. A fraction is
-    refused even if it is whole: it was rounded on its way.
+    Takes a number, or the same as text. A fraction is refused even if it is whole: it was rounded on its way.
+    ``expected`` is what the error names, for a provider that writes ids in another form too.
     """
     value = payload.get(key)
     if value is None:
         return None
-    if type(value) is str:  # as it nearly always is written, there is nothing to take apart
-        digits = value.removeprefix(f"gid://shopify/{kind}/") if kind else value
-        if digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) <= MAX_ID_DIGITS:
-            return digits
+    # Nearly every id in text has this form and needs no more work.
+    if type(value) is str and value.isascii() and value.isdigit() and value[0] != "0" and len(value) <= MAX_ID_DIGITS:
+        return value
     written = str(value) if type(value) is int else value
     if type(written) is not str:
-        raise unexpected(_id_wanted(kind), value, key, at)
+        raise unexpected(expected, value, key, at)
     written = written.strip()
     if not written:
         return None
-    if kind and (gid := _GID.fullmatch(written)):
-        if gid[1] != kind:
-            raise MalformedPayloadError(f"{path_of(key, at)}: expected {_id_wanted(kind)}, got the gid of another kind")
-        written = gid[2]
     digits = written.lstrip("0") if written.isascii() and written.isdigit() else ""
     if not digits:
-        raise MalformedPayloadError(
-            f"{path_of(key, at)}: expected {_id_wanted(kind)}, got {kind_of(value)} that is none"
-        )
+        raise MalformedPayloadError(f"{path_of(key, at)}: expected {expected}, got {kind_of(value)} that is none")
     if len(digits) > MAX_ID_DIGITS:
         raise MalformedPayloadError(f"{path_of(key, at)}: longer than {MAX_ID_DIGITS} digits")
     return digits
 
 
-def _id_wanted(kind: str) -> str:
-    return f"a whole number above 0 or the gid of a {kind}" if kind else "a whole number above 0"
-
-
 def count(payload: Payload, key: str, at: str = "") -> int | None:
-    """Read how many of something there are: a number, or the same as text."""
+    """Read a count: a number, or the same as text."""
     value = payload.get(key)
     if type(value) is str:
         digits = value.strip()
@@ -317,13 +307,13 @@ def moment(payload: Payload, key: str, at: str = "") -> datetime | None:
 def as_utc(written: str) -> datetime:
     """Read ISO 8601 with an offset or Z, up to nine digits of a second (microseconds are kept).
 
-    Raises ValueError, whose text says what was expected and what came instead, without quoting it.
+    Raises ValueError. Its text says what was expected and what came instead, and quotes nothing.
     """
-    if len(written) == 20 and written[4::3] == "--T::Z":  # 2026-09-14T18:42:07Z, as most write it
+    if len(written) == 20 and written[4::3] == "--T::Z":  # 2026-09-14T18:42:07Z, the usual form
         try:
             read = datetime.fromisoformat(written)
         except ValueError:
-            read = None  # the pattern tells why
+            read = None  # the long way below finds out what is wrong
         if read is not None and FIRST_YEAR <= read.year <= LAST_YEAR:
             return read
     parts = _TIME.fullmatch(written)
@@ -349,7 +339,7 @@ def nested(payload: Payload, key: str, at: str = "") -> Payload | None:
 
 
 def texts(payload: Payload, key: str, at: str = "") -> list[str] | None:
-    """Read a list of text, each cleaned; empty ones stay, for the caller to judge."""
+    """Read a list of text, each entry cleaned; empty entries stay in the list."""
     value = payload.get(key)
     if value is None:
         return None

@@ -1,17 +1,17 @@
-"""What a connector offers so that its provider can be read, not only listened to.
+"""What a connector offers in addition if its provider can be read, not only listened to.
 
-A reader is part of a connector module: it says what to ask and what the answers mean, page by page, and does
-nothing else. The worker owns HTTP, retries, waiting, cursors and transactions; it hands a reader the function
-``fetch`` and keeps the rows that it yields. Each row becomes an envelope, which ``parse`` translates like a
+A reader is part of a connector module. It says which requests to send and what the answers mean, page by page, and
+does nothing else. The worker owns HTTP, retries, waiting, cursors and transactions. It hands the reader the function
+``fetch`` and keeps the rows that the reader yields. Each row becomes an envelope, which ``parse`` translates like a
 webhook's.
 
-A reader must be able to go on from any cursor that it has given, in another process, after any delay; a page
-that is read twice does no harm, because its rows are told apart by what they say.
+A reader must be able to go on from any cursor that it has given, in another process, after any delay. A page that is
+read twice does no harm: the second row with the same content counts as a duplicate.
 
 ReadingError
-├── TryAgainError        the provider cannot answer now; the worker waits and asks the same again
-├── NotYetError          the provider is at work on it; the worker comes back with this cursor
-├── AccessRefusedError   the token is not accepted, or not for this; the operator must act
+├── TryAgainError        the provider cannot answer now; the worker waits and repeats the request
+├── NotYetError          the provider still prepares the answer; the worker comes back with this cursor
+├── AccessRefusedError   the token is not accepted, or lacks a permission; the operator must act
 └── UnreadableError      the answer is not what the provider documents; the run fails with this text
 """
 
@@ -23,11 +23,11 @@ from typing import Any, Literal, Protocol
 
 from connectors.contract import Account, Envelope, fixed
 
-#: a cursor is a JSON object of the reader's own; the worker keeps it and does not look into it
+#: a JSON object whose keys are the reader's own business; the worker keeps it and does not look into it
 Cursor = Mapping[str, Any]
-#: ``full``: every customer; ``increment``: those that changed since; ``ids``: every customer's id and time, no more
+#: ``full``: every customer; ``increment``: those who changed since a time; ``ids``: id and time of every customer
 Kind = Literal["full", "increment", "ids"]
-#: of a connection: ``access_token``, ``refresh_token``, ``consumer_key`` …; secret, kept encrypted
+#: of a connection, by name: ``access_token``, ``refresh_token``, ``consumer_key`` …; secret, kept encrypted
 Credentials = Mapping[str, str]
 #: header of a row's envelope: its ``not_before``, ISO 8601
 NOT_BEFORE = "read-not-before"
@@ -38,7 +38,10 @@ class ReadingError(Exception):
 
 
 class TryAgainError(ReadingError):
-    """The provider cannot answer now: throttled, or failing. The same request is due again after a while."""
+    """The provider cannot answer now: it throttles us, or fails. The worker repeats the request.
+
+    ``after`` is how long to wait first; None leaves that to the worker.
+    """
 
     def __init__(self, message: str, after: timedelta | None = None) -> None:
         super().__init__(message)
@@ -46,7 +49,7 @@ class TryAgainError(ReadingError):
 
 
 class NotYetError(ReadingError):
-    """The provider is at work on what was asked; there is nothing to read before ``after``."""
+    """The provider still prepares the answer. The worker comes back with ``cursor`` after the time ``after``."""
 
     def __init__(self, cursor: Cursor, after: timedelta) -> None:
         super().__init__("the provider is still at work")
@@ -64,119 +67,121 @@ class UnreadableError(ReadingError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One question to the provider."""
+    """One request to the provider."""
 
     method: Literal["GET", "POST", "PUT"] = "GET"
-    #: from the root of the connection's ``api_url``, query included; or a whole URL, whose host must be that of
-    #: ``api_url`` or in the reader's DOWNLOAD_HOSTS, and which is asked without the connection's credentials
+    #: a path below the connection's ``api_url``, query included; or a whole URL, which is requested without
+    #: credentials and whose host must be that of ``api_url`` or one of the reader's DOWNLOAD_HOSTS
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     json: Any = field(default=None, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
-    #: a download: the answer has ``lines`` instead of a body; start at this byte
+    #: for a download: the byte to start at; the answer then has ``lines`` instead of a body
     offset: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What came back, with a status below 500 other than 429; the worker asks again after those."""
+    """What the provider answered. The status is below 500 and not 429: the worker repeats requests after those."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)  #: names in lower case
     body: bytes = field(repr=False, default=b"")
-    #: by the provider's clock, as far as it shows it: nothing in the answer was read before, nothing after
+    #: by the provider's clock, if its answers show one: the provider read the content between these two times
     not_before: datetime
     not_after: datetime
-    #: of a download: (offset of the byte after the line, the line without its end); the last may be cut short
+    #: of a download: (offset of the byte after the line, the line without its end); the last line may be cut short
     lines: Iterator[tuple[int, bytes]] = field(repr=False, default_factory=lambda: iter(()))
 
 
 class Fetch(Protocol):
-    """What the worker hands a reader to ask with."""
+    """The function that the worker hands a reader to send requests with."""
 
     def __call__(self, request: Request, check: Callable[[Answer], None] | None = None) -> Answer:
-        """Ask and return the answer.
+        """Send the request and return the answer.
 
-        ``check`` looks at each answer first. A TryAgainError from it makes the worker wait and repeat the request;
-        other errors pass. Asked with expired credentials (401), the worker renews them, if the reader can, and
-        repeats.
+        ``check`` looks at each answer first. If it raises TryAgainError, the worker waits and repeats the request;
+        other errors pass. After a 401 the worker renews the credentials, if the reader can, and repeats.
         """
 
 
 @fixed
 class Row:
-    """One customer as read, about to be an envelope of its own."""
+    """One customer as read. It becomes an envelope."""
 
     external_id: str
-    updated_at: datetime | None  #: the customer's own, by the provider's clock
-    topic: str = ""  #: for ``parse``; empty in a run of the kind ``ids``, where only id and time count
+    updated_at: datetime | None  #: when the customer last changed, by the provider's clock
+    topic: str = ""  #: for ``parse``; empty in a run of the kind ``ids``, which needs only id and time
     body: bytes = field(default=b"", repr=False)
-    #: by the provider's clock: the row was read after ``not_before`` (what sets are stamped with: tags may change
-    #: without moving ``updated_at``) and before ``not_after`` (the envelope's sending time)
+    #: by the provider's clock: the row was read between these two times. ``not_before`` dates a set of tags, because
+    #: tags may change without moving ``updated_at``; ``not_after`` is the envelope's sending time
     not_before: datetime
     not_after: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """Some rows, and where to go on after them. A page without rows is as good as any other."""
+    """Some rows, perhaps none, and where to go on after them."""
 
     rows: Sequence[Row]
     cursor: Cursor  #: after these rows
-    expected: int | None = None  #: rows of the whole run, if the provider says
-    #: set once, when known: what the provider had changed up to here is read; the next increment goes on from it
+    expected: int | None = None  #: rows of the whole run, if the provider tells
+    #: set once, as soon as it is known: this run reads every change up to this time, and the next increment begins here
     watermark: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What is to be read."""
+    """What to read, and with which credentials."""
 
     kind: Kind
     account: Account
     credentials: Credentials = field(repr=False)
-    since: datetime | None = None  #: of an increment; by the provider's clock
+    since: datetime | None = None  #: where an increment begins, by the provider's clock
 
 
 class Reader(Protocol):
-    """What a connector that can be read offers beside the names of ``Connector``."""
+    """The names that a connector offers in addition to those of ``Connector`` if it can be read."""
 
-    #: hosts other than the connection's that downloads may come from
+    #: hosts, other than the connection's, that downloads may come from
     DOWNLOAD_HOSTS: frozenset[str]
-    #: credentials that ``connections add`` must be given, by name
+    #: names of the credentials that ``connections add`` must be given
     CREDENTIALS: tuple[str, ...]
 
     def api_url(self, options: Mapping[str, str], /) -> str:
-        """Return the origin of the provider's API for a connection that was added without one."""
+        """Return the origin of the provider's API, for a connection that was added without it."""
 
     def authorize(self, credentials: Credentials, /) -> Mapping[str, str]:
         """Return the headers that carry the credentials."""
 
     def renewal(self, credentials: Credentials, /) -> Request | None:
-        """Say how to renew expired credentials; None if they cannot be renewed."""
+        """Return the request that renews expired credentials; None if they cannot be renewed."""
 
     def renewed(self, credentials: Credentials, answer: Answer, /) -> Credentials:
-        """Read the renewed ones. Raises AccessRefusedError if the provider refuses."""
+        """Read the renewed credentials from the answer; raises AccessRefusedError if the provider refuses."""
 
     def read(self, job: Job, cursor: Cursor | None, fetch: Fetch, /) -> Iterator[Page]:
         """Yield pages from the cursor on (None: from the start) to the end.
 
-        Raises a ReadingError, or MalformedPayloadError if an answer is not in the documented shape; a row that is
-        not a customer is yielded as it is, for ``parse`` to refuse.
+        Raises a ReadingError, or MalformedPayloadError if an answer is not in the documented shape. Content that is
+        not a customer is yielded as a row too: ``parse`` refuses it, and a person sees it parked.
         """
 
     def read_some(self, job: Job, external_ids: Sequence[str], fetch: Fetch, /) -> Iterator[Row]:
-        """Yield these customers, at most 100, as they are now; those the provider does not have are left out."""
+        """Yield these customers, at most 100, as they are now; leaves out those that the provider does not have."""
 
     def gone(self, external_id: str, at: datetime, /) -> Row:
-        """Make the row that says that the provider does not have the customer any more, at ``at``."""
+        """Return a row that says: at the time ``at`` the provider no longer has the customer."""
 
     def wanted(self, topic: str, body: bytes, /) -> str | None:
-        """Return the id of the customer to read back after this webhook, if it does not say all; never raises."""
+        """Return the id of the customer to read back after this webhook; None if the webhook is complete.
+
+        Never raises.
+        """
 
 
 def read_from(envelope: Envelope) -> datetime | None:
-    """Return from when on an envelope of a row was read (``Row.not_before``); None for a webhook's."""
+    """Return ``Row.not_before`` of the row in this envelope; None for the envelope of a webhook."""
     written = envelope.headers.get(NOT_BEFORE)
     return None if written is None else _moment(written)
 
@@ -187,10 +192,10 @@ def _moment(written: str) -> datetime:
 
 
 class Subscriber(Protocol):
-    """What a reader offers whose webhooks can be registered through its API."""
+    """What a reader offers in addition if webhooks can be registered through the provider's API."""
 
     def subscribe(self, job: Job, webhook_url: str, fetch: Fetch, /) -> Mapping[str, str]:
-        """Register and repair the webhooks; return what was done, by topic.
+        """Register and repair the webhooks; return what was done, by topic. May be repeated.
 
-        ``kept``, ``added``, ``repaired``, or ``refused``: the provider does not let us have it.
+        The words are ``kept``, ``added``, ``repaired``, and ``refused`` if the provider does not let us have the topic.
         """

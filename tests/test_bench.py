@@ -6,6 +6,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
+from bench.against import compared
 from bench.contacts import SOURCE, Population
 from bench.load import get, request
 from connectors.shopify.simulator.shop import signed
@@ -169,3 +170,10 @@ def test_it_grows_where_it_ended(engine, organization_id):
 def test_requests_are_whole():
     assert get("/v1", {"X-Api-Key": "k"}) == b"GET /v1 HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: k\r\n\r\n"
     assert request("/v1", {}, b"{}").endswith(b"Content-Length: 2\r\n\r\n{}")
+
+
+def test_a_machine_that_changes_its_pace_leaves_the_ratio_alone():
+    rounds = [{"old": {"per_s": pace}, "new": {"per_s": 2 * pace}} for pace in (1000, 300, 700)]
+    rounds.append({"old": {"per_s": 500}, "new": {"per_s": 100}})  # and one that was disturbed
+
+    assert compared(rounds, "per_s") == {"old": 600, "new": 1000, "ratio": 2}

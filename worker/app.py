@@ -11,8 +11,6 @@ from worker.store import db
 
 NUDGES = "wake"
 INGEST = "ingest"
-#: nudges older than this are stale: the sweeper has seen to it
-NUDGE_EXPIRES_S = 30
 
 app = Celery("contactsync", broker=settings().redis_url or "memory://", include=["worker.tasks"])
 app.conf.update(

@@ -12,13 +12,12 @@ import binascii
 import time
 
 import structlog
-from celery import Task
 from celery.exceptions import Reject
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from connectors.contract import BadSignatureError
 from worker import ids
-from worker.app import NUDGE_EXPIRES_S, app
+from worker.app import app
 from worker.backfill import schedules, slices
 from worker.errors import ConfigError, TransientError
 from worker.inbox import drain as draining
@@ -31,12 +30,6 @@ from worker.store.envelopes import LANES
 log = structlog.get_logger()
 
 _FORGET_EVERY_S = 20.0
-
-
-class _Nudged(Task):
-    def nudge(self, lane: int) -> None:
-        """Publish one hint; raises whatever the broker raises."""
-        self.apply_async(args=[lane], expires=NUDGE_EXPIRES_S, retry=False)
 
 
 @app.task(name="worker.tasks.ingest", acks_late=True, reject_on_worker_lost=True)
@@ -81,7 +74,7 @@ def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> Non
     nudger.nudge({incoming.lane})
 
 
-@app.task(name="worker.tasks.drain", base=_Nudged)
+@app.task(name="worker.tasks.drain")
 def drain(lane: int) -> None:
     """Drain one lane of the inbox; pass the rest on after a while, so that every lane gets its turn."""
     if not (isinstance(lane, int) and 0 <= lane < LANES):
@@ -105,7 +98,7 @@ def _call_for_help(lane: int) -> None:
     nudger.nudge({lane})
 
 
-@app.task(name="worker.tasks.read", base=_Nudged)
+@app.task(name="worker.tasks.read")
 def read(_: int) -> None:
     """Read providers page by page, for as long as a drain drains; pass the rest on, so that lanes get their turn."""
     try:

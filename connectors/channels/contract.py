@@ -1,16 +1,16 @@
-"""What a channel platform is: how a person's profile is asked for, and what the answer says.
+"""What a channel platform is: the request for a person's profile, and the profile in the answer.
 
-A platform is a module that translates and does nothing else: no HTTP, no clock, no worker. It offers the
-names of :class:`Platform` and joins through one line in ``connectors.channels.CHANNELS``. It names a path, never a
-host: the worker joins the origin that the channel was added with.
+A platform is a module that translates and does nothing else: no HTTP, no clock, no worker. It offers the names of
+:class:`Platform` and joins through one line in ``connectors.channels.CHANNELS``. It returns a path, never a host: the
+worker adds the origin that the channel was added with.
 
 ProfileError
-├── NoSuchProfileError        the provider knows nobody of that id, or does not say why it shows none
-├── ConsentRequiredError      the provider says that the person did not agree to be shown
-├── LookupNotSupportedError   the platform shows nobody
-├── ProviderLimitError        asked too often
+├── NoSuchProfileError        the provider knows no such id, or gives no reason for showing no profile
+├── ConsentRequiredError      the person did not agree to be shown, or blocked us
+├── LookupNotSupportedError   the platform shows no profiles
+├── ProviderLimitError        we asked too often
 └── ProviderError             the provider failed, or its answer is not what it documents
-    └── TokenRefusedError     the operator must act: the channel's token is not accepted
+    └── TokenRefusedError     the channel's token is not accepted; the operator must act
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-#: characters of a text that is read; the worker bounds answers, and cuts names to what is stored elsewhere
+#: characters of a text in an answer; the worker cuts names to the lengths that are stored elsewhere
 MAX_TEXT = 256 * 1024
-#: digits of a Retry-After in seconds; more than eleven days was never meant
+#: digits of a Retry-After in seconds, up to eleven days; a longer wait is an error of the provider
 _MAX_SECONDS = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Who is asked about: a type of identifier that the platform takes, and the provider's own id."""
+    """The person to look up: a type of identifier that the platform takes, and the provider's own id."""
 
     type: str
     value: str
@@ -34,14 +34,14 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """What a provider shows of a person; None for what it does not show."""
+    """A person's profile as the provider shows it; None for a field that it does not show."""
 
     id: str
     name: str | None = None
     first_name: str | None = None
     last_name: str | None = None
     username: str | None = None
-    avatar_url: str | None = None  #: never one that holds a token
+    avatar_url: str | None = None  #: never a URL that holds a token
     avatar_expires_at: datetime | None = None
     locale: str | None = None  #: BCP 47, as the provider writes it
     country: str | None = None  #: ISO 3166-1 alpha-2
@@ -58,23 +58,23 @@ class Ask:
 
 
 class ProfileError(Exception):
-    """A provider shows no profile; ``str(error)`` quotes neither ids nor tokens."""
+    """The provider shows no profile; ``str(error)`` quotes neither ids nor tokens."""
 
 
 class NoSuchProfileError(ProfileError):
-    """The provider knows nobody of that id, or does not say why it shows none."""
+    """The provider knows no such id, or gives no reason for showing no profile."""
 
 
 class ConsentRequiredError(ProfileError):
-    """The provider says that the person blocked us, or never agreed to be shown."""
+    """The person blocked us, or never agreed to be shown."""
 
 
 class LookupNotSupportedError(ProfileError):
-    """The platform shows nobody's profile."""
+    """The platform shows no profiles."""
 
 
 class ProviderLimitError(ProfileError):
-    """We asked too often; ``retry_after`` is how long the provider wants to be left alone, if it says."""
+    """We asked too often; ``retry_after`` is how long to wait, None if the provider does not say."""
 
     def __init__(self, retry_after: timedelta | None = None) -> None:
         super().__init__("asked too often")
@@ -90,40 +90,40 @@ class ProviderError(ProfileError):
 
 
 class TokenRefusedError(ProviderError):
-    """The provider does not accept the channel's token: the operator must add the channel again."""
+    """The provider does not accept the channel's token. The operator must add the channel again."""
 
 
 class Platform(Protocol):
     """The shape of a platform module."""
 
     name: str
-    #: origin that a channel asks unless it was added with another
+    #: the origin of the API, unless the channel was added with another
     API_URL: str
-    #: types of identifier that it takes, the one to prefer first
+    #: types of identifier that the platform takes, the preferred type first
     IDENTITY_TYPES: tuple[str, ...]
-    #: what ``contactsync channels add <platform> --token`` wants; None: no token is taken
+    #: a description of ``--token`` in ``contactsync channels add <platform>``; None: the platform takes no token
     TOKEN: str | None
-    #: whether it shows profiles at all
+    #: whether the platform shows profiles at all
     HAS_LOOKUP: bool
-    #: nobody is asked about again sooner, however much the caller wants it
+    #: for so long the worker does not ask about a person again, even if the caller wants a fresh answer
     ASK_AGAIN_AFTER: timedelta
 
     def identity(self, type_: str, value: str, /) -> Identity | None:
-        """Read an id, for one of ``IDENTITY_TYPES``, as the provider writes it; None if it cannot be one."""
+        """Return an id of one of ``IDENTITY_TYPES`` as the provider writes it; None if it cannot be an id."""
 
     def ask(self, identity: Identity, token: str, options: Mapping[str, str], /) -> Ask:
-        """Say what to ask. Raises LookupNotSupportedError if the platform shows nobody."""
+        """Return the request for a profile; raises LookupNotSupportedError if the platform shows no profiles."""
 
     def read(self, status: int, headers: Mapping[str, str], body: bytes, identity: Identity, /) -> Profile:
-        """Read the answer; names of ``headers`` are in lower case.
+        """Read the profile in the answer; names of ``headers`` are in lower case.
 
-        Redirects and 5xx never come here: the worker refuses the ones and asks again after the others.
+        Redirects and 5xx never come here: the worker refuses redirects, and repeats the request after a 5xx.
         Raises a ProfileError, or MalformedPayloadError if the body is not what the provider documents.
         """
 
 
 def failed(status: int, headers: Mapping[str, str]) -> ProfileError:
-    """Build the error for a status that says the same on every platform."""
+    """Return the error for a status that has the same meaning on every platform."""
     if status == 401:
         return TokenRefusedError("the token was refused", status)
     if status == 429:
@@ -132,7 +132,7 @@ def failed(status: int, headers: Mapping[str, str]) -> ProfileError:
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """Read Retry-After in seconds; None for a date, which takes a clock, and for anything else."""
+    """Read Retry-After in seconds; None for anything else, also for a date, because there is no clock here."""
     given = headers.get("retry-after", "").strip()
     if given.isascii() and given.isdigit() and len(given) <= _MAX_SECONDS:
         return timedelta(seconds=int(given))

@@ -1,8 +1,8 @@
 """LINE profiles (Messaging API, ``GET /v2/bot/profile/{userId}``).
 
 Reference: https://developers.line.biz/en/reference/messaging-api/#get-profile
-Quirk: 404 is answered for an unknown id, for somebody who is not a friend or blocked the account, and for
-somebody who never agreed to be shown; it does not say which, so all of them are "no such profile".
+Quirk: LINE answers 404 for an unknown id, for a person who is not a friend or blocked the account, and for a person
+who never agreed to be shown. It does not tell these apart, so each is NoSuchProfileError.
 """
 
 import re
@@ -33,22 +33,22 @@ _USER_ID = re.compile(r"U[0-9a-f]{32}")
 
 
 def identity(type_: str, value: str) -> Identity | None:
-    """Read a user id; those of groups (C…) and rooms (R…) are none."""
+    """Return a user id; None for the id of a group (C…) or a room (R…)."""
     text = value.strip()
     return Identity(type=type_, value=text) if _USER_ID.fullmatch(text) else None
 
 
 def ask(identity: Identity, token: str, _options: Mapping[str, str]) -> Ask:
-    """Ask for a user's profile."""
+    """Return the request for a user's profile."""
     path = f"/v2/bot/profile/{identity.value}"
     return Ask(method="GET", path=path, headers={"Authorization": f"Bearer {token}"})
 
 
 def read(status: int, headers: Mapping[str, str], body: bytes, identity: Identity) -> Profile:
-    """Read a profile."""
+    """Read the profile in the answer."""
     if status == 404:
         raise NoSuchProfileError("not found")
-    if status == 403:  # "Not authorized to use this API": the token is another channel's, or its plan lacks it
+    if status == 403:  # "Not authorized to use this API": it is another channel's token, or the plan lacks profiles
         raise TokenRefusedError("the token does not allow it", status)
     if status != 200:
         raise failed(status, headers)

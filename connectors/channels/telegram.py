@@ -1,9 +1,9 @@
 """Telegram profiles (Bot API, ``getChat``).
 
 Reference: https://core.telegram.org/bots/api#getchat
-Quirks: the token is part of the path, and of every file's URL, so pictures are not handed out. Persons are
-found by number only (``@name`` finds groups and channels), and only after they wrote to the bot. A token of
-the wrong shape is answered with 404, one that was revoked with 401.
+Quirk: the token is part of the path, and of every file's URL, so profiles here have no picture.
+Quirk: a person is found by number only (``@name`` finds groups and channels), and only after writing to the bot.
+Quirk: Telegram answers 404 to a token of the wrong shape, and 401 to a revoked token.
 """
 
 from collections.abc import Mapping
@@ -37,14 +37,14 @@ TOKEN: str | None = "the bot token from @BotFather"  # noqa: S105 - says what it
 HAS_LOOKUP = True
 ASK_AGAIN_AFTER = timedelta(0)
 
-#: "at most 52 significant bits"
+#: "at most 52 significant bits": https://core.telegram.org/bots/api#chat
 _MAX_ID = 2**52 - 1
-#: more is a clock gone wrong
+#: a longer wait is an error of the provider
 _MAX_WAIT_S = 1_000_000
 
 
 def identity(type_: str, value: str) -> Identity | None:
-    """Read the id of a person: a number above 0. Groups and channels have negative ones."""
+    """Return the id of a person, a number above 0; None for a negative number, which is a group or a channel."""
     digits = value.strip()
     if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(_MAX_ID))):
         return None
@@ -52,13 +52,13 @@ def identity(type_: str, value: str) -> Identity | None:
 
 
 def ask(identity: Identity, token: str, _options: Mapping[str, str]) -> Ask:
-    """Ask for the chat with a person, which carries the person's profile."""
+    """Return the request for the chat with a person, which has the person's profile."""
     path = f"/bot{quote(token, safe=':')}/getChat"
     return Ask(method="POST", path=path, json={"chat_id": int(identity.value)})
 
 
 def read(status: int, headers: Mapping[str, str], body: bytes, identity: Identity) -> Profile:
-    """Read a ``ChatFullInfo``."""
+    """Read the profile in a ``ChatFullInfo``."""
     if status != 200:
         raise _refusal(status, headers, body)
     answer = json_values.load_json(body)
@@ -82,7 +82,7 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> ProfileErr
     if status == 404:
         return TokenRefusedError("the token was refused", status)
     answer: Payload = {}
-    with suppress(MalformedPayloadError):  # what stands before Telegram answers with pages
+    with suppress(MalformedPayloadError):  # a proxy in front of Telegram may answer with a page
         answer = json_values.load_json(body)
     if status == 429:
         return ProviderLimitError(_asked_to_wait(answer) or retry_after(headers))

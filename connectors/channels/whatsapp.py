@@ -1,8 +1,8 @@
-"""WhatsApp profiles (Cloud API): there are none to look up.
+"""WhatsApp (Cloud API), which has no look-up of profiles.
 
 Reference: https://developers.facebook.com/docs/whatsapp/cloud-api
-The one profile that the Cloud API shows is ``contacts[].profile.name`` of messages that came in. (The
-on-premises ``/v1/contacts`` answered ``valid`` for every number since v2.43, and is at its end.)
+The Cloud API shows only ``contacts[].profile.name``, in incoming messages. (Since v2.43 the on-premises
+``/v1/contacts`` answered ``valid`` for every number; it is discontinued.)
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ ASK_AGAIN_AFTER = timedelta(0)
 
 
 def identity(type_: str, value: str) -> Identity | None:
-    """Take any id: nobody is asked about it."""
+    """Return any id as it is, because it is never looked up."""
     return Identity(type=type_, value=value.strip())
 
 

@@ -1,7 +1,8 @@
-"""What every connector owes, asked of one with its own examples: for its author, and for our tests.
+"""The conformance suite: what every connector owes, checked with the connector's own examples.
 
-``contactsync connectors check NAME`` runs it. Nothing is random and nothing leaves the process. A reason names the
-check's example and field and never quotes a value, because who develops a connector may judge it by real requests.
+Its author runs it with ``contactsync connectors check NAME``, our tests run it too. Nothing is random and nothing
+leaves the process. A reason names the example and the field, and never quotes a value, because an author may use real
+requests as examples.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,17 +15,17 @@ from connectors.conformance.subject import BrokenError, NotCheckedError, Subject
 
 __all__ = ["CHECKS", "Example", "Finding", "Provider", "check", "judge", "subject_of", "written"]
 
-#: by name: ``parse.odd_values``; the first line of each's docstring is the promise
+#: by name, such as ``parse.odd_values``; the first line of a check's docstring is the promise that it checks
 CHECKS: Mapping[str, Callable[[Subject], None]] = {**webhooks.CHECKS, **translation.CHECKS, **readers.CHECKS}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one check."""
+    """The result of one check."""
 
     check: str
     state: Literal["passed", "failed", "not checked"]
-    reason: str = ""  #: of what did not pass
+    reason: str = ""  #: empty if the check passed
 
 
 def subject_of(
@@ -34,7 +35,7 @@ def subject_of(
     examples: Sequence[Example] = (),
     simulator: Simulator | None = None,
 ) -> Subject:
-    """Gather what a connector is judged by: what it brings along, and the examples and simulator given here."""
+    """Return the connector with everything to check it with: its own examples and simulator, and those given here."""
     return Subject(
         connector=connector,
         registered=registered if registered is not None else str(getattr(connector, "name", "")),
@@ -44,7 +45,7 @@ def subject_of(
 
 
 def check(subject: Subject) -> list[Finding]:
-    """Run every check; those of reading only if the connector can be read."""
+    """Run every check; the checks of reading only if the connector has ``read``."""
     is_read = hasattr(subject.connector, "read")
     return [judge(subject, name) for name in CHECKS if is_read or name not in readers.CHECKS]
 

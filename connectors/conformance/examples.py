@@ -1,7 +1,7 @@
-"""What a connector brings along to be judged by: recorded requests, and a scripted provider to be read.
+"""What a connector offers to the suite: recorded requests, and a scripted provider that can be read.
 
-The connector has them as ``EXAMPLES`` and ``SIMULATOR``; or, if it is a package, its submodule ``examples`` has, so
-that a worker that only reads webhooks does not load them.
+They are ``EXAMPLES`` and ``SIMULATOR`` of the connector. A package may have them in its submodule ``examples``
+instead, which the worker never imports.
 """
 
 import importlib
@@ -19,15 +19,15 @@ from connectors.reader import Answer, Credentials, Request
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """One recorded request, or row as read, and what it says. Invented people only: examples are public."""
+    """One recorded request, or one row as read, and its events. Invented people only: examples are public."""
 
-    name: str  #: what reports call it
-    body: bytes | Mapping[str, Any]  #: an object is written as JSON; give bytes where the signature covers them
+    name: str  #: its name in reports
+    body: bytes | Mapping[str, Any]  #: an object is written as JSON; a signed example needs bytes
     headers: Mapping[str, str] = field(default_factory=dict)  #: names in any case
-    topic: str | None = None  #: None: as ``receive`` reads it; of a row, which has no headers, say it here
-    secrets: Sequence[str] = ()  #: with which the signature in ``headers`` is right; none: it is not signed
-    account: Account | None = None  #: the connection it came through; None: one without options
-    #: what it must give: each the event itself, or its class, or what ``written`` makes of it
+    topic: str | None = None  #: None: as ``receive`` reads it; a row has no headers, so its topic is needed here
+    secrets: Sequence[str] = ()  #: secrets that fit the signature in ``headers``; empty: the example is not signed
+    account: Account | None = None  #: the connection it came through; None: a connection without options
+    #: the events that ``parse`` must give, each in full, or as its class, or as ``written`` returns it
     events: Sequence[Event | type[Any] | Mapping[str, Any]] = ()
 
     def raw(self) -> bytes:
@@ -35,7 +35,7 @@ class Example:
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body, ensure_ascii=False).encode()
 
     def json(self) -> Any:
-        """Return the body as JSON; None if it is no object or list."""
+        """Return the body as JSON; None if it is not an object or list."""
         try:
             read = json.loads(self.raw())
         except ValueError:
@@ -43,33 +43,33 @@ class Example:
         return read if isinstance(read, dict | list) else None
 
     def lowered(self) -> dict[str, str]:
-        """Return the headers as a connector is given them."""
+        """Return the headers with names in lower case, as a connector gets them."""
         return {name.lower(): value for name, value in self.headers.items()}
 
 
 class Provider(Protocol):
-    """A scripted provider: a few customers, of which it shows two or three a page."""
+    """A scripted provider with a few customers, two or three a page."""
 
     account: Account  #: the connection to read it through
-    credentials: Credentials  #: that it accepts; give each a value found nowhere else
-    external_ids: Collection[str]  #: of all customers it has; at least three pages of them
-    # increment_ids: of a provider that cannot be asked who changed, those whom an increment finds all the same
+    credentials: Credentials  #: credentials that it accepts; the suite looks for their values in rows and errors
+    external_ids: Collection[str]  #: of all its customers; at least three pages of them
+    # A provider without a list of changed customers also has increment_ids, the customers that an increment finds.
 
     def answer(self, request: Request, /) -> Answer:
-        """Answer as the provider would; the headers of ``authorize`` are in the request. Neither 429 nor 5xx."""
+        """Answer as the provider would, but never 429 or 5xx; the request has the headers of ``authorize``."""
 
 
 Simulator = Callable[[], Provider]
 
 
 def examples_of(connector: Any) -> list[Example]:
-    """Return the examples that the connector brings along, perhaps none."""
+    """Return the connector's own examples, perhaps none."""
     found = _offered(connector, "EXAMPLES")
     return list(found() if callable(found) else found or ())
 
 
 def simulator_of(connector: Any) -> Simulator | None:
-    """Return what makes the connector's scripted provider, if it has one."""
+    """Return the function that makes the connector's scripted provider; None if it has none."""
     found: Simulator | None = _offered(connector, "SIMULATOR")
     return found
 
@@ -84,7 +84,7 @@ def _offered(connector: Any, name: str) -> Any:
 
 
 def envelope(example: Example, topic: str, body: bytes | None = None) -> Envelope:
-    """Make the envelope that a worker would keep of an example, or of another body in its place."""
+    """Return the envelope of an example, as a worker would keep it; ``body`` replaces the example's."""
     return Envelope(
         topic=topic,
         delivery_id="delivery",
@@ -95,7 +95,7 @@ def envelope(example: Example, topic: str, body: bytes | None = None) -> Envelop
 
 
 def written(event: Any) -> dict[str, Any]:
-    """Write an event for a file: its class and what is not as by default."""
+    """Return an event as JSON: the name of its class, and the fields that differ from their defaults."""
     return {"event": type(event).__name__, **_plain_fields(event)}
 
 

@@ -1,4 +1,4 @@
-"""Ways to spoil a body or a header. All are fixed or seeded: the same example is spoilt the same way every time."""
+"""Ways to damage a body or a header. All are fixed or seeded: an example is damaged the same way every time."""
 
 import copy
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 Path = tuple[Any, ...]
 
-#: One of every type, of odd sizes too. All are long, so that a leak into an error text cannot be by chance.
+#: Values of every type, some of odd sizes. They are long, so that an error text cannot contain them by chance.
 ODD_VALUES: tuple[Any, ...] = (
     None,
     True,
@@ -32,7 +32,7 @@ ODD_VALUES: tuple[Any, ...] = (
     [],
 )
 
-#: What a header may hold when a sender, or somebody who plays one, is at fault.
+#: Values that a broken or malicious sender may put into a header.
 ODD_HEADERS = (
     "",
     " ",
@@ -44,7 +44,7 @@ ODD_HEADERS = (
     "1e400",
     "NaN",
     "9" * 400,
-    "253402300800000",  # a time beyond what a calendar holds
+    "253402300800000",  # seconds after the year 9999
     "2026-02-30T00:00:00Z",
     "0001-01-01T00:00:00+23:59",
     "2026-09-14T18:42:07",
@@ -55,14 +55,14 @@ ODD_HEADERS = (
     ";;==",
 )
 
-#: Not objects, though some of them are JSON.
+#: Bodies that are not objects; some of them are JSON.
 NO_OBJECTS = (b"[]", b"null", b'"text"', b"17", b"\xff\xfe{}")
 
 _TWICE = "\x01the key that is given twice"
 
 
 def paths(node: Any, at: Path = ()) -> Iterator[Path]:
-    """Yield the place of every value inside, at every depth."""
+    """Yield the path of every value inside, at every depth."""
     children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, child in children:
         yield (*at, key)
@@ -70,7 +70,7 @@ def paths(node: Any, at: Path = ()) -> Iterator[Path]:
 
 
 def shown(path: Path) -> str:
-    """Write a path as errors name it: ``lines[0].name``."""
+    """Return a path as errors name it: ``lines[0].name``."""
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).lstrip(".") or "the body"
 
 
@@ -82,7 +82,7 @@ def at(node: Any, path: Path) -> Any:
 
 
 def leaves(node: Any) -> Iterator[str]:
-    """Yield every value that holds no others, as text."""
+    """Yield every value that is not an object or list, as text."""
     if isinstance(node, dict | list):
         for child in node.values() if isinstance(node, dict) else node:
             yield from leaves(child)
@@ -105,7 +105,7 @@ def without(body: Any, path: Path) -> Any:
 
 
 def with_odd_values(body: Any) -> Iterator[tuple[str, Any]]:
-    """Yield copies with every value replaced by every odd one, and without it; each with the name of the place."""
+    """Yield copies in which one value is replaced by an odd value, or left out; each with the path."""
     for path in list(paths(body)):
         for odd in ODD_VALUES:
             yield shown(path), changed(body, path, odd)
@@ -113,8 +113,8 @@ def with_odd_values(body: Any) -> Iterator[tuple[str, Any]]:
 
 
 def with_several_odd_values(body: Any, seed: str, n: int = 100) -> Iterator[tuple[str, Any]]:
-    """Yield ``n`` copies that are wrong in two or three places."""
-    rng = random.Random(seed)  # noqa: S311 - the same ones every time, not a secret
+    """Yield ``n`` copies with odd values in two or three places, each with the paths."""
+    rng = random.Random(seed)  # noqa: S311 - drawn again the same way, not a secret
     for _ in range(n):
         spoilt, names = body, []
         for _ in range(rng.randint(2, 3)):
@@ -134,7 +134,7 @@ def reordered(node: Any) -> Any:
 
 
 def with_keys_twice(body: Any) -> Iterator[tuple[str, bytes]]:
-    """Yield the body with each key once more, first with an odd value and then as it was."""
+    """Yield the body with one key twice: first with an odd value, then with its own."""
     for path in list(paths(body)):
         if isinstance(path[-1], str):
             holder = at(body, path[:-1])
@@ -144,7 +144,7 @@ def with_keys_twice(body: Any) -> Iterator[tuple[str, bytes]]:
 
 
 def nested_deeply(body: Any) -> Iterator[bytes]:
-    """Yield bodies of so many levels that a reader may run out of stack."""
+    """Yield bodies with so many levels that a recursive function may run out of stack."""
     yield b'{"a":' * 100_000
     yield b"[" * 100_000
     for levels in (70, 500):
@@ -156,7 +156,7 @@ def nested_deeply(body: Any) -> Iterator[bytes]:
 
 
 def with_id(node: Any, old: str, new: str) -> Any:
-    """Return a copy in which an id is another, wherever it stands: as a number, as text, in a path or query."""
+    """Return a copy in which one id is replaced everywhere: as a number, as text, in a path or query."""
     if isinstance(node, dict):
         return {key: with_id(child, old, new) for key, child in node.items()}
     if isinstance(node, list):

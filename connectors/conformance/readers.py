@@ -1,4 +1,4 @@
-"""What a connector owes whose provider can be read: nobody is lost, whatever happens on the way."""
+"""What a connector owes if its provider can be read: no customer is lost, whatever happens on the way."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _AT = datetime(2026, 9, 14, 18, 42, 7, tzinfo=UTC)  #: when nothing else matters
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
-_MOST_PLACES = 25  #: requests of a run at which faults are tried
+_MOST_PLACES = 25  #: of a run, the first so many requests meet a fault, each in a run of its own
 _LEAK = "Wrong Of Type 4711"
 
 
@@ -42,28 +42,33 @@ def names(subject: Subject) -> None:
 
 
 def gone(subject: Subject) -> None:
-    """``gone`` makes a row that ``parse`` reads as the customer's removal."""
+    """``gone`` returns a row that ``parse`` reads as the customer's removal."""
     for id_ in _some_ids(subject):
         row = called("gone", lambda id_=id_: subject.connector.gone(id_, _AT))  # type: ignore[misc]
         if not isinstance(row, Row) or row.external_id != id_:
-            raise BrokenError("gone: expected a Row of the customer that was asked for")
+            raise BrokenError("gone: expected a Row of the given customer")
         sound(row, "gone")
         events = _parsed(subject, row, "gone")
         if [type(event) for event in events] != [ProfileRemoved] or events[0].external_id != id_:  # type: ignore[union-attr]
-            raise BrokenError("gone: expected that parse reads its row as one ProfileRemoved of that customer")
+            raise BrokenError("gone: expected parse to give one ProfileRemoved of that customer for its row")
 
 
 def wanted(subject: Subject) -> None:
-    """``wanted`` names a customer or nobody, and never raises."""
-    asked = [(subject.topic(example), example.raw()) for example in subject.examples]
-    for topic, body in [*asked, *((topic, b"\xff no JSON") for topic, _ in asked), ("nobody/knows", b"[]"), ("", b"")]:
+    """``wanted`` returns a customer's id or None, and never raises."""
+    received = [(subject.topic(example), example.raw()) for example in subject.examples]
+    for topic, body in [
+        *received,
+        *((topic, b"\xff no JSON") for topic, _ in received),
+        ("nobody/knows", b"[]"),
+        ("", b""),
+    ]:
         found = called("wanted", lambda topic=topic, body=body: subject.connector.wanted(topic, body))  # type: ignore[misc]
         if found is not None and (not isinstance(found, str) or not found):
             raise BrokenError("wanted: expected the id of a customer, or None")
 
 
 def everybody(subject: Subject) -> None:
-    """A full run gives every customer, in sound pages and rows, and the same at a second reading."""
+    """A full run gives every customer, in sound pages and rows, and a second run gives the same."""
     script, pages = _full(subject)
     for page in pages:
         for row in page.rows:
@@ -71,47 +76,47 @@ def everybody(subject: Subject) -> None:
                 raise BrokenError("full: a page holds something that is no Row")
             sound(row, "full")
             if row.not_before > row.not_after:
-                raise BrokenError("full: a row was read between two times, the first of which is the later one")
+                raise BrokenError("full: a row has a not_before that is later than its not_after")
         sound(page, "full")
     _require_all(script, ids_of(pages), "full")
-    if _said(pages) != _said(_read(script, "full")):
+    if _rows_by_id(pages) != _rows_by_id(_read(script, "full")):
         raise BrokenError("full: read twice, the rows of some customers are not the same bytes")
 
 
 def resumed(subject: Subject) -> None:
-    """From any cursor it reaches all who are left, and says the same of those who are read twice."""
+    """From any cursor a run reaches all customers that are left; a customer that is read twice gives the same row."""
     script, pages = _full(subject)
     if len(pages) < 2:
         raise NotCheckedError("the simulator has a single page of customers")
-    said = _said(pages)
+    rows = _rows_by_id(pages)
     for count, page in enumerate(pages, start=1):
         rest = _read(script, "full", page.cursor)
         _require_all(script, ids_of(pages[:count]) | ids_of(rest), f"resumed after page {count}")
-        if any(said[id_] != row for id_, row in _said(rest).items()):
+        if any(rows[id_] != row for id_, row in _rows_by_id(rest).items()):
             raise BrokenError(f"resumed after page {count}: a row read twice is not the same bytes")
 
 
 def try_again(subject: Subject) -> None:
-    """A provider that fails for a while, at any request, costs nobody."""
+    """If the provider fails for a while, at any request, no customer is lost."""
     for at in range(_places(subject)):
         _require_all_despite(subject, failing_at(at), f"the provider failed at request {at + 1}")
 
 
 def cut_download(subject: Subject) -> None:
-    """A download that breaks off is gone on with, or refused; nobody is left out in silence."""
+    """After a download breaks off, the run goes on or ends with an error; no customer is left out in silence."""
     script, _ = _full(subject)
-    downloads = [number for number, request in enumerate(script.asked) if request.offset is not None]
+    downloads = [number for number, request in enumerate(script.requests) if request.offset is not None]
     if not downloads:
         raise NotCheckedError("nothing is downloaded")
     for at in downloads[:_MOST_PLACES]:
         for share in (0.0, 0.5, 0.9):
             where = f"the download of request {at + 1} was cut"
-            _require_all_despite(subject, cut_at(at, share, told=True), where)
-            _require_all_despite(subject, cut_at(at, share, told=False), where, may_refuse=True)
+            _require_all_despite(subject, cut_at(at, share, is_noticed=True), where)
+            _require_all_despite(subject, cut_at(at, share, is_noticed=False), where, may_refuse=True)
 
 
 def odd_answers(subject: Subject) -> None:
-    """A refusal, or an answer that is not as documented, ends the run with the right error, never in silence."""
+    """A refusal, or an undocumented answer, ends the run with an error of the contract, never in silence."""
     for at in range(_places(subject)):
         for status, body, is_certain in _odd(_scripted(subject)):
             where = f"{status} with an odd body from request {at + 1} on"
@@ -123,9 +128,9 @@ def odd_answers(subject: Subject) -> None:
             except (ReadingError, MalformedPayloadError):
                 refused = True
             except BrokenError as error:
-                # Asking on and on is right for who was told to try again; the worker has patience.
+                # A reader may ask without end if it raises TryAgainError or NotYetError: the worker limits that.
                 refused = isinstance(error, EndlessError) and any(
-                    isinstance(told, TryAgainError | NotYetError) for told in script.errors
+                    isinstance(earlier, TryAgainError | NotYetError) for earlier in script.errors
                 )
                 if not refused:
                     raise BrokenError(f"{where}: {error}") from None
@@ -143,7 +148,7 @@ def same_ids(subject: Subject) -> None:
 
 
 def increment(subject: Subject) -> None:
-    """What changed since long ago is everybody."""
+    """An increment since long ago gives every customer."""
     script = _scripted(subject)
     found = ids_of(_read(script, "increment", since=_LONG_AGO))
     expected = getattr(script.provider, "increment_ids", None)
@@ -154,7 +159,7 @@ def increment(subject: Subject) -> None:
 
 
 def rows_parse(subject: Subject) -> None:
-    """``parse`` reads every row, into events about that customer."""
+    """``parse`` reads every row, and gives an event about its customer."""
     script, pages = _full(subject)
     for row in (row for page in pages for row in page.rows):
         events = _parsed(subject, row, "a row", script)
@@ -163,12 +168,12 @@ def rows_parse(subject: Subject) -> None:
 
 
 def some(subject: Subject) -> None:
-    """``read_some`` gives those that there are and leaves out the others."""
+    """``read_some`` gives the customers that the provider has, and leaves out the others."""
     script = _scripted(subject)
     known = sorted(script.provider.external_ids)[:99]
     unknown = _unknown(known)
-    for asked, expected in (([*known, unknown], known), ([unknown], []), (known[-1:], known[-1:]), ([], [])):
-        rows = called("read_some", lambda asked=asked: script.read_some(asked))  # type: ignore[misc]
+    for ids, expected in (([*known, unknown], known), ([unknown], []), (known[-1:], known[-1:]), ([], [])):
+        rows = called("read_some", lambda ids=ids: script.read_some(ids))  # type: ignore[misc]
         for row in rows:
             if not isinstance(row, Row):
                 raise BrokenError("read_some: yields something that is no Row")
@@ -176,9 +181,9 @@ def some(subject: Subject) -> None:
             _parsed(subject, row, "read_some", script)
         found = {row.external_id for row in rows}
         if found - set(expected):
-            raise BrokenError("read_some: a customer that the provider does not have, or nobody asked for, is in it")
+            raise BrokenError("read_some: yields a customer that the provider does not have, or that was not requested")
         if set(expected) - found:
-            raise BrokenError("read_some: a customer that the provider has is left out")
+            raise BrokenError("read_some: leaves out a customer that the provider has")
 
 
 def credentials(subject: Subject) -> None:
@@ -193,7 +198,7 @@ def credentials(subject: Subject) -> None:
     for at in range(_places(subject)):
         for status, body, _ in _odd(script):
             other = Script(subject, answering_from(at, status, body))
-            # The outcome is judged by others; here only texts count.
+            # Other checks judge the outcome; this one looks at texts only.
             with suppress(ReadingError, MalformedPayloadError, BrokenError):
                 _read(other, "full", may_refuse=True)
             if any(quotes(str(error), [*secrets, _LEAK]) for error in other.errors):
@@ -217,12 +222,12 @@ def _full(subject: Subject) -> tuple[Script, list[Page]]:
 
 
 def _places(subject: Subject) -> int:
-    """Return how many requests of a full run faults are tried at."""
-    return min(len(_full(subject)[0].asked), _MOST_PLACES)
+    """Return at how many requests of a full run a fault is tried."""
+    return min(len(_full(subject)[0].requests), _MOST_PLACES)
 
 
 def _read(script: Script, kind: Kind, cursor: Any = None, *, may_refuse: bool = False, since: Any = None) -> list[Page]:
-    """Read; what a reader may not raise here is a finding."""
+    """Return all pages; an error that the reader may not raise here is a BrokenError."""
 
     def reading() -> list[Page] | Exception:
         try:
@@ -257,12 +262,12 @@ def _require_all_despite(subject: Subject, fault: Fault, where: str, *, may_refu
     _require_all(script, ids_of(pages), where)
 
 
-def _said(pages: list[Page]) -> dict[str, tuple[Any, ...]]:
+def _rows_by_id(pages: list[Page]) -> dict[str, tuple[Any, ...]]:
     return {row.external_id: (row.updated_at, row.topic, row.body) for page in pages for row in page.rows}
 
 
 def _odd(script: Script) -> list[tuple[int, bytes, bool]]:
-    """Return statuses and bodies, and whether they can never mean that there is nothing to read."""
+    """Return odd answers: status, body, and whether it can never mean that there is nothing to read."""
     quoting = json.dumps({"error": _LEAK, "token": list(script.provider.credentials.values())}).encode()
     refusals = [(status, quoting, True) for status in (400, 401, 403, 404, 409)]
     rubbish = [(200, body, True) for body in (b"<html>" + quoting, b"null", b'"' + _LEAK.encode() + b'"', b"\xff")]
@@ -294,7 +299,7 @@ def _some_ids(subject: Subject) -> list[str]:
 
 
 def _unknown(known: list[str]) -> str:
-    """Invent an id of the same make that nobody has."""
+    """Invent an id of the same form that no customer has."""
     if all(id_.isdigit() for id_ in known):
         return str(max(map(int, known)) + 1_000)
     return next(f"{known[0][:-1]}{end}" for end in "zyxwvu9876543210" if f"{known[0][:-1]}{end}" not in known)

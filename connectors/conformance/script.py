@@ -1,6 +1,6 @@
-"""The worker's part of reading a scripted provider: asking, asking again, going on from cursors; and faults on the way.
+"""The worker's part in reading a scripted provider: requests, retries, cursors; and faults at chosen requests.
 
-Nothing waits and nothing is sent: what the worker would wait for is due at once.
+Nothing waits and nothing is sent.
 """
 
 import json
@@ -14,16 +14,16 @@ from connectors.conformance.subject import BrokenError, Subject
 from connectors.contract import MalformedPayloadError
 from connectors.reader import Answer, Cursor, Job, Kind, NotYetError, Page, ReadingError, Request, Row, TryAgainError
 
-_MOST_REQUESTS = 1_000  #: of one run, far beyond what a few customers take
-_MOST_STARTS = 50
-_REPEATS = 3  #: of one request, before the worker gives it up for now
+_MOST_REQUESTS = 1_000  #: of one run, far more than a few customers need
+_MOST_STARTS = 50  #: of one run, after NotYetError or TryAgainError
+_REPEATS = 3  #: attempts at one request before TryAgainError leaves the run
 
-#: is asked after each request: its number from 0, what was asked, and what came; returns what comes instead
+#: takes a request's number (from 0), the request and its answer; returns the answer that the reader gets
 Fault = Callable[[int, Request, Answer], Answer]
 
 
 class EndlessError(BrokenError):
-    """The reader asks on and on."""
+    """The reader does not come to an end."""
 
 
 def no_fault(_number: int, _request: Request, answer: Answer) -> Answer:
@@ -33,27 +33,27 @@ def no_fault(_number: int, _request: Request, answer: Answer) -> Answer:
 
 @dataclass
 class Script:
-    """One provider and all that is read from it."""
+    """One provider, and everything that was requested and read."""
 
     subject: Subject
     fault: Fault = no_fault
     provider: Provider = field(init=False)
-    asked: list[Request] = field(default_factory=list)
-    errors: list[Exception] = field(default_factory=list)  #: that came out of the reader
-    cursors: list[Cursor] = field(default_factory=list)  #: all that it gave, also while it had to wait
+    requests: list[Request] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)  #: that the reader raised
+    cursors: list[Cursor] = field(default_factory=list)  #: of its pages and of its NotYetErrors
 
     def __post_init__(self) -> None:
         if self.subject.simulator is None:
-            raise AssertionError("who asks for a script has looked for a simulator")
+            raise AssertionError("a script needs a simulator")
         self.provider = self.subject.simulator()
         self.credentials = self.provider.credentials
 
     def job(self, kind: Kind, since: datetime | None = None) -> Job:
-        """Say what is to be read."""
+        """Return a job of this kind."""
         return Job(kind=kind, account=self.provider.account, credentials=self.credentials, since=since)
 
     def fetch(self, request: Request, check: Callable[[Answer], None] | None = None) -> Answer:
-        """Ask as the worker does: with credentials, renewed once; again, if the reader's check says so."""
+        """Send a request as the worker does: renew credentials once after a 401, repeat if ``check`` says so."""
         for repeat in range(_REPEATS):
             answer = self._ask(request)
             if answer.status == 401 and repeat == 0 and self._renew():
@@ -69,7 +69,7 @@ class Script:
         raise TryAgainError("the scripted provider has no patience left")
 
     def read(self, kind: Kind, cursor: Cursor | None = None, since: datetime | None = None) -> list[Page]:
-        """Read from the cursor to the end, going on after every wait; other errors pass."""
+        """Read from the cursor to the end, and go on after NotYetError and TryAgainError; other errors pass."""
         pages: list[Page] = []
         for _ in range(_MOST_STARTS):
             try:
@@ -96,14 +96,14 @@ class Script:
         return list(rows)
 
     def _ask(self, request: Request) -> Answer:
-        if len(self.asked) >= _MOST_REQUESTS:
+        if len(self.requests) >= _MOST_REQUESTS:
             raise EndlessError(f"does not come to an end: asked {_MOST_REQUESTS} times")
-        if request.url.startswith("/"):  # whole URLs are asked without credentials
+        if request.url.startswith("/"):  # a whole URL is requested without credentials
             request = replace(
                 request, headers={**request.headers, **self.subject.connector.authorize(self.credentials)}
             )
-        number = len(self.asked)
-        self.asked.append(request)
+        number = len(self.requests)
+        self.requests.append(request)
         return self.fault(number, request, self.provider.answer(request))
 
     def _renew(self) -> bool:
@@ -115,13 +115,13 @@ class Script:
         return True
 
     def _kept(self, cursor: Any) -> Cursor:
-        """Return the cursor as the worker has it after keeping it: what JSON makes of it."""
+        """Return the cursor as the worker keeps it: written as JSON and read again."""
         try:
             kept = json.loads(json.dumps(cursor, allow_nan=False))
         except (TypeError, ValueError):
             kept = None
         if not isinstance(kept, dict) or kept != cursor:
-            raise BrokenError("a cursor is no JSON object, or another one once it has been written and read")
+            raise BrokenError("a cursor is not a JSON object, or JSON does not keep it as it is")
         self.cursors.append(kept)
         return kept
 
@@ -132,7 +132,7 @@ def ids_of(pages: Sequence[Page]) -> set[str]:
 
 
 def failing_at(at: int) -> Fault:
-    """Make the provider fail once, as a worker tells it that has given up for now."""
+    """Return a fault: at one request the provider fails, until the worker gives up for now."""
 
     def fault(number: int, _request: Request, answer: Answer) -> Answer:
         if number == at:
@@ -142,11 +142,18 @@ def failing_at(at: int) -> Fault:
     return fault
 
 
-def cut_at(at: int, share: float, *, told: bool) -> Fault:
-    """Cut a download after a share of its lines, in the middle of the next; ``told``: the connection says so."""
+def cut_at(at: int, share: float, *, is_noticed: bool) -> Fault:
+    """Return a fault: a download ends after a share of its lines, in the middle of a line.
+
+    With ``is_noticed`` the worker sees the cut; without, the download looks complete.
+    """
 
     def fault(number: int, request: Request, answer: Answer) -> Answer:
-        return replace(answer, lines=_cut(answer.lines, share, told=told)) if _is_hit(number, at, request) else answer
+        return (
+            replace(answer, lines=_cut(answer.lines, share, is_noticed=is_noticed))
+            if _is_hit(number, at, request)
+            else answer
+        )
 
     return fault
 
@@ -155,11 +162,11 @@ def _is_hit(number: int, at: int, request: Request) -> bool:
     return number == at and request.offset is not None
 
 
-def _cut(lines: Iterator[tuple[int, bytes]], share: float, *, told: bool) -> Iterator[tuple[int, bytes]]:
+def _cut(lines: Iterator[tuple[int, bytes]], share: float, *, is_noticed: bool) -> Iterator[tuple[int, bytes]]:
     whole = list(lines)
     kept = int(len(whole) * share)
     yield from whole[:kept]
-    if told:
+    if is_noticed:
         raise TryAgainError("the download was cut")
     for offset, line in whole[kept : kept + 1]:
         half = len(line) // 2
@@ -167,7 +174,7 @@ def _cut(lines: Iterator[tuple[int, bytes]], share: float, *, told: bool) -> Ite
 
 
 def answering_from(at: int, status: int, body: bytes) -> Fault:
-    """Make the provider answer something else from one request on."""
+    """Return a fault: from one request on the provider gives this answer."""
 
     def fault(number: int, _request: Request, answer: Answer) -> Answer:
         if number < at:

@@ -1,4 +1,4 @@
-"""A provider for the suite out of a simulator that is an ASGI application: it is called, and nothing is sent."""
+"""Turns a simulator that is an ASGI application into a provider for the suite; nothing is sent."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ _HOST = "shop.example"
 
 
 class Served:
-    """A shop that an application serves (see ``Provider``)."""
+    """A ``Provider`` whose answers come from an application."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Served:
         self._app = app
 
     def answer(self, request: Request) -> Answer:
-        """Answer by the application's own clock."""
+        """Return the application's answer."""
         headers = dict(request.headers)
         if request.offset is not None:
             headers["Range"] = f"bytes={request.offset}-"
@@ -54,7 +54,7 @@ class Served:
 async def called(
     app: Any, method: str, url: str, headers: dict[str, str], body: bytes
 ) -> tuple[int, dict[str, str], bytes]:
-    """Call an application once; a connection that it drops leaves what came before."""
+    """Call an application once; return status, headers and body. A cut connection leaves a part of the body."""
     parts = urlsplit(url)
     scope: dict[str, Any] = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1"}
     scope |= {"method": method, "path": parts.path, "raw_path": parts.path.encode(), "root_path": ""}
@@ -70,7 +70,7 @@ async def called(
 
     try:
         await app(scope, receive, send)
-    except Exception:  # how a simulator cuts a connection: what it sent before is the answer, and is judged
+    except Exception:  # a simulator raises to cut the connection; the answer is the part that it sent before
         if not sent:
             raise
     answered = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}

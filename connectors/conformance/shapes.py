@@ -1,4 +1,4 @@
-"""Whether values are what the contract's annotations say, down to times in UTC and text that can be stored."""
+"""Checks values against the contract's annotations: types, times in UTC, and text that can be stored."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ _HINTS = {type_: get_type_hints(type_) for type_ in (*_EVENTS, Receipt, Row, Pag
 
 
 def flaw_of_event(event: object) -> str | None:
-    """Name what is wrong with an event, without quoting it; None if nothing is."""
+    """Return what is wrong with an event, without quoting it; None if nothing is wrong."""
     if type(event) not in _EVENTS:
-        return "something that is no event of the contract"
+        return "something that is not an event of the contract"
     return flaw(event)
 
 
 def flaw(value: Any) -> str | None:
-    """Name the field that is not what its annotation says, without quoting it; None if there is none."""
+    """Return which field does not fit its annotation, without quoting it; None if all fit."""
     hints = _HINTS[type(value)] if type(value) in _HINTS else get_type_hints(type(value))
     for each in fields(value):
         held = getattr(value, each.name)
@@ -33,13 +33,13 @@ def flaw(value: Any) -> str | None:
     return None
 
 
-def fits(value: Any, hint: Any) -> bool:  # noqa: PLR0911 - one line a kind of annotation
-    """Say whether a value is of the annotated type."""
+def fits(value: Any, hint: Any) -> bool:  # noqa: PLR0911 - one line for each kind of annotation
+    """Whether a value is of the annotated type."""
     if hint is Any:
         return True
     if hint is None or hint is NoneType:
         return value is None
-    if isinstance(hint, str | ForwardRef):  # the contract has one type that refers to itself
+    if isinstance(hint, str | ForwardRef):  # only FieldValue refers to itself
         return fits(value, FieldValue)
     if hint is datetime:
         return isinstance(value, datetime) and value.utcoffset() == timedelta(0)
@@ -74,5 +74,5 @@ def _fits_generic(value: Any, origin: Any, args: tuple[Any, ...]) -> bool:  # no
 
 
 def is_storable(text: str) -> bool:
-    """Say whether Postgres takes it: neither NUL nor half a surrogate pair."""
+    """Whether Postgres takes the text: it has neither NUL nor half a surrogate pair."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

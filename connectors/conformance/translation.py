@@ -1,4 +1,4 @@
-"""What every connector owes when it reads a body: the recorded events, and for any other body a reason."""
+"""What every connector owes when it parses a body: the recorded events, and a reason for a damaged body."""
 
 import copy
 import dataclasses
@@ -14,9 +14,9 @@ from connectors.contract import Envelope, Event, MalformedPayloadError
 
 UNKNOWN_TOPICS = ("", "nobody/knows", "\0", "Customer/unheard_of")
 
-#: no double can hold the first, no signed 64-bit number the sum of both
+#: no double holds the first exactly; the second is just below 2^63
 _BIG_IDS = ("9007199254740993", "9223372036854775783")
-_SHORTEST_ID = 4  #: digits; shorter numbers are in a body for other reasons too
+_SHORTEST_ID = 4  #: digits; a shorter number may stand in a body for something else
 
 
 def recorded_events(subject: Subject) -> None:
@@ -52,7 +52,7 @@ def well_formed(subject: Subject) -> None:
 
 
 def unknown_topics(subject: Subject) -> None:
-    """A topic that nobody knows gives nothing, whatever the body."""
+    """An unknown topic gives nothing, whatever the body."""
     for topic in UNKNOWN_TOPICS:
         if topic not in [example.topic for example in subject.examples]:
             _gives_nothing(subject, topic, (b'{"id": 1}', b"\xff no JSON"), "unknown")
@@ -67,7 +67,7 @@ def skipped_topics(subject: Subject) -> None:
 
 
 def key_order(subject: Subject) -> None:
-    """Keys in another order say the same."""
+    """Keys in another order give the same events."""
     for example, body in subject.json_examples():
         raw = json.dumps(mutations.reordered(body), ensure_ascii=False).encode()
         found = subject.events(envelope(example, subject.topic(example), raw), example.account, example.name)
@@ -76,33 +76,33 @@ def key_order(subject: Subject) -> None:
 
 
 def broken_bodies(subject: Subject) -> None:
-    """A body that is cut short, is not UTF-8 or not JSON is malformed; if its topic is read at all."""
+    """A body that is cut short, not UTF-8 or not JSON is malformed, if the connector reads its topic."""
     for example, body in subject.json_examples():
         raw, topic = example.raw().strip(), subject.topic(example)
-        # A topic whose bodies are not read gives nothing for rubbish; then it gives nothing for the example either.
+        # If the connector does not read a topic's bodies, neither rubbish nor the example gives events or errors.
         is_read = bool(example.events) or _is_refused(subject, example, topic, b"\xff no JSON", None)
         bodies = [(raw[:length], "cut short") for length in {0, 1, len(raw) // 3, len(raw) // 2, len(raw) - 1}]
         if isinstance(body, dict):
             bodies += [(other, "not an object") for other in mutations.NO_OBJECTS]
         for broken, what in [*bodies, (b"\xff" + raw, "not UTF-8"), (raw + b"}", "with a bracket too many")]:
             if _is_refused(subject, example, topic, broken, body) != is_read:
-                raise BrokenError(f"{example.name}: a body {what} is not called malformed")
+                raise BrokenError(f"{example.name}: a body {what} is not malformed to parse")
 
 
 def odd_values(subject: Subject) -> None:
-    """Any value of any type, or none, gives sound events or a reason that quotes nothing."""
+    """Any value of any type, or no value, gives sound events or a reason that quotes nothing."""
     for example, body in subject.json_examples():
         _judge_all(subject, example, mutations.with_odd_values(body))
 
 
 def several_odd_values(subject: Subject) -> None:
-    """The same with several odd values at once."""
+    """Several odd values at once give sound events or a reason that quotes nothing."""
     for example, body in subject.json_examples():
         _judge_all(subject, example, mutations.with_several_odd_values(body, example.name))
 
 
 def deep_nesting(subject: Subject) -> None:
-    """A body nested without end is malformed, or its depth does not matter."""
+    """A body with very many levels is malformed, or gives sound events."""
     for example, body in subject.json_examples():
         topic = subject.topic(example)
         for raw in mutations.nested_deeply(body):
@@ -118,7 +118,7 @@ def keys_twice(subject: Subject) -> None:
 
 
 def big_ids(subject: Subject) -> None:
-    """Ids beyond 53 bits come out as they went in."""
+    """Ids beyond 53 bits stay as they are."""
     tried = False
     for example, body in subject.json_examples():
         before = subject.events_of(example)
@@ -146,8 +146,8 @@ def _judge_all(subject: Subject, example: Example, bodies: Iterator[tuple[str, A
 
 
 def judge_body(subject: Subject, example: Example, topic: str, body: Any, where: str) -> None:
-    """Judge what becomes of a body in an example's place."""
-    # Half a surrogate pair is no UTF-8; JSON carries it escaped.
+    """Check the outcome of a body in an example's place."""
+    # UTF-8 has no half of a surrogate pair; JSON writes it as an escape.
     subject.judge(example, topic, json.dumps(body).encode(), body, where)
 
 
@@ -168,15 +168,15 @@ def _gives_nothing(subject: Subject, topic: str, bodies: tuple[bytes, ...], what
 
 
 def _differs(event: Event, expected: Any) -> str | None:
-    wanted = expected.get("event") if isinstance(expected, Mapping) else _class_of(expected).__name__
-    if type(event).__name__ != wanted:
-        return f"expected {wanted}, got {type(event).__name__}"
+    kind = expected.get("event") if isinstance(expected, Mapping) else _class_of(expected).__name__
+    if type(event).__name__ != kind:
+        return f"expected {kind}, got {type(event).__name__}"
     if isinstance(expected, type):
         return None
-    want = expected if isinstance(expected, Mapping) else written(expected)
+    recorded = expected if isinstance(expected, Mapping) else written(expected)
     got = written(event)
-    names = [each.name for each in dataclasses.fields(event) if got.get(each.name) != want.get(each.name)]
-    return f"{', '.join(names)}: not as recorded" if names or got.keys() != want.keys() else None
+    names = [each.name for each in dataclasses.fields(event) if got.get(each.name) != recorded.get(each.name)]
+    return f"{', '.join(names)}: not as recorded" if names or got.keys() != recorded.keys() else None
 
 
 def _class_of(expected: Any) -> type:
@@ -184,7 +184,7 @@ def _class_of(expected: Any) -> type:
 
 
 def _as_set(events: list[Event]) -> list[str]:
-    """Return events so that they compare whatever their order: it comes from the keys where there are no lists."""
+    """Return events in a fixed order, because the order of keys may change the order of events."""
     return sorted(json.dumps(written(event), sort_keys=True) for event in events)
 
 

@@ -1,4 +1,4 @@
-"""What every connector owes before a body is read: its names, what it makes of headers, and whom it believes."""
+"""What every connector owes before a body is parsed: its names, its receipts, and the check of signatures."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -25,11 +25,11 @@ def names(subject: Subject) -> None:
         raise BrokenError("SKIPPED_TOPICS: expected a mapping from topic to reason")
     for example in subject.examples:
         if not isinstance(example, Example):
-            raise BrokenError("EXAMPLES: expected Examples only")
+            raise BrokenError("EXAMPLES: expected instances of Example only")
 
 
 def own_name(subject: Subject) -> None:
-    """Its name is a plain word, and the one that it is registered under."""
+    """Its name is a plain word, and it is registered under the same name."""
     name = getattr(subject.connector, "name", None)
     if not (isinstance(name, str) and name.isascii() and name.isidentifier() and name == name.lower()):
         raise BrokenError("name: expected a plain word: small letters, digits and underscores")
@@ -38,7 +38,7 @@ def own_name(subject: Subject) -> None:
 
 
 def odd_headers(subject: Subject) -> None:
-    """``receive`` takes every header as it comes, and gives a sound receipt."""
+    """``receive`` accepts every value of a header, and returns a sound receipt."""
     requests = [({}, b"", "no headers"), ({"unrelated": "x"}, b"{}", "unrelated headers")]
     for example in subject.examples:
         headers, body = example.lowered(), example.raw()
@@ -49,7 +49,7 @@ def odd_headers(subject: Subject) -> None:
             requests += [({**headers, name: odd}, body, f"{example.name}, {name} odd") for odd in ODD_HEADERS]
     for headers, body, where in requests:
         receipt = subject.receipt(headers, body, where)
-        # Odd text is cleaned by who keeps it, so only its kind counts here.
+        # The worker cleans odd text, so only types are checked here.
         if not isinstance(receipt.topic, str) or not isinstance(receipt.delivery_id, str) or not receipt.delivery_id:
             raise BrokenError(f"{where}: expected a topic and a delivery id of text, the id not empty")
         if receipt.sent_at is not None:
@@ -71,7 +71,7 @@ def delivery_id(subject: Subject) -> None:
         sound(receipt, example.name)
         if receipt != subject.receipt(dict(headers), bytes(body), example.name):
             raise BrokenError(f"{example.name}: the same request gives another receipt the second time")
-        # A row of a reading comes without headers of a sender, and keeps the topic that its reader gave it.
+        # A row of a reading has no headers of a sender, and keeps the topic that its reader gave it.
         is_sent = bool(headers.keys() - {NOT_BEFORE})
         if is_sent and example.topic is not None and receipt.topic != example.topic:
             raise BrokenError(f"{example.name}: the headers give another topic than the example's")
@@ -81,7 +81,7 @@ def delivery_id(subject: Subject) -> None:
 
 
 def accepted(subject: Subject) -> None:
-    """``verify`` accepts what was signed with any of the secrets."""
+    """``verify`` accepts a request that was signed with any of the secrets."""
     for example in _signed(subject):
         headers, body = example.lowered(), example.raw()
         for secrets in (example.secrets, [*example.secrets, _OTHER_SECRET], [_OTHER_SECRET, *example.secrets]):
@@ -123,14 +123,14 @@ def _signed(subject: Subject) -> list[Example]:
 
 
 def _forged(subject: Subject, example: Example) -> Iterator[tuple[str, str]]:
-    """Yield other values for the headers that the proof rests on: those that it fails without."""
+    """Yield other values for the headers of the signature: those without which ``verify`` refuses."""
     headers = example.lowered()
     for name, value in headers.items():
         rest = {key: kept for key, kept in headers.items() if key != name}
         if subject.accepts(rest, example.raw(), example.secrets, example.name):
             continue
         yield from ((name, odd) for odd in ODD_HEADERS)
-        if " " not in value:  # in a list of signatures one may be spoilt while another fits
+        if " " not in value:  # in a list of signatures, another one may still fit
             yield from ((name, _flipped(value, index)) for index in range(len(value)))
 
 

@@ -1,15 +1,15 @@
-"""Rows of a file: what a spreadsheet or another system's export says of one customer.
+"""Rows of a file: each is one customer in a spreadsheet or in another system's export.
 
-There are no webhooks: an import puts each row into an envelope of its own. The body is the row, an object
-{column: value} as read; headers say which column is what, for which moment the file speaks, and what an empty cell
-means. So a row can be read again, like any other envelope, after the file is gone.
+There are no webhooks: an import puts each row into an envelope of its own. The body is the row as read, an object
+{column: value}. The headers have the mapping from our names to columns, the time of the file, and the meaning of an
+empty cell. So a row can be parsed again after the file is gone, like any other envelope.
 
-Quirk: exports without customer numbers know people by their e-mail. Map ``external_id`` to that column too: then
-tags have a customer to belong to; the address is compared in lower case.
-Quirk: "no" in a column of consent may mean "never asked" (Shopify's "Accepts Email Marketing"). It is taken at its
-word: whoever maps the column says that its "no" is one.
-Quirk: "yes" in a column named "Unsubscribed" is a "no" (HubSpot). There only words that cannot be taken for the
-opposite are read.
+Quirk: exports without customer numbers know people by their e-mail. Map ``external_id`` to that column too, so that
+tags belong to a customer; the address is then compared in lower case.
+Quirk: "no" in a column of consent may mean "never asked" (Shopify's "Accepts Email Marketing"). It is read as "no",
+because whoever maps the column vouches for its "no".
+Quirk: "yes" in a column named "Unsubscribed" means "no" (HubSpot). In such a column plain yes and no are refused, and
+only words that cannot mean the opposite are read.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ from connectors.files.cells import MAX_FIELD, Cells
 name = "file"
 WEBHOOKS = False
 TOPIC = "file/row"
-#: headers of an envelope: JSON {our name: column}; the time the file speaks for; "clear" if an empty cell means none
+#: headers of an envelope: JSON {our name: column}; the time of the file; "clear" if an empty cell clears the value
 MAPPING, AS_OF, EMPTY = "file-mapping", "file-as-of", "file-empty"
 CLEAR = "clear"
 
@@ -50,8 +50,8 @@ PROTECTED_FIELDS: frozenset[str] = frozenset()
 SKIPPED_TOPICS: Mapping[str, str] = {}
 
 MAX_ID = 512  #: characters, as in the API
-FIELD, JSON = "field.", "json."  #: lead the name of a field of one's own; the second one's cells hold JSON
-_GUEST = "guest:"  #: leads the numbers that the store gives to people without one
+FIELD, JSON = "field.", "json."  #: prefixes of custom fields; cells of the second kind hold JSON
+_GUEST = "guest:"  #: prefix of the ids that the store gives to guests
 _TEXTS = ("first_name", "last_name", "name", "company", "locale", "birthday", "note")
 _ADDRESS = ("address1", "city", "zip", "country")
 _TIMES = ("created_at", "updated_at")
@@ -72,7 +72,7 @@ _CONSENTS = (
     _Consent("sms_consent", "sms", "phone"),
     _Consent("whatsapp_consent", "whatsapp", "phone"),
 )
-#: what a column can be mapped to, beside ``field.…`` and ``json.…``
+#: the names that a column can be mapped to, in addition to ``field.…`` and ``json.…``
 NAMES = (
     *("external_id", "email", "phone"),
     *_TEXTS,
@@ -84,39 +84,39 @@ NAMES = (
 
 _PLAIN_YES = frozenset({"yes", "y", "true", "t", "1", "on", "ja", "ya", "si", "sí", "oui", "sim"})
 _PLAIN_NO = frozenset({"no", "n", "false", "f", "0", "off", "nein", "nee", "tidak", "non", "não", "nao"})
-#: None: says nothing
+#: None: the word says nothing about consent
 _WORDS: Mapping[str, ConsentStatus | None] = {
     **dict.fromkeys(_PLAIN_YES, "opted_in"),
     **dict.fromkeys(_PLAIN_NO, "opted_out"),
     **dict.fromkeys(("subscribed", "opted_in", "opt_in", "optin", "confirmed", "granted"), "opted_in"),
     **dict.fromkeys(("unsubscribed", "opted_out", "opt_out", "optout", "revoked", "withdrawn"), "opted_out"),
     **dict.fromkeys(("pending", "unconfirmed"), "pending"),
-    # Never asked is no answer.
+    # A customer who was never asked has not answered.
     **dict.fromkeys(("unknown", "not_subscribed", "never_subscribed", "none", "null", "n/a"), None),
 }
 _NEGATIVE = re.compile(r"unsubscri|opt(?:ed)?[-_ ]*out|do[-_ ]*not|abgemeldet|désabonn|desabonn", re.IGNORECASE)
 
 
 def receive(headers: Mapping[str, str], body: bytes) -> Receipt:
-    """Name the delivery of a row: the same row of the same file, mapped the same way, is the same delivery."""
-    said = [headers.get(header, "") for header in (MAPPING, AS_OF, EMPTY)]
-    digest = hashlib.sha256("\0".join(said).encode("utf-8", "backslashreplace") + b"\0" + body)
+    """Return the receipt of a row: the same row with the same mapping and time has the same delivery id."""
+    settings = [headers.get(header, "") for header in (MAPPING, AS_OF, EMPTY)]
+    digest = hashlib.sha256("\0".join(settings).encode("utf-8", "backslashreplace") + b"\0" + body)
     try:
         as_of = _as_of(headers)
     except MalformedPayloadError:
         as_of = None
-    return Receipt(topic=TOPIC if said[0] else "", delivery_id="sha256:" + digest.hexdigest(), sent_at=as_of)
+    return Receipt(topic=TOPIC if settings[0] else "", delivery_id="sha256:" + digest.hexdigest(), sent_at=as_of)
 
 
 def verify(_headers: Mapping[str, str], _body: bytes, _secrets: Sequence[str]) -> None:
-    """Refuse whatever comes as a webhook: rows come through an import only."""
+    """Raise BadSignatureError: rows come through an import, never as a webhook."""
     raise BadSignatureError("files are imported; nobody sends them")
 
 
 def parse(envelope: Envelope, _account: Account) -> Iterable[Event]:
     """Return what the row says.
 
-    Raises MalformedPayloadError, which names the column, for a row that cannot be read or is about nobody.
+    Raises MalformedPayloadError, which names the column, if the row cannot be read or identifies nobody.
     """
     if envelope.topic != TOPIC:
         return []
@@ -128,19 +128,19 @@ def parse(envelope: Envelope, _account: Account) -> Iterable[Event]:
 
 
 def headers_of(mapping: Mapping[str, str], as_of: datetime, *, empty_is_none: bool = False) -> dict[str, str]:
-    """Make the headers of the rows of a file that speaks for ``as_of``, an aware time."""
+    """Return the headers of a file's rows; ``as_of`` is the time of the file, aware."""
     headers = {MAPPING: json.dumps(mapping, sort_keys=True), AS_OF: as_of.astimezone(UTC).isoformat()}
     return {**headers, EMPTY: CLEAR} if empty_is_none else headers
 
 
 def body_of(values: Mapping[str, Any]) -> bytes:
-    """Make the body of a row: an object {column: value}."""
-    # Half a surrogate pair, which no UTF-8 has, becomes the escape that it is in JSON.
+    """Return the body of a row: an object {column: value}."""
+    # UTF-8 has no half of a surrogate pair; "backslashreplace" writes it as JSON's escape.
     return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
 def problems(mapping: Mapping[str, str], columns: Collection[str] | None = None) -> list[str]:
-    """Say what is wrong with a mapping, one text each; ``columns`` are those the file has, if that is known."""
+    """Return a text for each mistake in a mapping; ``columns`` are the file's columns, None if they are unknown."""
     found = [
         f"{ours}: not a name that a column can have; known: {', '.join(NAMES)}, field.…, json.…"
         for ours in mapping
@@ -154,7 +154,11 @@ def problems(mapping: Mapping[str, str], columns: Collection[str] | None = None)
         found.append("map external_id, email or phone: without one a row is about nobody")
     if "tags" in mapping and "external_id" not in mapping:
         found.append("tags: map external_id too (the column of the e-mail will do): tags belong to a customer")
-    found += [f"{one.at}: map {one.name} too" for one in _CONSENTS if one.at in mapping and one.name not in mapping]
+    found += [
+        f"{consent.at}: map {consent.name} too"
+        for consent in _CONSENTS
+        if consent.at in mapping and consent.name not in mapping
+    ]
     registers = [register for ours in mapping if (register := _register(ours)) is not None]
     registers += ["address"] if mapping.keys() & {*_ADDRESS} else []
     found += [f"{register}: mapped twice" for register in sorted(set(registers)) if registers.count(register) > 1]
@@ -162,7 +166,7 @@ def problems(mapping: Mapping[str, str], columns: Collection[str] | None = None)
 
 
 def words_of_consent(written: str, column: str = "") -> bool:
-    """Whether a cell of a column with that name is understood as an answer about consent."""
+    """Whether a cell of a column with that name can be read as consent; an empty cell can."""
     return not written.strip() or _word(written) in _words_of(column)
 
 
@@ -186,7 +190,7 @@ def _row(cells: Cells, mapping: Mapping[str, str], as_of: datetime | None) -> It
     if cells.says("tags"):
         tags = cells.tags("tags")
         if external_id is not None:
-            # With the file's time, not the row's: in many systems a tag does not move the time of the customer.
+            # The file's time, not the row's, because in many systems a change of tags does not move the row's time.
             yield TagsSnapshot(external_id=external_id, tags=tags, occurred_at=as_of)
         elif tags:
             raise MalformedPayloadError(f"{cells.column('tags')}: the row has tags, but no external_id")
@@ -200,7 +204,7 @@ def _external_id(cells: Cells, mapping: Mapping[str, str]) -> str | None:
         return None
     if external_id.startswith(_GUEST):
         raise MalformedPayloadError(f"{cells.column('external_id')}: must not begin with {_GUEST}")
-    # Two spellings of one address would be two customers of one source, which are never the same person.
+    # Otherwise two spellings of one address are two customers, and two customers of one source stay two contacts.
     return "".join(external_id.lower().split()) if mapping["external_id"] == mapping.get("email") else external_id
 
 
@@ -211,7 +215,7 @@ def _identifier(slot: str, value: str | None) -> Identifier | None:
 
 
 def _fields(cells: Cells, mapping: Mapping[str, str]) -> tuple[dict[str, FieldValue], str | None]:
-    """Read the fields, and the country that numbers in national form are of."""
+    """Read the fields, and the country for numbers in national form."""
     fields: dict[str, FieldValue] = {}
     for ours in _TEXTS:
         if cells.says(ours):
@@ -241,8 +245,8 @@ def _consented(
     as_of: datetime | None,
     region: str | None,
 ) -> Iterator[Event]:
-    """Yield what a column of consent says; a "no" suppresses the address as well, if there is one."""
-    # Read in any case: a bad time is an error, be the word what it may.
+    """Yield what a column of consent says; a "no" also suppresses the address, if there is one."""
+    # The time is read first, because a bad time is an error whatever the word.
     at = cells.moment(consent.at)
     written = cells.word(consent.name)
     if written is None:
@@ -253,7 +257,7 @@ def _consented(
         raise MalformedPayloadError(f"{cells.column(consent.name)}: expected {_expected(words)}, got another word")
     status = words[word]
     if status is None or (external_id is None and address is None):
-        return  # somebody without an address there, and without a number of a customer to keep it under
+        return  # there is neither an address nor a customer that the consent could belong to
     # A "no" without a time is as old as the file; a "yes" without one must not overrule an older "no".
     occurred_at = at or (as_of if status == "opted_out" else None)
     yield ConsentStated(
@@ -296,7 +300,7 @@ def _expected(words: Mapping[str, ConsentStatus | None]) -> str:
 
 @lru_cache(maxsize=64)
 def _mapping(written: str) -> Mapping[str, str]:
-    """Read the header that says which column is what."""
+    """Read the mapping in a header; raises MalformedPayloadError."""
     try:
         mapping = json.loads(written)
     except ValueError:
@@ -323,9 +327,10 @@ def _custom(ours: str) -> str:
 
 
 def _register(ours: str) -> str | None:
-    """Return the name under which the store keeps what a column says; None for what is no field.
+    """Return the name under which the store keeps a column's values; None if the column is not a field.
 
-    A name that means something else there (``email``, ``#created``, ``a.b``) is led by a colon, as the API does it.
+    A custom field whose name means something else there (``email``, ``#created``, ``a.b``) gets a colon in front, as
+    in the API.
     """
     if ours.startswith((FIELD, JSON)):
         custom = _custom(ours)

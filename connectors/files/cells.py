@@ -1,10 +1,10 @@
-"""Cells: one row of a file by the names that its columns were mapped to.
+"""Cells: one row of a file, read by the names that its columns were mapped to.
 
-A cell says one of three things. A column that is not mapped, or that the row does not have, says nothing. An empty
-cell says nothing either, unless the file was imported with the word that its empty cells mean "none": most files
-leave out what they do not know. Anything else is a value.
+A column that is not mapped, or that the row does not have, says nothing. An empty cell says nothing either, because
+most files leave out what they do not know; only a file that was imported so clears the value. Anything else is a
+value.
 
-Errors name the column, never what is in it.
+Errors name the column, never its content.
 """
 
 import json
@@ -18,10 +18,10 @@ from connectors import json_values
 from connectors.contract import FieldValue, MalformedPayloadError
 from connectors.json_values import Payload
 
-MAX_FIELD = 20_000  #: characters of a note or of a field of one's own, as for Shopify's notes
-MAX_LEVELS = 8  #: of lists and objects in a field of one's own, as in the API
-MAX_TAGS = 250  #: as Shopify has them
-MAX_TAG = 255
+MAX_FIELD = 20_000  #: characters of a note or of a custom field, as for Shopify's notes
+MAX_LEVELS = 8  #: of lists and objects in a custom field, as in the API
+MAX_TAGS = 250  #: of one customer, as for Shopify
+MAX_TAG = 255  #: characters, as for Shopify
 
 _MAX_LABEL = 60
 _MISSING = object()
@@ -29,7 +29,7 @@ _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?) ?(UTC|GMT|Z|[+-]\d\d(?::?\d\d)?)?)?",
     re.ASCII | re.IGNORECASE,
 )
-#: 1.23457E+15: a spreadsheet kept six digits of a number, so that many customers became one
+#: 1.23457E+15: a spreadsheet kept six digits of a number, so many numbers look the same
 _ROUNDED = re.compile(r"\d(?:[.,]\d+)?E\+\d+", re.ASCII | re.IGNORECASE)
 _SEPARATORS = re.compile(r"[,;|\n]")
 
@@ -43,18 +43,18 @@ class Cells:
         self._empty_is_none = empty_is_none
 
     def says(self, name: str) -> bool:
-        """Whether the row says anything under this name, be it that there is none."""
+        """Whether the row says something under this name: a value, or that there is none."""
         if name not in self._mapping:
             return False
         value = self._value(name)
         return value is not _MISSING and (value is not None or self._empty_is_none)
 
     def column(self, name: str) -> str:
-        """Return what errors call the column: its own name, cut to a length that can be shown."""
+        """Return the column's own name for errors, cut to ``_MAX_LABEL`` characters."""
         return " ".join(self._mapping[name].split())[:_MAX_LABEL]
 
     def text(self, name: str, *, limit: int = json_values.MAX_TEXT) -> str | None:
-        """Read text; a number of a JSON line is taken in its digits."""
+        """Read text; a number of a JSON line is read as its digits."""
         value = self._given(name)
         if value is None:
             return None
@@ -64,8 +64,8 @@ class Cells:
         return json_values.text({"": written}, "", self.column(name), limit=limit)
 
     def number(self, name: str, *, limit: int) -> str | None:
-        """Read a customer's or telephone number, which a spreadsheet must not have rounded."""
-        # Shopify's exports lead such cells with an apostrophe, so that spreadsheets take them for text.
+        """Read a customer's number or a telephone number; raises MalformedPayloadError if it was rounded."""
+        # Shopify's exports begin such cells with an apostrophe, so that spreadsheets take them for text.
         written = (self.text(name, limit=limit) or "").removeprefix("'").strip()
         if _ROUNDED.fullmatch(written) or type(self._given(name)) is float:
             raise self._malformed(
@@ -74,7 +74,7 @@ class Cells:
         return written or None
 
     def moment(self, name: str) -> datetime | None:
-        """Read a date or time in ISO 8601; without a zone it is UTC, without a time midnight."""
+        """Read a date or time in ISO 8601; no zone means UTC, no time of day means midnight."""
         written = self.text(name)
         if written is None:
             return None
@@ -88,7 +88,7 @@ class Cells:
             raise self._malformed(name, f"expected {error}") from None
 
     def tags(self, name: str) -> tuple[str, ...]:
-        """Read tags apart by comma, semicolon, bar or line; a JSON list is read entry by entry."""
+        """Read tags that a comma, semicolon, bar or line end separates, or a JSON list of tags."""
         value = self._given(name)
         if type(value) is list:
             entries = json_values.texts({"": value}, "", self.column(name)) or []
@@ -107,12 +107,12 @@ class Cells:
         return tuple(spellings.values())
 
     def field(self, name: str) -> FieldValue:
-        """Read a field of one's own: text of a CSV file, anything of a JSON line."""
+        """Read a custom field: text in a CSV file, any value in a JSON line."""
         value = self._given(name)
         return self.text(name, limit=MAX_FIELD) if type(value) is str else self._storable(name, value)
 
     def word(self, name: str) -> str | None:
-        """Read a word; true and false of a JSON line are words too."""
+        """Read a word; true and false in a JSON line are words too."""
         value = self._given(name)
         return str(value).lower() if type(value) is bool else self.text(name)
 
@@ -131,7 +131,7 @@ class Cells:
         return None if value is _MISSING else value
 
     def _value(self, name: str) -> Any:
-        """Find the cell; ``address.city`` is also the ``city`` in the object ``address`` of a JSON line."""
+        """Find the cell; ``address.city`` also finds ``city`` in the object ``address`` of a JSON line."""
         found: Any = self._row
         column = self._mapping[name]
         while type(found) is dict:
@@ -144,7 +144,7 @@ class Cells:
         return _MISSING
 
     def _storable(self, name: str, value: Any, level: int = 0) -> FieldValue:
-        """Make JSON storable: clean text, no number that the store cannot keep."""
+        """Return JSON that can be stored: with clean text, and integers beyond 64 bits as text."""
         if type(value) is str:
             return json_values.clean(value)
         if type(value) is int and not -(2**63) <= value < 2**64:
@@ -165,7 +165,7 @@ class Cells:
 
 
 def _listed(written: str) -> list[str] | None:
-    """Read the list that our own export writes where a tag has a separator in it."""
+    """Read the JSON list that our own export writes if a tag contains a separator; None for other text."""
     if not written.startswith("["):
         return None
     try:

@@ -1,17 +1,20 @@
-"""Shopify: webhooks, classic and Next Gen Events, of any API version; and customers read through the Admin API.
+"""Shopify: webhooks (classic ones and Next Gen Events, of any API version), and customers through the Admin API.
 
 Payload reference: https://shopify.dev/docs/api/webhooks/2026-07 and
 https://shopify.dev/docs/api/events/2026-10
 
-Quirk: the API version header has lied (April 2026), so bodies are read by the
-fields they have; nothing here looks at a version.
-Quirk: since 2025-01 a customer in a webhook carries no tags, no consent and no
-order totals; these have topics of their own. Bodies of before still carry them,
-and replays and copies of them are read.
-Quirk: topics with a dot are real, and it is ``customers/update`` and
+Quirk: in April 2026 the API version header was wrong for days, so nothing here looks at
+a version: a body is read by the fields that it has.
+https://community.shopify.dev/t/webhooks-sometimes-sent-with-wrong-api-version-payload/33251
+Quirk: since 2025-01 a customer in a webhook carries no tags, no consent and no order
+totals; these have topics of their own. Older bodies carry them, and are still read,
+because they can be replayed.
+https://shopify.dev/changelog/new-customer-s-webhook-and-changes-to-existing-customer-s-webhooks-payload
+Quirk: some topics have a dot in place of the slash, and it is ``customers/update`` and
 ``checkouts/update`` but ``orders/updated``.
-Quirk: webhooks made by hand in the shop's admin are signed with another key
-than the app's: it goes into the secrets like a rotated one.
+Quirk: a webhook that was made by hand in the shop's admin is signed with another key
+than the app's. Add that key to the secrets of the connection.
+https://trigger.dev/docs/webhooks/providers/shopify
 """
 
 import hashlib
@@ -31,7 +34,7 @@ PROTECTED_FIELDS = customers.PROTECTED_FIELDS
 #: what ``connections add shopify`` asks for, with an example
 OPTIONS: Mapping[str, str] = {"shop_domain": "example.myshopify.com"}
 _DOMAIN = ".myshopify.com"
-# What a reader and a subscriber offer (connectors/reader.py).
+# The names of Reader and Subscriber (connectors/reader.py).
 DOWNLOAD_HOSTS = admin.DOWNLOAD_HOSTS
 CREDENTIALS = admin.CREDENTIALS
 api_url = admin.api_url
@@ -49,7 +52,7 @@ SKIPPED_TOPICS: Mapping[str, str] = {
     "Product/delete": "is about goods",
     "Product/update": "is about goods",
     "app/scopes_update": "says what the app may read, nothing about a customer",
-    "bulk_operations/finish": "a backfill asks for its own result; this one is not guaranteed to come",
+    "bulk_operations/finish": "a backfill asks for its result itself, because this topic is not guaranteed to come",
     "checkouts/delete": "has no customer and no token; that a cart is gone changes nobody",
     "customer_account_settings/update": "is about the shop's login page",
     "customer_groups/create": "a saved search, not its members",
@@ -77,10 +80,11 @@ def settle(options: Mapping[str, str]) -> dict[str, str]:
 
 
 def receive(headers: Mapping[str, str], body: bytes) -> Receipt:
-    """Read topic, delivery id and sending time; an odd or missing id is replaced by a digest.
+    """Read topic, delivery id and sending time; a digest replaces an odd or missing id.
 
-    The webhook id is the delivery's. The event id is not: one merchant action
-    shares it between topics and subscriptions, all of which are wanted.
+    The delivery id is ``X-Shopify-Webhook-Id``. The event id would drop deliveries: all
+    deliveries about one action of the merchant share it, in every topic.
+    https://shopify.dev/docs/apps/build/webhooks/delivery-structure
     """
     topic = _short(_header(headers, "topic"))
     action = _short(headers.get("shopify-action", ""))
@@ -93,10 +97,10 @@ def receive(headers: Mapping[str, str], body: bytes) -> Receipt:
 
 
 def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
-    """Check the signature against every secret; raise BadSignatureError if none fits.
+    """Check the signature against every secret; raises BadSignatureError if no secret fits.
 
-    After a rotation Shopify signs with the oldest secret that is not revoked, so
-    all of them are tried.
+    After a rotation Shopify signs with the oldest secret that is not revoked, so all are tried.
+    https://shopify.dev/docs/apps/build/authentication-authorization/client-secrets/rotate-revoke-client-credentials
     """
     signing.check_hmac_sha256_base64(body, _header(headers, "hmac-sha256"), secrets)
 
@@ -110,7 +114,7 @@ def parse(envelope: Envelope, account: Account) -> Iterable[Event]:
     with json_values.malformed(name):
         body = None
         topic = envelope.topic
-        if topic == "Customer":  # an Event whose action header got lost; the body repeats it
+        if topic == "Customer":  # an Event that lost its action header; the body repeats the action
             body = json_values.load_json(envelope.body)
             topic = f"Customer/{json_values.required(json_values.word(body, 'action'), 'text', 'action')}"
         if topic in (reads.CUSTOMER, reads.GONE):
@@ -123,12 +127,12 @@ def parse(envelope: Envelope, account: Account) -> Iterable[Event]:
 
 
 def _header(headers: Mapping[str, str], suffix: str) -> str:
-    """Read a header of either generation; Events drop the ``X-``, and some senders send both."""
+    """Read a header with or without ``X-``: Next Gen Events drop it, and some senders send both."""
     return headers.get(f"shopify-{suffix}") or headers.get(f"x-shopify-{suffix}") or ""
 
 
 def _short(header: str) -> str:
-    """Return the header if it can be a name: printable ASCII of modest length; else nothing."""
+    """Return the header if it is printable ASCII of at most ``_MAX_HEADER`` characters; else empty text."""
     header = header.strip()
     return header if len(header) <= _MAX_HEADER and header.isascii() and header.isprintable() else ""
 
@@ -155,7 +159,7 @@ _TRANSLATIONS: Mapping[str, Callable[[Payload, Account], Iterator[Event]]] = {
     "customers_email_marketing_consent/update": consent.email_changed,
     "customers_marketing_consent/update": consent.sms_changed,
     "customers_whats_app_marketing_consent/update": consent.whatsapp_changed,
-    # The changelog of 2025-01 spells two of them so, the reference does not; following both costs nothing.
+    # The changelog of 2025-01 spells two topics like this, the reference does not; both spellings are read.
     "customers/email_marketing_consent_update": consent.email_changed,
     "customers/marketing_consent_update": consent.sms_changed,
     "orders/create": orders.order,

@@ -1,9 +1,9 @@
-"""Reading a shop's customers through Shopify's Admin API (GraphQL), and staying allowed to.
+"""A shop's customers through Shopify's Admin API (GraphQL), and the renewal of its access tokens.
 
 https://shopify.dev/docs/api/admin-graphql/2026-10
-Quirk: an expiring offline token lives 60 minutes; its refresh token changes with every use, and the one before stays
-valid until its successor is used.
-https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/offline-access-tokens
+Quirk: an expiring offline token lives 60 minutes. Its refresh token changes with every use; the old one stays valid
+until the new one is used.
+https://shopify.dev/changelog/more-resilient-refreshes-for-expiring-offline-access-tokens
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ def authorize(credentials: Credentials) -> Mapping[str, str]:
 
 
 def renewal(credentials: Credentials) -> Request | None:
-    """Say how to renew an expiring offline token; None for a token that does not expire."""
+    """Return the request that renews an expiring offline token; None for a token that does not expire."""
     if not all(credentials.get(name) for name in _RENEWING):
         return None
     form = {"grant_type": "refresh_token"} | {name: credentials[name] for name in _RENEWING}
@@ -78,7 +78,7 @@ def read(job: Job, cursor: Cursor | None, fetch: Fetch) -> Iterator[Page]:
 
 def read_some(_job: Job, external_ids: Sequence[str], fetch: Fetch) -> Iterator[Row]:
     """Yield these customers as they are now; Shopify answers null for those it does not have."""
-    # Nothing but a number can be a customer's id, and one that is none would spoil the whole query.
+    # Only a number can be a customer's id, and Shopify refuses the whole query if one id is malformed.
     left = [f"gid://shopify/Customer/{number}" for number in external_ids if number.isascii() and number.isdigit()]
     size = len(left)
     while left:

@@ -1,13 +1,13 @@
-"""Reading all customers of a shop with a bulk operation: started, waited for, then one file, line by line.
+"""All customers of a shop through a bulk operation: start it, wait for it, then read its file line by line.
 
 https://shopify.dev/docs/api/usage/bulk-operations/queries
-Quirk: ``url`` is null if there are no results. It is signed, expires, and is as good as a password: the operation's
-id is kept and the address asked for again.
+Quirk: ``url`` is null if there are no results. It is signed, expires, and opens the file without a password. So the
+cursor keeps the operation's id, and each download asks for the address again.
 Quirk: counts and the file's size are strings.
-Quirk: rows of nested connections come as lines of their own with ``__parentId``, since 2026-01 in any order.
+Quirk: rows of nested connections are lines of their own with ``__parentId``, since 2026-01 in any order.
 Quirk: Shopify cancels operations that stall, and asks to run them again.
-Quirk: a field without scope fails the operation, and one without approval is null without an error, so a page of one
-customer is asked first to see which these are.
+Quirk: a field without scope fails the operation, and a field without approval is null without an error. So we first
+query a page of one customer, whose errors name these fields.
 """
 
 from collections.abc import Iterator
@@ -33,14 +33,14 @@ from connectors.shopify import reads
 from connectors.shopify.graphql import HiddenPath, ask, without
 
 PAGE_ROWS = 500
-_MOST_RUNS = 3  #: operations until one ends well
-_MOST_STALLS = 4  #: downloads in a row that bring nothing
-_FIRST_WAITS = (0.3, 0.7, 1.0, 2.0, 4.0, 7.0)  #: seconds between looks at an operation; then 10
-_LONGEST_WAIT = 10.0
+_MOST_RUNS = 3  #: operations that are started before the run fails
+_MOST_STALLS = 4  #: downloads in a row that bring no line
+_FIRST_WAITS = (0.3, 0.7, 1.0, 2.0, 4.0, 7.0)  #: seconds between looks at an operation
+_LONGEST_WAIT = 10.0  #: seconds between the looks after those
 
 _PROBE = "query Customers($first: Int!) {{ customers(first: $first) {{ nodes {{ {fields} }} }} }}"
 _INNER = "{{ customers {{ edges {{ node {{ {fields} }} }} }} }}"
-# Named, so that a change of the default of groupObjects (2026-01) cannot change what we get.
+# groupObjects is given, because its default changed in 2026-01.
 _START = """mutation BulkStart($query: String!) {
   bulkOperationRunQuery(query: $query, groupObjects: false) {
     bulkOperation { id status } userErrors { field message code }
@@ -58,11 +58,11 @@ class _State:
     """The cursor of a run."""
 
     operation: str | None = None
-    offset: int = 0  #: of the first byte that was not read
+    offset: int = 0  #: of the first byte that is not read yet
     lines: int = 0
     rows: int = 0
     run: int = 1
-    looks: int = 0  #: at the operation, since it was started
+    looks: int = 0  #: at the operation, since its start
     stalls: int = 0
     hidden: tuple[HiddenPath, ...] = ()
 
@@ -87,7 +87,7 @@ class _Result:
     size: int | None  #: of the file, in bytes
 
     def is_read_by(self, state: _State) -> bool:
-        """Whether nothing is left of the file."""
+        """Whether the file is read to its end."""
         if self.size is not None and state.offset >= self.size:
             return True
         return state.lines >= self.lines if self.lines is not None else self.url is None
@@ -111,12 +111,12 @@ def read(job: Job, cursor: Cursor | None, fetch: Fetch) -> Iterator[Page]:
         if state.offset == before:
             _stall(state)
         state = replace(state, stalls=0)
-        result = _result(state, fetch)  # the address may have expired on the way
+        result = _result(state, fetch)  # the address may have expired meanwhile
     yield Page(rows=(), cursor=state.cursor(), expected=result.rows, watermark=result.created_at)
 
 
 def _start(job: Job, state: _State, fetch: Fetch) -> NoReturn:
-    """Start an operation, and come back for it."""
+    """Start an operation; raises NotYetError, whose cursor has the operation's id."""
     selected = "id updatedAt"
     if job.kind != "ids":
         seen = ask(fetch, "Customers", _PROBE.format(fields=reads.fields()), {"first": 1})
@@ -136,7 +136,7 @@ def _start(job: Job, state: _State, fetch: Fetch) -> NoReturn:
 
 
 def _result(state: _State, fetch: Fetch) -> _Result:
-    """Look at the operation; raises if it is not done, and starts anew if it never will be."""
+    """Look at the operation; raises NotYetError if it is not done, or if it failed and a new one must start."""
     reply = ask(fetch, "BulkState", _STATE, {"id": state.operation})
     operation = json_values.nested(reply.data, "bulkOperation")
     if operation is None:
@@ -150,7 +150,7 @@ def _result(state: _State, fetch: Fetch) -> _Result:
         code = (json_values.text(operation, "errorCode") or "").upper()
         if code == "ACCESS_DENIED":
             raise AccessRefusedError("Shopify refuses the bulk operation: the token needs the scope read_customers")
-        # partialDataUrl is left alone: what is missing in it cannot be told, so all would be read again anyway.
+        # partialDataUrl is not used: nobody can tell which customers it lacks, so all must be read again anyway.
         _run_again(state, f"{status} {code}".strip())
     if status != "COMPLETED":
         raise UnreadableError("the bulk operation has a status that is not documented")
@@ -183,7 +183,7 @@ def _stall(state: _State) -> NoReturn:
 
 
 def _download(job: Job, result: _Result, state: _State, fetch: Fetch) -> Iterator[Page]:
-    """Yield pages of the file from the state on, until it ends, breaks off or cannot be had at this address."""
+    """Yield pages of the file from the state on, until it ends, breaks off or its address has expired."""
     answer = fetch(Request(url=result.url or "", offset=state.offset))
     if answer.status not in (200, 206):  # mostly 403, 400 or 404: the address has expired
         return
@@ -205,9 +205,9 @@ def _download(job: Job, result: _Result, state: _State, fetch: Fetch) -> Iterato
 
 
 def _whole_lines(answer: Answer, size: int | None) -> Iterator[tuple[int, bytes, object]]:
-    """Yield offset, text and content of the lines without the last one, if that was cut short.
+    """Yield offset, text and content of each line; leaves out the last line if it was cut short.
 
-    No part of an object is JSON, so a last line that is none was cut, unless the file is known to end there.
+    A part of an object is not JSON. So a last line that is not JSON was cut, unless the file is known to end there.
     """
     held: tuple[int, bytes, object] | None = None
     for end, line in answer.lines:
@@ -223,7 +223,7 @@ def _whole_lines(answer: Answer, size: int | None) -> Iterator[tuple[int, bytes,
 
 
 def _row(line: bytes, content: object, job: Job, state: _State, result: _Result, answer: Answer) -> Row | None:
-    """Make the row of a line; none of a child's."""
+    """Return the row of a line; None for a child's line, which is not a customer."""
     if type(content) is dict:
         if "__parentId" in content:
             return None
@@ -232,6 +232,6 @@ def _row(line: bytes, content: object, job: Job, state: _State, result: _Result,
     not_after = max(result.completed_at, answer.not_after)
     row = reads.row(content, line, result.created_at, not_after, is_bare=is_bare)
     if is_bare and not row.external_id:
-        # A list with a hole would pass for one that a customer was deleted from.
+        # With a hole in the list of ids, the worker would take a customer for deleted.
         raise UnreadableError("the list of all ids has a line that is not a customer")
     return row

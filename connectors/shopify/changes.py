@@ -1,10 +1,12 @@
-"""Reading the customers of a shop that changed since a time, page by page in the order of changes.
+"""The customers of a shop that changed since a time, page by page in the order of their changes.
 
 https://shopify.dev/docs/api/admin-graphql/latest/queries/customers
-Quirk: the search takes a timestamp only in quotes and in UTC; without them it finds everything, or nothing.
-Quirk: ``updated_at`` is said to match whole days, so the search begins a day early and the rest is left out here.
-Quirk: a listing can be paged through 25,000 rows deep; before that a new one begins where this one is.
-Quirk: a page may cost more than a query may; smaller ones are asked for then.
+Quirk: the search takes a timestamp only in quotes and in UTC. Without quotes it matches too much
+(https://github.com/estuary/connectors/pull/3250), with another offset nothing
+(https://github.com/mvanhorn/cli-printing-press/issues/2056).
+Quirk: ``updated_at`` may match whole days only. So the search begins a day early, and older rows are left out here.
+Quirk: Shopify pages through at most 25,000 rows of a listing. Before that, a new listing begins at the last change.
+Quirk: a page may cost more than a query is allowed to. Then the pages become smaller.
 """
 
 from collections.abc import Iterator
@@ -19,9 +21,9 @@ from connectors.shopify import reads
 from connectors.shopify.graphql import QueryRefusedError, Reply, ask, without
 
 PAGE_ROWS = 250  #: the most that Shopify gives
-_DEEPEST = 20_000
+_DEEPEST = 20_000  #: rows of a listing before a new one begins
 _EARLIER = timedelta(days=1)
-_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  #: before there were shops
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  #: before Shopify existed
 
 _LIST = f"""query Customers($first: Int!, $after: String, $query: String!) {{
   customers(first: $first, after: $after, sortKey: UPDATED_AT, query: $query) {{
@@ -35,10 +37,10 @@ _LIST = f"""query Customers($first: Int!, $after: String, $query: String!) {{
 class _State:
     """The cursor of a run; times are in ISO 8601."""
 
-    begin: str  #: of the listing
+    begin: str  #: the listing has the changes since then
     after: str | None = None
-    seen: int = 0  #: rows of this listing
-    last: str | None = None  #: change of the last customer seen
+    seen: int = 0  #: rows of this listing so far
+    last: str | None = None  #: the newest change of a customer so far
     first: int = PAGE_ROWS
 
     def cursor(self) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def read(job: Job, cursor: Cursor | None, fetch: Fetch) -> Iterator[Page]:
         state = replace(
             state,
             after=end or state.after,
-            # An empty page counts as a full one, or a row of them would have no end.
+            # An empty page counts as a full one, so that a listing of empty pages ends.
             seen=state.seen + (len(rows) or PAGE_ROWS),
             last=last.isoformat() if last else None,
         )
@@ -85,17 +87,17 @@ def _ask(state: _State, fetch: Fetch) -> Reply:
 
 
 def _otherwise(state: _State, error: QueryRefusedError) -> _State:
-    """Return what to ask in place of what was refused; raises the error if there is nothing."""
+    """Return the state to go on from after a refused query; raises the error if there is none."""
     if error.code == "MAX_COST_EXCEEDED" and state.first > 1:
-        wanted = int(state.first * error.share) if error.share else state.first // 2
-        return replace(state, first=min(max(wanted, 1), state.first - 1))
+        size = int(state.first * error.share) if error.share else state.first // 2
+        return replace(state, first=min(max(size, 1), state.first - 1))
     if error.is_about_cursor and state.after is not None:
         return _next_listing(state)
     raise error
 
 
 def _next_listing(state: _State) -> _State:
-    """Begin a listing where this one has come to; it repeats a few rows, which does no harm."""
+    """Begin a new listing at the newest change; it repeats a few rows, which does no harm."""
     if state.last is None or datetime.fromisoformat(state.last) <= datetime.fromisoformat(state.begin):
         raise UnreadableError("Shopify's list of changed customers does not go on; read all of them instead")
     return replace(state, begin=state.last, after=None, seen=0)

@@ -2,13 +2,14 @@
 
 Payload reference: https://shopify.dev/docs/api/webhooks/2026-07#customers_email_marketing_consent-update
 
-Quirk: ``customers_marketing_consent/update`` is SMS, and the three topics name
-the customer, the address and the times in three ways.
-Quirk: "never asked" is ``not_subscribed``, for WhatsApp ``never_subscribed``; a
-null state (no number there) says nothing at all, least of all "unsubscribed".
+Quirk: ``customers_marketing_consent/update`` is about SMS. The three topics name the
+customer, the address and the times in three ways.
+Quirk: a customer who was never asked is ``not_subscribed``, for WhatsApp
+``never_subscribed``. A null state means that there is no number; it says nothing
+about consent.
 Quirk: the opt-in level alone is no consent: customers who never agreed carry
 ``single_opt_in`` too. It is kept as evidence only.
-Quirk: ``redacted`` and ``invalid`` are set by Shopify itself, never by a person.
+Quirk: Shopify itself sets ``redacted`` and ``invalid``; they are no decision of a person.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ from connectors.contract import (
     SuppressionStated,
 )
 from connectors.json_values import Payload
+from connectors.shopify import gid
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +48,7 @@ WHATSAPP = Layout(channel="whatsapp", updated_at="updated_at", collected_from="c
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """What a state says: a will, a reason not to use the address, or both."""
+    """What a state means: a consent, a reason not to use the address, or both."""
 
     status: ConsentStatus | None
     reason: SuppressionReason | None = None
@@ -59,7 +61,7 @@ _STATES: Mapping[str, _Meaning] = {
     "pending": _Meaning("pending"),
     "not_subscribed": _Meaning("unknown"),
     "never_subscribed": _Meaning("unknown"),
-    # The address is bad; the person's will is as it was.
+    # The address is bad; that does not change the person's consent.
     "invalid": _Meaning(None, "invalid_address"),
     "redacted": _Meaning("opted_out", "erasure_request"),
 }
@@ -82,7 +84,7 @@ def whatsapp_changed(body: Payload, _account: Account) -> Iterator[Event]:
 
 
 def email(payload: Payload, key: str, at: str = "") -> str | None:
-    """Read an e-mail address; Shopify drops white space even inside of it, so do we."""
+    """Read an e-mail address without white space; Shopify drops it too, even inside the address."""
     address = json_values.text(payload, key, at)
     return address and "".join(address.split())
 
@@ -96,10 +98,10 @@ def stated(
     at: str,
     region: str | None = None,
 ) -> list[Event]:
-    """Return what a consent object says about an address, or without one about the customer.
+    """Return the events in a consent object; they are about the address, or without one about the customer.
 
-    A "no" suppresses the address as well, if there is one; a "yes" lifts nothing,
-    because what it may lift is the same for all sources.
+    A "no" also suppresses the address, if there is one. A "yes" lifts no suppression
+    here: the rule for that is the same for all sources.
     """
     state = json_values.choice(consent, layout.state, _STATES, at)
     if state is None:
@@ -116,7 +118,7 @@ def stated(
         if collected_from is not None:
             evidence["collected_from"] = collected_from
         is_confirmed = meaning.status == "opted_in" and level == "confirmed_opt_in"
-        said = ConsentStated(
+        statement = ConsentStated(
             external_id=external_id,
             channel=layout.channel,
             status=meaning.status,
@@ -126,9 +128,9 @@ def stated(
             evidence=evidence,
             region=region,
         )
-        events.append(said)
+        events.append(statement)
     if meaning.reason is not None and address is not None:
-        suppressed = SuppressionStated(
+        suppression = SuppressionStated(
             external_id=external_id,
             channel=layout.channel,
             address=address,
@@ -137,14 +139,12 @@ def stated(
             scope=meaning.scope,
             region=region,
         )
-        events.append(suppressed)
+        events.append(suppression)
     return events
 
 
 def _changed(body: Payload, layout: Layout, key: str, id_key: str, address: str | None) -> Iterator[Event]:
-    external_id = json_values.required(
-        json_values.number_id(body, id_key, kind="Customer"), "the id of a customer", id_key
-    )
+    external_id = json_values.required(gid.number_id(body, id_key, kind="Customer"), "the id of a customer", id_key)
     if key not in body:
         raise json_values.unexpected("an object", None, key)
     consent = json_values.nested(body, key)

@@ -2,14 +2,16 @@
 
 Payload reference: https://shopify.dev/docs/api/webhooks/2026-07#customers-update
 
-Quirk: a field that the app is not approved for comes null or not at all, so its
-null means "not shown" until the connection says otherwise (``approved_fields``).
-Quirk: a body that was too large for its channel shrinks to ``{"id": …}``. It
-says that the customer exists, and wipes nothing.
-Quirk: ids exceed 2^53. Who passed a body through JavaScript rounded ``id``, so
-the gid wins when they disagree.
+Quirk: a field that the app is not approved for is null or missing. So its null
+means "not shown", until the connection lists the field in ``approved_fields``.
+https://shopify.dev/docs/apps/launch/protected-customer-data
+Quirk: a body that is too large for its channel shrinks to ``{"id": …}``. It says
+that the customer exists, and clears nothing.
+https://shopify.dev/changelog/amazon-eventbridge-webhook-payload-size-limit-increased-to-1-mb
+Quirk: ids exceed 2^53, and a sender that passes a body through JavaScript rounds
+``id``. So the gid wins if the two disagree.
 Quirk: ``default_address.phone`` is free text ("555-SHOP"), not the customer's number.
-Quirk: ``customers/merge`` has no time of its own and also tells of merges that failed.
+Quirk: ``customers/merge`` has no time, and is sent for merges that failed, too.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -29,15 +31,16 @@ from connectors.contract import (
     TagsSnapshot,
 )
 from connectors.json_values import Payload
-from connectors.shopify import consent, tags
+from connectors.shopify import consent, gid, tags
 
 PROTECTED_FIELDS = frozenset({"email", "phone", "first_name", "last_name", "address"})
 
-#: Characters, four times Shopify's own limit: room for a raised limit, and no room for a flood.
+#: characters, four times Shopify's own limit, so that a raised limit does not park customers
 _MAX_NOTE = 20_000
 
 Slot = Literal["email", "phone"]
-FieldTable = tuple[tuple[str, str, Callable[[Payload, str, str], FieldValue]], ...]  #: our name, theirs, its reader
+#: our name, theirs, and the function that reads it
+FieldTable = tuple[tuple[str, str, Callable[[Payload, str, str], FieldValue]], ...]
 
 
 def note(payload: Payload, key: str, at: str = "") -> str | None:
@@ -74,7 +77,7 @@ _CONSENTS: tuple[tuple[Slot, str, consent.Layout], ...] = (
     ("phone", "sms_marketing_consent", consent.SMS),
 )
 
-# requested and in_progress are known from GraphQL; in a webhook they would say that the end is still to come.
+# GraphQL has requested and in_progress too. In a webhook they would mean that the merge has not ended yet.
 _MERGE_STATES = ("completed", "failed", "requested", "in_progress")
 
 
@@ -85,7 +88,7 @@ def changed(body: Payload, account: Account) -> Iterator[Event]:
 
 
 def removed(body: Payload, _account: Account) -> Iterator[Event]:
-    """``customers/delete``; without a time, so the sending time counts."""
+    """``customers/delete``; the body has no time, so the sending time counts."""
     yield ProfileRemoved(external_id=json_values.required(id_of(body), "the id of a customer", "id"), occurred_at=None)
 
 
@@ -95,7 +98,7 @@ def merged(body: Payload, _account: Account) -> Iterator[Event]:
     if json_values.required(status, ", ".join(_MERGE_STATES), "status") != "completed":
         return
     kept, lost = (
-        json_values.required(json_values.number_id(body, key, kind="Customer"), "the gid of a Customer", key)
+        json_values.required(gid.number_id(body, key, kind="Customer"), "the gid of a Customer", key)
         for key in ("admin_graphql_api_customer_kept_id", "admin_graphql_api_customer_deleted_id")
     )
     if kept == lost:
@@ -106,18 +109,18 @@ def merged(body: Payload, _account: Account) -> Iterator[Event]:
 
 
 def id_of(customer: Payload, at: str = "") -> str | None:
-    """Return the customer's id as decimal text; the gid's, where the two disagree."""
-    number = json_values.number_id(customer, "id", at, kind="Customer")
-    return json_values.number_id(customer, "admin_graphql_api_id", at, kind="Customer") or number
+    """Return the customer's id as decimal text; that of the gid, if the two disagree."""
+    number = gid.number_id(customer, "id", at, kind="Customer")
+    return gid.number_id(customer, "admin_graphql_api_id", at, kind="Customer") or number
 
 
 def shown(
     customer: Payload, external_id: str, account: Account, *, at: str = "", otherwise: datetime | None = None
 ) -> Iterator[Event]:
-    """Yield what a customer object says: the profile, and from old bodies tags and consent.
+    """Yield the events in a customer object: the profile, and in bodies of before 2025-01 tags and consent.
 
-    ``otherwise`` is when the body around it changed: it stamps a customer that
-    has no time of its own, as in orders since 2025-01.
+    ``otherwise`` is when the body around the customer changed. It dates a customer
+    without a time of its own, such as the customer in an order since 2025-01.
     """
     hidden = PROTECTED_FIELDS - account.approved_fields
     occurred_at = json_values.moment(customer, "updated_at", at) or otherwise
@@ -140,8 +143,8 @@ def shown(
     names = tags.read(customer, "tags", at)
     if names is not None:
         yield TagsSnapshot(external_id=external_id, tags=names, occurred_at=occurred_at)
-    # accepts_marketing, of bodies still older, is not read: its false means both "no longer" and "never asked",
-    # and its true comes without the level and the time that the consent object beside it has.
+    # Even older bodies have accepts_marketing. It is not read: its false means both "no longer" and "never asked",
+    # and the consent object beside it also has the level and the time.
     for slot, key, layout in _CONSENTS:
         if stated := json_values.nested(customer, key, at):
             yield from consent.stated(
@@ -155,7 +158,7 @@ def shown(
 
 
 def fields_of(payload: Payload, table: FieldTable, hidden: Collection[str], at: str) -> dict[str, FieldValue]:
-    """Read the fields that are there; a hidden one that is empty is left out, any other reads as cleared."""
+    """Read the fields that the payload has. An empty field is cleared, or left out if it may be hidden from us."""
     fields: dict[str, FieldValue] = {}
     for name, key, read in table:
         if key in payload:
@@ -168,7 +171,7 @@ def fields_of(payload: Payload, table: FieldTable, hidden: Collection[str], at: 
 def address_of(
     payload: Payload, key: str, table: Iterable[tuple[str, str]], at: str
 ) -> tuple[dict[str, str] | None, str | None]:
-    """Read an address, reduced to the parts that have a value, and the country it is in."""
+    """Read the parts of an address that have a value, and its country."""
     address = json_values.nested(payload, key, at)
     if not address:
         return None, None
@@ -178,12 +181,12 @@ def address_of(
         value = json_values.text(address, part_key, at)
         if value is not None:
             parts[name] = value
-    # An address whose every part was blanked for us is as little shown as none.
+    # An address whose parts are all blank may be hidden from us, so it counts as no address.
     return parts or None, country_of(parts.get("country_code"))
 
 
 def country_of(value: str | None) -> str | None:
-    """Return the ISO 3166-1 alpha-2 code that ``value`` is, if it is one."""
+    """Return ``value`` as an ISO 3166-1 alpha-2 code; None if it is not a code of two letters."""
     if value is not None and len(value) == 2 and value.isascii() and value.isalpha():
         return value.upper()
     return None
@@ -192,7 +195,10 @@ def country_of(value: str | None) -> str | None:
 def identifiers_of(
     contacts: Mapping[Slot, str | None], hidden: Collection[str], *, is_verified: bool
 ) -> dict[str, Identifier | None]:
-    """Make identifiers of the contact points that are there; ``is_verified`` is about the e-mail."""
+    """Make identifiers of an e-mail and a number; ``is_verified`` is about the e-mail. None clears a slot.
+
+    An empty slot that may be hidden from us is left out.
+    """
     identifiers: dict[str, Identifier | None] = {}
     for slot, value in contacts.items():
         if value is not None:

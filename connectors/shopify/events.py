@@ -1,14 +1,15 @@
-"""Next Gen Events about customers: GraphQL shape, with what our query asked for.
+"""Next Gen Events about customers: GraphQL's shape, with the fields of the subscription's query.
 
 Payload reference: https://shopify.dev/docs/api/events/latest/customer
 
-Quirk: ``data`` is there only if the subscription has a query; then its keys are
-GraphQL's, and what the app may not see is null. Without it, or when a large body
-shrank to a stub with ``payload_url``, only ``query_variables`` say who it is.
-Quirk: ``fields_changed`` was a list and is an object since 2026-09-16. It is not
-read: ``data`` has the values, and derived fields change without being named.
-Quirk: a tag may change without moving ``updatedAt``, so a set of tags counts
-from the sending time.
+Quirk: only a subscription with a query has ``data``. Its keys are GraphQL's, and a
+field that the app may not see is null. Without ``data``, or if a large body shrank to
+a stub with ``payload_url``, only ``query_variables`` name the customer.
+Quirk: ``fields_changed`` was a list and is an object since 2026-09-16. It is not read:
+``data`` has the values, and derived fields change without being named in it.
+https://shopify.dev/changelog/updates-to-events-payloads-and-subscription-configuration
+Quirk: a tag may change without moving ``updatedAt``, so the sending time dates a set
+of tags.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from datetime import datetime
 from connectors import json_values
 from connectors.contract import Account, Event, ProfileRemoved, ProfileSeen, TagsSnapshot
 from connectors.json_values import Payload
-from connectors.shopify import consent, customers, summaries, tags
+from connectors.shopify import consent, customers, gid, summaries, tags
 
 _AT = "data.customer"
 
@@ -75,20 +76,20 @@ def changed(body: Payload, account: Account) -> Iterator[Event]:
         yield ProfileSeen(external_id=_required(named), occurred_at=None)
         return
     customer = json_values.nested(data, "customer", "data")
-    # Null: gone again before the query ran, or not for our eyes. Neither is a reason to state that they exist.
+    # Null: the customer was deleted before the query ran, or is hidden from us. Neither proves that they exist.
     if customer is not None:
-        external_id = json_values.number_id(customer, "id", _AT, kind="Customer") or named
+        external_id = gid.number_id(customer, "id", _AT, kind="Customer") or named
         yield from shown(customer, _required(external_id), account, at=_AT)
 
 
 def removed(body: Payload, _account: Account) -> Iterator[Event]:
-    """``Customer/delete``; nothing is left to query, so only the variables name the customer."""
+    """``Customer/delete``; there is no ``data``, so only the variables name the customer."""
     yield ProfileRemoved(external_id=_required(_named(body)), occurred_at=None)
 
 
 def _named(body: Payload) -> str | None:
     variables = json_values.nested(body, "query_variables") or {}
-    return json_values.number_id(variables, "customerId", "query_variables", kind="Customer")
+    return gid.number_id(variables, "customerId", "query_variables", kind="Customer")
 
 
 def _required(external_id: str | None) -> str:
@@ -98,7 +99,10 @@ def _required(external_id: str | None) -> str:
 def shown(
     customer: Payload, external_id: str, account: Account, *, at: str = "", tags_at: datetime | None = None
 ) -> list[Event]:
-    """Return what a customer in GraphQL's shape says; ``tags_at`` is when the set of tags was read, if known."""
+    """Return the events in a customer of GraphQL's shape.
+
+    ``tags_at`` is when the set of tags was read; None: the sending time counts.
+    """
     hidden = customers.PROTECTED_FIELDS - account.approved_fields
     fields = customers.fields_of(customer, _FIELDS, hidden, at)
     fields.update(summaries.amount_spent(customer, at))
@@ -107,7 +111,7 @@ def shown(
         if last_order is None:
             fields["last_order_id"] = None
         elif "id" in last_order:
-            fields["last_order_id"] = json_values.number_id(
+            fields["last_order_id"] = gid.number_id(
                 last_order, "id", json_values.path_of("lastOrder", at), kind="Order"
             )
     region = None
@@ -142,7 +146,7 @@ def shown(
 
 
 def _contacts_of(customer: Payload, at: str) -> dict[customers.Slot, str | None]:
-    """Read e-mail and number from the objects that hold them today, else from the deprecated fields."""
+    """Read e-mail and number from their present objects, else from the deprecated fields."""
     contacts: dict[customers.Slot, str | None] = {}
     if "defaultEmailAddress" in customer:
         email = json_values.nested(customer, "defaultEmailAddress", at)
@@ -164,7 +168,7 @@ def _contacts_of(customer: Payload, at: str) -> dict[customers.Slot, str | None]
 
 
 def _consents_of(customer: Payload, at: str) -> Iterator[tuple[customers.Slot, str, Payload, consent.Layout]]:
-    """Find the consent objects that were asked for: today's, else the deprecated ones that say the same."""
+    """Yield the consent objects of the query: the present ones, else the deprecated ones with the same content."""
     email = json_values.nested(customer, "defaultEmailAddress", at) or {}
     phone = json_values.nested(customer, "defaultPhoneNumber", at) or {}
     if "marketingState" in email:

@@ -1,10 +1,11 @@
-"""Asking Shopify's Admin API, and what its answers mean before anybody looks at the data.
+"""Queries to Shopify's Admin API, and the errors in its answers.
 
 Status and error codes: https://shopify.dev/docs/api/admin-graphql
-Quirk: throttling and most refusals are HTTP 200 with ``errors``.
-Quirk: ``data`` and ``errors`` come together when a field is not for our eyes: it is null, and an error has its path.
-Such a null is taken out of the data, whatever the connection says about approved fields.
-Quirk: an unknown search field matches everything and says so in ``extensions.search`` only.
+Quirk: throttling and most refusals come as HTTP 200 with ``errors``.
+Quirk: ``data`` and ``errors`` come together if the app may not see a field: the field is null, and an error has its
+path. Such a null is taken out of the data, whatever fields the connection calls approved.
+https://shopify.dev/docs/apps/launch/protected-customer-data
+Quirk: an unknown search field matches everything; only ``extensions.search`` says so.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -19,7 +20,7 @@ from connectors.reader import AccessRefusedError, Answer, Fetch, Request, TryAga
 
 API_VERSION = "2026-10"
 PATH = f"/admin/api/{API_VERSION}/graphql.json"
-HiddenPath = tuple[str, ...]  #: from the customer to the field that we may not see
+HiddenPath = tuple[str, ...]  #: keys from the customer to the field that the app may not see
 
 _REFUSED = {
     401: "Shopify does not accept the access token (401): give the connection a new one",
@@ -33,18 +34,18 @@ _LONGEST_WAIT = 60.0  #: seconds; a bucket is full again after 20
 
 
 class QueryRefusedError(UnreadableError):
-    """Shopify refuses the query as it is; another one may do."""
+    """Shopify refuses this query; a smaller one, or one with another cursor, may pass."""
 
     def __init__(self, code: str, *, is_about_cursor: bool = False, share: float | None = None) -> None:
         super().__init__(f"Shopify refuses the query ({code or 'without a code'})")
         self.code = code
         self.is_about_cursor = is_about_cursor
-        self.share = share  #: of the query's size that it would take, if it was too large
+        self.share = share  #: if the query was too large: the share of its size that is allowed
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The data of an answer that can be used."""
+    """An answer without errors, and its data."""
 
     data: Payload = field(repr=False)
     answer: Answer
@@ -52,11 +53,11 @@ class Reply:
 
 
 def ask(fetch: Fetch, operation: str, document: str, variables: Mapping[str, Any]) -> Reply:
-    """Ask one query or mutation; raises a ReadingError if there is no data to use."""
+    """Send one query or mutation; raises a ReadingError if the answer has no usable data."""
     replies: list[Reply] = []
 
     def check(answer: Answer) -> None:
-        # A 401 is left to the worker, which may have a way to renew the token.
+        # The worker handles a 401: it may be able to renew the token.
         if answer.status == 200:
             replies[:] = [_reply(answer)]
 
@@ -68,7 +69,7 @@ def ask(fetch: Fetch, operation: str, document: str, variables: Mapping[str, Any
 
 
 def refusal(status: int) -> AccessRefusedError | UnreadableError:
-    """Say what a status other than 200 means."""
+    """Return the error for a status other than 200."""
     if status in _REFUSED:
         return AccessRefusedError(_REFUSED[status])
     if 300 <= status < 400:
@@ -77,7 +78,7 @@ def refusal(status: int) -> AccessRefusedError | UnreadableError:
 
 
 def without(customer: Payload, hidden: Collection[HiddenPath]) -> Payload:
-    """Take out the nulls that stand for what we may not see; what is there stays."""
+    """Remove the nulls at hidden paths from the customer, in place; values stay. Returns the customer."""
     for path in hidden:
         inside: Any = customer
         for key in path:
@@ -106,7 +107,7 @@ def _reply(answer: Answer) -> Reply:
 
 
 def _errors_of(payload: object) -> list[Payload] | None:
-    """Return the errors; None if this is nothing that GraphQL would answer."""
+    """Return the errors; None if the payload is not an answer of GraphQL."""
     if type(payload) is not dict:
         return None
     errors = payload.get("errors", [])
@@ -116,7 +117,7 @@ def _errors_of(payload: object) -> list[Payload] | None:
 
 
 def _judged(errors: list[Payload], extensions: Payload, *, has_data: bool) -> Iterator[HiddenPath]:
-    """Raise for the first error that spoils the answer; yield the paths of the fields that are hidden from us."""
+    """Yield the paths of the fields that are hidden from us; raises a ReadingError for the first other error."""
     for error in errors:
         more = _object(error.get("extensions"))
         code, message = str(more.get("code") or "").upper(), str(error.get("message") or "")
@@ -142,7 +143,7 @@ def _judged(errors: list[Payload], extensions: Payload, *, has_data: bool) -> It
 
 
 def _inside(path: object) -> HiddenPath:
-    """Return the part of an error's path that is inside a customer; empty if the path ends before."""
+    """Return the part of an error's path that is inside a customer; empty if the path does not reach a customer."""
     if type(path) is not list:
         return ()
     places = [place for place, part in enumerate(path) if type(part) is int]
@@ -157,13 +158,13 @@ def _check_search(extensions: Payload) -> None:
 
 
 def _wait(cost: Payload) -> timedelta | None:
-    """Return how long the bucket takes to hold what the query costs."""
+    """Return how long it takes until the bucket holds as many points as the query costs."""
     status = _object(cost.get("throttleStatus"))
-    asked, rate = _number(cost.get("requestedQueryCost")), _number(status.get("restoreRate"))
+    requested, rate = _number(cost.get("requestedQueryCost")), _number(status.get("restoreRate"))
     if not rate:
         return None
-    # Never at once: the bucket may be full enough while another limit is not.
-    seconds = max((asked - _number(status.get("currentlyAvailable"))) / rate, 0.2)
+    # At least 0.2 s: Shopify has other limits, which may throttle although the bucket holds enough.
+    seconds = max((requested - _number(status.get("currentlyAvailable"))) / rate, 0.2)
     return timedelta(seconds=min(seconds, _LONGEST_WAIT))
 
 

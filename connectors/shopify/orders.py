@@ -1,18 +1,20 @@
-"""Who bought, or nearly did: orders and checkouts.
+"""Buyers, in orders and in checkouts that may never become orders.
 
 Payload reference: https://shopify.dev/docs/api/webhooks/2026-07#orders-create
 and https://shopify.dev/docs/api/webhooks/2026-07#checkouts-update
 
-Quirk: the customer in an order has no times of its own since 2025-01, so the
-order's ``updated_at`` stamps it.
-Quirk: the order's e-mail can be another than its customer's (a gift, a typo).
-It is not mixed into the customer; it counts only where there is no customer.
-Quirk: there may be no customer at all: the key is missing, null, or an object
-without an id. A later ``orders/updated`` may bring one.
-Quirk: ``buyer_accepts_marketing`` is a tick at one purchase, and false means
-nothing. It is never consent.
-Quirk: since 2026-04 a checkout has no ``id``; nothing here needs one.
-Quirk: ``abandoned_checkout_url`` holds a secret key; it is never read.
+Quirk: since 2025-01 the customer in an order has no times of its own, so the order's
+``updated_at`` dates the customer.
+Quirk: the order's e-mail may differ from its customer's (a gift, a typo). It is not
+mixed into the customer; it is read only if the order has no customer.
+Quirk: an order may have no customer: the key is missing, null, or an object without an
+id. A later ``orders/updated`` may bring the customer.
+https://github.com/webhookdb/webhookdb/pull/541
+Quirk: ``buyer_accepts_marketing`` is a box at one purchase, and false may mean that
+there was no box. It is never read as consent.
+Quirk: since 2026-04 a checkout has no ``id``; nothing here needs it.
+https://shopify.dev/changelog/removed-checkout-id-from-checkouts-and-orders-webhooks
+Quirk: ``abandoned_checkout_url`` holds a secret key, so it is never read.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,16 +28,16 @@ _ADDRESSES = ("billing_address", "shipping_address")
 
 
 def order(body: Payload, account: Account) -> Iterator[Event]:
-    """``orders/…``: the customer, else the guest who gave an e-mail or a number.
+    """``orders/…``: the customer, else the guest with an e-mail or a number.
 
-    Orders of the test gateway are read like any other: a shop that tries us out
-    wants to see its test buyer arrive, and the buyer's details are what was typed.
+    Orders of the test gateway are read like any other, so that a shop that tries us out
+    sees its test buyer arrive.
     """
     yield from _buyer(body, account, _order_contacts)
 
 
 def checkout(body: Payload, account: Account) -> Iterator[Event]:
-    """``checkouts/…``: the same, once the buyer has typed an e-mail or a number."""
+    """``checkouts/…``: the customer, else the guest, once there is an e-mail or a number."""
     yield from _buyer(body, account, _checkout_contacts)
 
 
@@ -62,14 +64,14 @@ def _order_contacts(body: Payload) -> dict[customers.Slot, str]:
         consent.email(body, "email") or consent.email(body, "contact_email"), json_values.text(body, "phone")
     )
     if not contacts:
-        # Free text, but the only trace of this buyer, as in a sale over the phone.
+        # Free text, but the only identifier of this buyer, for example in a sale over the phone.
         billing = json_values.nested(body, "billing_address") or {}
         contacts = _present(None, json_values.text(billing, "phone", "billing_address"))
     return contacts
 
 
 def _checkout_contacts(body: Payload) -> dict[customers.Slot, str]:
-    # sms_marketing_phone is not read: it was typed into the marketing box, and may be another's.
+    # sms_marketing_phone is not read: it was typed into the marketing box, and may be somebody else's number.
     return _present(consent.email(body, "email"), json_values.text(body, "phone"))
 
 
@@ -83,7 +85,7 @@ def _present(email: str | None, phone: str | None) -> dict[customers.Slot, str]:
 
 
 def _name_of(body: Payload) -> dict[str, FieldValue]:
-    """Read the name of the first address that has one; never half of one and half of the other."""
+    """Read the name in the first address that has one; names of two addresses are never mixed."""
     for key in _ADDRESSES:
         address = json_values.nested(body, key) or {}
         name: dict[str, FieldValue] = {}

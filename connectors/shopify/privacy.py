@@ -1,13 +1,13 @@
-"""The law's topics, and the end of our access.
+"""The compliance topics (requests for data and erasure), and the end of our access.
 
 Payload reference: https://shopify.dev/docs/apps/build/compliance/privacy-law-compliance
 and https://shopify.dev/docs/api/webhooks/2026-07#app-uninstalled
 
 Quirk: none of these bodies has a time, so the sending time counts.
-Quirk: ``customer`` may hold nothing but an e-mail, and may name an id that a
-merge has since retired.
-Quirk: ``app/uninstalled`` is a shop object whose domains can be null; which shop
-it is, the connection knows.
+Quirk: ``customer`` may hold an e-mail only, and may name an id that a merge has
+removed since.
+Quirk: the body of ``app/uninstalled`` is a shop whose domains can be null. It is not
+read: the connection knows the shop.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from connectors.contract import (
     MalformedPayloadError,
 )
 from connectors.json_values import Payload
-from connectors.shopify import consent
+from connectors.shopify import consent, gid
 
 
 def uninstalled(_body: Payload, _account: Account) -> Iterator[Event]:
@@ -44,19 +44,19 @@ def customer_redact(body: Payload, _account: Account) -> Iterator[Event]:
 
 
 def shop_redact(_body: Payload, _account: Account) -> Iterator[Event]:
-    """``shop/redact``, 48 hours after the app was removed; the worker checks that it still is."""
+    """``shop/redact``, 48 hours after the app was removed; the worker checks that it was not installed again."""
     yield ErasureRequested(subject="shop", external_id=None, identifiers=(), occurred_at=None)
 
 
 def _subject(body: Payload) -> tuple[str | None, tuple[Identifier, ...]]:
     customer = json_values.required(json_values.nested(body, "customer"), "an object", "customer")
-    external_id = json_values.number_id(customer, "id", "customer", kind="Customer")
+    external_id = gid.number_id(customer, "id", "customer", kind="Customer")
     identifiers = []
     if email := consent.email(customer, "email", "customer"):
         identifiers.append(Identifier(type="email", value=email))
     if phone := json_values.text(customer, "phone", "customer"):
         identifiers.append(Identifier(type="phone", value=phone))
     if external_id is None and not identifiers:
-        # Never nothing: a request that the law sets a term for must be seen by a person.
+        # An error, so that a person sees it: the law sets a term for such a request.
         raise MalformedPayloadError("customer: expected an id, an e-mail or a number, got none of them")
     return external_id, tuple(identifiers)

@@ -1,7 +1,8 @@
-"""Customers that are read through Shopify's Admin API: what is asked, the rows they make, and what rows say.
+"""Customers from Shopify's Admin API: the fields we query, the rows made of them, and the events in a row.
 
 https://shopify.dev/docs/api/admin-graphql/latest/objects/Customer
-Quirk: whether a change of tags moves ``updatedAt`` is not documented, so a set of tags counts from when it was read.
+Quirk: Shopify does not document whether a change of tags moves ``updatedAt``. So a set of tags is dated by the time
+at which it was read.
 """
 
 import json
@@ -14,14 +15,14 @@ from connectors import json_values
 from connectors.contract import Account, Event, MalformedPayloadError, ProfileRemoved
 from connectors.json_values import Payload
 from connectors.reader import Row
-from connectors.shopify import events
+from connectors.shopify import events, gid
 from connectors.shopify.graphql import HiddenPath
 
 CUSTOMER = "read/customer"
 GONE = "read/gone"
 
 _CONSENT = "marketingState marketingOptInLevel marketingUpdatedAt"
-#: what is asked of a customer, by name; nothing that is deprecated, nothing that is not read
+#: the fields of a customer that we query, by name; none is deprecated, and ``parse`` reads all of them
 _FIELDS: Mapping[str, str] = {
     name: f"{name}{parts}"
     for name, parts in {
@@ -45,43 +46,45 @@ _FIELDS: Mapping[str, str] = {
         "defaultAddress": "{company address1 address2 city provinceCode countryCodeV2 zip phone}",
     }.items()
 }
-#: classic topics whose bodies shrink to an id when they are too large
+#: classic topics whose bodies shrink to an id if they are too large
+#: https://shopify.dev/changelog/amazon-eventbridge-webhook-payload-size-limit-increased-to-1-mb
 _SHRINKING = frozenset({"customers/update", "customers/enable", "customers/disable"})
 
 
 def fields(hidden: Collection[HiddenPath] = ()) -> str:
-    """Return the selection of a customer's fields, without those that are hidden from us."""
+    """Return the GraphQL selection of a customer's fields, without the hidden ones."""
     return " ".join(field for name, field in _FIELDS.items() if (name,) not in hidden)
 
 
 def parsed(line: bytes) -> object:
-    """Read one line of JSON; raises ValueError if it is none."""
+    """Read one line of JSON; raises ValueError if it is not JSON."""
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(line)  # reads a few things more, such as half a surrogate pair, which parse can replace
+        return json.loads(line)  # accepts more than orjson, such as half a surrogate pair, which parse replaces
     except RecursionError:
         raise ValueError("nested too deep") from None
 
 
 def row(customer: object, body: bytes | None, not_before: datetime, not_after: datetime, *, is_bare: bool) -> Row:
-    """Make the row of a customer; of something else the row that ``parse`` will refuse.
+    """Return the row of a customer. Anything else becomes a row that ``parse`` refuses.
 
-    ``body`` is what came, if it was not changed since. ``is_bare``: only id and time are wanted.
+    ``body`` holds the bytes as received, or None if ``customer`` was changed after that. With ``is_bare`` the row
+    has only id and time.
     """
     external_id, updated_at = "", None
     if type(customer) is dict:
         try:
-            external_id = json_values.number_id(customer, "id", kind="Customer") or ""
+            external_id = gid.number_id(customer, "id", kind="Customer") or ""
             updated_at = json_values.moment(customer, "updatedAt")
         except MalformedPayloadError:
-            pass  # the row has what could be read, and parse has the reason
+            pass  # the row keeps the parts that could be read; parse will give the reason
     if is_bare and external_id:
         return Row(external_id=external_id, updated_at=updated_at, not_before=not_before, not_after=not_after)
     try:
-        # Written anew, so that the same customer is the same text from a file, from a page and asked for by id.
+        # Written again, so that a customer has the same bytes from a file, from a page and from a query by id.
         body = orjson.dumps(customer) if type(customer) is dict or body is None else body
     except TypeError:  # half a surrogate pair, a number of more than 64 bits
         body = json.dumps(customer).encode() if body is None else body
@@ -96,23 +99,24 @@ def row(customer: object, body: bytes | None, not_before: datetime, not_after: d
 
 
 def gone(external_id: str, at: datetime) -> Row:
-    """Make the row that says that the shop does not have the customer any more."""
+    """Return a row that says that the shop no longer has the customer."""
     body = orjson.dumps({"id": external_id})
     return Row(external_id=external_id, updated_at=None, topic=GONE, body=body, not_before=at, not_after=at)
 
 
 def translated(topic: str, body: Payload, account: Account, read_at: datetime | None) -> list[Event]:
-    """Return what a row says, that was read at ``read_at`` or later."""
-    external_id = json_values.required(json_values.number_id(body, "id", kind="Customer"), "the id of a Customer", "id")
+    """Return the events in a row that was read at ``read_at`` or later."""
+    external_id = json_values.required(gid.number_id(body, "id", kind="Customer"), "the id of a Customer", "id")
     if topic == GONE:
         return [ProfileRemoved(external_id=external_id, occurred_at=read_at)]
     return events.shown(body, external_id, account, tags_at=read_at)
 
 
 def wanted(topic: str, body: bytes) -> str | None:
-    """Return the id of the customer to read back after a webhook that does not say all; never raises.
+    """Return the id of the customer to read back after an incomplete webhook, else None; never raises.
 
-    Quirk: whether tags and consent that a customer is created with have webhooks of their own is not documented.
+    Quirk: a customer can be created with tags and consent. Shopify does not document whether these have webhooks of
+    their own, so every created customer is read back.
     """
     try:
         if topic == "customers/create":
@@ -128,8 +132,8 @@ def wanted(topic: str, body: bytes) -> str | None:
 
 
 def _id_of(payload: Payload) -> str | None:
-    gid = json_values.number_id(payload, "admin_graphql_api_id", kind="Customer")
-    return gid or json_values.number_id(payload, "id", kind="Customer")
+    from_gid = gid.number_id(payload, "admin_graphql_api_id", kind="Customer")
+    return from_gid or gid.number_id(payload, "id", kind="Customer")
 
 
 def _id_of_event(payload: Payload) -> str | None:
@@ -139,4 +143,4 @@ def _id_of_event(payload: Payload) -> str | None:
     if data.get("customer") is not None:
         return None
     variables = json_values.nested(payload, "query_variables") or {}
-    return json_values.number_id(variables, "customerId", kind="Customer")
+    return gid.number_id(variables, "customerId", kind="Customer")

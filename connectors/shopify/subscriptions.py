@@ -1,10 +1,12 @@
-"""Registering a shop's webhooks through the Admin API, and mending what was changed behind our back.
+"""Registers a shop's webhooks through the Admin API, and repairs those that somebody changed.
 
 https://shopify.dev/docs/api/admin-graphql/latest/mutations/webhookSubscriptionCreate
-Quirk: a webhook that failed eight times in a row is deleted, if it was registered this way.
-Quirk: a webhook with a filter that does not fit delivers nothing, one with chosen fields says less than we read.
-Quirk: the API version of a webhook is the app's, or that of the request; saving it again is all that can be done.
-Quirk: compliance topics are not registered here but in the app's configuration, nor are Next Gen Events.
+Quirk: Shopify deletes a webhook that was registered here after eight failed deliveries in a row.
+https://shopify.dev/changelog/updates-to-webhook-retry-mechanism
+Quirk: a webhook whose filter does not fit delivers nothing, and a webhook with chosen fields lacks some that we read.
+Quirk: the API version of a webhook is the app's, or that of the request; pages of the documentation disagree. We can
+only save the webhook again.
+Quirk: compliance topics and Next Gen Events cannot be registered here, but in the app's configuration.
 """
 
 from collections.abc import Iterator, Mapping
@@ -64,7 +66,7 @@ _DELETE = """mutation WebhookDelete($id: ID!) {
 
 
 def subscribe(_job: Job, webhook_url: str, fetch: Fetch) -> Mapping[str, str]:
-    """Register and repair; ``refused`` is a topic that Shopify does not let us have, mostly for want of a scope."""
+    """Register and repair the webhooks; a topic is ``refused`` mostly because a scope is missing."""
     known: dict[str, list[Payload]] = {}
     for webhook in _webhooks(fetch):
         if webhook.get("uri") == webhook_url:
@@ -73,15 +75,19 @@ def subscribe(_job: Job, webhook_url: str, fetch: Fetch) -> Mapping[str, str]:
 
 
 def _settled(known: list[Payload], name: str, webhook_url: str, fetch: Fetch) -> str:
-    """Leave one good webhook of the topic, and say what it took."""
-    wanted = {"uri": webhook_url, "format": "JSON"}
+    """Leave one good webhook of the topic; return the word for what was done."""
+    subscription = {"uri": webhook_url, "format": "JSON"}
     if not known:
-        return "added" if _does(fetch, "WebhookCreate", _CREATE, {"topic": name, "subscription": wanted}) else "refused"
+        return (
+            "added"
+            if _does(fetch, "WebhookCreate", _CREATE, {"topic": name, "subscription": subscription})
+            else "refused"
+        )
     kept, *doubles = sorted(known, key=_faults)
     done = [_does(fetch, "WebhookDelete", _DELETE, {"id": double["id"]}) for double in doubles]
     if _faults(kept):
-        wanted_now = {**wanted, "includeFields": [], "filter": ""}
-        done.append(_does(fetch, "WebhookUpdate", _UPDATE, {"id": kept["id"], "subscription": wanted_now}))
+        whole = {**subscription, "includeFields": [], "filter": ""}
+        done.append(_does(fetch, "WebhookUpdate", _UPDATE, {"id": kept["id"], "subscription": whole}))
     if not all(done):
         return "refused"
     return "repaired" if done else "kept"
@@ -95,7 +101,7 @@ def _faults(webhook: Payload) -> int:
 
 
 def _does(fetch: Fetch, operation: str, document: str, variables: Mapping[str, Any]) -> bool:
-    """Do one thing; False if Shopify refuses it for this topic."""
+    """Run one mutation; False if Shopify refuses it for this topic."""
     try:
         reply = ask(fetch, operation, document, variables)
     except (AccessRefusedError, QueryRefusedError):

@@ -1,8 +1,8 @@
-"""Side facts of a Shopify customer: what they bought in all, and their segments.
+"""Side facts about a Shopify customer: the total of their orders, and their segments.
 
 Payload reference: https://shopify.dev/docs/api/webhooks/2026-07#customers-purchasing_summary
 
-Quirk: such a fact can arrive after its customer was deleted, so it revives nobody.
+Quirk: a side fact can arrive after its customer was deleted, so it does not bring the customer back.
 Quirk: segment events have no time and no name of the segment, only gids.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from connectors import json_values
 from connectors.contract import Account, Event, FieldValue, ProfileSeen
 from connectors.json_values import Payload
+from connectors.shopify import gid
 
 
 def purchases(body: Payload, _account: Account) -> Iterator[Event]:
@@ -19,7 +20,7 @@ def purchases(body: Payload, _account: Account) -> Iterator[Event]:
     if "numberOfOrders" in body:
         fields["number_of_orders"] = json_values.count(body, "numberOfOrders")
     if "lastOrderId" in body:
-        fields["last_order_id"] = json_values.number_id(body, "lastOrderId", kind="Order")
+        fields["last_order_id"] = gid.number_id(body, "lastOrderId", kind="Order")
     yield ProfileSeen(
         external_id=_gid(body, "customerId", "Customer"),
         occurred_at=json_values.moment(body, "occurredAt"),
@@ -39,7 +40,7 @@ def left_segment(body: Payload, _account: Account) -> Iterator[Event]:
 
 
 def amount_spent(payload: Payload, at: str = "") -> dict[str, FieldValue]:
-    """Read ``amountSpent`` as two fields; without the key, none."""
+    """Read ``amountSpent`` as two fields; no field if the key is absent."""
     if "amountSpent" not in payload:
         return {}
     spent = json_values.nested(payload, "amountSpent", at)
@@ -64,4 +65,4 @@ def _membership(body: Payload, *, is_member: bool | None) -> ProfileSeen:
 
 
 def _gid(body: Payload, key: str, kind: str) -> str:
-    return json_values.required(json_values.number_id(body, key, kind=kind), f"the gid of a {kind}", key)
+    return json_values.required(gid.number_id(body, key, kind=kind), f"the gid of a {kind}", key)

@@ -2,10 +2,10 @@
 
 Payload reference: https://shopify.dev/docs/api/webhooks/2026-07#customer.tags_added
 
-Quirk: since 2025-01 webhooks bring changes only (``occurredAt`` orders them, tag
-by tag); the whole set comes in bodies of before, as one string, and in GraphQL.
-Quirk: a comma inside an entry splits it; upper and lower case are one tag, and
-the first spelling stays.
+Quirk: since 2025-01 webhooks bring changes only; ``occurredAt`` orders them for each
+tag. Older bodies have the whole set as one string, GraphQL has it as a list.
+Quirk: a comma inside an entry splits it. Two spellings that differ in case are one
+tag, and the first spelling stays.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from connectors import json_values
 from connectors.contract import Account, Event, MalformedPayloadError, TagsAdded, TagsRemoved
 from connectors.json_values import Payload
+from connectors.shopify import gid
 
-MAX_TAGS = 250  #: Shopify's own limits, as are the 255 characters
-MAX_TAG = 255
+MAX_TAGS = 250  #: of one customer; Shopify's own limit
+MAX_TAG = 255  #: characters; Shopify's own limit
 
 
 def added(body: Payload, _account: Account) -> Iterator[Event]:
@@ -33,7 +34,7 @@ def removed(body: Payload, _account: Account) -> Iterator[Event]:
 
 
 def read(payload: Payload, key: str, at: str = "") -> tuple[str, ...] | None:
-    """Read tags from a comma-separated string or a list; None if there is no word about them."""
+    """Read tags from a comma-separated string or a list; None if the key is absent or null."""
     value = payload.get(key)
     if value is None:
         return None
@@ -58,7 +59,7 @@ def read(payload: Payload, key: str, at: str = "") -> tuple[str, ...] | None:
 
 
 def _customer_of(body: Payload) -> str:
-    external_id = json_values.number_id(body, "customerId", kind="Customer")
+    external_id = gid.number_id(body, "customerId", kind="Customer")
     return json_values.required(external_id, "the gid of a Customer", "customerId")
 
 

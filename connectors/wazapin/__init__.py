@@ -1,9 +1,13 @@
-"""A client of the Contacts API of Wazapin, https://docsx.wazapin.com/api/reference-contacts, and of our own.
+"""A client of the Contacts API: Wazapin's hosted one, or the one that contactsync serves.
+
+It is no connector. It reads no source and translates nothing; it stands in no list of connectors, and the worker
+does not use it. It is for programs that work with contacts:
 
     with Contacts("https://api.wazapin.id", api_key) as contacts:
         contact = contacts.upsert(phone_number="+6281234567890", name="Ujang")
         contacts.add_tags(contact.id, "vip")
 
+Reference: https://docsx.wazapin.com/api/reference-contacts
 Quirk: Wazapin publishes few of its answers, so every field but an id may be missing.
 """
 

@@ -1,9 +1,9 @@
-"""The endpoints, one function each: what is asked, and how the answer is read.
+"""The endpoints, one function each: the request, and how its answer is read.
 
 Reference: https://docsx.wazapin.com/api/reference-contacts. ``timeline``, ``sendability``, removing a tag,
 ``erase``, ``If-Match`` and ``Idempotency-Key`` are contactsync's own; the hosted API does not document them.
 """
-# ruff: noqa: D103 - the clients' methods of the same names say what each promises
+# ruff: noqa: D103 - the docstrings are those of the clients' methods of the same names
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -31,7 +31,7 @@ Purpose = Literal["marketing", "transactional", "conversational"]
 
 
 class ContactChanges(TypedDict, total=False):
-    """Fields of a contact: what is left out stays as it is, None clears."""
+    """Fields of a contact: an omitted field stays as it is, None clears it."""
 
     phone_number: str | None  #: international form
     name: str | None
@@ -42,7 +42,7 @@ class ContactChanges(TypedDict, total=False):
 
 
 class ContactFields(ContactChanges, total=False):
-    """Fields of a contact that is made or updated; at least a number, an address or the external pair."""
+    """Fields of a contact to create or update; at least a number, an address or the external pair."""
 
     tags: list[str]
 
@@ -57,17 +57,17 @@ class Filters(TypedDict, total=False):
     external_source: str | None  #: together with external_id
     external_id: str | None
     tag: str | None
-    updated_after: datetime | None  #: aware; lists the longest unchanged first, as a feed to sync from
+    updated_after: datetime | None  #: aware; lists the oldest change first, for following changes
     created_after: datetime | None  #: aware
 
 
 class ConsentDetails(TypedDict, total=False):
-    """How a consent came about."""
+    """How and when the person gave the consent."""
 
     purpose: Purpose  #: marketing if left out
-    source: str  #: where it was said: ``shopify``, ``import`` …
+    source: str  #: where the person gave it: ``shopify``, ``import`` …
     method: str  #: form, checkout, keyword, preference_page, api, import, double_opt_in, provider_signal
-    occurred_at: datetime  #: aware; when the person decided, now if left out; an older one than is held changes nothing
+    occurred_at: datetime  #: aware; when the person decided, now if left out; if a newer one is stored, nothing changes
     evidence: Mapping[str, str]  #: text, url, ip, user_agent, message_id, signup_id
     legal_basis: str
     expires_at: datetime | None
@@ -114,8 +114,8 @@ def patch(contact_id: str, changes: ContactChanges, if_match: str | None) -> Cal
 
 
 def delete(contact_id: str, *, erase: bool) -> Call[None]:
-    asked = wire.query({"erase": erase or None})
-    return Call(method="DELETE", path=_of(contact_id), query=asked, read=wire.nothing)
+    query = wire.query({"erase": erase or None})
+    return Call(method="DELETE", path=_of(contact_id), query=query, read=wire.nothing)
 
 
 def by_phone(phone: str) -> Call[Contact]:
@@ -123,8 +123,8 @@ def by_phone(phone: str) -> Call[Contact]:
 
 
 def resolve(identifiers: tuple[Identifier, ...]) -> Call[Contact]:
-    asked = {"identifiers": [_identifier(one) for one in identifiers]}
-    return Call(method="POST", path=wire.path("contacts", "resolve"), body=wire.body(asked), read=wire.contact)
+    body = {"identifiers": [_identifier(identifier) for identifier in identifiers]}
+    return Call(method="POST", path=wire.path("contacts", "resolve"), body=wire.body(body), read=wire.contact)
 
 
 def identities(contact_id: str) -> Call[Page[Identity]]:
@@ -178,8 +178,8 @@ def consents(contact_id: str) -> Call[Page[Consent]]:
 
 
 def suppressions(contact_id: str, *, include_lifted: bool) -> Call[Page[Suppression]]:
-    asked = wire.query({"include": "lifted" if include_lifted else None})
-    return Call(method="GET", path=_of(contact_id, "suppressions"), query=asked, read=wire.page(Suppression))
+    query = wire.query({"include": "lifted" if include_lifted else None})
+    return Call(method="GET", path=_of(contact_id, "suppressions"), query=query, read=wire.page(Suppression))
 
 
 def suppress(
@@ -199,25 +199,25 @@ def suppress(
 
 
 def timeline(contact_id: str, limit: int | None) -> Call[Page[Change]]:
-    asked = wire.query({"limit": limit})
-    return Call(method="GET", path=_of(contact_id, "timeline"), query=asked, read=wire.page(Change))
+    query = wire.query({"limit": limit})
+    return Call(method="GET", path=_of(contact_id, "timeline"), query=query, read=wire.page(Change))
 
 
 def sendability(contact_id: str, channel: Channel, purpose: Purpose) -> Call[Sendability]:
-    asked = wire.query({"channel": channel, "purpose": purpose})
-    return Call(method="GET", path=_of(contact_id, "sendability"), query=asked, read=wire.one(Sendability))
+    query = wire.query({"channel": channel, "purpose": purpose})
+    return Call(method="GET", path=_of(contact_id, "sendability"), query=query, read=wire.one(Sendability))
 
 
 def lookup_profile(channel_id: str, person: Identifier, *, refresh: bool) -> Call[ProfileLookup]:
-    asked: dict[str, object] = dict(_identifier(person))
+    body: dict[str, object] = dict(_identifier(person))
     if person.type == "contact_id":
-        asked = {"contact_id": person.value}
+        body = {"contact_id": person.value}
     if refresh:
-        asked["refresh"] = True
+        body["refresh"] = True
     return Call(
         method="POST",
         path=wire.path("channels", channel_id, "contacts", "lookup"),
-        body=wire.body(asked),
+        body=wire.body(body),
         read=wire.one(ProfileLookup),
     )
 
@@ -226,11 +226,11 @@ def _of(contact_id: str, *segments: str) -> str:
     return wire.path("contacts", contact_id, *segments)
 
 
-def _identifier(one: Identifier) -> dict[str, str]:
-    known = {"type": one.type, "value": one.value}
-    return known if one.source is None else {**known, "source": one.source}
+def _identifier(identifier: Identifier) -> dict[str, str]:
+    known = {"type": identifier.type, "value": identifier.value}
+    return known if identifier.source is None else {**known, "source": identifier.source}
 
 
 def _once(idempotency_key: str | None) -> dict[str, str]:
-    """Name this write, so that the server does it once however often it arrives."""
+    """Return the header that lets the server do this write once, even if it arrives twice."""
     return {"Idempotency-Key": wire.header(idempotency_key or uuid4().hex, "idempotency_key")}

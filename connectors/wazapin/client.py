@@ -1,4 +1,4 @@
-"""The client that waits; :mod:`connectors.wazapin.async_client` is its twin, method for method."""
+"""The synchronous client; :mod:`connectors.wazapin.async_client` has the same methods."""
 
 from collections.abc import Iterator
 from types import TracebackType
@@ -31,9 +31,9 @@ T = TypeVar("T")
 class Contacts:
     """The Contacts API of Wazapin or of contactsync, which differ in ``base_url`` only.
 
-    Every method raises ApiError (see :mod:`connectors.wazapin.errors`). 429, 5xx and failed connections are tried
-    ``attempts`` times in all before it does; a write carries one ``Idempotency-Key`` through all of them. Threads may
-    share a client. httpx logs URLs at INFO, with the numbers and addresses in them: keep its logger at WARNING.
+    Every method raises ApiError (see :mod:`connectors.wazapin.errors`). After 429, 5xx or a failed connection it first
+    tries up to ``attempts`` times in all, with the same ``Idempotency-Key``. Threads may share a client. httpx logs
+    URLs at INFO, with the numbers and addresses in them: keep its logger at WARNING.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class Contacts:
         self._http.close()
 
     def upsert(self, *, idempotency_key: str | None = None, **fields: Unpack[ContactFields]) -> Contact:
-        """Make a contact, or update the one that the external pair, number or address belongs to.
+        """Create a contact, or update the contact that the external pair, number or address belongs to.
 
-        What is left out stays as it is, None clears. Raises ConflictError if they belong to different contacts.
+        An omitted field stays as it is, None clears it. Raises ConflictError if they belong to different contacts.
         """
         return self._send(calls.upsert(fields, idempotency_key))
 
@@ -79,28 +79,28 @@ class Contacts:
         return self._items(calls.contacts(filters))
 
     def get(self, contact_id: str) -> Contact:
-        """Read a contact; the id of one that was merged answers with the contact it became."""
+        """Read a contact; the id of a merged contact leads to the contact that it became."""
         return self._send(calls.get(contact_id))
 
     def patch(self, contact_id: str, *, if_match: str | None = None, **changes: Unpack[ContactChanges]) -> Contact:
-        """Change a contact: what is left out stays as it is, None clears, or shows the sources' value again.
+        """Change a contact. An omitted field stays as it is; None clears it, or shows the sources' value again.
 
-        With ``if_match``, the contact's ``etag``, raises OutdatedError if somebody changed it meanwhile.
+        ``if_match`` is the contact's ``etag``; with it, raises OutdatedError if the contact has changed since.
         """
         return self._send(calls.patch(contact_id, changes, if_match))
 
     def delete(self, contact_id: str, *, erase: bool = False) -> None:
-        """Remove a contact; a source that speaks of it again brings it back, unless ``erase`` forgets the person."""
+        """Remove a contact. A source that shows it again brings it back, unless ``erase`` forgets the person."""
         self._send(calls.delete(contact_id, erase=erase))
 
     def by_phone(self, phone: str) -> Contact:
-        """Read the contact that a number belongs to, in international form, with or without its plus."""
+        """Read the contact of a number, which is in international form, with or without plus."""
         return self._send(calls.by_phone(phone))
 
     def resolve(self, *identifiers: Identifier) -> Contact:
-        """Find the one contact that these belong to, 1 to 20; those that nobody has are ignored.
+        """Find the contact that 1 to 20 identifiers belong to; an identifier that no contact has is ignored.
 
-        Raises NotFoundError if nobody has any, ConflictError if they belong to different contacts.
+        Raises NotFoundError if no contact has any of them, ConflictError if they belong to different contacts.
         """
         return self._send(calls.resolve(identifiers))
 
@@ -115,7 +115,7 @@ class Contacts:
     def add_note(
         self, contact_id: str, text: str, *, author_name: str | None = None, idempotency_key: str | None = None
     ) -> Note:
-        """Write a note; a server that knows no ``Idempotency-Key`` may hold it twice after a lost answer."""
+        """Write a note; a server without ``Idempotency-Key`` may store it twice if an answer was lost."""
         return self._send(calls.add_note(contact_id, text, author_name, idempotency_key))
 
     def tags(self, contact_id: str) -> tuple[Tag, ...]:
@@ -123,7 +123,7 @@ class Contacts:
         return tuple(self._items(calls.tags(contact_id)))
 
     def add_tags(self, contact_id: str, *names: str, idempotency_key: str | None = None) -> tuple[Tag, ...]:
-        """Put tags on a contact and return what the server shows of them; those it has already stay."""
+        """Put tags on a contact, and return them as the server shows them; its other tags stay."""
         return self._send(calls.add_tags(contact_id, names, idempotency_key)).items
 
     def remove_tag(self, contact_id: str, tag: str) -> None:
@@ -133,15 +133,15 @@ class Contacts:
     def put_consent(
         self, contact_id: str, channel: Channel, status: ConsentStatus, **details: Unpack[ConsentDetails]
     ) -> Consent:
-        """State a contact's will for a channel and purpose; returns what counts now, which a newer statement may be."""
+        """State a consent for a channel and purpose; return the consent that counts now, perhaps a newer one."""
         return self._send(calls.put_consent(contact_id, channel, status, details))
 
     def consents(self, contact_id: str) -> tuple[Consent, ...]:
-        """Read what counts for a contact, one row per channel and purpose."""
+        """Read the consents that count for a contact, one for each channel and purpose."""
         return tuple(self._items(calls.consents(contact_id)))
 
     def suppressions(self, contact_id: str, *, include_lifted: bool = False) -> tuple[Suppression, ...]:
-        """Read all suppressions of a contact's addresses, those that ended only if asked for."""
+        """Read all suppressions of a contact's addresses; ``include_lifted`` adds those that ended."""
         return tuple(self._items(calls.suppressions(contact_id, include_lifted=include_lifted)))
 
     def suppress(
@@ -153,7 +153,7 @@ class Contacts:
         idempotency_key: str | None = None,
         **details: Unpack[SuppressionDetails],
     ) -> Suppression:
-        """Forbid the use of an address, or with ``active=False`` lift that; the address stays when the contact goes."""
+        """Forbid the use of an address, or allow it again with ``active=False``; this outlives the contact."""
         return self._send(calls.suppress(contact_id, channel, reason, details, idempotency_key))
 
     def timeline(self, contact_id: str, *, limit: int | None = None) -> Iterator[Change]:
@@ -161,15 +161,15 @@ class Contacts:
         return self._items(calls.timeline(contact_id, limit))
 
     def sendability(self, contact_id: str, channel: Channel, purpose: Purpose = "marketing") -> Sendability:
-        """Ask whether a contact may be written to, by its consents and suppressions."""
+        """Ask whether the contact's consents and suppressions allow a message."""
         return self._send(calls.sendability(contact_id, channel, purpose))
 
     def lookup_profile(self, channel_id: str, person: Identifier, *, refresh: bool = False) -> ProfileLookup:
-        """Ask a channel's provider for a person's profile, past its cache if ``refresh``; stores nothing.
+        """Ask a channel's provider for a person's profile; no contact changes. ``refresh`` skips the cache.
 
-        ``Identifier.contact(…)`` takes the contact's identity on this channel. Raises DeniedError, code
-        ``consent_required``, if the person has not allowed it; InvalidError, code ``lookup_not_supported``, if the
-        provider has no look-up.
+        ``Identifier.contact(…)`` looks up the contact's identity on this channel. Raises DeniedError with the code
+        ``consent_required`` if the person has not allowed it, InvalidError with the code ``lookup_not_supported`` if
+        the provider has no look-up.
         """
         return self._send(calls.lookup_profile(channel_id, person, refresh=refresh))
 
@@ -190,5 +190,5 @@ class Contacts:
             return self._http.send(wire.request(self._http, call))
         except httpx.RequestError as error:
             failure: ApiError = TryLaterError.no_answer(error)
-        # Out here, because httpx's error holds the request and would come along as context.
+        # Raised outside of the except, or httpx's error, which holds the request, would be its context.
         raise failure

@@ -1,16 +1,17 @@
-"""Errors of the Contacts API, grouped by what the caller does next.
+"""Errors of the Contacts API, grouped by what the caller should do next.
 
 ApiError
 ├── NotFoundError          404: there is no such contact, tag or profile
 ├── ConflictError          409: what was sent belongs to several contacts (``contact_ids``); a person decides
-├── InvalidError           400, 413, 422 …: mend the request; sent again as it is, it fails again
+├── InvalidError           400, 413, 422 …: correct the request; the same request fails again
 │   └── OutdatedError      412: read the contact again, then patch with its new ETag
 ├── DeniedError            401, 403: check the key and its scopes; of a profile: the person has not consented
 ├── TryLaterError          429, 5xx or no answer, after all attempts: come back after ``retry_after``
-└── UnexpectedAnswerError  something that is not the API answered: check ``base_url``
+└── UnexpectedAnswerError  the answer is not from this API: check ``base_url``
 
-Three shapes of bodies are published, and pages of proxies come in between; all are read. An error repeats what the
-server says, shortened; never the request, because that is personal data.
+Wazapin documents three shapes of error bodies (https://docsx.wazapin.com/api/errors and
+https://docsx.wazapin.com/api/reference-contacts), and proxies answer with pages; all are read. An error quotes the
+server's text, shortened. It never quotes the request, because that is personal data.
 """
 
 import json
@@ -31,7 +32,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Detail:
-    """One thing that is wrong."""
+    """One mistake in the request."""
 
     field: str | None = None  #: path in the body, or name of the parameter
     reason: str | None = None
@@ -54,11 +55,11 @@ class ApiError(Exception):
         # All of them, so that the error survives pickling (multiprocessing, Celery).
         super().__init__(status, code, message, details, request_id, retry_after)
         self.status = status  #: None if no answer came
-        self.code = code  #: the API's word: ``not_found``; None if it gave none
+        self.code = code  #: the API's code, such as ``not_found``; None if it sent no code
         self.message = message  #: the server's text, for a person
         self.details = details
-        self.request_id = request_id  #: what to tell the operator of the API
-        self.retry_after = retry_after  #: how long the server asks to wait; None if it did not say
+        self.request_id = request_id  #: for a question to the operator of the API
+        self.retry_after = retry_after  #: how long the server asks to wait; None if it does not ask
 
     def __str__(self) -> str:
         head = " ".join(str(part) for part in (self.status, self.code) if part is not None)
@@ -72,31 +73,31 @@ class ApiError(Exception):
 
     @classmethod
     def no_answer(cls, error: httpx.RequestError) -> Self:
-        """Build the error for a request that got no answer; the kind only, the text could quote a header."""
+        """Return the error for a request without an answer. It names the type only: a text could quote a header."""
         return cls(None, None, f"no answer ({type(error).__name__})")
 
 
 class NotFoundError(ApiError):
-    """There is no such thing, or it is another organization's."""
+    """There is no such contact, tag or profile, or it belongs to another organization."""
 
 
 class ConflictError(ApiError):
-    """What was sent belongs to different contacts."""
+    """The identifiers in the request belong to different contacts."""
 
     @property
     def contact_ids(self) -> tuple[str, ...]:
-        """The contacts it belongs to, each once; empty if the server does not tell."""
+        """The ids of these contacts, each once; empty if the server does not send them."""
         return tuple(dict.fromkeys(detail.contact_id for detail in self.details if detail.contact_id))
 
 
 class InvalidError(ApiError):
-    """The request is wrong as it is; ``details`` say where."""
+    """The request is wrong; ``details`` say where."""
 
 
 class OutdatedError(InvalidError):
     """The contact changed since its ETag was read.
 
-    If an earlier attempt was lost, the change may be one's own: reading again tells.
+    If the answer to an earlier attempt was lost, the change may be your own. Read the contact again to see.
     """
 
 
@@ -116,7 +117,7 @@ _KINDS: dict[int, type[ApiError]] = {
     401: DeniedError,
     403: DeniedError,
     404: NotFoundError,
-    408: TryLaterError,  # proxies answer so when a body was slow to come
+    408: TryLaterError,  # a proxy's answer to a slow body
     409: ConflictError,
     410: NotFoundError,
     412: OutdatedError,
@@ -125,16 +126,16 @@ _KINDS: dict[int, type[ApiError]] = {
 
 
 def refusal(response: httpx.Response, retry_after: timedelta | None = None) -> ApiError:
-    """Read the error in an answer that is not 2xx; never raises, whatever the body holds."""
+    """Return the error for an answer that is not 2xx; never raises, whatever the body holds."""
     status = response.status_code
     body = _object(response)
-    # Shape C nests what the others have at the top.
-    said = body["error"] if isinstance(body.get("error"), dict) else body
+    # One of the three shapes nests the error; the others have its keys at the top.
+    problem = body["error"] if isinstance(body.get("error"), dict) else body
     return _kind(status)(
         status,
-        _text(said.get("code")),
-        _message(said) or _phrase(status),
-        _details(said),
+        _text(problem.get("code")),
+        _message(problem) or _phrase(status),
+        _details(problem),
         _text(body.get("request_id")) or _text(response.headers.get("x-request-id")),
         retry_after,
     )
@@ -145,7 +146,7 @@ def _kind(status: int) -> type[ApiError]:
         return _KINDS[status]
     if status >= 500:
         return TryLaterError
-    # Redirects are not followed: the key would go to whoever is named.
+    # Redirects are not followed: the API key would go to another host.
     return InvalidError if status >= 400 else UnexpectedAnswerError
 
 
@@ -157,9 +158,9 @@ def _object(response: httpx.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _message(said: Mapping[str, Any]) -> str | None:
+def _message(problem: Mapping[str, Any]) -> str | None:
     for key in ("message", "error", "detail", "title"):
-        if text := _text(said.get(key)):
+        if text := _text(problem.get(key)):
             return text
     return None
 
@@ -167,18 +168,19 @@ def _message(said: Mapping[str, Any]) -> str | None:
 def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
-    except ValueError:  # proxies have numbers of their own
+    except ValueError:  # some proxies have status codes of their own
         return "no reason given"
 
 
-def _details(said: Mapping[str, Any]) -> tuple[Detail, ...]:
-    rows = said.get("details") or said.get("errors")  # the latter is how Huma, Wazapin's framework, names them
+def _details(problem: Mapping[str, Any]) -> tuple[Detail, ...]:
+    rows = problem.get("details") or problem.get("errors")  # "errors" in Huma, Wazapin's framework
     if not isinstance(rows, list):
         return ()
     return tuple(
         Detail(
             field=_text(row.get("field")) or _text(row.get("location")),
-            reason=_text(row.get("reason")) or _text(row.get("message")),  # Huma's "value" quotes the request: left out
+            # Huma's "value" is left out, because it quotes the request.
+            reason=_text(row.get("reason")) or _text(row.get("message")),
             type=_text(row.get("type")),
             contact_id=_text(row.get("contact_id")),
         )
@@ -188,7 +190,7 @@ def _details(said: Mapping[str, Any]) -> tuple[Detail, ...]:
 
 
 def _text(value: object) -> str | None:
-    """One short line, or None."""
+    """Return text as one short line; None for an empty text or another type."""
     if not isinstance(value, str):
         return None
     line = _UNPRINTABLE.sub(" ", value).strip()

@@ -1,4 +1,4 @@
-"""What a caller knows of a contact, to find it by."""
+"""Identifiers, by which a caller finds a contact."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -21,33 +21,33 @@ IdentifierType = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """Something that is known of a contact: ``Identifier.phone("+6281234567890")``, ``Identifier("line", "U4af…")``."""
+    """One identifier of a contact: ``Identifier.phone("+6281234567890")``, ``Identifier("line", "U4af…")``."""
 
     type: IdentifierType
     value: str
-    source: str | None = None  #: of an external_id: the system that gave it
+    source: str | None = None  #: for an external_id: the system that issued it
 
     @classmethod
     def contact(cls, contact_id: str) -> Self:
-        """The API's own id, also of a contact that was merged away."""
+        """Return the API's own id of a contact; the id of a merged contact works too."""
         return cls("contact_id", contact_id)
 
     @classmethod
     def phone(cls, number: str) -> Self:
-        """A number in international form, with or without its plus."""
+        """Return a number, which is in international form, with or without plus."""
         return cls("phone", number)
 
     @classmethod
     def whatsapp(cls, number: str) -> Self:
-        """A number as WhatsApp writes it, without plus, or a business-scoped user id."""
+        """Return a number as WhatsApp writes it, without plus, or a business-scoped user id."""
         return cls("whatsapp", number)
 
     @classmethod
     def email(cls, address: str) -> Self:
-        """An e-mail address, in any case."""
+        """Return an e-mail address; upper and lower case do not matter."""
         return cls("email", address)
 
     @classmethod
     def external(cls, source: str, external_id: str) -> Self:
-        """The id that another system has given, such as ``("shopify", "cust_123")``."""
+        """Return an id that another system issued, such as ``("shopify", "cust_123")``."""
         return cls("external_id", external_id, source)

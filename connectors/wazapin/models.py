@@ -1,7 +1,7 @@
-"""What the API answers, as frozen dataclasses.
+"""The API's answers as frozen dataclasses.
 
-A server shows more or less than is listed here: fields that it leaves out have their default, fields that are not
-listed are in ``raw``. Times are aware and in UTC; a value of another kind than documented reads as absent.
+A server may send more or fewer fields than are listed here: a field that it leaves out has its default, and ``raw``
+has all that it sent. Times are aware and in UTC. A value of an undocumented type counts as absent.
 """
 
 from collections.abc import Callable, Mapping
@@ -49,7 +49,7 @@ class Identity(Row):
     channel_id: str | None = None
     is_primary: bool = False
     verified: bool = False
-    contested: bool = False  #: another contact claims it too
+    contested: bool = False  #: records of another contact claim it too
     first_seen_at: datetime | None = None
     last_seen_at: datetime | None = None
     created_at: datetime | None = None
@@ -90,7 +90,7 @@ class Tag(Row):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Consent(Row):
-    """What counts for one channel and purpose."""
+    """The consent that counts for one channel and purpose."""
 
     id: str | None = None
     contact_id: str | None = None
@@ -99,7 +99,7 @@ class Consent(Row):
     status: str | None = None  #: opted_in, opted_out, pending, unknown
     source: str | None = None
     method: str | None = None
-    address: str | None = None  #: the one it is about; None: the contact's record at its source
+    address: str | None = None  #: the address that it is for; None: it is for the contact's record at its source
     evidence: Json = field(default_factory=dict)
     legal_basis: str | None = None
     occurred_at: datetime | None = None  #: when the person decided
@@ -110,7 +110,7 @@ class Consent(Row):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Suppression(Row):
-    """An address of the contact that must not be used, or had not to be."""
+    """An address of the contact that must not be used, or was not to be used until ``lifted_at``."""
 
     id: str | None = None
     contact_id: str | None = None
@@ -120,7 +120,7 @@ class Suppression(Row):
     address: str | None = None
     source: str | None = None
     note: str | None = None
-    active: bool = True  #: said or not: a suppression counts until the server calls it lifted
+    active: bool = True  #: also if the server leaves it out: a suppression counts until it is lifted
     expires_at: datetime | None = None
     first_seen_at: datetime | None = None
     last_seen_at: datetime | None = None
@@ -137,26 +137,26 @@ class Sendability(Row):
     contact_id: str | None = None
     channel: str | None = None
     purpose: str | None = None
-    sendable: bool = False  #: no, unless the server says yes
-    reason: str | None = None  #: what decided, in one word
-    address: str | None = None  #: the one that would be used
+    sendable: bool = False  #: also if the server leaves it out
+    reason: str | None = None  #: a word for what decided
+    address: str | None = None  #: the address that a message would go to
     consent: Consent | None = None
     suppression: Suppression | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FieldChange(Row):
-    """What became of one field; ``before`` and ``after`` are of any kind."""
+    """The change of one field; ``before`` and ``after`` are of any type."""
 
     field: str | None = None  #: ``name``, a custom field, ``tags``, ``consent:email:marketing``, ``merged_into`` …
     before: Any = None
     after: Any = None
-    envelope_id: str | None = None  #: that said the new value
+    envelope_id: str | None = None  #: the envelope with the new value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cause(Row):
-    """What led to a change."""
+    """The cause of a change."""
 
     envelope_id: str | None = None
     source: str | None = None
@@ -180,14 +180,14 @@ class Change(Row):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile(Row):
-    """What a provider shows of a person."""
+    """A person's profile as the provider shows it."""
 
     id: str | None = None
     name: str | None = None
     first_name: str | None = None
     last_name: str | None = None
     username: str | None = None
-    avatar_url: str | None = None  #: the provider's, and it expires: not to be kept
+    avatar_url: str | None = None  #: a URL of the provider, which expires: do not store it
     avatar_expires_at: datetime | None = None
     locale: str | None = None
     country: str | None = None
@@ -203,7 +203,7 @@ class ProfileLookup(Row):
     profile: Profile | None = None
     contact_id: str | None = None  #: the stored contact with this identity
     cached: bool = False
-    fetched_at: datetime | None = None  #: when the provider showed it
+    fetched_at: datetime | None = None  #: when the provider answered
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,19 +211,19 @@ class Page(Generic[T]):
     """A part of a list."""
 
     items: tuple[T, ...]
-    next_cursor: str | None = None  #: of the page after; None on the last
+    next_cursor: str | None = None  #: of the next page; None on the last page
 
 
 def read(kind: type[R], row: object) -> R:
-    """Fill a dataclass with what the server shows.
+    """Return an instance of ``kind`` with the fields in ``row``.
 
-    Raises ValueError if it is no object, or lacks a field without a default.
+    Raises ValueError if ``row`` is not an object, or lacks a field without a default.
     """
     if not isinstance(row, dict):
         raise ValueError(f"{kind.__name__} is not an object")  # noqa: TRY004 - the body is wrong, not our code
     values: dict[str, Any] = {"raw": row}
     for slot in fields(kind):
-        value = None if slot.name == "raw" else _READERS[slot.type](row.get(slot.name))
+        value = None if slot.name == "raw" else _CONVERTERS[slot.type](row.get(slot.name))
         if value is not None:
             values[slot.name] = value
         elif slot.default is MISSING and slot.default_factory is MISSING:
@@ -232,7 +232,7 @@ def read(kind: type[R], row: object) -> R:
 
 
 def _text(value: object) -> str | None:
-    if type(value) is int:  # ids are opaque: some servers count them
+    if type(value) is int:  # some servers have numbers for ids
         return str(value)
     return value if isinstance(value, str) else None
 
@@ -245,7 +245,7 @@ def _time(value: object) -> datetime | None:
         time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
-    return None if time.year == 1 else time  # Go's way to write a time that was never set
+    return None if time.year == 1 else time  # Go writes a time that was never set so
 
 
 def _texts(value: object) -> tuple[str, ...] | None:
@@ -262,8 +262,8 @@ def _one(kind: type[R]) -> Callable[[object], R | None]:
     return lambda value: read(kind, value) if isinstance(value, dict) else None
 
 
-#: how each kind of field above is read; None: absent, or of another kind
-_READERS: dict[object, Callable[[object], object]] = {
+#: of each type of field above, the function that reads it; None from it means absent, or of another type
+_CONVERTERS: dict[object, Callable[[object], object]] = {
     str: _text,
     str | None: _text,
     bool: lambda value: value if isinstance(value, bool) else None,

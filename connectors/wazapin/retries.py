@@ -1,7 +1,7 @@
-"""When a request is sent again, and after how long.
+"""When the client repeats a request, and after which pause.
 
-Only what may pass by itself is tried again: 429, 5xx and a connection that failed. The server's ``Retry-After``
-beats our own pauses of 0.5 s, doubling up to 30 s, plus up to a second by chance.
+It repeats a request after an error that may pass by itself: 429, 5xx, or a failed connection. The pause is the
+server's ``Retry-After``; without it 0.5 s, doubling up to 30 s, plus up to a second by chance.
 """
 
 import re
@@ -15,23 +15,23 @@ import stamina
 
 from connectors.wazapin.errors import TryLaterError
 
-LONGEST_PAUSE = timedelta(seconds=60)  #: asked to wait longer, the caller is told instead of kept
+LONGEST_PAUSE = timedelta(seconds=60)  #: if the server asks for a longer pause, the caller gets the error at once
 
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def pause(error: Exception) -> float | bool:
-    """How long to wait after this error, in seconds; True: as long as we think fit, False: not to be tried again."""
+    """Return the seconds to wait after this error; True: our own pause, False: the request is not repeated."""
     if not isinstance(error, TryLaterError):
         return False
-    asked = error.retry_after
-    if not asked:  # "at once" is asked for by servers that are overwhelmed, too
+    after = error.retry_after
+    if not after:  # overwhelmed servers send "Retry-After: 0", too
         return True
-    return asked.total_seconds() if asked <= LONGEST_PAUSE else False
+    return after.total_seconds() if after <= LONGEST_PAUSE else False
 
 
 class Tries(Protocol):
-    """The attempts at one call, for ``for`` and ``async for`` alike; each is a context that hears of failure."""
+    """The attempts at one call, for ``for`` and ``async for``; each is a context manager, which catches its error."""
 
     def __iter__(self) -> Iterator[stamina.Attempt]: ...
 
@@ -39,20 +39,20 @@ class Tries(Protocol):
 
 
 def tries(attempts: int) -> Tries:
-    """Yield up to so many attempts, with pauses between them; the last error is let through."""
-    # No limit on the time of all together: the attempts and the longest pause bound it.
+    """Yield up to ``attempts`` attempts, with pauses between them; the last error passes."""
+    # timeout=None, because the number of attempts and the longest pause limit the time already.
     return stamina.retry_context(pause, attempts, timeout=None, wait_initial=0.5, wait_max=30.0, wait_jitter=1.0)
 
 
 def retry_after(headers: httpx.Headers) -> timedelta | None:
-    """Read ``Retry-After``, in seconds or as a date; None if there is none that makes sense.
+    """Read ``Retry-After``, in seconds or as a date; None if it is missing or malformed.
 
-    A date is compared with the server's own clock if it tells the time, because ours may differ.
+    A date is compared with the server's own clock, if it sends ``Date``, because ours may differ.
     """
-    asked = headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(asked):
-        return timedelta(seconds=int(asked))
-    until = _date(asked)
+    value = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return timedelta(seconds=int(value))
+    until = _date(value)
     if until is None:
         return None
     now = _date(headers.get("date", "")) or datetime.now(UTC)

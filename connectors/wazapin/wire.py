@@ -1,4 +1,4 @@
-"""From a call to a request, and from a response to an answer; no network, so both clients share it."""
+"""Makes requests of calls, and reads answers from responses; without network, so both clients share it."""
 
 import json
 import re
@@ -22,7 +22,7 @@ _HEADER = re.compile(r"[\x21-\x7e]{1,1000}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call(Generic[T]):
-    """One use of an endpoint, the same on every attempt at it."""
+    """One call of an endpoint; every attempt sends the same."""
 
     method: str
     path: str = field(repr=False)  #: percent-encoded, see :func:`path`
@@ -33,7 +33,7 @@ class Call(Generic[T]):
 
 
 class ClientSettings(TypedDict):
-    """What both kinds of httpx client are made with."""
+    """The arguments that both kinds of httpx client share."""
 
     base_url: httpx.URL
     headers: dict[str, str]
@@ -41,14 +41,14 @@ class ClientSettings(TypedDict):
 
 
 def client_settings(base_url: str, api_key: str, timeout: float) -> ClientSettings:
-    """Check and put together what a client needs; raises ValueError, which never quotes the key."""
+    """Check and return the arguments for a client; raises ValueError, which never quotes the key."""
     url = httpx.URL(base_url)
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError("base_url must be a whole URL such as https://api.wazapin.id")
     if url.path.rstrip("/").endswith("/v1"):
         raise ValueError("base_url ends before /v1")
     headers = {
-        "X-Api-Key": header(api_key.strip(), "api_key"),  # keys read from files end in a newline
+        "X-Api-Key": header(api_key.strip(), "api_key"),  # a key that was read from a file ends in a newline
         "User-Agent": f"contactsync/{version('contactsync')}",
         "Accept": "application/json",
     }
@@ -65,7 +65,7 @@ def request(client: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.
 
 def answer(call: Call[T], response: httpx.Response, attempt: int) -> T:
     """Read the answer to an attempt, the first being 1; raises ApiError."""
-    # An earlier attempt may have deleted it and lost its answer; either way it is gone, as was asked.
+    # An earlier attempt may have deleted the contact although its answer was lost, so 404 is a success here.
     gone = call.method == "DELETE" and response.status_code == 404 and attempt > 1
     if not response.is_success and not gone:
         raise refusal(response, retries.retry_after(response.headers))
@@ -73,12 +73,12 @@ def answer(call: Call[T], response: httpx.Response, attempt: int) -> T:
         return call.read(response)
     except (ValueError, RecursionError) as error:
         reason = "the body is not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-    # Out here, because the decoder's error holds the whole body and would come along as context.
+    # Raised outside of the except, or the decoder's error, which holds the whole body, would be its context.
     raise UnexpectedAnswerError(response.status_code, None, f"not an answer of this API: {reason}")
 
 
 def following(call: Call[Page[T]], page: Page[T]) -> Call[Page[T]] | None:
-    """Make the call for the page after this one; None after the last."""
+    """Return the call for the next page; None after the last."""
     cursor = page.next_cursor
     if not cursor:
         return None
@@ -88,10 +88,10 @@ def following(call: Call[Page[T]], page: Page[T]) -> Call[Page[T]] | None:
 
 
 def path(*segments: str) -> str:
-    """Put a path together from segments that may hold anything: a tag has slashes, a number a plus.
+    """Join segments into a path; a segment may hold any text, such as a slash or a plus.
 
-    Raises ValueError for a segment that would lead elsewhere: an empty or dotted one drops out
-    of a URL, and deleting the tag ``..`` would delete its contact.
+    Raises ValueError for an empty or dotted segment: a URL drops it, so that deleting the tag
+    ``..`` would delete its contact.
     """
     for segment in segments:
         if segment in ("", ".", ".."):
@@ -100,12 +100,12 @@ def path(*segments: str) -> str:
 
 
 def query(given: Mapping[str, object]) -> dict[str, str]:
-    """Write parameters; those that are None are left out."""
+    """Return parameters as text; leaves out those that are None."""
     return {name: _written(value) for name, value in given.items() if value is not None}
 
 
 def body(given: Mapping[str, object]) -> bytes:
-    """Write JSON, times in UTC wherever they are; raises TypeError or ValueError for what JSON has no word for."""
+    """Return JSON, with times in UTC; raises TypeError or ValueError for a value that JSON cannot hold."""
     return json.dumps(given, default=_encoded, allow_nan=False).encode()
 
 
@@ -150,7 +150,7 @@ def page(kind: type[R]) -> Callable[[httpx.Response], Page[R]]:
     def read_page(response: httpx.Response) -> Page[R]:
         answered = _object(response)
         rows = answered.get("data", "missing")
-        if rows is None:  # how Go writes a list that nobody began
+        if rows is None:  # Go writes an empty list so
             rows = []
         if isinstance(rows, dict):
             rows = [rows]
@@ -164,7 +164,7 @@ def page(kind: type[R]) -> Callable[[httpx.Response], Page[R]]:
 
 
 def nothing(_response: httpx.Response) -> None:
-    """Read an answer that says no more than its status."""
+    """Read nothing: the status is the whole answer."""
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:

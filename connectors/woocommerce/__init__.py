@@ -1,17 +1,18 @@
 """WooCommerce: webhooks, and the customers and guests of a shop through REST v3.
 
-Payload reference: https://woocommerce.github.io/woocommerce-rest-api-docs/#customer-properties; what the plugin
-really does: ``class-wc-webhook.php`` in https://github.com/woocommerce/woocommerce
+Payload reference: https://woocommerce.github.io/woocommerce-rest-api-docs/#customer-properties
+The quirks are read from the plugin's code, ``class-wc-webhook.php`` in https://github.com/woocommerce/woocommerce
 
-Quirk: the delivery id is a hash of the webhook's id and the current second, so a bulk edit shares it between
-resources. As the key against duplicates it would drop real events.
-Quirk: neither headers nor signature hold a time, and the topic is not signed: a captured request can be sent again
-for ever. What makes that harmless is the date in the body; a deletion has none (see ``receive``).
-Quirk: the secret goes through ``wp_specialchars_decode`` before it signs, so one saved as ``a&amp;b`` signs as ``a&b``.
-Quirk: a new webhook is tried with a form body, without any header of its own and without a signature; it is
-saved as pending until that is answered with 200.
-Quirk: the body is built when the delivery leaves the shop. If the resource is gone by then, or hidden from the
-webhook's owner, the body is an error of the REST API, signed like any other.
+Quirk: the delivery id is a hash of the webhook's id and the current second, so the deliveries of a bulk edit share
+it. As the key against duplicates it would drop real events.
+Quirk: neither headers nor signature hold a time, and the topic is not signed. So anybody who captured a request can
+send it again at any time. The date in the body makes that harmless; a deletion has no date (see ``receive``).
+Quirk: WordPress decodes the secret with ``wp_specialchars_decode`` before it signs, so the secret ``a&amp;b`` signs
+as ``a&b``.
+Quirk: WooCommerce tries a new webhook with a form body, without headers of its own and without a signature. The
+webhook stays pending until the answer is 200.
+Quirk: WooCommerce builds the body when the delivery leaves the shop. If the resource is gone by then, or hidden from
+the webhook's owner, the body is an error of the REST API, and is signed like any other.
 """
 
 import hashlib
@@ -69,7 +70,7 @@ OPTIONS: Mapping[str, str] = {"consent_meta_key": "of customers' meta_data: an o
 
 
 def settle(options: Mapping[str, str]) -> dict[str, str]:
-    """Reduce the address that somebody copied to that of the shop's WordPress."""
+    """Reduce ``api_url``, as somebody copied it, to the address of the shop's WordPress."""
     return {**options, "api_url": api_url(options)} if options.get("api_url") else dict(options)
 
 
@@ -80,9 +81,9 @@ SKIPPED_TOPICS: Mapping[str, str] = {
     "coupon.deleted": _COUPON,
     "coupon.restored": _COUPON,
     "coupon.updated": _COUPON,
-    "customer.restored": "can be chosen, but nothing sends it: users have no bin to come back from",
+    "customer.restored": "can be chosen, but is never sent: WordPress has no bin for users",
     "order.deleted": "that an order is gone changes nobody who bought",
-    "order.restored": "an order out of the bin says what it said before",
+    "order.restored": "an order out of the bin says the same as before",
     "product.created": _GOODS,
     "product.deleted": _GOODS,
     "product.restored": _GOODS,
@@ -99,32 +100,32 @@ _ESCAPED = re.compile(r"&(?:(quot|lt|gt|amp)|#0*(34|38|39|60|62)|#[xX]0*(22|26|2
 
 
 def receive(headers: Mapping[str, str], body: bytes) -> Receipt:
-    """Read the topic; what tells a delivery from others is a digest, because the delivery id does not.
+    """Read the topic. The delivery id is a digest of the request, because WooCommerce's own id is not unique.
 
-    No header has a time. A deletion's body has none either, so it counts from its arrival; anything else is
-    dated by its body.
+    No header has a time. The body of a deletion has none either, so the time of its arrival counts; any other body
+    has a date.
     """
     topic = _short(headers.get("x-wc-webhook-topic", ""))
-    told = f"{topic}\0{headers.get('x-wc-webhook-delivery-id', '')}\0".encode(errors="backslashreplace")
-    delivery_id = "sha256:" + hashlib.sha256(told + body).hexdigest()
+    head = f"{topic}\0{headers.get('x-wc-webhook-delivery-id', '')}\0".encode(errors="backslashreplace")
+    delivery_id = "sha256:" + hashlib.sha256(head + body).hexdigest()
     return Receipt(topic=topic, delivery_id=delivery_id, sent_at=None, arrival_counts=topic == "customer.deleted")
 
 
 def is_ping(headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether this is the request with which WooCommerce tries a new webhook: it says nothing, and is not signed."""
+    """Whether this is the unsigned request with which WooCommerce tries a new webhook; never raises."""
     is_form = headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
     is_bare = not any(header.startswith("x-wc-") for header in headers)
     return is_form and is_bare and _PING.fullmatch(body.strip()) is not None
 
 
 def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
-    """Check the signature against every secret; raise BadSignatureError if none fits."""
+    """Check the signature against every secret; raises BadSignatureError if no secret fits."""
     keys = [signing_key(secret) for secret in secrets]
     signing.check_hmac_sha256_base64(body, headers.get("x-wc-webhook-signature"), keys)
 
 
 def signing_key(secret: str) -> str:
-    """Return what a secret signs with: as typed, with WordPress's escapes undone."""
+    """Return the key that WordPress signs with: the secret with its HTML escapes decoded."""
     return _ESCAPED.sub(
         lambda found: _HTML[found[1] or found[2] or f"x{found[3]}"],
         secret,
@@ -149,10 +150,10 @@ def parse(envelope: Envelope, account: Account) -> Iterable[Event]:
 
 
 def wanted(topic: str, body: bytes) -> str | None:
-    """Return the customer to read back: of a body that a filter of the shop cut down to the id, and of an order.
+    """Return the id of the customer to read back, else None; never raises.
 
-    An order's addresses are the order's own; that it came says that its customer may have changed, and a customer's
-    own webhook that failed is never sent again.
+    A customer is read back if a filter of the shop reduced the body to the id, and after each of their orders: the
+    order shows that the customer may have changed, and WooCommerce never repeats a customer's webhook that failed.
     """
     key = _POINTERS.get(topic)
     if key is None:
@@ -167,7 +168,7 @@ def wanted(topic: str, body: bytes) -> str | None:
 
 
 def _short(header: str) -> str:
-    """Return the header if it can be a name: printable ASCII of modest length; else nothing."""
+    """Return the header if it is printable ASCII of at most ``_MAX_HEADER`` characters; else empty text."""
     header = header.strip()
     return header if len(header) <= _MAX_HEADER and header.isascii() and header.isprintable() else ""
 
@@ -179,7 +180,10 @@ def _gone(envelope: Envelope) -> str:
 
 
 def _refuse_error(body: Payload) -> None:
-    """Tell an error of the REST API that was delivered in place of a resource; its message is not quoted."""
+    """Raise MalformedPayloadError if the body is an error of the REST API in place of a resource.
+
+    The error's message is not quoted.
+    """
     if "id" in body or "code" not in body or not isinstance(data := body.get("data"), dict):
         return
     if data.get("status") in (401, 403):
@@ -190,7 +194,7 @@ def _refuse_error(body: Payload) -> None:
 
 
 def _removed(body: Payload, _account: Account) -> Iterator[Event]:
-    """``customer.deleted``: ``{"id": N}`` and nothing more, so the sending time counts."""
+    """``customer.deleted``: the body is ``{"id": N}``, so the sending time counts."""
     external_id = json_values.required(json_values.number_id(body, "id"), "the id of a customer", "id")
     yield ProfileRemoved(external_id=external_id, occurred_at=None)
 

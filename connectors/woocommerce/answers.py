@@ -1,11 +1,11 @@
-"""What a WooCommerce shop answers: a list with its totals, or one of the many ways to get none.
+"""The answers of a WooCommerce shop: a page of a list with its totals, or an error in one of many forms.
 
 Reference: https://woocommerce.github.io/woocommerce-rest-api-docs/#errors
 
-Quirk: maintenance pages, caches and PHP warnings come with status 200 in place of, or before, the JSON.
-Quirk: without the module for "pretty permalinks" the whole API is a 404 of the web server.
-Quirk: who may not list customers gets 401 without a key and 403 with one, both with an error in JSON; a firewall's
-403 has none.
+Quirk: maintenance pages, caches and PHP warnings come with status 200, in place of the JSON or before it.
+Quirk: without "pretty permalinks" the web server answers the whole API with 404.
+Quirk: the API answers 401 without a key, and 403 to a key that may not list customers; both have an error in JSON.
+A firewall's 403 has no JSON.
 """
 
 import json
@@ -31,7 +31,7 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A page of a collection, and how much there is of it."""
+    """A page of a collection, with the number of rows and pages of the whole collection."""
 
     rows: list[Payload]
     total: int
@@ -41,7 +41,7 @@ class Listing:
 
 
 def listing(fetch: Fetch, url: str) -> Listing:
-    """Ask for a page of a collection; raises a ReadingError for anything else."""
+    """Request a page of a collection; raises a ReadingError if the answer is anything else."""
     answer = fetch(Request(url=url), check)
     rows = _load(answer)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -51,7 +51,7 @@ def listing(fetch: Fetch, url: str) -> Listing:
 
 
 def check(answer: Answer) -> None:
-    """Let the worker ask again, or say why that is no use."""
+    """Raise TryAgainError if the worker should repeat the request, another ReadingError if that is no use."""
     if answer.status in _REFUSED:
         raise AccessRefusedError(_REFUSED[answer.status])
     if 300 <= answer.status < 400:
@@ -67,16 +67,16 @@ def check(answer: Answer) -> None:
 
 
 def written(body: Payload) -> bytes:
-    """Write a row as an envelope's body."""
+    """Return a row as the body of an envelope."""
     return json.dumps(body, separators=(",", ":")).encode()
 
 
 def _load(answer: Answer) -> Any:
-    return json.loads(answer.body.decode("utf-8-sig"))  # PHP files saved with a byte order mark send it along
+    return json.loads(answer.body.decode("utf-8-sig"))  # a PHP file that was saved with a byte order mark sends it
 
 
 def _code_of(answer: Answer) -> str:
-    """Return the API's own word for the error, if it is one; messages are not quoted."""
+    """Return the API's code of the error, in brackets, if there is one; the message is not quoted."""
     try:
         code = _load(answer)["code"]
     except (ValueError, RecursionError, LookupError, TypeError):

@@ -2,14 +2,14 @@
 
 Payload reference: https://woocommerce.github.io/woocommerce-rest-api-docs/#customer-properties
 
-Quirk: any WordPress user is a "customer" here, editors and administrators too; the role tells.
-Quirk: ``date_modified_gmt`` is null for somebody untouched since registration, and follows names and addresses
-only: what a plugin keeps in ``meta_data`` (a consent box) changes without it.
-Quirk: dates have no offset; those in ``…_gmt`` are UTC, the others the shop's own time. Users with MySQL's unset
-date have the year -1.
-Quirk: an empty string is a field never filled in, not one that somebody cleared.
-Quirk: the billing e-mail is often another than the account's, and the phone number is free text.
-Quirk: WooCommerce keeps no consent. Plugins put a box into ``meta_data``, each under a key of its own.
+Quirk: every WordPress user is a "customer" here, editors and administrators too. The role tells them apart.
+Quirk: ``date_modified_gmt`` is null for a user who never changed since registration. Only names and addresses move
+it: a consent box, which a plugin keeps in ``meta_data``, changes without it.
+Quirk: dates have no offset. Those in ``…_gmt`` are UTC, the others are the shop's own time. MySQL's unset date comes
+as the year -1.
+Quirk: an empty string is a field that was never filled in, not a field that somebody cleared.
+Quirk: the billing e-mail often differs from the account's, and the phone number is free text.
+Quirk: WooCommerce has no consent. Plugins put a box into ``meta_data``, each under a key of its own.
 """
 
 import re
@@ -31,7 +31,7 @@ from connectors.json_values import Payload
 
 #: option of a connection: the key in ``meta_data`` of a box that allows marketing by e-mail
 CONSENT_META_KEY = "consent_meta_key"
-#: option of a connection: roles whose holders are customers, with commas, for shops that have more than these
+#: option of a connection: roles of customers, with commas, for shops that have others than ``_ROLES``
 CUSTOMER_ROLES = "customer_roles"
 _ROLES = "customer,subscriber"
 
@@ -49,7 +49,7 @@ _UNSET = re.compile(r"(?:0000|-\d{4})-")
 
 
 def changed(body: Payload, account: Account) -> Iterator[Event]:
-    """``customer.created``, ``customer.updated`` and what was read; nothing about the shop's own people."""
+    """``customer.created``, ``customer.updated`` and rows of a reading; nothing about the shop's own people."""
     external_id = json_values.required(json_values.number_id(body, "id"), "the id of a customer", "id")
     role = json_values.word(body, "role")
     if not is_customers_role(role, account):
@@ -68,10 +68,10 @@ def changed(body: Payload, account: Account) -> Iterator[Event]:
     email = email_of(body)
     if email is not None:
         identifiers["email"] = Identifier(type="email", value=email)
-    # Its slot comes after the account's, which is the one to show.
+    # The account's e-mail is the one to show, so the slot of this one sorts after it.
     if (second := email_of(billing, "billing")) is not None:
         identifiers["email_billing"] = Identifier(type="email", value=second)
-    # A number in national form is one of the country of its own address.
+    # A number in national form belongs to the country of its own address, so that address comes first.
     addresses.sort(key=lambda address: not address[1].get("phone"))
     if (number := phone_of(*addresses)) is not None:
         identifiers["phone"] = number
@@ -90,21 +90,21 @@ def changed(body: Payload, account: Account) -> Iterator[Event]:
             channel="email",
             status=status,
             address=email or second,
-            # A ticked box comes again with every change of an address, and must not outrank a "no" that was said
-            # elsewhere meanwhile: nobody knows since when it is ticked, so it counts from the start.
+            # Every change of an address brings the ticked box again, and nobody knows since when it is ticked. So a
+            # "yes" counts from the registration, and never overrules a later "no" from elsewhere.
             occurred_at=occurred_at if status == "opted_out" else created_at,
             method="form",
         )
 
 
 def is_customers_role(role: str | None, account: Account) -> bool:
-    """Whether somebody of that role is a customer; WooCommerce calls somebody without a role one too."""
+    """Whether a user of that role is a customer; a user without a role is one for WooCommerce, too."""
     allowed = account.options.get(CUSTOMER_ROLES) or _ROLES
-    return role is None or role in (one.strip().lower() for one in allowed.split(","))
+    return role is None or role in (name.strip().lower() for name in allowed.split(","))
 
 
 def gmt(payload: Payload, key: str, at: str = "") -> datetime | None:
-    """Read a date and time of a ``…_gmt`` field: UTC, though it does not say so."""
+    """Read a date and time of a ``…_gmt`` field, which is UTC without saying so; None if it is unset."""
     written = json_values.text(payload, key, at)
     if written is None or _UNSET.match(written):
         return None
@@ -116,7 +116,7 @@ def gmt(payload: Payload, key: str, at: str = "") -> datetime | None:
 
 
 def name_of(*holders: tuple[str, Payload]) -> dict[str, FieldValue]:
-    """Read the name of the first that has one; never half of one and half of the other."""
+    """Read the name of the first holder that has one; names of two holders are never mixed."""
     for at, holder in holders:
         parts = ((part, json_values.text(holder, part, at)) for part in ("first_name", "last_name"))
         name: dict[str, FieldValue] = {part: value for part, value in parts if value is not None}
@@ -151,7 +151,7 @@ def _address_of(billing: Payload) -> dict[str, FieldValue]:
 
 
 def _consent_of(body: Payload, meta_key: str) -> ConsentStatus | None:
-    """Read the box that the connection names; if it is there twice, a "no" wins."""
+    """Read the consent box under the key that the connection names; if it is there twice, a "no" wins."""
     if not meta_key:
         return None
     entries = body.get("meta_data")
@@ -164,7 +164,7 @@ def _consent_of(body: Payload, meta_key: str) -> ConsentStatus | None:
         if type(entry) is not dict or entry.get("key") != meta_key:
             continue
         value = entry.get("value")
-        # PHP's true is JSON's true, "1" or 1, depending on who stored it; lists and objects are somebody else's.
+        # PHP's true is stored as true, "1" or 1, depending on the plugin. A list or an object is not a box.
         word = str(value).strip().lower() if isinstance(value, str | int) else ""
         if word in _YES:
             found.add("opted_in")

@@ -1,4 +1,4 @@
-"""For the conformance suite: signed deliveries of an invented shop, and the shop itself to be read."""
+"""Signed examples for the conformance suite, and an invented shop that it can read."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from connectors.woocommerce.simulator.site import Site
 
 _SECRET = "an invented secret"  # noqa: S105
 _ACCOUNT = Account(source="woocommerce", region="ID", options={"consent_meta_key": META_KEY})
-#: topic, number of the user or order, and what it says
+#: topic and number of the user, and the classes of the events
 _DELIVERIES: Mapping[tuple[str, int], tuple[type[Event], ...]] = {
     ("customer.created", 5): (ProfileSeen,),
     ("customer.updated", 11): (ProfileSeen, ConsentStated),
@@ -18,8 +18,8 @@ _DELIVERIES: Mapping[tuple[str, int], tuple[type[Event], ...]] = {
 }
 
 
-def EXAMPLES() -> list[Example]:  # noqa: N802 - by this name the suite asks for them
-    """Return a delivery of each kind."""
+def EXAMPLES() -> list[Example]:  # noqa: N802 - the suite looks for this name
+    """Return a delivery of each topic."""
     shop = Shop(2, 30, secret=_SECRET)
     return [
         Example(
@@ -36,7 +36,7 @@ def EXAMPLES() -> list[Example]:  # noqa: N802 - by this name the suite asks for
 
 
 def SIMULATOR() -> Served:  # noqa: N802 - as above
-    """Open a shop of three pages of users; nobody has ordered, so nobody is a guest, and no increment finds anybody."""
+    """Open a shop of three pages of users. It has no orders, so an increment finds nobody."""
     shop = Shop(2, 230, orders=0)
     key = {"consumer_key": "ck_invented_4711", "consumer_secret": "cs_invented_4711"}
     ids = [str(number) for number in shop.users(0, shop.live) if shop.role(number) in ("customer", "subscriber")]

@@ -1,12 +1,12 @@
-"""Orders of WooCommerce: where a guest is to be found.
+"""Orders of WooCommerce: the only place that names a guest.
 
 Payload reference: https://woocommerce.github.io/woocommerce-rest-api-docs/#order-properties
 
-Quirk: a guest's purchase makes no customer and no webhook of one: ``customer_id`` is 0, and the person is in
-``billing``. ``shipping`` is whoever gets the parcel.
-Quirk: the addresses of a registered customer's order belong to the order and may be somebody else's (a gift), so
-they say nothing about the customer.
-Quirk: an order in ``checkout-draft`` is delivered while its fields are still empty.
+Quirk: a guest's purchase creates no customer and no customer webhook: ``customer_id`` is 0, and ``billing`` has the
+person. ``shipping`` has whoever gets the parcel.
+Quirk: the addresses of a registered customer's order belong to the order and may be somebody else's (a gift). So
+they are not read as the customer's.
+Quirk: WooCommerce delivers an order in ``checkout-draft`` while its fields are still empty.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from connectors.woocommerce import customers
 
 
 def order(body: Payload, _account: Account) -> Iterator[Event]:
-    """``order.created``, ``order.updated`` and what was read: the guest, once there is an e-mail or a number."""
+    """``order.created``, ``order.updated`` and rows of a reading: the guest, once there is an e-mail or a number."""
     customer = json_values.required(json_values.count(body, "customer_id"), "0 or the id of a customer", "customer_id")
     billing = json_values.nested(body, "billing") or {}
     created_at = customers.gmt(body, "date_created_gmt")

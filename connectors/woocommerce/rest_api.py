@@ -1,15 +1,16 @@
-"""Reading a WooCommerce shop through REST v3: every customer, or what orders say has changed.
+"""A WooCommerce shop's customers through REST v3: all of them, or those with new orders.
 
 Reference: https://woocommerce.github.io/woocommerce-rest-api-docs/ and the controllers in
 https://github.com/woocommerce/woocommerce/tree/trunk/plugins/woocommerce/includes/rest-api/Controllers
 
-Quirk: customers cannot be asked for by date: ``modified_after`` is taken and ignored
-(https://github.com/woocommerce/woocommerce/issues/31482). Orders can, so they are the sign that a customer changed.
-Quirk: pages are counted from the start, so whoever is deleted during the walk pulls the rest forward, over a page's
-edge. Each window therefore begins with the last row of the one before, and a window that does not is moved back.
-Quirk: an unreadable user counts in ``X-WP-Total`` and is missing from its page: a short page is no end.
-Quirk: an order that is modified during the walk goes to the end of it: only the first page of "modified after"
-can be trusted, unless all of it is one second.
+Quirk: customers cannot be filtered by date: WooCommerce accepts ``modified_after`` and ignores it
+(https://github.com/woocommerce/woocommerce/issues/31482). Orders can, so a new order is the sign that its customer
+may have changed.
+Quirk: pages count rows from the start, so a deletion during the walk moves later rows to an earlier page. Each window
+therefore begins with the last row of the window before; a window that does not is moved back.
+Quirk: ``X-WP-Total`` counts an unreadable user, whom no page shows. So a short page is not the end.
+Quirk: an order that changes during the walk moves to the end. So only the first page after a time is complete,
+unless all its orders changed in one second.
 """
 
 import base64
@@ -42,9 +43,9 @@ READ_CUSTOMER, READ_ORDER, READ_GONE = "read/customer", "read/order", "read/gone
 
 _BASE = "/wp-json/wc/v3"
 _SIZE = 100  #: rows in a page; WooCommerce refuses more
-_OVERLAP = timedelta(minutes=5)  #: an increment reads this much again: orders of long requests are saved late
-_SECOND = timedelta(seconds=1)  #: the resolution of its dates
-#: what parse reads, and no more: pictures and links would make the same customer look like another one
+_OVERLAP = timedelta(minutes=5)  #: an increment begins so much earlier, because a long request saves its order late
+_SECOND = timedelta(seconds=1)  #: the resolution of WooCommerce's dates
+#: the fields that parse reads; with pictures and links, a customer who did not change would have other bytes
 _CUSTOMER = (
     "id,date_created_gmt,date_modified_gmt,email,first_name,last_name,role,billing,shipping,"
     "is_paying_customer,meta_data"
@@ -54,7 +55,7 @@ _ORDER = "id,date_created_gmt,date_modified_gmt,customer_id,billing"
 
 
 def api_url(options: Mapping[str, str]) -> str:
-    """Return where the shop's WordPress is, which may be below the root of its host."""
+    """Return the address of the shop's WordPress, which may be below the root of its host."""
     given = options.get("api_url", "").strip()
     if not given:
         raise AccessRefusedError("the connection has no address of the shop, such as https://shop.example")
@@ -70,12 +71,12 @@ def authorize(credentials: Credentials) -> Mapping[str, str]:
 
 
 def renewal(_credentials: Credentials) -> Request | None:
-    """Keys of WooCommerce do not expire and cannot be renewed."""
+    """Return None: keys of WooCommerce do not expire."""
     return None
 
 
 def renewed(_credentials: Credentials, _answer: Answer) -> Credentials:
-    """Never asked for, because there is no ``renewal``."""
+    """Raise AccessRefusedError; the worker never calls this, because there is no ``renewal``."""
     raise AccessRefusedError("keys of WooCommerce cannot be renewed: make new ones")
 
 
@@ -88,29 +89,29 @@ def read(job: Job, cursor: Cursor | None, fetch: Fetch) -> Iterator[Page]:
 
 
 def read_some(job: Job, external_ids: Sequence[str], fetch: Fetch) -> Iterator[Row]:
-    """Yield these customers as they are now; the shop's own people are left out, like who is not there."""
+    """Yield these customers as they are now; leaves out unknown ids and the shop's own people."""
     numbers = {written for written in external_ids if written.isascii() and written.isdigit()}
     if not numbers:
         return
     listing = _ask(fetch, "customers", include=",".join(sorted(numbers)), role="all", orderby="id", _fields=_CUSTOMER)
     for body in listing.rows:
-        # A shop that drops the filter would show the first hundred instead.
+        # A shop that ignores the filter shows its first hundred users instead.
         if _id_of(body) in numbers and _is_customer(body, job.account):
             yield _row(listing, body, READ_CUSTOMER)
 
 
 def gone(external_id: str, at: datetime) -> Row:
-    """Make the row that says that the shop does not have the customer any more."""
+    """Return a row that says that the shop no longer has the customer."""
     body = answers.written({"id": int(external_id) if external_id.isdigit() else external_id})
     return Row(external_id=external_id, updated_at=None, topic=READ_GONE, body=body, not_before=at, not_after=at)
 
 
 def _everybody(job: Job, cursor: Cursor, fetch: Fetch) -> Iterator[Page]:
-    """Walk over all users by id, in windows that overlap by a row.
+    """Walk over all users by id, in windows that overlap by one row.
 
-    The order of ids makes the walk safe: a window that begins with an id that was seen leaves nobody out, however
-    many came and went meanwhile. ``offset``: where the next window begins; ``last``: the highest id seen;
-    ``others``: how many of those seen are no customers.
+    Users are in the order of their ids. So a window that begins with a known id leaves nobody out, however many users
+    come and go during the walk. The cursor has ``offset``, where the next window begins, ``last``, the highest id so
+    far, and ``others``, how many users so far are not customers.
     """
     offset, last, others = cursor.get("offset", 0), cursor.get("last", 0), cursor.get("others", 0)
     is_full, is_first = job.kind == "full", not cursor
@@ -125,7 +126,7 @@ def _everybody(job: Job, cursor: Cursor, fetch: Fetch) -> Iterator[Page]:
             offset = max(0, min(offset, listing.total) - step)
             step *= 2
             continue
-        # Who moved back and then meets the same gap met users that cannot be read: the window is taken as it is.
+        # After a move back the same gap means that its users cannot be read: the window is taken as it is.
         stuck_at = last if step > 1 else stuck_at
         fresh = [(number, body) for number, body in numbered if number > last]
         customers_ = [body for _, body in fresh if _is_customer(body, job.account)]
@@ -136,7 +137,7 @@ def _everybody(job: Job, cursor: Cursor, fetch: Fetch) -> Iterator[Page]:
             rows=[_row(listing, body, READ_CUSTOMER if is_full else "") for body in customers_],
             cursor={"offset": offset, "last": last, "others": others},
             expected=max(0, listing.total - others),
-            # Orders of this moment on belong to the next increment.
+            # The next increment reads the orders from this time on.
             watermark=listing.not_before if is_first and is_full else None,
         )
         is_first = False
@@ -145,10 +146,10 @@ def _everybody(job: Job, cursor: Cursor, fetch: Fetch) -> Iterator[Page]:
 
 
 def _changes(job: Job, cursor: Cursor, fetch: Fetch) -> Iterator[Page]:
-    """Follow the orders modified since: their guests, and their registered customers as they are now.
+    """Walk over the orders modified since a time: their guests, and their registered customers as they are now.
 
-    ``after``: the orders up to then are read; ``page``: above 1 only within a second that fills a page; ``seen``:
-    the newest change of an order.
+    The cursor has ``after``, up to when orders are read, ``page``, which is above 1 only within a second that fills a
+    page, and ``seen``, the newest change of an order.
     """
     after, seen = (json_values.moment(dict(cursor), key) for key in ("after", "seen"))
     if not cursor and job.since is not None:
@@ -159,7 +160,7 @@ def _changes(job: Job, cursor: Cursor, fetch: Fetch) -> Iterator[Page]:
         times = [_modified(order) for order in listing.rows]
         if times != sorted(times):
             raise UnreadableError("the shop does not list orders by their change: it needs WooCommerce 5.8 or newer")
-        # The filter leaves out that very second, which some versions do not.
+        # The filter excludes the second ``after`` itself; some versions include it.
         if times and after is not None and times[0] < after.replace(microsecond=0):
             raise UnreadableError("the shop ignores modified_after on orders: it needs WooCommerce 5.8 or newer")
         rows = list(_people(job, listing, fetch))
@@ -168,7 +169,7 @@ def _changes(job: Job, cursor: Cursor, fetch: Fetch) -> Iterator[Page]:
             seen = max(times[-1], seen or times[-1])
         if times and (after is None or times[-1] - _SECOND > after):
             after, page = times[-1] - _SECOND, 1
-        elif not is_last:  # all of it is one second
+        elif not is_last:  # all orders of the page changed in one second
             page += 1
         at = {"after": after, "seen": seen}
         place = {key: None if value is None else value.isoformat() for key, value in at.items()}
@@ -202,7 +203,7 @@ def _row(listing: Listing, body: Payload, topic: str, external_id: str | None = 
 
 
 def _is_customer(body: Payload, account: Account) -> bool:
-    """Whether this is a customer; an odd role is for ``parse`` to refuse."""
+    """Whether this is a customer; a malformed role counts as one, so that ``parse`` refuses it."""
     role = _or_none(lambda payload: json_values.word(payload, "role"), body)
     return customers.is_customers_role(role, account)
 
@@ -225,5 +226,5 @@ def _or_none(read_it: Callable[[Payload], Any], body: Payload) -> Any:
 
 def _ask(fetch: Fetch, what: str, **query: str | int) -> Listing:
     query = {"order": "asc", "per_page": _SIZE, **query}
-    # Commas are left as they are: some firewalls in front of WordPress take an escaped one for an attack.
+    # Commas are not escaped: some firewalls in front of WordPress take an escaped comma for an attack.
     return answers.listing(fetch, f"{_BASE}/{what}?{urlencode(query, safe=',:')}")

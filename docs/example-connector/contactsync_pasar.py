@@ -1,7 +1,7 @@
-"""Pasar, an invented shop platform: signed webhooks, and a list of customers to be read page by page.
+"""Pasar, an invented shop platform: signed webhooks, and a list of customers that is read page by page.
 
-Quirk: a customer who has no e-mail has ``"email": null``; a webhook leaves out what did not change.
-Quirk: the time of a consent is its own; all other values share ``updated_at``.
+Quirk: a customer without an e-mail has ``"email": null``; a webhook leaves out fields that did not change.
+Quirk: a consent has a time of its own; all other values share ``updated_at``.
 """
 
 import base64
@@ -37,7 +37,7 @@ _OK = 200
 
 
 def receive(headers: Mapping[str, str], body: bytes) -> Receipt:
-    """Read topic, id and time; a missing or odd id is replaced by a digest of the body."""
+    """Read topic, id and time; a digest of the body replaces a missing or odd id."""
     topic, delivery_id, seconds = (_short(headers, part) for part in ("topic", "id", "timestamp"))
     try:
         sent_at = datetime.fromtimestamp(int(seconds), UTC)
@@ -48,7 +48,7 @@ def receive(headers: Mapping[str, str], body: bytes) -> Receipt:
 
 
 def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
-    """Check the HMAC of ``id.timestamp.body``; raise BadSignatureError if no secret fits."""
+    """Check the HMAC of ``id.timestamp.body``; raises BadSignatureError if no secret fits."""
     id_, seconds = _short(headers, "id"), _short(headers, "timestamp")
     version, _, signature = headers.get("webhook-signature", "").partition(",")
     if version != "v1" or not seconds.isdigit() or not id_ or "." in id_:
@@ -57,7 +57,7 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> N
 
 
 def parse(envelope: Envelope, account: Account) -> Iterable[Event]:  # noqa: ARG001 - no field of Pasar's is protected
-    """Return what the envelope says, all or nothing."""
+    """Return all events in the envelope; raises MalformedPayloadError before the first if the body is malformed."""
     topics = {"customer.created": _changed, "customer.updated": _changed, "customer.deleted": _removed}
     translate = topics.get(envelope.topic)
     with json_values.malformed(name):
@@ -100,12 +100,12 @@ def _id(body: json_values.Payload) -> str:
 
 
 def _short(headers: Mapping[str, str], part: str) -> str:
-    """Return a header if it can be a name or a number; else nothing."""
+    """Return a header if it is printable ASCII of at most ``_MAX_HEADER`` characters; else empty text."""
     value = headers.get(f"webhook-{part}", "").strip()
     return value if len(value) <= _MAX_HEADER and value.isascii() and value.isprintable() else ""
 
 
-# Reading. The worker does the asking and waiting; this says what to ask and what the answers mean.
+# Reading. The worker sends the requests and waits; these functions make requests and read answers.
 
 DOWNLOAD_HOSTS: frozenset[str] = frozenset()
 CREDENTIALS = ("access_token",)
@@ -122,40 +122,40 @@ def authorize(credentials: Credentials) -> Mapping[str, str]:
 
 
 def renewal(credentials: Credentials) -> Request | None:  # noqa: ARG001 - tokens do not expire
-    """Nothing: tokens do not expire."""
+    """Return None: tokens do not expire."""
     return None
 
 
 def renewed(credentials: Credentials, answer: Answer) -> Credentials:  # noqa: ARG001 - as above
-    """Nobody asks, because nothing is renewed."""
+    """Raise AccessRefusedError; the worker never calls this, because there is no ``renewal``."""
     raise reader.AccessRefusedError("Pasar's tokens cannot be renewed")
 
 
 def read(job: Job, cursor: Cursor | None, fetch: Fetch) -> Iterator[Page]:
-    """Yield the customers by id. The cursor is the last id: it holds however many come and go before it."""
+    """Yield the customers by id. The cursor is the last id, which stays valid when customers come and go."""
     last = cursor["after"] if cursor else "0"
     following: str | None = last
     since = f"&updated_since={quote(job.since.isoformat())}" if job.since else ""
     while following is not None:
         rows, following = _list(fetch, f"/v1/customers?after={following}{since}")
         last = following or (rows[-1].external_id if rows else last)
-        yield Page(rows=rows, cursor={"after": last})  # of the last page too: it may be all that is kept
+        yield Page(rows=rows, cursor={"after": last})  # every page has a cursor, also the last
 
 
 def read_some(job: Job, external_ids: Sequence[str], fetch: Fetch) -> Iterator[Row]:  # noqa: ARG001 - nothing differs
-    """Yield those that Pasar has."""
+    """Yield these customers; Pasar leaves out those that it does not have."""
     if external_ids:
         yield from _list(fetch, f"/v1/customers?after=0&ids={','.join(external_ids)}")[0]
 
 
 def gone(external_id: str, at: datetime) -> Row:
-    """Make the row that Pasar's own webhook about a deletion would be."""
+    """Return a row with the body of Pasar's webhook about a deletion."""
     body = json.dumps({"id": external_id, "deleted_at": at.isoformat()}).encode()
     return Row(external_id=external_id, updated_at=at, topic="customer.deleted", body=body, not_before=at, not_after=at)
 
 
-def wanted(topic: str, body: bytes) -> str | None:  # noqa: ARG001 - as said below
-    """Nobody: webhooks say all."""
+def wanted(topic: str, body: bytes) -> str | None:  # noqa: ARG001 - see below
+    """Return None: no webhook of Pasar is incomplete, so no customer is read back."""
     return None
 
 
@@ -180,14 +180,14 @@ def _row(customer: json_values.Payload, answer: Answer) -> Row:
 
 
 def _check(answer: Answer) -> None:
-    """Refuse what is no list; the answer itself is never quoted, it may hold anything."""
+    """Raise a ReadingError if the answer is not a list; it never quotes the answer, which may hold personal data."""
     if answer.status in (401, 403):
         raise reader.AccessRefusedError("Pasar does not accept the access token")
     if answer.status != _OK:
         raise reader.UnreadableError(f"Pasar answers {answer.status} to a list of customers")
 
 
-# For `contactsync connectors check pasar`: what a shop would send, and a shop that answers.
+# For `contactsync connectors check pasar`: requests as a shop sends them, and a shop that answers.
 
 _SECRET = "an invented secret"
 _NOW = datetime(2026, 9, 14, 18, 42, 7, tzinfo=UTC)
@@ -222,7 +222,7 @@ EXAMPLES = (
 
 
 class ScriptedShop:
-    """A shop of seven customers, two a page."""
+    """A shop with seven customers, two a page."""
 
     def __init__(self) -> None:
         self.account = Account(source=name, options={"shop": "lantern-row"})
@@ -232,10 +232,10 @@ class ScriptedShop:
     def answer(self, request: Request) -> Answer:
         """Answer a list of customers, as Pasar documents it."""
         url = urlsplit(request.url)
-        asked = {key: values[0] for key, values in parse_qs(url.query).items()}
-        wanted_ids = asked["ids"].split(",") if "ids" in asked else self.external_ids
-        found = [id_ for id_ in self.external_ids if id_ in wanted_ids and int(id_) > int(asked["after"])]
-        size = len(found) if "ids" in asked else 2
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        ids = query["ids"].split(",") if "ids" in query else self.external_ids
+        found = [id_ for id_ in self.external_ids if id_ in ids and int(id_) > int(query["after"])]
+        size = len(found) if "ids" in query else 2
         shown = [{**_SEEN, "id": int(id_), "email": f"c{id_}@example.com"} for id_ in found[:size]]
         body = {"customers": shown, "next": found[size - 1] if len(found) > size else None}
         ok = (

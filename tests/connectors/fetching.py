@@ -1,4 +1,4 @@
-"""A worker small enough for tests: it asks an ASGI application, and waits on a clock that only counts."""
+"""A small worker for tests: it calls an ASGI application, and its clock moves only when it waits."""
 
 import asyncio
 import json
@@ -25,18 +25,18 @@ class Clock:
 
 
 class Worker:
-    """Fetches like the worker: tries again, renews tokens, gives downloads line by line."""
+    """Fetches like the worker: repeats requests, renews tokens, returns downloads line by line."""
 
     def __init__(self, reader: Any, app: Any, credentials: dict[str, str], clock: Clock) -> None:
         self.reader, self.app, self.credentials, self.clock = reader, app, credentials, clock
-        self.asked: list[Request] = []
+        self.requests: list[Request] = []
         self.waits: list[timedelta] = []
         self.most_tries = MOST_TRIES
 
     def __call__(self, request: Request, check: Callable[[Answer], None] | None = None) -> Answer:
         has_renewed = False
         for _ in range(self.most_tries):
-            self.asked.append(request)
+            self.requests.append(request)
             answer = self.answer(request)
             if answer.status == 401 and not has_renewed and (renewal := self.reader.renewal(self.credentials)):
                 self.credentials = dict(self.reader.renewed(self.credentials, self.answer(renewal)))
@@ -76,7 +76,7 @@ class Worker:
 
 
 def pages_of(worker: Worker, job: Job, cursor: Any = None, most: int = 400) -> Iterator[Page]:
-    """Read a run to its end, each time from a cursor that was stored, as another process would."""
+    """Read a run to its end, each time from a stored cursor, as another process would."""
     for _ in range(most):
         try:
             for page in worker.reader.read(job, cursor, worker):
@@ -91,14 +91,14 @@ def pages_of(worker: Worker, job: Job, cursor: Any = None, most: int = 400) -> I
 
 
 class Scripted:
-    """Answers what it was given, in order: an answer, a payload for status 200, or a status."""
+    """Gives these answers in order: each is an answer, a payload for status 200, or a status."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
-        self.asked: list[Request] = []
+        self.requests: list[Request] = []
 
     def __call__(self, request: Request, check: Callable[[Answer], None] | None = None) -> Answer:
-        self.asked.append(request)
+        self.requests.append(request)
         given = self.answers.pop(0)
         answer = given if isinstance(given, Answer) else an_answer(given)
         if check is not None:
@@ -107,7 +107,7 @@ class Scripted:
 
 
 def an_answer(content: Any = b"", status: int = 200, *, lines: Iterator[tuple[int, bytes]] | None = None) -> Answer:
-    """Make an answer of noon; ``content`` is bytes, a status alone, or what becomes JSON."""
+    """Return an answer of noon; ``content`` is bytes, a status without a body, or a value that becomes JSON."""
     if type(content) is int:
         content, status = b"", content
     body = content if isinstance(content, bytes) else json.dumps(content).encode()

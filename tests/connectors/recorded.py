@@ -1,8 +1,8 @@
 """Recorded requests and the events they must give, one pair of files for each.
 
-``payloads/<connector>/<name>.json`` is a request: ``topic``, ``body``, and where
-they matter ``headers`` and ``account``. ``<name>.events.json`` is what it says;
-what equals a default is left out. To see what a new request gives, and judge it:
+``payloads/<connector>/<name>.json`` is a request: ``topic``, ``body``, and if they
+matter ``headers`` and ``account``. ``<name>.events.json`` has its events, without
+fields that equal their defaults. This prints the events of a new request for review:
 
     python -m tests.connectors.recorded shopify/customers_update
 """
@@ -63,7 +63,7 @@ class Request:
 
 
 def an_envelope(topic: str, body: object, *, headers: Mapping[str, str] | None = None) -> Envelope:
-    """Make an envelope around ``body``: bytes as they are, anything else as JSON."""
+    """Return an envelope around ``body``; anything but bytes is written as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
     return Envelope(topic=topic, delivery_id="delivery", sent_at=None, headers=headers or {}, body=raw)
 
@@ -78,7 +78,7 @@ def requests() -> list[Request]:
 
 
 def examples(name: str) -> list[Example]:
-    """Return what is recorded of a connector, the signature's vector included."""
+    """Return the recorded requests of a connector as examples, and its signature vector."""
     recorded = [request.example for request in requests() if request.connector is CONNECTORS[name]]
     path = PAYLOADS / name / VECTOR
     if path.exists():

@@ -1,4 +1,4 @@
-"""Reading untrusted JSON: what is accepted, what is refused, and what the reason says."""
+"""Values from untrusted JSON: the accepted ones, the refused ones, and the text of the reason."""
 
 import json
 import sys
@@ -98,7 +98,7 @@ def test_endless_number_is_refused():
 
 
 def written(value: object, slash: str) -> str:
-    """Write JSON as machines do; an object is a tuple of pairs, so that it can have a key twice."""
+    """Return JSON in compact form; an object is a tuple of pairs, so that it can have a key twice."""
     if isinstance(value, tuple):
         return "{" + ",".join(f"{written(key, slash)}:{written(entry, slash)}" for key, entry in value) + "}"
     if isinstance(value, list):
@@ -195,56 +195,44 @@ def test_cleaned_text_can_be_stored_and_stays_as_it_is(value: str):
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "expected"),
+    ("value", "expected"),
     [
-        (706405506930370084, "", "706405506930370084"),
-        (10**30, "", "1" + "0" * 30),
-        ("706405506930370084", "", "706405506930370084"),
-        (" 0042 ", "", "42"),
-        ("gid://shopify/Customer/123", "Customer", "123"),
-        ("gid://shopify/Customer/123?model_name=Customer/9", "Customer", "123"),
-        ("gid://shopify/Customer/123#9", "Customer", "123"),
-        (123, "Customer", "123"),
-        ("", "", None),
-        ("  ", "Customer", None),
-        (None, "", None),
+        (706405506930370084, "706405506930370084"),
+        (10**30, "1" + "0" * 30),
+        ("706405506930370084", "706405506930370084"),
+        (" 0042 ", "42"),
+        ("", None),
+        (None, None),
     ],
 )
-def test_id_is_decimal_text(value: object, kind: str, expected: str | None):
-    assert json_values.number_id({"id": value}, "id", kind=kind) == expected
+def test_id_is_decimal_text(value: object, expected: str | None):
+    assert json_values.number_id({"id": value}, "id") == expected
 
 
 @pytest.mark.parametrize(
-    ("value", "kind"),
+    "value",
     [
-        (7.064055069303701e17, ""),
-        (1.0, ""),
-        (True, ""),
-        (0, ""),
-        (-5, ""),
-        ("-5", ""),
-        ("0", ""),
-        ("1.0", ""),
-        ("1e3", ""),
-        ("12 34", ""),
-        ("\u0663", ""),
-        ("²", ""),
-        (PERSONAL, ""),
-        ([1], ""),
-        ("9" * 65, ""),
-        (10**64, ""),
-        ("gid://shopify/Customer/123", ""),
-        ("gid://shopify/Order/123", "Customer"),
-        ("gid://shopify/Customer/", "Customer"),
-        ("gid://shopify/Customer/0", "Customer"),
-        ("gid://shopify/Customer/12x", "Customer"),
-        ("gid://shopify/Customer/1/2", "Customer"),
-        ("gid://other/Customer/123", "Customer"),
-        ("GID://SHOPIFY/CUSTOMER/123", "Customer"),
+        7.064055069303701e17,
+        1.0,
+        True,
+        0,
+        -5,
+        "-5",
+        "0",
+        "1.0",
+        "1e3",
+        "12 34",
+        "\u0663",
+        "²",
+        PERSONAL,
+        [1],
+        "9" * 65,
+        10**64,
+        "gid://shopify/Customer/123",
     ],
 )
-def test_anything_else_is_no_id(value: object, kind: str):
-    reason = reason_of(json_values.number_id, {"id": value}, "id", kind=kind)
+def test_anything_else_is_no_id(value: object):
+    reason = reason_of(json_values.number_id, {"id": value}, "id")
 
     assert reason.startswith("id: ")
     assert str(value) == "0" or str(value) not in reason

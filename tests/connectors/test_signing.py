@@ -1,4 +1,4 @@
-"""Signatures: the published vectors, and everything a header can hold instead of one."""
+"""Signatures: the published vectors, and headers that hold anything but a signature."""
 
 import base64
 import hmac

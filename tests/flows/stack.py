@@ -17,7 +17,7 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from connectors.shopify.simulator.shop import Delivery
+from connectors.simulation.deliveries import Delivery
 from worker import ids, status
 from worker.files import export_json
 from worker.inbox.drain import drain

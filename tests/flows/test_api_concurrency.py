@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from connectors.shopify.simulator.shop import people, signed
+from connectors.shopify.simulator.shop import signed
+from connectors.simulation.people import people
 from tests.flows.stack import CONCURRENCY, wait_until
 
 SEED = 11

@@ -3,7 +3,8 @@
 import os
 import random
 
-from connectors.shopify.simulator.shop import disturbed, two_shops
+from connectors.shopify.simulator.shop import two_shops
+from connectors.simulation.deliveries import disturbed
 from tests.flows.stack import RunningStack, send, wait_until
 
 SEED = 7

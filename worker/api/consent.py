@@ -18,12 +18,11 @@ from worker.api.subresources import find, look
 from worker.domain import consent as consent_rules
 from worker.domain import identifiers
 from worker.domain.api_writes import Write
+from worker.domain.changeset import Changeset
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
-from worker.domain.resolve import Resolution
 from worker.domain.terms import API_SOURCE, Ref
 from worker.pipeline.apply import Applied
 from worker.pipeline.contact_view import EXTERNAL_ID, ContactView, Identity
-from worker.pipeline.load import Component
 from worker.store import consents, db, suppressions
 from worker.store.api_keys import Key
 from worker.store.db import Tx
@@ -203,7 +202,7 @@ class _Consent:
         }
         return all(name not in asked.model_fields_set or wanted == known for name, (wanted, known) in given.items())
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """Consent belongs to addresses, whoever holds them now."""
 
     def answer(self, tx: Tx, _: Applied) -> Answer:
@@ -294,7 +293,7 @@ class _Suppress:
         wanted = (self.asked.scope, self.asked.reason)
         return [row for row in rows if (row.channel, row.address) in self.about and (row.scope, row.reason) == wanted]
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """A suppression belongs to its address, whoever holds it now."""
 
     def answer(self, tx: Tx, _: Applied) -> Answer:

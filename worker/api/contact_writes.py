@@ -18,16 +18,14 @@ from worker.api.operation import Answer, Held, IdempotentRequest, RepeatableRequ
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
 from worker.domain import identifiers
 from worker.domain.api_writes import Write
+from worker.domain.changeset import Changeset
 from worker.domain.golden import field_register, is_custom
-from worker.domain.resolve import Resolution
+from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.terms import API_SOURCE, GUEST, IDENTIFIER, Ident, Ref
 from worker.pipeline.apply import Applied
-from worker.pipeline.load import Component
 from worker.store import contacts, records
 from worker.store.api_keys import Key
-from worker.store.contacts import ContactRow
 from worker.store.db import Tx
-from worker.store.records import RecordRow
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
 
@@ -130,19 +128,21 @@ class _Upsert:
             return ref, known
         return (API_SOURCE, self.minted), []
 
-    def judge(self, _: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, _: Tx, people: Changeset) -> None:
         """Refuse what would leave the identifiers with several contacts; where rules make them one, they are."""
-        owner_of = _owners(component)
+        owner_of = _owners(people)
         led = {
-            name: component.rows[ref].contact_id for name, ident in self.named.items() if (ref := owner_of.get(ident))
+            name: people.snapshot.rows[ref].contact_id
+            for name, ident in self.named.items()
+            if (ref := owner_of.get(ident))
         }
         refs = {owner_of[ident] for ident in self.named.values() if ident in owner_of}
         if self.contact.pair is not None:
-            led["external_id"] = component.rows[self.target].contact_id
+            led["external_id"] = people.snapshot.rows[self.target].contact_id
             refs.add(self.target)
         matched = {name: id_ for name, id_ in led.items() if id_ is not None}
         self.is_new = not matched
-        group_of = {ref: number for number, group in enumerate(resolution.groups) for ref in group}
+        group_of = {ref: number for number, group in enumerate(people.resolution.groups) for ref in group}
         if self.target not in group_of:
             raise ApiError(409, "the source of this customer says that it is no more")
         stay_apart = len({group_of.get(ref) for ref in refs}) > 1
@@ -182,32 +182,34 @@ class _Patch:
             links += ((held.anchor, pair),)
         return Write(events=tuple(events), links=links), held.after(now)
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """Under the locks: the state is still the one the edit is based on, and nobody else has the identifiers."""
         assert self.held is not None  # noqa: S101 - plan came first
-        now = [component.rows[row.ref].contact_id for row in self.held.records if row.ref in component.rows]
+        now = [people.snapshot.rows[row.ref].contact_id for row in self.held.records if row.ref in people.snapshot.rows]
         mine = next((id_ for id_ in now if id_ is not None), self.held.contact.id)
         self._check_state(_read(tx, mine))
-        owner_of = _owners(component)
+        owner_of = _owners(people)
         led = {
-            name: component.rows[owner_of[ident]].contact_id for name, ident in self.named.items() if ident in owner_of
+            name: people.snapshot.rows[owner_of[ident]].contact_id
+            for name, ident in self.named.items()
+            if ident in owner_of
         }
         pair = self.contact.pair
-        if pair is not None and pair in component.rows:
-            led["external_id"] = component.rows[pair].contact_id
-            self._check_customer(self.held, pair, resolution)
+        if pair is not None and pair in people.snapshot.rows:
+            led["external_id"] = people.snapshot.rows[pair].contact_id
+            self._check_customer(self.held, pair, people)
         others = {name: id_ for name, id_ in led.items() if id_ not in (None, mine)}
         if others:
             raise conflict(self.named, {name: id_ for name, id_ in others.items() if id_ is not None})
 
-    def _check_customer(self, held: Held, pair: Ref, resolution: Resolution) -> None:
+    def _check_customer(self, held: Held, pair: Ref, people: Changeset) -> None:
         """A source knows its customers: two of them are two people, unless the source or an operator says otherwise."""
         others = [
             row.ref
             for row in held.records
             if row.record.kind == "customer" and row.record.is_live and row.ref[0] == pair[0] and row.ref != pair
         ]
-        together = any({pair, held.anchor} <= set(group) for group in resolution.groups)
+        together = any({pair, held.anchor} <= set(group) for group in people.resolution.groups)
         if others or not together:
             detail = {"field": "external_id", "reason": "the contact is another customer of this source"}
             raise ApiError(409, CONFLICT, details=[detail])
@@ -238,7 +240,7 @@ class _Delete:
             events.append((API_SOURCE, _erasure(held)))
         return Write(events=tuple(events)), held.after(now)
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """Whoever joined the contact meanwhile was not there when it was deleted, and stays."""
 
     def answer(self, _: Tx, __: Applied) -> Answer:
@@ -321,12 +323,12 @@ def conflict(named: Mapping[str, Ident], led: Mapping[str, UUID]) -> ApiError:
     return ApiError(409, CONFLICT, details=details)
 
 
-def _owners(component: Component) -> dict[Ident, Ref]:
+def _owners(people: Changeset) -> dict[Ident, Ref]:
     """Whose each identifier was before this request, among the records concerned."""
-    refs = {row.id: ref for ref, row in component.rows.items()}
+    refs = {row.id: ref for ref, row in people.snapshot.rows.items()}
     return {
         ident: refs[claim.record_id]
-        for ident, claims in component.claimed.items()
+        for ident, claims in people.snapshot.claimed.items()
         for claim in _owning(claims)
         if claim.record_id in refs
     }

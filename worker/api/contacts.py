@@ -19,10 +19,10 @@ from worker.api.json_route import JsonRoute
 from worker.api.request_bodies import IdentifierIn, ResolveIn
 from worker.api.subresources import find
 from worker.domain import identifiers
+from worker.domain.rows import ContactRow
 from worker.store import contact_lists, contacts, db
 from worker.store.api_keys import Key
 from worker.store.contact_lists import ContactFilter
-from worker.store.contacts import ContactRow
 from worker.store.db import Tx
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)

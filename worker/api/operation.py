@@ -21,20 +21,18 @@ from worker import ids
 from worker.api.errors import ApiError, contact_not_found, not_valid
 from worker.domain import api_writes
 from worker.domain.api_writes import Write
+from worker.domain.changeset import Changeset
 from worker.domain.fold import encode
 from worker.domain.normalise import normalise_api_write
-from worker.domain.resolve import Resolution
+from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.terms import API_SOURCE, Ref
 from worker.domain.times import EPOCH, microseconds, moment
 from worker.pipeline.apply import Applied, Batch, OutdatedError, apply
-from worker.pipeline.load import Component
 from worker.store import connections, contacts, db, decisions, envelopes, idempotency_keys, records
 from worker.store.api_keys import Key
 from worker.store.changes import ACTOR
-from worker.store.contacts import ContactRow
 from worker.store.db import Tx
 from worker.store.envelopes import Incoming
-from worker.store.records import RecordRow
 
 #: a source's clock may be ahead of ours by so much; what is asked now still comes after what it said
 _SKEW = timedelta(hours=1)
@@ -70,7 +68,7 @@ class Operation(Protocol):
     def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
         """Work out what to state, and when it counts as said; no events where nothing has to change."""
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """Look at the outcome under the locks; raise ApiError to refuse it."""
 
     def answer(self, tx: Tx, applied: Applied) -> Answer:
@@ -130,7 +128,7 @@ class _OperationBatch(Batch):
     response: Response | None = None
 
     def begin(self, tx: Tx, now: datetime) -> None:
-        self.readings, self.connection_of, self.response, self.now = (), {}, None, now
+        self.statements, self.connection_of, self.response, self.now = (), {}, None, now
         if self.asked.idempotency_key is not None:
             self.response = self._stored(tx, self.asked.idempotency_key)
         if self.response is None:
@@ -167,13 +165,13 @@ class _OperationBatch(Batch):
         # Read from what was kept, so that a replay cannot read it differently.
         kept = api_writes.decode(body)
         delivery_id = api_writes.delivery_id(envelope_id)
-        self.readings = [
+        self.statements = [
             normalise_api_write(envelope_id, kept.events, kept.links, sent_at=said_at, delivery_id=delivery_id)
         ]
         self.connection_of = {envelope_id: connection_id}
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
-        if not self.readings:
+    def judge(self, tx: Tx, people: Changeset) -> None:
+        if not self.statements:
             return
         # What it was planned on was read without locks. Now they are held: the plan has to be the same.
         again, said_at = self.task.plan(tx, self.now)
@@ -181,10 +179,10 @@ class _OperationBatch(Batch):
         is_same = again.events == self.write.events and set(again.links) <= set(self.write.links)
         if not is_same or said_at != self.said_at:  # another's later word would go before ours, who come later
             raise OutdatedError
-        for ref in self.readings[0].records:
-            if ref in component.rows:
-                _check_size(component.rows[ref])
-        self.task.judge(tx, component, resolution)
+        for ref in self.statements[0].records:
+            if ref in people.snapshot.rows:
+                _check_size(people.snapshot.rows[ref])
+        self.task.judge(tx, people)
 
     def finish(self, tx: Tx, applied: Applied) -> None:
         if self.response is not None:

@@ -9,11 +9,11 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from worker import ids
+from worker.domain.rows import ContactRow
 from worker.domain.terms import envelope_of
 from worker.domain.times import microseconds, moment
 from worker.pipeline import contact_view
 from worker.pipeline.contact_json import Consent, Contact, Identity, Suppression
-from worker.store.contacts import ContactRow
 
 #: beside what is defined here
 __all__ = ["Consent", "Contact", "Identity", "Suppression"]

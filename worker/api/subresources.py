@@ -17,15 +17,14 @@ from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.paging import Paging
 from worker.api.request_bodies import NoteIn, TagsIn
 from worker.domain.api_writes import Write
-from worker.domain.resolve import Resolution
+from worker.domain.changeset import Changeset
+from worker.domain.rows import ContactRow
 from worker.domain.terms import Ref
 from worker.pipeline import contact_view
 from worker.pipeline.apply import Applied
 from worker.pipeline.contact_view import ContactView
-from worker.pipeline.load import Component
 from worker.store import changes, contact_terms, contacts, db, notes, records
 from worker.store.api_keys import Key
-from worker.store.contacts import ContactRow
 from worker.store.db import Tx
 
 router = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["contacts"], route_class=JsonRoute)
@@ -149,7 +148,7 @@ class _Assign:
             raise ApiError(404, "tag not found")
         return [known]
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """Tags can be put on whoever the contact has become."""
 
     def answer(self, tx: Tx, _: Applied) -> Answer:
@@ -179,7 +178,7 @@ class _Unassign:
         ]
         return Write(events=tuple(events)), held.after(now)
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """Whoever put the tag on meanwhile did so after this."""
 
     def answer(self, _: Tx, __: Applied) -> Answer:
@@ -204,7 +203,7 @@ class _Note:
         )
         return Write(events=(operation.seen(ref), (ref[0], event)), links=links), held.after(now)
 
-    def judge(self, tx: Tx, component: Component, resolution: Resolution) -> None:
+    def judge(self, tx: Tx, people: Changeset) -> None:
         """A note goes with whoever the contact has become."""
 
     def answer(self, tx: Tx, applied: Applied) -> Answer:

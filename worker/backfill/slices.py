@@ -233,7 +233,7 @@ class _Slice:
             return True
         lane = self.connection.id.int % LANES
         while self._has_rows_to_drain() and self.row.left > _BACKLOG:
-            if drain.drain_batch(self.engine, lane).claimed == 0:
+            if drain.drain_batch(self.engine, lane).leased == 0:
                 if self.row.left < _MOST_HELD:
                     break  # others hold all of it, perhaps until their leases end: no reason to wait for them
                 time.sleep(0.05)

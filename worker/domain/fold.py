@@ -66,7 +66,7 @@ class Record:
                 present.pop(key, None)
         return present
 
-    def said(self) -> tuple[bool, dict[str, Any], dict[str, str]]:
+    def content(self) -> tuple[bool, dict[str, Any], dict[str, str]]:
         """What this record says, without when it was said: whether it is live, its values and its tags."""
         values = {
             name: tuple(value) if value is not None and name.startswith(IDENTIFIER) else value  # a list once stored

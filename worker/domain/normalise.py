@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from connectors import connector
 from connectors.contract import (
     Account,
     ConnectionRevoked,
+    Connector,
     ConsentStated,
     Envelope,
     ErasureRequested,
@@ -45,7 +45,7 @@ from worker.domain.terms import API_SOURCE, CREATED, GUEST, IDENTIFIER, Decision
 from worker.domain.times import microseconds
 
 
-def normalise(envelope_id: UUID, envelope: Envelope, connector_name: str, account: Account) -> EnvelopeStatements:
+def normalise(envelope_id: UUID, envelope: Envelope, connector: Connector, account: Account) -> EnvelopeStatements:
     """Read one envelope.
 
     Raises MalformedPayloadError when the body is not what the provider documents; the same envelope
@@ -53,7 +53,7 @@ def normalise(envelope_id: UUID, envelope: Envelope, connector_name: str, accoun
     """
     reading = EnvelopeStatements(envelope_id, account.source)
     sent, written_id = microseconds(envelope.sent_at), envelope_id.hex
-    for position, event in enumerate(connector(connector_name).parse(envelope, account)):
+    for position, event in enumerate(connector.parse(envelope, account)):
         stamp = _stamp(event.occurred_at, sent, envelope.delivery_id, position, written_id)
         _NORMALISERS[type(event)](reading, account, event, stamp)
     return reading

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from worker.domain import identifiers
 from worker.domain.terms import API_SOURCE, Decision, Ident, Ref
+from worker.domain.union_find import UnionFind
 
 _LAST = 1 << 62  # a record whose source never said when it was created ranks after all others
 _ORDER_OF_TYPES = {"phone": 0, "whatsapp_bsuid": 1, "email": 3}  # other messengers' ids stand between
@@ -52,23 +53,17 @@ class Resolution:
 
 
 class _Groups:
-    """Union-find that refuses to break rules 2 and 4."""
+    """Groups of records that refuse to break rules 2 and 4."""
 
     def __init__(self, members: Iterable[Member]) -> None:
-        self._parent: dict[Ref, Ref] = {}
+        self._joined: UnionFind[Ref] = UnionFind()
         self._sources: dict[Ref, set[str]] = {}
         self._apart: dict[Ref, set[Ref]] = defaultdict(set)
         for member in members:
-            self._parent[member.ref] = member.ref
             self._sources[member.ref] = {member.ref[0]} if member.is_customer and member.is_live else set()
 
     def find(self, ref: Ref) -> Ref:
-        root = ref
-        while self._parent[root] != root:
-            root = self._parent[root]
-        while self._parent[ref] != root:
-            self._parent[ref], ref = root, self._parent[ref]
-        return root
+        return self._joined.find(ref)
 
     def keep_apart(self, a: Ref, b: Ref) -> None:
         self._apart[self.find(a)].add(b)
@@ -83,10 +78,9 @@ class _Groups:
             return False
         if not decided and self._sources[a] & self._sources[b]:
             return False
-        keep, gone = min(a, b), max(a, b)
-        self._parent[gone] = keep
-        self._sources[keep] |= self._sources.pop(gone)
-        self._apart[keep] |= self._apart.pop(gone, set())
+        self._joined.union(a, b)
+        self._sources[a] |= self._sources.pop(b)
+        self._apart[a] |= self._apart.pop(b, set())
         return True
 
 
@@ -251,23 +245,14 @@ def _oversize(
     members = list(members)
     if len(members) <= limit:
         return set()
-    parent = {member.ref: member.ref for member in members}
-
-    def find(ref: Ref) -> Ref:
-        while parent[ref] != ref:
-            parent[ref] = parent[parent[ref]]
-            ref = parent[ref]
-        return ref
-
+    connected: UnionFind[Ref] = UnionFind()
     for claims in claimants.values():
         for _, member in claims[1:]:
-            parent[find(member.ref)] = find(claims[0][1].ref)
+            connected.union(claims[0][1].ref, member.ref)
     for decision in standing:
-        parent[find(decision.b)] = find(decision.a)
-    sizes: dict[Ref, int] = defaultdict(int)
-    for member in members:
-        sizes[find(member.ref)] += 1
-    return {member.ref for member in members if sizes[find(member.ref)] > limit}
+        connected.union(decision.a, decision.b)
+    sizes = connected.sizes(member.ref for member in members)
+    return {member.ref for member in members if sizes[connected.find(member.ref)] > limit}
 
 
 def _people(by_ref: dict[Ref, Member], groups: _Groups, lost: Collection[Ref]) -> list[tuple[Ref, ...]]:

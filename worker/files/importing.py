@@ -123,7 +123,7 @@ def _work_off(engine: Engine, run: RunRow, *, down_to: int) -> RunRow:
             left, still = found.left, time.monotonic()
         if time.monotonic() - still > _STUCK_S:
             raise PermanentError(f"{left:,} rows are kept but were not drained; see `contactsync status`")
-        if drain.drain_batch(engine, lane).claimed + drain.drain_batch(engine, lane, suspects=True).claimed == 0:
+        if drain.drain_batch(engine, lane).leased + drain.drain_batch(engine, lane, suspects=True).leased == 0:
             time.sleep(0.05)
 
 

@@ -64,7 +64,7 @@ def read(one: Incoming, connection: ConnectionRow) -> EnvelopeStatements:
         headers=orjson.loads(one.headers),
         body=one.body,
     )
-    return kept_envelopes.read(row, connection)
+    return kept_envelopes.normalised(row, connection)
 
 
 def try_out(

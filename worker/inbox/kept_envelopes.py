@@ -1,29 +1,17 @@
-"""Kept envelopes, read: by a drain, by a dry run, and again by a replay."""
+"""Kept envelopes: from the bytes that are stored to statements. A drain, a dry run and a replay call this."""
 
-from collections.abc import Mapping
-from uuid import UUID
-
-import structlog
-
+from connectors import connector
 from connectors.contract import Envelope, MalformedPayloadError
 from worker.domain import api_writes
 from worker.domain.normalise import normalise, normalise_api_write
 from worker.domain.statements import EnvelopeStatements
 from worker.domain.terms import API_SOURCE
-from worker.errors import PermanentError
-from worker.store import connections, envelopes
 from worker.store.connections import ConnectionRow
-from worker.store.db import Tx
 from worker.store.envelopes import EnvelopeRow
 
-log = structlog.get_logger(__name__)
 
-#: kept envelopes that a replay reads again, at most
-_MOST_SIBLINGS = 10_000
-
-
-def read(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatements:
-    """Read an envelope; the same one always gives the same reading.
+def normalised(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatements:
+    """Read an envelope; the same envelope always gives the same statements.
 
     Raises MalformedPayloadError if it is not what the provider documents, or its body has expired.
     """
@@ -37,28 +25,4 @@ def read(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatements:
     envelope = Envelope(
         topic=row.topic, delivery_id=row.delivery_id, sent_at=row.sent_at, headers=headers, body=bytes(row.body)
     )
-    return normalise(row.id, envelope, connection.connector, connection.account())
-
-
-def siblings(
-    tx: Tx, replayed: EnvelopeRow, accounts: Mapping[UUID, ConnectionRow]
-) -> list[tuple[EnvelopeStatements, UUID]]:
-    """Read again what else was kept about the records of a replayed envelope, each with its connection's id.
-
-    Withdrawing a statement can bring back an older one that it had replaced. Raises PermanentError if
-    there are more than one transaction can take.
-    """
-    touched = envelopes.records_of(tx, [replayed.id])
-    rows = envelopes.touching(tx, touched, _MOST_SIBLINGS + 1)
-    if len(rows) > _MOST_SIBLINGS:
-        raise PermanentError(f"more than {_MOST_SIBLINGS:,} kept envelopes speak of the same customers")
-    known = {**accounts, **connections.by_ids(tx.conn, {row.connection_id for row in rows} - accounts.keys())}
-    readings = []
-    for row in rows:
-        if row.id == replayed.id or row.connection_id not in known:
-            continue
-        try:
-            readings.append((read(row, known[row.connection_id]), row.connection_id))
-        except MalformedPayloadError:
-            log.warning("sibling_unreadable", envelope_id=str(row.id))  # it keeps what it stated before
-    return readings
+    return normalise(row.id, envelope, connector(connection.connector), connection.account())

@@ -13,8 +13,18 @@ log = structlog.get_logger()
 READING = LANES
 #: between two publications: what arrives meanwhile shares the next nudge, and a drain at work needs none
 _PAUSE_S = 0.05
+#: nudges older than this are stale: the sweeper has seen to it
+_EXPIRES_S = 30
 #: after a failure the broker is left alone for this long; the sweeper drains meanwhile
 _BREAK_S = 1.0
+
+
+def publish(lane: int) -> None:
+    """Publish one nudge; raises whatever the broker raises. By name: the tasks import this module."""
+    from worker.app import app  # noqa: PLC0415 - a process that never nudges needs no broker
+
+    name = "worker.tasks.read" if lane == READING else "worker.tasks.drain"
+    app.send_task(name, args=[lane], expires=_EXPIRES_S, retry=False)
 
 
 class Nudger:
@@ -44,8 +54,6 @@ class Nudger:
         self._flag.set()
 
     def _run(self) -> None:
-        from worker.tasks import drain, read  # noqa: PLC0415 - tasks import us
-
         while True:
             self._flag.wait()
             self._flag.clear()
@@ -53,7 +61,7 @@ class Nudger:
                 lanes, self._lanes = self._lanes, set()
             try:
                 for lane in lanes:
-                    (read if lane == READING else drain).nudge(lane)
+                    publish(lane)
             except Exception as error:  # noqa: BLE001 - whatever a broker does, nothing is lost by it
                 log.warning("nudge_failed", error=type(error).__name__)
                 time.sleep(_BREAK_S)
@@ -67,10 +75,8 @@ def publish_once(lane: int) -> bool:
     """Publish one nudge now, from a command; False if the broker does not take it."""
     from kombu.exceptions import OperationalError  # noqa: PLC0415 - only commands need it
 
-    from worker.tasks import drain, read  # noqa: PLC0415 - tasks import us
-
     try:
-        (read if lane == READING else drain).nudge(lane)
+        publish(lane)
     except (OperationalError, OSError):
         return False
     return True

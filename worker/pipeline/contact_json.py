@@ -9,10 +9,10 @@ from pydantic import BaseModel
 
 from worker import ids
 from worker.domain import consent as consent_rules
+from worker.domain.rows import ContactRow
 from worker.domain.terms import API_SOURCE, GUEST
 from worker.domain.times import moment
 from worker.pipeline import contact_view
-from worker.store.contacts import ContactRow
 
 
 class Contact(BaseModel):

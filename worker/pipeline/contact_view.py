@@ -12,13 +12,12 @@ from uuid import UUID
 from worker.domain import consent, identifiers
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
 from worker.domain.golden import Origin, golden
+from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.terms import IDENTIFIER, Claim, Ident, Ref
 from worker.domain.times import moment
 from worker.store import claims, connections, consents, records, suppressions
 from worker.store.claims import HeldRow
-from worker.store.contacts import ContactRow
 from worker.store.db import Tx
-from worker.store.records import RecordRow
 
 EXTERNAL_ID = "external_id"
 

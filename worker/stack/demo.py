@@ -17,7 +17,9 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from connectors.shopify.simulator.shop import Delivery, Person, Shop, disturbed, people, signed
+from connectors.shopify.simulator.shop import Shop, signed
+from connectors.simulation.deliveries import Delivery, disturbed
+from connectors.simulation.people import Person, people
 from worker import ids, settings, status
 from worker.domain.times import moment
 from worker.errors import SyncError

@@ -1,15 +1,14 @@
 """The change log: what happened to each contact, with the envelope that caused it."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 from uuid import UUID
 
-import orjson
-
 from worker import ids
-from worker.store.db import Tx, columns_of, json_bytes, rows_of, sql
-from worker.store.json_columns import document
+from worker.domain.changes import Change
+from worker.store.batch_writer import columns_of, document, json_bytes, rows_of
+from worker.store.db import Tx, sql
 
 #: the header of a request's envelope that names the API key
 ACTOR = "actor"
@@ -21,58 +20,6 @@ class Detail(NamedTuple):
     before: Any
     after: Any
     cause: str | None  #: the envelope that said the new value, hex; None: it is not one envelope's word
-
-
-#: a detail as it is stored: without its cause, if that is the only one of its entry. Nearly all entries have one cause,
-#: and most fields of a new contact name it: naming it each time doubled the log.
-StoredDetail = tuple[Any, Any] | tuple[Any, Any, str | None]
-
-
-class EncodedDetails(NamedTuple):
-    """Details that are JSON already: of a new contact there are many, and JSON takes a tenth of their room."""
-
-    json: bytes
-    named: tuple[str, ...]  #: envelopes that they name
-
-    @classmethod
-    def of(cls, details: Mapping[str, StoredDetail]) -> Self:
-        """Write details."""
-        return cls(json_bytes(details), tuple({name for name in _named(details) if name is not None}))
-
-
-class Change(NamedTuple):
-    """One entry."""
-
-    contact_id: UUID
-    kind: str  #: created, changed, merged, removed
-    details: dict[str, StoredDetail]  #: by field
-    causes: tuple[UUID, ...]  #: envelopes
-    written: EncodedDetails | None = None  #: more details, of other fields
-
-    def fields(self) -> set[str]:
-        """Name the fields that it tells of."""
-        return self.details.keys() | (set() if self.written is None else orjson.loads(self.written.json).keys())
-
-
-def only_cause(causes: Collection[UUID]) -> str | None:
-    """Return the cause that details of an entry with these causes need not name; None if there are several."""
-    return next(iter(causes)).hex if len(causes) == 1 else None
-
-
-def causes_of(entries: Iterable[Change]) -> set[UUID]:
-    """Return the envelopes behind these entries."""
-    causes: set[UUID] = set()
-    named: set[str | None] = set()
-    for entry in entries:
-        causes.update(entry.causes)
-        named.update(_named(entry.details))
-        if entry.written is not None:
-            named.update(entry.written.named)
-    return causes.union([UUID(name) for name in named if name is not None])
-
-
-def _named(details: Mapping[str, StoredDetail]) -> list[str | None]:
-    return [detail[2] for detail in details.values() if len(detail) == 3]
 
 
 # An array of arrays must be rectangular, so the causes of an entry travel as one text.
@@ -158,14 +105,14 @@ def append(tx: Tx, entries: Iterable[Change]) -> None:
     ]
     if values:
         parameters = columns_of(values, "id", "contact_id", "kind", "details", "causes")
-        tx.run(_INSERT, {**parameters})
+        tx.run(_INSERT, parameters)
 
 
 def _document(entry: Change) -> bytes:
     """Return all details of an entry as JSON."""
-    if entry.written is None:
+    if entry.encoded is None:
         return json_bytes(entry.details)
-    written = entry.written.json
+    written = entry.encoded.json
     if not entry.details:
         return written
     return written[:-1] + b"," + json_bytes(entry.details)[1:]  # a contact has a source: it is not empty

@@ -7,27 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import TextClause
 
+from worker.domain.rows import ClaimRow
 from worker.domain.terms import Ident, Ref
-from worker.store.db import Tx, columns_of, rows_of, sql
-
-
-class ClaimRow(NamedTuple):
-    """A claim as stored."""
-
-    type: str
-    key: str
-    record_id: UUID
-    source: str
-    is_customer: bool
-    value: str
-    is_verified: bool
-    is_owner: bool
-    is_contested: bool
-
-    @property
-    def ident(self) -> Ident:
-        """What is claimed."""
-        return (self.type, self.key)
+from worker.store.batch_writer import columns_of, rows_of
+from worker.store.db import Tx, sql
 
 
 class HeldRow(NamedTuple):

@@ -14,7 +14,8 @@ from connectors.contract import Account
 from worker import ids, vault
 from worker.domain.terms import API_SOURCE
 from worker.domain.times import moment
-from worker.store.db import Tx, columns_of, json, rows_of, run, sql
+from worker.store.batch_writer import columns_of, rows_of
+from worker.store.db import Tx, json, run, sql
 
 
 @dataclass(slots=True)

@@ -1,20 +1,18 @@
 """The consent ledger: every statement about being contacted, append-only, kept by address."""
 
 from collections.abc import Collection, Iterable, Mapping
-from hashlib import blake2b
 from operator import attrgetter
-from typing import Any, NamedTuple
 from uuid import UUID
 
-import orjson
 from sqlalchemy import TextClause
 
 from worker import ids
 from worker.domain.consent import ConsentEntry
-from worker.domain.statements import ConsentStatement
+from worker.domain.ledger import KeyedConsent, PriorConsent
 from worker.domain.terms import Ref
 from worker.domain.times import microseconds
-from worker.store.db import Tx, columns_of, json_bytes, rows_of, sql
+from worker.store.batch_writer import columns_of, json_bytes, rows_of
+from worker.store.db import Tx, sql
 
 _ALWAYS = {
     "id": "uuid",
@@ -44,7 +42,6 @@ def _new(columns: Mapping[str, str]) -> str:
 
 _ONCE = """
         ON CONFLICT (organization_id, statement_key) DO NOTHING
-    RETURNING statement_key
 """
 #: whether something seldom is said
 _INSERT_NEW = {False: sql(_new(_ALWAYS)), True: sql(_new(_ALWAYS | _SELDOM))}
@@ -85,78 +82,20 @@ _STANDING = sql(f"""
 _WITHDRAW = sql("DELETE FROM consents WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)")
 
 
-class KeyedConsent(NamedTuple):
-    """A statement on its way into the ledger."""
-
-    key: bytes  #: the same statement twice has the same key
-    consent: ConsentStatement
-    envelope_id: UUID
-
-
-class PriorConsent(NamedTuple):
-    """What counted for an address, or a record, before a batch."""
-
-    channel: str
-    purpose: str
-    subject: str | Ref
-    status: str
-    occurred: int
-    key: bytes  #: as in Entry
-
-
-def keyed(consent: ConsentStatement, envelope_id: UUID) -> KeyedConsent:
-    """Key a statement by everything it says."""
-    said: tuple[object, ...] = (
-        consent.channel,
-        consent.purpose,
-        consent.address,
-        consent.status,
-        consent.occurred,
-        consent.ref,
-        consent.method,
-        sorted(consent.evidence.items()),
-    )
-    rest = (consent.origin, consent.legal_basis, consent.expires_at, consent.is_repeat)
-    if any(rest):  # appended, so that statements without keep the key they have always had
-        said += rest
-    return KeyedConsent(blake2b(orjson.dumps(said), digest_size=16).digest(), consent, envelope_id)
-
-
-def split_first(
-    entries: Iterable[KeyedConsent], earlier: Collection[PriorConsent]
-) -> tuple[list[KeyedConsent], list[KeyedConsent]]:
-    """Tell the first statements about an address from those that may be known; what stands already is left out.
-
-    ``earlier`` is what counted for their addresses and records, read under the locks: where it says nothing of an
-    address, nothing was stated about it.
-    """
-    by_key = {keyed.key: keyed for keyed in entries}
-    for before in earlier:  # most of what is said again is what stands
-        by_key.pop(before.key, None)
-    told = {(before.channel, before.purpose, before.subject) for before in earlier}
-    first: list[KeyedConsent] = []
-    others: list[KeyedConsent] = []
-    for keyed in by_key.values():
-        said = keyed.consent
-        is_first = said.address is not None and (said.channel, said.purpose, said.address) not in told
-        (first if is_first else others).append(keyed)
-    return first, others
-
-
 def insert_new(tx: Tx, entries: Iterable[KeyedConsent]) -> None:
     """Add the first statements about their addresses: looking for a conflict costs as much as the row."""
     _write(tx, entries, _INSERT_NEW)
 
 
-def append(tx: Tx, entries: Iterable[KeyedConsent]) -> set[bytes]:
-    """Add statements, each key once; return the keys of those that were not there yet."""
-    return {row[0] for row in _write(tx, entries, _INSERT)}
+def append(tx: Tx, entries: Iterable[KeyedConsent]) -> None:
+    """Add statements, each key once."""
+    _write(tx, entries, _INSERT)
 
 
-def _write(tx: Tx, entries: Iterable[KeyedConsent], statements: Mapping[bool, TextClause]) -> Iterable[Any]:
+def _write(tx: Tx, entries: Iterable[KeyedConsent], statements: Mapping[bool, TextClause]) -> None:
     ordered = sorted(entries, key=_key)
     if not ordered:
-        return ()
+        return
     values = [
         (
             ids.new(),
@@ -177,7 +116,7 @@ def _write(tx: Tx, entries: Iterable[KeyedConsent], statements: Mapping[bool, Te
     seldom = [(e.consent.origin, e.consent.legal_basis, e.consent.expires_at, e.consent.is_repeat) for e in ordered]
     if has_seldom := any(map(any, seldom)):
         parameters |= columns_of(seldom, *_SELDOM)
-    return tx.run(statements[has_seldom], {**parameters})
+    tx.run(statements[has_seldom], parameters)
 
 
 _key = attrgetter("key")

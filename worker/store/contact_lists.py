@@ -9,10 +9,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause
 
+from worker.domain.rows import ContactRow
 from worker.domain.times import microseconds
+from worker.store.batch_writer import columns_of, rows_of
 from worker.store.contact_terms import tag_term, word_prefix, words
-from worker.store.contacts import COLUMNS, ContactRow
-from worker.store.db import Tx, columns_of, rows_of, run, sql
+from worker.store.contacts import COLUMNS
+from worker.store.db import Tx, run, sql
 
 #: shorter beginnings of words fit too many
 MIN_WORD = 2

@@ -8,7 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import TextClause
 
-from worker.store.db import Tx, array, columns_of, rows_of, sql
+from worker.domain.rows import TermsChange
+from worker.store.batch_writer import array, columns_of, rows_of
+from worker.store.db import Tx, sql
 
 _WORD = re.compile(r"\w+")
 #: a b-tree holds 2,704 bytes; four a character, and the organization beside it
@@ -71,20 +73,35 @@ def ensure(tx: Tx, pairs: Collection[tuple[str, UUID]]) -> None:
     _run(tx, pairs, _INSERT)
 
 
-def stored(name: str | None, tags: Iterable[str]) -> str:
-    """Write all terms of a contact as one value."""
+def encode(name: str | None, tags: Iterable[str]) -> str:
+    """Return all terms of a contact as one value, as ``insert_new`` takes it."""
     return array(sorted(terms_of(name, tags)))
 
 
 def insert_new(tx: Tx, terms: Collection[tuple[UUID, str]]) -> None:
     """Add all terms of contacts whose ids are new: looking for a conflict costs as much as the row.
 
-    ``terms`` has (contact, its terms as ``stored``).
+    ``terms`` has (contact, its terms as ``encode`` returns them).
     """
     # By contact: one of the two indexes grows at its end then. A UUID compares at a tenth of an integer's speed.
     if terms:
         parameters = columns_of(sorted(terms, key=lambda pair: pair[0].int), "contact_id", "terms")
-        tx.run(_INSERT_NEW, {**parameters})
+        tx.run(_INSERT_NEW, parameters)
+
+
+def update(tx: Tx, contacts: Iterable[TermsChange]) -> None:
+    """Bring the terms of contacts in line with their names and tags."""
+    before: set[tuple[str, UUID]] = set()
+    after: set[tuple[str, UUID]] = set()
+    for contact in contacts:
+        before |= _pairs(contact.contact_id, contact.before)
+        after |= _pairs(contact.contact_id, contact.after)
+    delete(tx, before - after)
+    ensure(tx, after - before)
+
+
+def _pairs(contact_id: UUID, shown: tuple[str | None, list[str]] | None) -> set[tuple[str, UUID]]:
+    return set() if shown is None else {(term, contact_id) for term in terms_of(*shown)}
 
 
 def delete(tx: Tx, pairs: Collection[tuple[str, UUID]]) -> None:

@@ -1,36 +1,15 @@
 """Contacts: the golden record of each person."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import TextClause
 
 from worker.domain.golden import Golden
-from worker.store.db import Tx, array, columns_of, json_bytes, rows_of, sql
+from worker.domain.rows import ContactRow, EncodedContact
+from worker.store.batch_writer import array, columns_of, json_bytes, rows_of
+from worker.store.db import Tx, sql
 
-
-@dataclass(slots=True)
-class ContactRow:
-    """A contact as stored; times are None until it is."""
-
-    id: UUID
-    name: str | None
-    email: str | None
-    phone_number: str | None
-    external_source: str
-    external_id: str
-    custom_fields: dict[str, Any]
-    tags: list[str]
-    first_id: UUID  #: the first of its records' ids to be minted; the place in lists, whatever id it answers to
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-
-
-#: the values of a contact as they are stored
-Stored = tuple[UUID, str | None, str | None, str | None, str, str, bytes, str, UUID]
 #: (type, source, key) of an identifier; the source counts for an external id only, and is empty else
 Key = tuple[str, str, str]
 
@@ -203,8 +182,8 @@ def count(tx: Tx) -> int:
     return int(tx.run(_COUNT, {}).scalar_one())
 
 
-def stored(id_: UUID, shown: Golden | ContactRow, first_id: UUID) -> Stored:
-    """Write what a contact shows as it is stored."""
+def encode(id_: UUID, shown: Golden | ContactRow, first_id: UUID) -> EncodedContact:
+    """Return what a contact shows as its insert takes it."""
     return (
         id_,
         shown.name,
@@ -218,12 +197,12 @@ def stored(id_: UUID, shown: Golden | ContactRow, first_id: UUID) -> Stored:
     )
 
 
-def insert_new(tx: Tx, rows: Iterable[Stored]) -> None:
+def insert_new(tx: Tx, rows: Iterable[EncodedContact]) -> None:
     """Write new contacts."""
     _write(tx, rows, _INSERT)
 
 
-def update(tx: Tx, rows: Iterable[Stored]) -> None:
+def update(tx: Tx, rows: Iterable[EncodedContact]) -> None:
     """Write changed contacts."""
     _write(tx, rows, _UPDATE)
 
@@ -240,7 +219,7 @@ def delete(tx: Tx, ids: Collection[UUID]) -> None:
         tx.run(_DELETE, {"ids": sorted(ids)})
 
 
-def _write(tx: Tx, rows: Iterable[Stored], statement: TextClause) -> None:
+def _write(tx: Tx, rows: Iterable[EncodedContact], statement: TextClause) -> None:
     values = sorted(rows, key=lambda row: row[0].int)
     if values:
         tx.run(statement, columns_of(values, *_VALUES))

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -20,7 +20,7 @@ from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.types import TypeEngine
 
 from worker.errors import ConfigError
-from worker.store import arrays
+from worker.store import batch_writer
 
 _engines: dict[tuple[int, str], Engine] = {}
 
@@ -152,32 +152,7 @@ def _send_arrays_in_binary(connection: Any, _record: object) -> None:
     # In text form every quote of a JSON document is escaped by a regular expression, once more on each
     # level: half of a drain's time.
     driver: psycopg.Connection | psycopg.AsyncConnection = getattr(connection, "driver_connection", connection)
-    arrays.send_written(driver)
-
-
-# What only inserts reads no table, and needs no plan of its own each time; anything else does (see ``_SESSION``).
-_PLAN_ONCE = "SET LOCAL plan_cache_mode = force_generic_plan"
-_PLAN_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
-
-#: writes that answer nothing, to be sent when all else is done
-Last = list[Callable[[], object]]
-
-
-def send(conn: Connection, last: Last) -> None:
-    """Run writes without waiting for each: while the server works on one, the next is being made ready.
-
-    Locks are held for a third less time. None of them may be asked for rows or counts; their errors come out here.
-    """
-    driver = conn.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - the engine's only driver
-    try:
-        with driver.pipeline():
-            driver.execute(_PLAN_ONCE)
-            for write in last:
-                write()
-            driver.execute(_PLAN_ANEW)
-    except psycopg.Error as error:  # SQLAlchemy has not seen it
-        raise DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True) from None
+    batch_writer.send_written(driver)
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -219,37 +194,6 @@ def tenant_snapshot(organization_id: UUID) -> Iterator[Tx]:
         conn.commit()  # a rollback would make the driver forget its prepared statements
 
 
-def rows_of(**columns: str) -> str:
-    """Write array parameters as a table ``new`` with these columns and types.
-
-    ``rows_of(id="uuid", name="text")`` reads the parameters ``:id`` and ``:name``. JSON travels as text (``"json"``),
-    because escaping it twice inside an array costs more than the cast; short texts travel as one, at half the cost of
-    an array. Side by side in a SELECT, because FROM would store each column before it joins them.
-    """
-    selected = ", ".join(f"unnest({_array(name, kind)}) AS {name}" for name, kind in columns.items())
-    return f"(SELECT {selected}) AS new"
-
-
-def _array(name: str, kind: str) -> str:
-    if kind != "text":
-        return f"CAST(:{name} AS {'text' if kind == 'json' else kind}[])"
-    texts = f"CAST(:{name} AS text)"  # see arrays.joined
-    return f"(string_to_array({texts}, left({texts}, 1), split_part({texts}, left({texts}, 1), 2)))[3:]"
-
-
-def columns_of(rows: Sequence[Sequence[Any]], *names: str) -> dict[str, list[Any]]:
-    """Turn rows into the array parameters of ``rows_of``."""
-    if not rows:
-        return {name: [] for name in names}
-    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-
-
-def array(texts: Iterable[str]) -> str:
-    """Write texts as Postgres reads an array, where each row has one: arrays in an array would be of one length."""
-    escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
-    return '{"' + '","'.join(escaped) + '"}' if escaped else "{}"
-
-
 def run(conn: Connection, statement: TextClause, parameters: Mapping[str, Any]) -> CursorResult[*tuple[Any, ...]]:
     """Execute one statement."""
     return conn.execute(statement, dict(parameters))
@@ -283,10 +227,10 @@ def sql(statement: str) -> TextClause:
     Arrays are of the types that it casts them to; ``ANY(:ids)`` are ids.
     """
     types: dict[str, TypeEngine[Any]] = {
-        name: arrays.ArrayOf(kind) for name, kind in _ARRAY.findall(statement) if arrays.is_known(kind)
+        name: batch_writer.ArrayOf(kind) for name, kind in _ARRAY.findall(statement) if batch_writer.is_known(kind)
     }
-    types |= {name: arrays.ArrayOf("uuid") for name in _IDS.findall(statement)}
-    types |= {name: arrays.Texts() for name in _TEXTS.findall(statement)}
+    types |= {name: batch_writer.ArrayOf("uuid") for name in _IDS.findall(statement)}
+    types |= {name: batch_writer.Texts() for name in _TEXTS.findall(statement)}
     return text(statement).bindparams(*(bindparam(name, type_=type_) for name, type_ in types.items()))
 
 
@@ -298,12 +242,4 @@ _ENTER = sql(f"""
 
 def json(value: Any) -> str:
     """Write JSON for a parameter."""
-    return json_bytes(value).decode()
-
-
-def json_bytes(value: Any) -> bytes:
-    """Write JSON for a ``json`` column of ``rows_of``, which takes it as it travels."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError:  # a key that is no text: rare, and to allow for it takes twice as long
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    return batch_writer.json_bytes(value).decode()

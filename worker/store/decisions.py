@@ -4,9 +4,11 @@ from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from worker import ids
+from worker.domain.snapshot import NewDecision
 from worker.domain.terms import Decision, Ref
 from worker.domain.times import microseconds, moment
-from worker.store.db import Tx, columns_of, rows_of, sql
+from worker.store.batch_writer import columns_of, rows_of
+from worker.store.db import Tx, sql
 
 _TOUCHING = sql(f"""
     WITH new AS MATERIALIZED (SELECT * FROM {rows_of(source="text", external_id="text")})
@@ -56,10 +58,10 @@ def touching(tx: Tx, refs: Collection[Ref]) -> set[Decision]:
     }
 
 
-def ensure(tx: Tx, made: Iterable[tuple[Decision, str, UUID | None]]) -> None:
-    """Write decisions with who made them and the envelope that said so; a known one changes nothing."""
+def ensure(tx: Tx, rows: Iterable[NewDecision]) -> None:
+    """Write decisions; a known one changes nothing."""
     values = [
-        (ids.new(), d.kind, *d.a, *d.b, moment(d.occurred), d.tie, actor, envelope_id) for d, actor, envelope_id in made
+        (ids.new(), d.kind, *d.a, *d.b, moment(d.occurred), d.tie, actor, envelope_id) for d, actor, envelope_id in rows
     ]
     names = ("id", "kind", "source_a", "external_id_a", "source_b", "external_id_b", "occurred_at", "tie", "actor")
     if values:

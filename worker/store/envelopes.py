@@ -6,9 +6,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, TextClause
 
-from worker.store.db import Tx, columns_of, rows_of, run, sql
+from worker.store.batch_writer import columns_of, rows_of
+from worker.store.db import Tx, run, sql
 
 #: lanes spread connections over the queue, so that one shop's flood does not hold up the others; a divisor of 256
 LANES = 8
@@ -198,10 +199,17 @@ def spoken_of(tx: Tx, record_ids: Collection[UUID]) -> set[UUID]:
     return {row[0] for row in tx.run(_SPOKEN_OF, parameters)}
 
 
-def link(tx: Tx, pairs: Collection[tuple[UUID, UUID]], *, are_new: bool = False) -> None:
-    """Note which records each envelope spoke of; unless all ``are_new``, it may be noted already."""
+def insert_new_links(tx: Tx, pairs: Collection[tuple[UUID, UUID]]) -> None:
+    """Note which records each envelope is about, as (envelope, record); a pair that is noted already raises."""
+    _link(tx, pairs, _LINK_NEW)
+
+
+def ensure_links(tx: Tx, pairs: Collection[tuple[UUID, UUID]]) -> None:
+    """Note which records each envelope is about, as (envelope, record); it may be noted already."""
+    _link(tx, pairs, _LINK_ANY)
+
+
+def _link(tx: Tx, pairs: Collection[tuple[UUID, UUID]], statement: TextClause) -> None:
     if pairs:
         ordered = sorted(pairs, key=lambda pair: (pair[0].int, pair[1].int))  # as UUIDs they take ten times as long
-        parameters = columns_of(ordered, "envelope_id", "record_id")
-        statement = _LINK_NEW if are_new else _LINK_ANY
-        tx.run(statement, {**parameters})
+        tx.run(statement, columns_of(ordered, "envelope_id", "record_id"))

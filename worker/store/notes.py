@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from worker import ids
-from worker.domain.statements import Note
+from worker.domain.ledger import NewNote
 from worker.domain.times import moment
-from worker.store.db import Tx, columns_of, rows_of, sql
+from worker.store.batch_writer import columns_of, rows_of
+from worker.store.db import Tx, sql
 
 
 class NoteRow(NamedTuple):
@@ -44,7 +44,6 @@ _INSERT = sql(f"""
     )
 }
         ON CONFLICT (organization_id, envelope_id, position) DO NOTHING
-    RETURNING id
 """)
 
 _PAGE = sql(f"""
@@ -64,27 +63,25 @@ _OF_ENVELOPES = sql(f"""
 _WITHDRAW = sql("DELETE FROM notes WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)")
 
 
-def append(tx: Tx, written: Iterable[tuple[UUID, Note, UUID]]) -> list[tuple[Note, UUID, UUID]]:
-    """Add notes given as (record, note, envelope); return the new ones as (note, its id, envelope)."""
-    named = [(ids.within(envelope_id, n.position), record_id, n, envelope_id) for record_id, n, envelope_id in written]
+def append(tx: Tx, rows: Iterable[NewNote]) -> None:
+    """Add notes; one that is there already changes nothing."""
     values = [
         (
-            id_,
-            record_id,
-            note.body,
-            note.author_type,
-            note.author_id,
-            note.author_name,
-            envelope_id,
-            note.position,
-            moment(note.written),
+            row.id,
+            row.record_id,
+            row.note.body,
+            row.note.author_type,
+            row.note.author_id,
+            row.note.author_name,
+            row.envelope_id,
+            row.note.position,
+            moment(row.note.written),
         )
-        for id_, record_id, note, envelope_id in named
+        for row in rows
     ]
     names = ("id", "record_id", "body", "author_type", "author_id", "author_name", "envelope_id", "position")
-    parameters = columns_of(values, *names, "created_at")
-    new = {row[0] for row in tx.run(_INSERT, {**parameters})}
-    return [(note, id_, envelope_id) for id_, _, note, envelope_id in named if id_ in new]
+    if values:
+        tx.run(_INSERT, columns_of(values, *names, "created_at"))
 
 
 def page(tx: Tx, record_ids: Sequence[UUID], before: UUID | None, limit: int) -> list[NoteRow]:

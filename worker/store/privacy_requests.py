@@ -7,7 +7,8 @@ from uuid import UUID
 from worker import ids
 from worker.domain.statements import PrivacyRequest
 from worker.domain.times import moment
-from worker.store.db import Tx, columns_of, json, rows_of, sql
+from worker.store.batch_writer import columns_of, rows_of
+from worker.store.db import Tx, json, sql
 
 #: Shopify gives thirty days for each of its three compliance topics; so does the GDPR (a month)
 DUE_DAYS = 30

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.store.db import Tx, columns_of, read_binary, rows_of, run, sql
+from worker.store.batch_writer import columns_of, rows_of
+from worker.store.db import Tx, read_binary, run, sql
 from worker.store.envelopes import LANES, EnvelopeRow, lane_of
 
 #: rows at the head of a lane that the sweeper looks at: more than all workers together hold
@@ -267,7 +268,7 @@ def settle(tx: Tx, rows: Sequence[tuple[UUID, str, str | None]], *, is_replay: b
     if rows:
         parameters = columns_of(sorted(rows, key=lambda r: r[0]), "envelope_id", "outcome", "detail")
         statement = _SETTLE_AGAIN if is_replay else _SETTLE_NEW
-        tx.run(statement, {**parameters})
+        tx.run(statement, parameters)
 
 
 def waiting(conn: Connection) -> list[Waiting]:

@@ -1,32 +1,15 @@
 """Source records: what one source says about one customer, and the contact it belongs to."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from worker.domain.fold import Record, decode, encode
+from worker.domain import fold
+from worker.domain.fold import Record
+from worker.domain.rows import RecordRow, RecordWrite
 from worker.domain.terms import Ref
-from worker.store.db import Tx, columns_of, json_bytes, rows_of, sql
-from worker.store.json_columns import document
-
-
-@dataclass(slots=True)
-class RecordRow:
-    """A record as stored; ``version`` is 0 for one that is not stored yet."""
-
-    id: UUID
-    record: Record
-    version: int = 0
-    contact_id: UUID | None = None
-    is_lost: bool = False
-    is_oversize: bool = False
-
-    @property
-    def ref(self) -> Ref:
-        """The customer at its source."""
-        return (self.record.source, self.record.external_id)
-
+from worker.store.batch_writer import columns_of, document, json_bytes, rows_of
+from worker.store.db import Tx, sql
 
 _COLUMNS = "r.id, r.source, r.external_id, r.kind, r.state, r.version, r.contact_id, r.is_lost, r.is_oversize"
 
@@ -118,30 +101,25 @@ def versions(tx: Tx, refs: Collection[Ref]) -> dict[UUID, int]:
     return {row[0]: row[1] for row in tx.run(_VERSIONS, _of_refs(tx.organization_id, refs)).all()}
 
 
-def state_of(row: RecordRow) -> bytes:
-    """Return a record's state as it is stored."""
-    return json_bytes(encode(row.record))
+def encode(record: Record) -> bytes:
+    """Return a record's state as its insert takes it."""
+    return json_bytes(fold.encode(record))
 
 
-def insert_new(tx: Tx, rows: Iterable[RecordRow], states: Mapping[Ref, bytes]) -> None:
-    """Write new records, with those of their states that are at hand.
-
-    A conflict means that the locks are broken, and surfaces.
-    """
+def insert_new(tx: Tx, writes: Iterable[RecordWrite]) -> None:
+    """Insert new records. A conflict means that the locks are broken, and raises."""
     values = [
-        (row.id, *row.ref, row.record.kind, states.get(row.ref) or state_of(row), *_standing(row))
-        for row in sorted(rows, key=_id)
+        (write.row.id, *write.row.ref, write.row.record.kind, write.state, *_placed(write))
+        for write in sorted(writes, key=_id)
     ]
     names = ("id", "source", "external_id", "kind", "state", "is_live", "is_lost", "is_oversize", "contact_id")
     if values:
         tx.run(_INSERT, columns_of(values, *names))
 
 
-def update(tx: Tx, rows: Iterable[RecordRow], states: Mapping[Ref, bytes]) -> int:
-    """Write changed records; return how many were still at the version that was read."""
-    values = [
-        (row.id, row.version, states.get(row.ref) or state_of(row), *_standing(row)) for row in sorted(rows, key=_id)
-    ]
+def update(tx: Tx, writes: Iterable[RecordWrite]) -> int:
+    """Write changed records; return how many were still at the version that was loaded."""
+    values = [(write.row.id, write.row.version, write.state, *_placed(write)) for write in sorted(writes, key=_id)]
     names = ("id", "version", "state", "is_live", "is_lost", "is_oversize", "contact_id")
     if not values:
         return 0
@@ -154,12 +132,13 @@ def delete(tx: Tx, ids_: Collection[UUID]) -> None:
         tx.run(_DELETE, {"ids": sorted(ids_)})
 
 
-def _id(row: RecordRow) -> int:
-    return row.id.int  # compares ten times as fast
+def _id(write: RecordWrite) -> int:
+    return write.row.id.int  # compares ten times as fast
 
 
-def _standing(row: RecordRow) -> tuple[bool, bool, bool, UUID | None]:
-    return (row.record.is_live, row.is_lost, row.is_oversize, row.contact_id)
+def _placed(write: RecordWrite) -> tuple[bool, bool, bool, UUID | None]:
+    contact_id, is_lost, is_oversize = write.placement
+    return (write.row.record.is_live, is_lost, is_oversize, contact_id)
 
 
 def _of_refs(organization_id: UUID, refs: Collection[Ref]) -> dict[str, Any]:
@@ -168,4 +147,4 @@ def _of_refs(organization_id: UUID, refs: Collection[Ref]) -> dict[str, Any]:
 
 def _row(values: Sequence[Any]) -> RecordRow:
     id_, source, external_id, kind, state, version, contact_id, is_lost, is_oversize = values
-    return RecordRow(id_, decode(source, external_id, kind, state), version, contact_id, is_lost, is_oversize)
+    return RecordRow(id_, fold.decode(source, external_id, kind, state), version, contact_id, is_lost, is_oversize)

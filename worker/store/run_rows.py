@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from worker.store.db import columns_of, rows_of, run, sql
+from worker.store.batch_writer import columns_of, rows_of
+from worker.store.db import run, sql
 from worker.store.runs import RunRow
 
 

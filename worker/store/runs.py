@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker import ids
-from worker.store.db import Tx, columns_of, json, rows_of, run, sql
+from worker.store.batch_writer import columns_of, rows_of
+from worker.store.db import Tx, json, run, sql
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ from worker import ids
 from worker.domain.consent import SuppressionEntry
 from worker.domain.statements import SuppressionStatement
 from worker.domain.times import microseconds, moment
-from worker.store.db import Tx, columns_of, rows_of, sql
+from worker.store.batch_writer import columns_of, rows_of
+from worker.store.db import Tx, sql
 
 _INSERT = sql(f"""
     INSERT INTO suppressions (organization_id, id, statement_key, channel, address, scope, reason, is_lift, occurred_at,
@@ -36,7 +37,6 @@ _INSERT = sql(f"""
     )
 }
         ON CONFLICT (organization_id, statement_key) DO NOTHING
-    RETURNING statement_key
 """)
 
 _OF = sql("""
@@ -69,8 +69,8 @@ def key_of(said: SuppressionStatement) -> bytes:
     return blake2b(orjson.dumps(parts), digest_size=16).digest()
 
 
-def append(tx: Tx, stated: Iterable[tuple[SuppressionStatement, UUID]]) -> set[bytes]:
-    """Add statements; return the keys of those that were not there yet."""
+def append(tx: Tx, stated: Iterable[tuple[SuppressionStatement, UUID]]) -> None:
+    """Add statements, each key once."""
     values = [
         (
             ids.new(),
@@ -91,9 +91,9 @@ def append(tx: Tx, stated: Iterable[tuple[SuppressionStatement, UUID]]) -> set[b
     ]
     names = ("id", "statement_key", "channel", "address", "scope", "reason", "is_lift", "occurred_at", "expires_at")
     if not values:
-        return set()
+        return
     parameters = columns_of(values, *names, "source", "external_id", "origin", "note", "envelope_id")
-    return {row[0] for row in tx.run(_INSERT, {**parameters})}
+    tx.run(_INSERT, parameters)
 
 
 def of(tx: Tx, addresses: Collection[str]) -> list[SuppressionEntry]:

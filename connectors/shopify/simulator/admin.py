@@ -1,11 +1,11 @@
-"""A simulated Admin API of a shop of any size, for tests and for trying things out; on the loopback only.
+"""A simulated Admin API of a shop of any size, for tests and trials, on the loopback interface only.
 
     python -m connectors.shopify.simulator --port 8900 --seed 7 --size 200000 --token shpat_invented
 
-It knows the operations that the reader in this folder asks, by name, and answers anything else like a mistake.
-Faults are set with ``POST /_control/faults``, customers change with ``POST /_control/change``, ``create`` and
-``delete``, which answer with the webhooks that Shopify would send; ``GET /_control/stats`` counts, and
-``GET /_control/credentials`` gives what a connection that is added now needs.
+It knows the operations of Shopify's reader by name, and answers any other operation with an error.
+``POST /_control/faults`` sets faults. ``POST /_control/change``, ``create`` and ``delete`` change customers, and answer
+with the webhooks that Shopify would send. ``GET /_control/stats`` counts, and ``GET /_control/credentials`` returns
+the tokens for a connection that is added now.
 """
 
 import argparse
@@ -32,8 +32,8 @@ from connectors.shopify.simulator.bulk import Bulk
 from connectors.shopify.simulator.customers import Population, altered
 from connectors.shopify.simulator.faults import Faults
 from connectors.shopify.simulator.graphql import Api
-from connectors.shopify.simulator.shop import Delivery
 from connectors.shopify.simulator.webhooks import deletion, deliveries_about
+from connectors.simulation.deliveries import Delivery
 
 DOMAIN = "simulated.myshopify.com"
 
@@ -112,7 +112,7 @@ class SimulatedShop:
         return self._json(self.api.answer(operation, body["query"], body.get("variables") or {}, self._base(request)))
 
     async def _renew(self, request: Request) -> Response:
-        """Refresh an expiring offline token; the old refresh token lives until the new one is used."""
+        """Renew an expiring offline token; the old refresh token is valid until the new one is used."""
         self.requests["renewals"] += 1
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
         known = (form.get("client_id", ""), form.get("client_secret", "")) == self._client
@@ -127,7 +127,7 @@ class SimulatedShop:
         return self._json(answer | {"refresh_token": self._fresh, "refresh_token_expires_in": 7_776_000})
 
     async def _credentials(self, _request: Request) -> Response:
-        """Tell the tokens that are good now; those of the start are dead once others have renewed them twice."""
+        """Return the tokens that are valid now; the first ones die after the second renewal."""
         return self._json({"access_token": self.token, "refresh_token": self._fresh})
 
     async def _set_faults(self, request: Request) -> Response:
@@ -137,8 +137,8 @@ class SimulatedShop:
             return self._json({"error": f"no such fault: {error}"}, 400)
 
     async def _change(self, request: Request) -> Response:
-        wanted = await request.json()
-        return self._delivered(self.change(self._chosen(wanted), wanted.get("seed")))
+        command = await request.json()
+        return self._delivered(self.change(self._chosen(command), command.get("seed")))
 
     async def _create(self, request: Request) -> Response:
         return self._delivered(self.create(int((await request.json()).get("count", 1))))
@@ -152,53 +152,53 @@ class SimulatedShop:
         return self._json(shop | {name: dict(count) for name, count in counts.items()})
 
     def change(self, numbers: Sequence[int], seed: object = None) -> list[Delivery]:
-        """Change these customers now; return the webhooks about it."""
+        """Change these customers now; return the webhooks about the changes."""
         rng = self._rng if seed is None else random.Random(f"{seed}")  # noqa: S311
-        told: list[Delivery] = []
+        deliveries: list[Delivery] = []
         for number in numbers:
             second = int(self._clock())
             customer, changed = altered(self.customers.customer(number), rng, second)
             before = self.customers.customer(number)
             self.customers.keep(number, customer, second)
-            told += self._signed(deliveries_about(before, customer, changed))
-        return told
+            deliveries += self._signed(deliveries_about(before, customer, changed))
+        return deliveries
 
     def create(self, count: int) -> list[Delivery]:
-        """Add customers now; their tags and consent have no webhook."""
-        made = [self.customers.customer(self.customers.make(int(self._clock()))) for _ in range(count)]
-        return [sent for new in made for sent in self._signed(deliveries_about({}, new, ["create"]))]
+        """Add customers now; return a webhook for each. Their tags and consent have no webhook."""
+        added = [self.customers.customer(self.customers.add(int(self._clock()))) for _ in range(count)]
+        return [sent for new in added for sent in self._signed(deliveries_about({}, new, ["create"]))]
 
     def delete(self, numbers: Sequence[int]) -> list[Delivery]:
-        """Delete these customers now."""
+        """Delete these customers now; return the webhooks about that."""
         gone = [self.customers.customer(number) for number in numbers]
         for number in numbers:
             self.customers.delete(number)
         return [sent for customer in gone for sent in self._signed([deletion(customer)])]
 
-    def _signed(self, told: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[Delivery]:
-        for topic, body in told:
+    def _signed(self, webhooks: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[Delivery]:
+        for topic, body in webhooks:
             self._sent += 1
             yield self.api.signed(topic, body, self._secret, self._domain, self._sent)
 
-    def _chosen(self, wanted: dict[str, Any], *, is_last: bool = False) -> list[int]:
-        if "numbers" in wanted:
-            gids = (self.customers.gid(int(number)) for number in wanted["numbers"])
+    def _chosen(self, command: dict[str, Any], *, is_last: bool = False) -> list[int]:
+        if "numbers" in command:
+            gids = (self.customers.gid(int(number)) for number in command["numbers"])
             return [number for gid in gids if (number := self.customers.number_of(gid)) is not None]
-        wanted_count = int(wanted.get("count", 1))
-        if is_last:  # Shopify deletes nobody who ordered
-            numbers = reversed(range(self.customers.size + self.customers.made))
+        count = int(command.get("count", 1))
+        if is_last:  # Shopify deletes no customer with orders
+            numbers = reversed(range(self.customers.size + self.customers.added))
             free = (
                 n for n in numbers if n not in self.customers.deleted and not self.customers.customer(n)["lastOrder"]
             )
-            return list(islice(free, wanted_count))
+            return list(islice(free, count))
         everybody = list(self.customers.numbers())
-        return self._rng.sample(everybody, min(wanted_count, len(everybody)))
+        return self._rng.sample(everybody, min(count, len(everybody)))
 
-    def _delivered(self, told: Sequence[Delivery]) -> Response:
+    def _delivered(self, deliveries: Sequence[Delivery]) -> Response:
         return self._json(
             [
                 {"topic": sent.topic, "headers": sent.headers, "body": base64.b64encode(sent.body).decode()}
-                for sent in told
+                for sent in deliveries
             ]
         )
 
@@ -242,5 +242,5 @@ def main() -> None:
         restore_rate=given.restore_rate,
     )
     shop.faults.change(given.faults)
-    # A cut connection is an error of the application to uvicorn, and not worth a line.
+    # uvicorn would log each cut connection as an error of the application.
     uvicorn.run(shop.app, host="127.0.0.1", port=given.port, log_level="critical", date_header=False)

@@ -1,4 +1,4 @@
-"""Bulk operations of a simulated shop: they take their time, fail on demand, and leave a file to download.
+"""Bulk operations of a simulated shop: they take a while, fail on demand, and leave a file to download.
 
 https://shopify.dev/docs/api/usage/bulk-operations/queries
 """
@@ -21,7 +21,7 @@ from connectors.shopify.simulator.faults import CutError, Faults
 
 MOST_AT_ONCE = 5
 _CHUNK = 1 << 18
-_QUICK = 5_000  #: customers that are written at once instead of beside the server
+_QUICK = 5_000  #: up to so many customers, the file is written at once; else on a thread of its own
 _GARBAGE = b'{"id": "gid:\\/\\/shopify\\/Customer\\/17", "firstName"\n["not", "a", "customer"]\n{"id":null}\n'
 
 
@@ -83,7 +83,7 @@ class Bulk:
         return {"bulkOperation": {"id": gid, "status": "CREATED"}, "userErrors": []}
 
     def shown(self, gid: str, base_url: str) -> Body | None:
-        """``bulkOperation(id:)``; a finished one has a new address each time it is asked."""
+        """``bulkOperation(id:)``; a finished operation gets a new address at each call."""
         operation = self.operations.get(gid)
         if operation is None:
             return None
@@ -109,7 +109,7 @@ class Bulk:
         }
 
     async def download(self, request: Request) -> Response:
-        """``GET /_bulk/…``: the file from a byte on, as a storage service gives it."""
+        """``GET /_bulk/…``: the file, from a byte on if the request has a range."""
         gid = f"gid://shopify/BulkOperation/{request.path_params['number']}"
         operation = self.operations.get(gid)
         self.served["downloads"] += 1
@@ -119,13 +119,13 @@ class Bulk:
         if operation is None or operation.file is None or signature not in operation.signatures:
             problem = "<?xml version='1.0'?><Error><Code>ExpiredToken</Code></Error>"
             return Response(problem, self._faults.number("expired_url_status") or 403, media_type="application/xml")
-        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
-        start = int(asked[1]) if asked else 0
+        byte_range = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
+        start = int(byte_range[1]) if byte_range else 0
         if start >= operation.size:
             return Response(status_code=416, headers={"Content-Range": f"bytes */{operation.size}"})
         end = operation.size
         headers = {"Date": formatdate(self._clock(), usegmt=True), "Accept-Ranges": "bytes"}
-        if asked:
+        if byte_range:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{end}"
         cut_at = None
         if self._faults.due("cut_every"):
@@ -134,7 +134,7 @@ class Bulk:
             end = start + max(1, (end - start) // 2)
         headers["Content-Length"] = str(end - start)
         parts = self._parts(operation.file, start, end, cut_at)
-        return StreamingResponse(parts, 206 if asked else 200, headers, "application/jsonl")
+        return StreamingResponse(parts, 206 if byte_range else 200, headers, "application/jsonl")
 
     async def _parts(self, path: Path, start: int, end: int, cut_at: int | None) -> AsyncIterator[bytes]:
         with path.open("rb") as file:

@@ -1,8 +1,8 @@
 """The customers of a simulated shop in GraphQL's shape: each a pure function of the shop's seed and a number.
 
-Only customers that were changed, made or deleted later are kept, so a shop may have any size. Nobody here exists:
-e-mails are of example.com and example.org, numbers are drawn. Customers whose number leaves 3 when divided by 8 are
-the same people in every shop; one in 64 has the number, and one in 128 the e-mail, of the customer before.
+A shop may have any size, because only customers that change, join or leave later are kept. Nobody here exists:
+e-mails are of example.com and example.org, numbers are drawn. A customer whose number is 3 modulo 8 is the same
+person in every shop. One in 64 has the phone number, and one in 128 the e-mail, of the customer before.
 """
 
 import heapq
@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 Body = dict[str, Any]
-Key = tuple[int, int]  #: where a customer is in the order of ``updatedAt``: the second, and a number against ties
+Key = tuple[int, int]  #: a place in the order of ``updatedAt``: the second, and a number that breaks ties
 
 FIRST_CHANGE, LAST_CHANGE = 1_761_955_200, 1_793_491_200  #: November 2025 to November 2026
 _DAY = 86_400
@@ -26,7 +26,7 @@ _STRIDE = 32_771  #: between two ids
 _MASK = 2**64 - 1
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
-#: of a customer, in the order they are written
+#: fields of a customer, in the order in which they are written
 FIELDS = (
     *("id", "firstName", "lastName", "locale", "state", "verifiedEmail", "taxExempt", "tags", "note", "createdAt"),
     *("updatedAt", "numberOfOrders", "amountSpent", "lastOrder", "defaultEmailAddress"),
@@ -48,18 +48,18 @@ class Population:
     def __init__(self, seed: int, size: int) -> None:
         self.seed = seed
         self.size = size  #: of the shop before anything was changed
-        self.made = 0
+        self.added = 0
         self.deleted: set[int] = set()
         self._kept: dict[int, Body] = {}
-        self._moved: list[tuple[int, int, int]] = []  # (second, against ties, number) of those that are kept
+        self._moved: list[tuple[int, int, int]] = []  # of kept customers: (second, tie-breaker, number)
         self._salt = _mix(seed)
         self._first_id = 6 * 10**12 + self._salt % 10**9
-        # A permutation of the numbers, so that nobody finds the order of changes by counting.
+        # The order of changes is a permutation of the numbers, so that it is not the order of ids.
         self._factor = next(f for f in range(self._salt % 10**6 + 1, 10**7) if math.gcd(f, max(size, 1)) == 1)
         self._back = pow(self._factor, -1, size) if size > 1 else 0
 
     def __len__(self) -> int:
-        return self.size + self.made - len(self.deleted)
+        return self.size + self.added - len(self.deleted)
 
     def gid(self, number: int) -> str:
         """Return the customer's id as GraphQL writes it."""
@@ -71,7 +71,7 @@ class Population:
         if kind != "gid://shopify/Customer" or not (written.isascii() and written.isdigit()):
             return None
         number, rest = divmod(int(written) - self._first_id, _STRIDE)
-        exists = rest == 0 and 0 <= number < self.size + self.made and number not in self.deleted
+        exists = rest == 0 and 0 <= number < self.size + self.added and number not in self.deleted
         return number if exists else None
 
     def customer(self, number: int) -> Body:
@@ -80,14 +80,14 @@ class Population:
 
     def numbers(self, *, backwards: bool = False) -> Iterator[int]:
         """Yield the numbers of all customers."""
-        numbers = range(self.size + self.made)
+        numbers = range(self.size + self.added)
         return (n for n in (reversed(numbers) if backwards else numbers) if n not in self.deleted)
 
     def lines(
         self, names: Collection[str] | None, hidden: Collection[str] = (), *, children: bool = False
     ) -> Iterator[bytes]:
-        """Yield all customers, as they are at the first line, as JSONL with these fields; hidden ones are null."""
-        kept, deleted, end = dict(self._kept), set(self.deleted), self.size + self.made
+        """Yield all customers, as they are at the first line, as JSONL with these fields; hidden fields are null."""
+        kept, deleted, end = dict(self._kept), set(self.deleted), self.size + self.added
         for number in range(end):
             if number in deleted:
                 continue
@@ -103,12 +103,12 @@ class Population:
                 yield from (self._child(number), line)
 
     def changed_since(self, second: int, after: Key | None, limit: int) -> list[tuple[Key, int]]:
-        """Return who changed at or after the second, in the order of changes, as (key, number)."""
+        """Return the customers that changed at or after the second, in the order of changes, as (key, number)."""
         first = (second, -1) if after is None else max((second, -1), after)
         return list(islice(heapq.merge(self._invented_after(first), self._kept_after(first)), limit))
 
     def keep(self, number: int, customer: Body, second: int) -> None:
-        """Keep a customer who was changed at the second."""
+        """Keep a customer that was changed at the second."""
         self.forget(number)
         self._kept[number] = customer | {"updatedAt": iso(second)}
         insort(self._moved, (second, self.size + number, number))
@@ -118,10 +118,10 @@ class Population:
         if self._kept.pop(number, None) is not None:
             self._moved = [entry for entry in self._moved if entry[2] != number]
 
-    def make(self, second: int) -> int:
-        """Add a customer, and return the number."""
-        number = self.size + self.made
-        self.made += 1
+    def add(self, second: int) -> int:
+        """Add a customer; return the number."""
+        number = self.size + self.added
+        self.added += 1
         self.keep(number, self._invented(number, second) | {"createdAt": iso(second)}, second)
         return number
 
@@ -138,10 +138,10 @@ class Population:
         if self.size == 0:
             return
         from_tie = tie + 1 if 0 <= tie < self.size else 0
-        wanted = second if tie < self.size else second + 1
-        guess = (wanted - FIRST_CHANGE) * self.size // (LAST_CHANGE - FIRST_CHANGE)
+        first_second = second if tie < self.size else second + 1
+        guess = (first_second - FIRST_CHANGE) * self.size // (LAST_CHANGE - FIRST_CHANGE)
         rank = max(0, guess - 1, from_tie)
-        while rank < self.size and self._updated(rank) < wanted:
+        while rank < self.size and self._updated(rank) < first_second:
             rank += 1
         for found in range(rank, self.size):
             number = found * self._back % self.size
@@ -149,7 +149,7 @@ class Population:
                 yield (self._updated(found), found), number
 
     def _kept_after(self, key: Key) -> Iterator[tuple[Key, int]]:
-        start = bisect_right(self._moved, (*key, self.size + self.made))
+        start = bisect_right(self._moved, (*key, self.size + self.added))
         for second, tie, number in self._moved[start:]:
             yield (second, tie), number
 
@@ -202,7 +202,7 @@ class Population:
     def _email(self, number: int, bits: int, since: int) -> Body:
         state = _EMAIL_STATES[bits >> 54 & 15]
         if number % 128 == 77:
-            number -= 1  # Shopify keeps them apart today, but old and imported records share
+            number -= 1  # Shopify forbids two customers with one e-mail today, but old and imported records have them
         person = self._person(number)
         shop = "" if number % 8 == 3 else f".{self.seed}"
         name = f"{_LAST_NAMES[(person >> 8) % 10].strip('ß').replace(' ', '')}".encode("ascii", "ignore").decode()
@@ -240,7 +240,7 @@ class Population:
 
 
 def altered(customer: Body, rng: random.Random, second: int) -> tuple[Body, list[str]]:
-    """Return the customer after a change at the second, and what changed: names of the fields."""
+    """Return the customer after a change at the second, and the names of the changed fields."""
     now, changed = customer | {"updatedAt": iso(second)}, []
     if rng.random() < 0.5:
         now["firstName"] = rng.choice([name for name in _FIRST_NAMES if name != now["firstName"]])
@@ -267,12 +267,12 @@ def altered(customer: Body, rng: random.Random, second: int) -> tuple[Body, list
 
 
 def written(row: Body) -> bytes:
-    """Write a row of a bulk operation's result, which escapes slashes."""
+    """Return a line of a bulk operation's result; Shopify escapes slashes in it."""
     return orjson.dumps(row).replace(b"/", b"\\/") + b"\n"
 
 
 def iso(second: int) -> str:
-    """Write a time as GraphQL does, in whole seconds."""
+    """Return a time as GraphQL writes it, in whole seconds."""
     day, rest = divmod(second, _DAY)
     return f"{_date(day)}T{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}Z"
 

@@ -14,7 +14,8 @@ import orjson
 from connectors.shopify.simulator.bulk import Bulk
 from connectors.shopify.simulator.customers import FIELDS, Body, Population
 from connectors.shopify.simulator.faults import Faults
-from connectors.shopify.simulator.shop import Delivery, signed
+from connectors.shopify.simulator.shop import signed
+from connectors.simulation.deliveries import Delivery
 
 MOST_POINTS = 1_000  #: of one query
 DEEPEST = 25_000  #: rows that one listing can be paged through
@@ -34,7 +35,7 @@ class QueryError(Exception):
 
 
 class Api:
-    """What one shop answers."""
+    """The GraphQL API of one shop."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class Api:
         self._most = 20 * restore_rate
         self._available = float(self._most)
         self._counted_at = clock()
-        self._webhooks_made = 0
+        self._webhooks_added = 0
         self._operations: Mapping[str, Callable[[str, Body, str], Body]] = {
             "Customers": self._list,
             "CustomersById": self._by_id,
@@ -66,7 +67,7 @@ class Api:
         }
 
     def answer(self, operation: str, query: str, variables: Body, base_url: str) -> Body:
-        """Answer one request, as HTTP 200 does."""
+        """Return the body of an answer with HTTP 200."""
         requested = self._cost(operation, query, variables)
         self._restore()
         try:
@@ -95,7 +96,7 @@ class Api:
         """Sign a webhook that is sent now."""
         sent_at = datetime.fromtimestamp(self._clock(), UTC)
         stamp = f"{sent_at:%Y-%m-%dT%H:%M:%S.%f}{number % 1000:03}Z"
-        # With the time, because a shop that is started again counts from the start again.
+        # The id has the time, because a simulator that starts again counts from 1 again.
         return signed(body, secret, topic=topic, domain=domain, sent_at=stamp, webhook_id=f"{stamp} {number}")
 
     def _list(self, query: str, variables: Body, _base: str) -> Body:
@@ -131,13 +132,13 @@ class Api:
     def _from_second(self, search: str | None) -> tuple[int, Body | None]:
         if not search:
             return 0, None
-        asked = _UPDATED.fullmatch(search)
-        if asked is None:  # an unknown field, or a time without quotes, matches everything
+        found = _UPDATED.fullmatch(search)
+        if found is None:  # an unknown field, or a time without quotes, matches everything
             warning = {"field": "query", "message": "Invalid search field for this query.", "code": "invalid_field"}
             return 0, {"path": ["customers"], "query": search, "warnings": [warning]}
-        if not asked[1].endswith("Z"):  # an offset finds nothing, without an error
+        if not found[1].endswith("Z"):  # another offset finds nothing, without an error
             return 2**40, None
-        second = int(datetime.fromisoformat(asked[1]).timestamp())
+        second = int(datetime.fromisoformat(found[1]).timestamp())
         return (second - second % _DAY if self._faults.is_on("whole_days") else second), None
 
     def _by_id(self, query: str, variables: Body, _base: str) -> Body:
@@ -156,7 +157,7 @@ class Api:
     def _hidden(
         self, path: list[str], nodes: list[Body] | list[Body | None], names: list[str]
     ) -> tuple[list[Body | None], list[Body]]:
-        """Blank what the app may not see, with an error for each."""
+        """Blank the fields that the app may not see; return the nodes, and an error for each blank."""
         errors: list[Body] = []
         shown: list[Body | None] = []
         refused = {"unapproved": "This app is not approved to access the Customer object.", "deny": "Access denied."}
@@ -184,27 +185,27 @@ class Api:
         return {"data": {"webhookSubscriptions": {"nodes": ours[start : start + first], "pageInfo": page}}}
 
     def _webhook_create(self, _query: str, variables: Body, _base: str) -> Body:
-        topic, wanted = variables["topic"], variables["subscription"]
+        topic, subscription = variables["topic"], variables["subscription"]
         if topic in self._faults.names("deny_topics"):
             raise QueryError("Access denied for webhookSubscriptionCreate field.", "ACCESS_DENIED")
-        key = (topic, wanted["uri"], wanted.get("filter"))
+        key = (topic, subscription["uri"], subscription.get("filter"))
         if key in {(known["topic"], known["uri"], known["filter"]) for known in self.webhooks.values()}:
             return {"data": {"webhookSubscriptionCreate": self._taken()}}
-        return {"data": {"webhookSubscriptionCreate": self._saved(self.add_webhook(topic, wanted["uri"]))}}
+        return {"data": {"webhookSubscriptionCreate": self._saved(self.add_webhook(topic, subscription["uri"]))}}
 
     def add_webhook(self, topic: str, uri: str, **other: Any) -> Body:
         """Register a webhook, as the shop or an older version of the app would."""
-        self._webhooks_made += 1
-        gid = f"gid://shopify/WebhookSubscription/{self._webhooks_made}"
-        made = {"id": gid, "topic": topic, "uri": uri, "format": "JSON", "includeFields": [], "filter": ""}
-        self.webhooks[gid] = made | {"apiVersion": {"handle": "2026-10"}} | other
+        self._webhooks_added += 1
+        gid = f"gid://shopify/WebhookSubscription/{self._webhooks_added}"
+        webhook = {"id": gid, "topic": topic, "uri": uri, "format": "JSON", "includeFields": [], "filter": ""}
+        self.webhooks[gid] = webhook | {"apiVersion": {"handle": "2026-10"}} | other
         return self.webhooks[gid]
 
     def _webhook_update(self, _query: str, variables: Body, _base: str) -> Body:
         known = self.webhooks[variables["id"]]
-        wanted = variables["subscription"]
-        known |= {name: wanted[name] for name in ("format", "uri", "includeFields") if name in wanted}
-        known |= {"apiVersion": {"handle": "2026-10"}, "filter": wanted.get("filter") or ""}
+        subscription = variables["subscription"]
+        known |= {name: subscription[name] for name in ("format", "uri", "includeFields") if name in subscription}
+        known |= {"apiVersion": {"handle": "2026-10"}, "filter": subscription.get("filter") or ""}
         return {"data": {"webhookSubscriptionUpdate": self._saved(known)}}
 
     def _webhook_delete(self, _query: str, variables: Body, _base: str) -> Body:
@@ -219,7 +220,7 @@ class Api:
         return {"webhookSubscription": None, "userErrors": [error]}
 
     def _cost(self, operation: str, query: str, variables: Body) -> int:
-        """Count the objects that are asked for; the documentation's formula."""
+        """Count the objects in a query, by the formula in the documentation."""
         if operation not in ("Customers", "CustomersById"):
             return 10 if query.lstrip().startswith("mutation") else 1
         each = 1 + sum(points for name, points in _OBJECTS.items() if name in query)

@@ -1,66 +1,36 @@
-"""A simulated shop: the lives of invented customers, as the webhooks that Shopify would send about them.
+"""A simulated shop: the story of its invented customers, as the webhooks that Shopify would send.
 
-Pure and seeded: the same arguments tell the same story, byte for byte. Nobody in it exists: e-mails are of
-example.com and example.org, numbers are drawn.
+Pure and seeded: the same arguments give the same story, byte for byte. Nobody in it exists.
 """
 
 import base64
 import hashlib
 import hmac
 import json
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count, islice
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-T = TypeVar("T")
+from connectors.simulation.deliveries import Delivery
+from connectors.simulation.people import Person, people, seeded
+
 Body = dict[str, Any]
 Consent = tuple[str, datetime | None]  #: state, and when the person decided
 
 _NEVER: Consent = ("not_subscribed", None)
 BEGIN = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)  #: when every story starts
 
-_FIRST = ("Budi", "Siti", "Dewi", "Agus", "Emma", "Noah", "Zoë", "Lukas", "Jürgen", "Anneliese", "João", "Beatriz")
-_LAST = ("Santoso", "Wijaya", "O'Neill", "Miller", "Strauß", "Köhler", "Gonçalves", "da Silva", "Halim", "Baker")
 _TAGS = ("VIP", "wholesale", "newsletter", "Léon", "Noël", "returns", "B2B", "spring 2026", "gift")
-#: country, calling code, first digits of a mobile number, how many more, what the number begins with at home
-_NUMBERS = ("ID +62 812 8 0", "US +1 613555 4 ", "DE +49 151 8 0", "BR +55 119 8 0")
-#: what each channel's topic, consent, customer and address are called
+#: of each channel, the beginning of its topic and of its consent's key, and the keys of the customer and the address
 _CONSENTS = {
     "email": ("email_", "email_", "customer_id", "email_address"),
     "sms": ("", "sms_", "id", "phone"),
     "whatsapp": ("whats_app_", "whats_app_", "customer_id", "phone_number"),
 }
 _UNTIMED = {"created_at": None, "updated_at": None}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
-    """One request as a shop sends it."""
-
-    topic: str  #: as the connector's receipt names it: ``customers/update``, ``Customer/update``
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody who may become a customer, of one shop or of several."""
-
-    first_name: str
-    last_name: str
-    email: str
-    phone: str  #: E.164
-    national: str  #: the same as people write it at home
-    country: str
-
-
-def people(seed: int, n: int, *, start: int = 0) -> list[Person]:
-    """Invent ``n`` people, from number ``start`` on; a number is the same person in every pool of a seed."""
-    return [_person(_rng(seed, f"person {number}"), number) for number in range(start, start + n)]
 
 
 def signed(
@@ -74,9 +44,9 @@ def signed(
     event_id: str = "",
     sent_at: str = "2026-11-01T00:00:00.000000000Z",
 ) -> Delivery:
-    """Sign a body, and wrap it in the headers of a classic webhook; ids that are not given are digests."""
+    """Sign a body, and add the headers of a classic webhook; an id that is not given is a digest of the body."""
     text = "" if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    raw = body if isinstance(body, bytes) else text.replace("/", "\\/").encode()  # as Shopify does
+    raw = body if isinstance(body, bytes) else text.replace("/", "\\/").encode()  # Shopify escapes slashes
     digest = hashlib.sha256(topic.encode() + b"\0" + raw).digest()
     headers = {
         "Content-Type": "application/json",
@@ -103,17 +73,17 @@ class Shop:
     def history(self, n: int) -> list[Delivery]:
         """Return the shop's first ``n`` deliveries in true order; a longer history begins with a shorter one.
 
-        A few come late in it, as real ones do: an opt-in older than the opt-out before it, an update after a delete.
+        A few are late, as in real shops: an opt-in that is older than the opt-out before it, an update after a delete.
         """
-        return list(islice(_Life(self).told(), n))
+        return list(islice(_Life(self).deliveries(), n))
 
 
 def two_shops(seed: int, n: int, share: float = 1 / 3) -> list[tuple[Shop, Delivery]]:
     """Return ``n`` deliveries of two shops, interleaved, each with the shop that sends it.
 
-    They share ``share`` of their numbers and of their e-mails, half of these as pairs.
+    The shops have the share ``share`` of their numbers and of their e-mails in common, half of these in pairs.
     """
-    rng = _rng(seed, "two shops")
+    rng = seeded(seed, "two shops")
     known = round((size := max(4, n // 16)) * share)
     first, second = people(seed, size), people(seed, size, start=size)
     for i, person in enumerate(first[:known]):
@@ -125,26 +95,8 @@ def two_shops(seed: int, n: int, share: float = 1 / 3) -> list[tuple[Shop, Deliv
     shops = [
         Shop(seed, name, f"secret of {name} {seed}", pool) for name, pool in zip(names, (first, second), strict=True)
     ]
-    told = {shop.domain: _Life(shop).told() for shop in shops}
-    return [(shop, next(told[shop.domain])) for shop in rng.choices(shops, k=n)]
-
-
-def disturbed(deliveries: Sequence[T], rng: random.Random, most: int = 4) -> list[T]:
-    """Return the deliveries in any order, each 1 to ``most`` times: true redeliveries, headers and all."""
-    repeated = [delivery for delivery in deliveries for _ in range(rng.randint(1, most))]
-    return rng.sample(repeated, len(repeated))
-
-
-def _rng(seed: int, name: str) -> random.Random:
-    return random.Random(f"{seed}:{name}")  # noqa: S311 - a story to be told again, not a secret
-
-
-def _person(rng: random.Random, number: int) -> Person:
-    first, last, host = rng.choice(_FIRST), rng.choice(_LAST), rng.choice(("example.com", "example.org"))
-    country, code, start, digits, trunk = rng.choice(_NUMBERS).split(" ")
-    rest = "".join(rng.choices("0123456789", k=int(digits)))
-    mailbox = "".join(c for c in f"{first}.{last}".lower() if c == "." or (c.isascii() and c.isalpha()))
-    return Person(first, last, f"{mailbox}{number}@{host}", f"{code}{start}{rest}", f"{trunk}{start} {rest}", country)
+    stories = {shop.domain: _Life(shop).deliveries() for shop in shops}
+    return [(shop, next(stories[shop.domain])) for shop in rng.choices(shops, k=n)]
 
 
 @dataclass(slots=True, eq=False)
@@ -153,7 +105,7 @@ class _Customer:
 
     gid: str
     person: Person
-    shown: Body  #: what every body says
+    shown: Body  #: the keys that every body has
     tags: set[str] = field(default_factory=set)
     consents: dict[str, Consent] = field(default_factory=dict)
     orders: int = 0
@@ -161,11 +113,11 @@ class _Customer:
 
 
 class _Life:
-    """A shop's story, which has no end, told action by action; what one causes shares an event id."""
+    """A shop's story, action by action, without end; the deliveries of an action share an event id."""
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
-        self._rng = _rng(shop.seed, shop.domain)
+        self._rng = seeded(shop.seed, shop.domain)
         self._zone = timezone(timedelta(hours=self._rng.choice((-4, 2, 7))))
         self._now = BEGIN
         self._event_id = ""
@@ -174,12 +126,12 @@ class _Life:
         self._customers: list[_Customer] = []
         self._doubles: list[tuple[_Customer, _Customer]] = []  # two accounts of one person
 
-    def told(self) -> Iterator[Delivery]:
+    def deliveries(self) -> Iterator[Delivery]:
         actions = [self._join] * 20 + [self._change] * 16 + [self._order] * 10 + [self._guest] * 12 + [self._tag] * 14
         actions += [self._consent] * 14 + [self._merge] * 3 + [self._delete] * 2 + [self._readdress] * 5
         actions += [self._event] * 3 + [self._something_else] * 3
         while True:
-            # Times in bodies have a resolution of a second: what follows at once has equal times.
+            # Times in bodies are whole seconds, so actions that follow at once have equal times.
             self._now += timedelta(seconds=self._rng.choice((0, 0, 0.2, 1, 5, 40, 300, 4000)))
             self._event_id = self._uuid()
             yield from self._rng.choice(actions)() if len(self._customers) > 3 else self._join()
@@ -193,7 +145,7 @@ class _Life:
         yield self._seen(customer, "customers/create")
         if self._rng.random() < 0.5:  # ticked the box while signing up
             yield self._stated(customer, "email", "subscribed")
-        if self._rng.random() < 0.1:  # and came back, with another address
+        if self._rng.random() < 0.1:  # signed up again with another address
             double = self._new_customer(person, person.email.replace("@", ".home@"), None)
             self._doubles.append((customer, double))
             yield self._seen(double, "customers/create")
@@ -221,7 +173,7 @@ class _Life:
         yield self._deliver("customers/purchasing_summary", summary)
 
     def _guest(self) -> Iterator[Delivery]:
-        """Somebody buys, or nearly, without signing in; they may be a customer all the same."""
+        """Somebody buys, or nearly buys, without signing in. They may be a customer too."""
         person = self._rng.choice(self._shop.people)
         email = self._rng.choice((person.email, person.email, person.email.title(), None, "noreply@example.com"))
         order = self._purchase(email, self._rng.choice((None, person.phone, person.national)), person)
@@ -236,7 +188,7 @@ class _Life:
             yield self._deliver("orders/updated", order | self._later() | {"customer": self._body(known) | _UNTIMED})
 
     def _tag(self) -> Iterator[Delivery]:
-        """A tag or a segment more or less; a tag may be put on and taken off in the same instant."""
+        """A tag or a segment is added or removed; a tag may be added and removed in the same instant."""
         customer = self._rng.choice(self._customers)
         if self._rng.random() < 0.3:
             body = {"customer_id": customer.gid, "segment_id": _gid("Segment", self._rng.randint(1, 5))}
@@ -256,14 +208,14 @@ class _Life:
             return
         yield self._stated(customer, channel, "unsubscribed")
         decided = customer.consents[channel]
-        if self._rng.random() < 0.4:  # an older yes that was held up
+        if self._rng.random() < 0.4:  # an older opt-in arrives late
             yield self._stated(customer, channel, "subscribed", self._now - timedelta(hours=self._rng.randint(1, 90)))
-        elif self._rng.random() < 0.2:  # yes and no in one second
+        elif self._rng.random() < 0.2:  # opt-in and opt-out in one second
             yield self._stated(customer, channel, "subscribed", decided[1])
         customer.consents[channel] = decided
 
     def _merge(self) -> Iterator[Delivery]:
-        """Two accounts of one person become one; or of two people, by mistake, and Shopify refuses."""
+        """Two accounts of one person are merged; a merge of two people by mistake fails."""
         doubles = [(a, b) for a, b in self._doubles if a in self._customers and b in self._customers]
         kept, lost = doubles[0] if doubles else self._rng.sample(self._customers, 2)
         body: Body = {"admin_graphql_api_customer_kept_id": kept.gid, "admin_graphql_api_customer_deleted_id": lost.gid}
@@ -280,7 +232,7 @@ class _Life:
         yield self._deliver("customers/update", late)
 
     def _delete(self) -> Iterator[Delivery]:
-        """Somebody who never ordered is deleted; an update of before comes later, perhaps even the person."""
+        """A customer without orders is deleted; an older update comes later, and the person may sign up again."""
         customer = next((c for c in self._customers if not c.orders), None)
         if customer is not None:
             late = self._body(customer, is_old=self._rng.random() < 0.5)
@@ -293,7 +245,7 @@ class _Life:
                 self._strangers.insert(0, customer.person)
 
     def _readdress(self) -> Iterator[Delivery]:
-        """A new e-mail or number; or the e-mail of another customer, who gives it up."""
+        """A customer gets a new e-mail or number, or takes over the e-mail of another customer."""
         customer, other = self._rng.sample(self._customers, 2)
         what = self._rng.choice(("email", "phone", "move"))
         if what == "email":
@@ -306,7 +258,7 @@ class _Life:
         yield self._seen(customer)
 
     def _event(self) -> Iterator[Delivery]:
-        """The same kind of change through Next Gen Events: GraphQL's shape, headers without X."""
+        """A change through Next Gen Events: GraphQL's shape, headers without ``X-``."""
         customer = self._rng.choice(self._customers)
         state, _ = customer.consents.get("email", _NEVER)
         email = {"emailAddress": customer.shown["email"], "marketingState": state.upper()}
@@ -322,8 +274,8 @@ class _Life:
         yield replace(classic, topic="Customer/update", headers=headers)
 
     def _something_else(self) -> Iterator[Delivery]:
-        yield self._deliver("products/update", {"id": next(self._ids), "title": "Lamp oil"})  # nobody follows it
-        yield self._deliver("customers/update", {"id": self._rng.choice(self._customers).shown["id"]})  # was too large
+        yield self._deliver("products/update", {"id": next(self._ids), "title": "Lamp oil"})  # a skipped topic
+        yield self._deliver("customers/update", {"id": self._rng.choice(self._customers).shown["id"]})  # shrunk
 
     def _seen(self, customer: _Customer, topic: str = "customers/update") -> Delivery:
         customer.shown["updated_at"] = self._local(self._now)
@@ -334,8 +286,8 @@ class _Life:
         customer.consents[channel] = (state, at or self._now)
         topic, key, id_key, address_key = _CONSENTS[channel]
         address = customer.shown["email" if channel == "email" else "phone"]
-        said = self._consent_body(channel, customer.consents[channel] if address else (None, None))
-        body = {id_key: customer.shown["id"], address_key: address, f"{key}marketing_consent": said}
+        consent = self._consent_body(channel, customer.consents[channel] if address else (None, None))
+        body = {id_key: customer.shown["id"], address_key: address, f"{key}marketing_consent": consent}
         return self._deliver(f"customers_{topic}marketing_consent/update", body)
 
     def _consent_body(self, channel: str, consent: Consent | tuple[None, None]) -> Body:
@@ -346,13 +298,13 @@ class _Life:
         return body if channel == "email" else body | {f"{prefix}collected_from": "OTHER"}
 
     def _body(self, customer: _Customer, *, is_old: bool = False) -> Body:
-        """Write a customer; bodies of before 2025 have tags, consent and totals."""
+        """Return the body of a customer; a body of before 2025 also has tags, consent and totals."""
         body = customer.shown | {"default_address": _address(customer.person)}
         if is_old:
             body |= {"tags": ", ".join(sorted(customer.tags)), "total_spent": f"{customer.cents / 100:.2f}"}
             for channel, slot in (("email", "email"), ("sms", "phone")):
-                said = self._consent_body(channel, customer.consents.get(channel, _NEVER))
-                body[f"{channel}_marketing_consent"] = body[slot] and said
+                consent = self._consent_body(channel, customer.consents.get(channel, _NEVER))
+                body[f"{channel}_marketing_consent"] = body[slot] and consent
         return body
 
     def _purchase(self, email: str | None, phone: str | None, person: Person) -> Body:

@@ -1,4 +1,4 @@
-"""The webhooks of a simulated shop about its customers: what Shopify sends since 2025-01.
+"""The webhooks of a simulated shop about its customers, as Shopify sends them since 2025-01.
 
 https://shopify.dev/docs/api/webhooks/2026-07
 """
@@ -9,13 +9,13 @@ from connectors.shopify.simulator.customers import Body
 
 
 def deliveries_about(before: Body, after: Body, changed: Collection[str]) -> list[tuple[str, Body]]:
-    """Return topic and body of the webhooks that tell of a change."""
+    """Return topic and body of each webhook about a change; ``changed`` is from ``altered``, or has "create"."""
     at, number = after["updatedAt"], _number(after)
     if "create" in changed:
         return [("customers/create", _body(after))]
-    told: list[tuple[str, Body]] = [("customers/update", _body(after))]
+    webhooks: list[tuple[str, Body]] = [("customers/update", _body(after))]
     tags = {"added": {*after["tags"]} - {*before["tags"]}, "removed": {*before["tags"]} - {*after["tags"]}}
-    told += [
+    webhooks += [
         (f"customer.tags_{word}", {"customerId": after["id"], "tags": sorted(names), "occurredAt": at})
         for word, names in tags.items()
         if names
@@ -25,14 +25,14 @@ def deliveries_about(before: Body, after: Body, changed: Collection[str]) -> lis
         consent = {"state": email["marketingState"].lower(), "opt_in_level": email["marketingOptInLevel"].lower()}
         consent["consent_updated_at"] = email["marketingUpdatedAt"]
         body = {"customer_id": number, "email_address": email["emailAddress"], "email_marketing_consent": consent}
-        told.append(("customers_email_marketing_consent/update", body))
+        webhooks.append(("customers_email_marketing_consent/update", body))
     if "phone consent" in changed:
         phone = after["defaultPhoneNumber"]
         consent = {"state": phone["marketingState"].lower(), "opt_in_level": phone["marketingOptInLevel"].lower()}
         consent |= {"consent_updated_at": phone["marketingUpdatedAt"], "consent_collected_from": "OTHER"}
         body = {"id": number, "phone": phone["phoneNumber"], "sms_marketing_consent": consent}
-        told.append(("customers_marketing_consent/update", body))
-    return told
+        webhooks.append(("customers_marketing_consent/update", body))
+    return webhooks
 
 
 def deletion(customer: Body) -> tuple[str, Body]:

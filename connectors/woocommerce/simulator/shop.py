@@ -1,7 +1,7 @@
-"""An invented WooCommerce shop: its users and orders, what changes, and the webhooks about it.
+"""An invented WooCommerce shop: its users and orders, their changes, and the webhooks about these.
 
-Whoever was there from the start is a function of (seed, number), so a shop of any size costs nothing to open; only
-changes are kept. A number is the same person as in a simulated Shopify shop of that seed. Nobody in it exists.
+Each first user and order is a function of (seed, number), so a shop of any size opens at once; only changes are kept.
+A number is the same person as in a simulated Shopify shop of that seed. Nobody in it exists.
 """
 
 import base64
@@ -17,16 +17,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors import woocommerce
-from connectors.shopify.simulator.shop import Delivery, Person, people
+from connectors.simulation.deliveries import Delivery
+from connectors.simulation.people import Person, people
 
 Body = dict[str, Any]
 
 BEGIN = datetime(2024, 5, 6, 7, 0, tzinfo=UTC)
-ZONE = timedelta(hours=7)  #: what the shop's own times are ahead of UTC
+ZONE = timedelta(hours=7)  #: the shop's own time is so much ahead of UTC
 _JOINED_EVERY = timedelta(seconds=20)
 _ORDERED_EVERY = timedelta(seconds=45)
 _ORDERS_AT_ONCE = 4
-META_KEY = "newsletter_box"  #: where this shop's plugin keeps its consent box
+META_KEY = "newsletter_box"  #: key in ``meta_data`` of this shop's consent box
 _WEBHOOKS = ("customer.created", "customer.updated", "customer.deleted", "order.created", "order.updated")
 
 
@@ -35,7 +36,7 @@ def _now() -> datetime:
 
 
 def gmt(at: datetime | None) -> str | None:
-    """Write a time as WooCommerce does: whole seconds, no offset."""
+    """Return a time as WooCommerce writes it: whole seconds, no offset."""
     return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
 
 
@@ -48,7 +49,7 @@ def signed(
     at: datetime = BEGIN,
     webhook_id: int = 1,
 ) -> Delivery:
-    """Sign a body, and wrap it in the headers of a webhook; the delivery id is one per webhook and second."""
+    """Sign a body, and add the headers of a webhook; the delivery id is the same within a second."""
     raw = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).replace("/", "\\/").encode()
     resource, _, event = topic.partition(".")
     digest = hmac.digest(woocommerce.signing_key(secret).encode(), raw, "sha256")
@@ -67,7 +68,7 @@ def signed(
 
 
 def ping(webhook_id: int = 1) -> Delivery:
-    """Return the request that tries a new webhook."""
+    """Return the request with which WooCommerce tries a new webhook."""
     headers = {
         "Content-Type": "application/x-www-form-urlencoded",
         "User-Agent": "WooCommerce/10.2.1 Hookshot (WordPress/6.8.3)",
@@ -77,19 +78,19 @@ def ping(webhook_id: int = 1) -> Delivery:
 
 @dataclass(slots=True)
 class Shop:
-    """A shop, and what has happened in it since it was opened with ``size`` users."""
+    """A shop that was opened with ``size`` users, and its changes since then."""
 
     seed: int
     size: int
     secret: str = "invented"  # noqa: S105 - of an invented shop
     clock: Callable[[], datetime] = _now
-    orders: int = -1  #: from the start; half as many as users, if not given
+    orders: int = -1  #: at the start; -1: half as many as users
     last_user: int = 0
     last_order: int = 0
-    #: members that differ from the start's, by number; those of orders that came later are all here
+    #: by number, the members that differ from those at the start
     changed_users: dict[int, Body] = field(default_factory=dict)
     changed_orders: dict[int, Body] = field(default_factory=dict)
-    gone: list[int] = field(default_factory=list)  #: ascending
+    gone: list[int] = field(default_factory=list)  #: numbers of deleted users, ascending
 
     def __post_init__(self) -> None:
         self.orders = self.size // 2 if self.orders < 0 else self.orders
@@ -99,7 +100,7 @@ class Shop:
 
     @property
     def live(self) -> int:
-        """How many users there are, the shop's own people included."""
+        """The number of users, the shop's own people included."""
         return self.last_user - len(self.gone)
 
     def users(self, start: int, stop: int) -> list[int]:
@@ -132,10 +133,10 @@ class Shop:
         """Return a user as the REST API shows customers."""
         if not self.is_live(number):
             return None
-        rng = random.Random(f"{self.seed}:user {number}")  # noqa: S311 - to be told again, not a secret
+        rng = random.Random(f"{self.seed}:user {number}")  # noqa: S311 - drawn again the same way, not a secret
         person = people(self.seed, 1, start=number)[0]
         joined = BEGIN + number * _JOINED_EVERY
-        # Every eleventh was never touched since.
+        # Every eleventh user never changed since joining.
         touched = None if number % 11 == 0 else joined + timedelta(seconds=rng.randrange(30 * 86_400))
         body: Body = {"id": number, **_dates(created=joined, modified=touched)}
         body |= {"email": person.email, "first_name": person.first_name, "last_name": person.last_name}
@@ -150,7 +151,7 @@ class Shop:
         return _merged(body, self.changed_users.get(number, {}))
 
     def change(self, numbers: Iterable[int], members: Mapping[str, Any], *, is_quiet: bool = False) -> list[Delivery]:
-        """Change users, all in one second; a quiet change (of a plugin's meta data) does not move their date."""
+        """Change users, all in one second; return the webhooks. A quiet change, as of meta data, moves no date."""
         at = self.clock()
         deliveries = []
         for number in numbers:
@@ -160,7 +161,7 @@ class Shop:
         return deliveries
 
     def create(self, count: int, members: Mapping[str, Any]) -> list[Delivery]:
-        """Let users register."""
+        """Let ``count`` users register; return the webhooks."""
         at = self.clock()
         deliveries = []
         for _ in range(count):
@@ -170,7 +171,7 @@ class Shop:
         return deliveries
 
     def delete(self, numbers: Iterable[int]) -> list[Delivery]:
-        """Delete users; only of customers a webhook tells."""
+        """Delete users; return the webhooks. Only a user of the role ``customer`` has a webhook."""
         deliveries = []
         for number in numbers:
             if self.is_live(number):
@@ -182,7 +183,7 @@ class Shop:
     # Orders
 
     def placed(self, number: int) -> datetime:
-        """Return when an order from the start was made; they come several in a second."""
+        """Return when a first order was placed; several are placed in one second."""
         return BEGIN + (number // _ORDERS_AT_ONCE) * _ORDERED_EVERY
 
     def modified(self, number: int) -> datetime:
@@ -193,7 +194,7 @@ class Shop:
         return self.placed(number)
 
     def order(self, number: int) -> Body | None:
-        """Return an order; every third is a guest's, of whom some are customers all the same."""
+        """Return an order; every third is a guest's, and some guests are customers too."""
         if not 1 <= number <= self.last_order:
             return None
         rng = random.Random(f"{self.seed}:order {number}")  # noqa: S311 - as above
@@ -204,18 +205,18 @@ class Shop:
         at = self.modified(number)
         body: Body = {"id": number, "number": str(number), "status": rng.choice(("processing", "completed"))}
         body |= {"currency": "EUR", **_dates(created=at, modified=at), "total": "18.50", "customer_id": customer}
-        # For a customer it may be a present: what is typed belongs to the order.
+        # A customer's order may be a present with somebody else's e-mail.
         email = f"gift.{person.email}" if customer and rng.random() < 0.2 else person.email
         body["billing"] = _address(person) | {"email": email, "phone": rng.choice(("", person.national, person.phone))}
         body["shipping"] = _address(person) | {"phone": ""}
         body["line_items"] = [{"id": 1, "name": "Lamp oil", "quantity": 2, "total": "18.50"}]
         body = _merged(body, self.changed_orders.get(number, {}))
         if body["customer_id"] and not self.is_live(body["customer_id"]):
-            body["customer_id"] = 0  # wc_reset_order_customer_id_on_deleted_user
+            body["customer_id"] = 0  # WooCommerce's wc_reset_order_customer_id_on_deleted_user does so
         return body
 
     def change_orders(self, numbers: Iterable[int], members: Mapping[str, Any]) -> list[Delivery]:
-        """Change orders, all in one second."""
+        """Change orders, all in one second; return the webhooks."""
         at = self.clock()
         deliveries = []
         for number in numbers:
@@ -225,7 +226,7 @@ class Shop:
         return deliveries
 
     def create_orders(self, count: int, members: Mapping[str, Any]) -> list[Delivery]:
-        """Let somebody buy, all in one second; ``customer_id`` 0 in the members makes it guests."""
+        """Place orders, all in one second; return the webhooks. ``customer_id`` 0 in the members means guests."""
         at = self.clock()
         deliveries = []
         for _ in range(count):
@@ -235,7 +236,7 @@ class Shop:
         return deliveries
 
     def deliver(self, topic: str, number: int) -> Delivery:
-        """Make a delivery now: it shows the state of now, which may be that there is nothing any more."""
+        """Return a delivery with the present state; its body is an error if the user or order is gone."""
         body: Body | None = {"id": number}
         if not topic.endswith(".deleted"):
             body = self.user(number) if topic.startswith("customer.") else self.order(number)
@@ -245,7 +246,7 @@ class Shop:
         return signed(body, self.secret, topic=topic, at=self.clock(), webhook_id=webhook_id)
 
     def _at(self, position: int) -> int:
-        """Return the id of the user at a position: the least id with so many users below it."""
+        """Return the id of the user at a position: the smallest id with so many users below it."""
         low, high = 1, self.last_user + 1
         while low < high:
             middle = (low + high) // 2

@@ -1,11 +1,11 @@
-"""A WooCommerce shop to try against: REST v3 of an invented shop over real HTTP, with its faults and its traps.
+"""REST v3 of an invented WooCommerce shop over real HTTP, with faults and traps, for tests and trials.
 
     python -m connectors.woocommerce.simulator --port 8090 --seed 7 --size 5000 \
         --consumer-key ck_invented --consumer-secret cs_invented
 
-It listens on the loopback interface only. ``/_control/…`` changes the shop and returns the webhooks about it,
-signed; docs/connectors.md lists the calls. It is as unhelpful as the real one: ``modified_after`` is ignored for
-customers, the default role is ``customer`` and the default order by name, unreadable users leave short pages.
+It listens on the loopback interface only. ``/_control/…`` changes the shop and returns the signed webhooks about the
+changes; docs/connectors.md lists the calls. It has the traps of the real API: ``modified_after`` is ignored for
+customers, the default role is ``customer`` and the default order by name, and unreadable users leave short pages.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from connectors.shopify.simulator.shop import Delivery
+from connectors.simulation.deliveries import Delivery
 from connectors.woocommerce.simulator.shop import BEGIN, ZONE, Body, Shop, ping
 
 _BASE = "/wp-json/wc/v3"
@@ -41,15 +41,15 @@ _CUSTOMERS_BY = ("id", "include", "name", "registered_date")
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What goes wrong: every n-th request to the API (0: never), first match."""
+    """Faults of every n-th request to the API (0: never); a request fails in one way at most."""
 
     error_every: int = 0  #: 503
-    throttle_every: int = 0  #: 429, from a server in front
-    cut_every: int = 0  #: half of the body, then the connection ends
+    throttle_every: int = 0  #: 429, from a web server in front
+    cut_every: int = 0  #: the connection ends after half of the body
     html_every: int = 0  #: a maintenance page with status 200
     slow_every: int = 0
     slow_s: float = 0.5
-    unreadable_every: int = 0  #: not of requests: users whose id this divides count, and are shown nowhere
+    unreadable_every: int = 0  #: of users, by id: they count in totals, and no page shows them
 
 
 class _Error(Exception):
@@ -60,7 +60,7 @@ class _Error(Exception):
 
 
 class _Cut(Response):
-    """Promises a whole body and sends half: the server closes the connection on that."""
+    """Announces a whole body and sends half of it, so the server closes the connection."""
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -70,20 +70,20 @@ class _Cut(Response):
 
 @dataclass(slots=True)
 class Site:
-    """The shop behind its web server; one thread serves it."""
+    """The shop behind its web server. One thread serves it."""
 
     shop: Shop
     consumer_key: str = "ck_invented"
     consumer_secret: str = "cs_invented"  # noqa: S105 - of an invented shop
     faults: Faults = field(default_factory=Faults)
-    prefix: str = ""  #: where WordPress is below the root, such as ``/blog``
+    prefix: str = ""  #: the path of WordPress below the root, such as ``/blog``
     requests: int = 0
     refused: int = 0
     failed: int = 0
-    log: list[str] = field(default_factory=list)  #: the last paths that were asked for
+    log: list[str] = field(default_factory=list)  #: the last 1,000 requested paths, with their queries
 
     def app(self) -> Starlette:
-        """Return the application: the API, and the control beside it."""
+        """Return the application: the API, and ``/_control``."""
         api = [
             Route(f"{_BASE}/customers", self._api(self._customers)),
             Route(f"{_BASE}/customers/{{id:int}}", self._api(self._customer)),
@@ -184,7 +184,7 @@ class Site:
         by = _one_of(query, "orderby", _ORDERS_BY, "date")
         start, size = _window(query)
         after = _moment(query, "modified_after")
-        # Whoever was there from the start is in the order of numbers already.
+        # The first orders are in the order of their changes already.
         first = 1 if after is None else bisect_right(range(1, shop.orders + 1), after, key=shop.placed) + 1
         numbers = [n for n in range(first, shop.orders + 1) if n not in shop.changed_orders]
         moved = [n for n in shop.changed_orders if after is None or shop.modified(n) > after]
@@ -211,37 +211,37 @@ class Site:
 
         return serve
 
-    def _change(self, asked: Mapping[str, Any]) -> list[Delivery]:
-        shop, members = self.shop, asked.get("set", {})
-        if asked.get("kind", "customer") == "order":
-            return shop.change_orders(self._meant(asked, shop.last_order), members or {"status": "completed"})
+    def _change(self, command: Mapping[str, Any]) -> list[Delivery]:
+        shop, members = self.shop, command.get("set", {})
+        if command.get("kind", "customer") == "order":
+            return shop.change_orders(self._numbers_of(command, shop.last_order), members or {"status": "completed"})
         members = members or {"last_name": f"Moved {shop.clock():%H%M%S}"}
-        return shop.change(self._meant(asked, shop.last_user), members, is_quiet=bool(asked.get("quiet")))
+        return shop.change(self._numbers_of(command, shop.last_user), members, is_quiet=bool(command.get("quiet")))
 
-    def _create(self, asked: Mapping[str, Any]) -> list[Delivery]:
-        create = self.shop.create_orders if asked.get("kind") == "order" else self.shop.create
-        return create(int(asked.get("count", 1)), asked.get("set", {}))
+    def _create(self, command: Mapping[str, Any]) -> list[Delivery]:
+        create = self.shop.create_orders if command.get("kind") == "order" else self.shop.create
+        return create(int(command.get("count", 1)), command.get("set", {}))
 
-    def _delete(self, asked: Mapping[str, Any]) -> list[Delivery]:
-        return self.shop.delete(self._meant(asked, self.shop.last_user))
+    def _delete(self, command: Mapping[str, Any]) -> list[Delivery]:
+        return self.shop.delete(self._numbers_of(command, self.shop.last_user))
 
-    def _deliver(self, asked: Mapping[str, Any]) -> list[Delivery]:
-        return [self.shop.deliver(asked["topic"], int(asked["id"]))]
+    def _deliver(self, command: Mapping[str, Any]) -> list[Delivery]:
+        return [self.shop.deliver(command["topic"], int(command["id"]))]
 
-    def _meant(self, asked: Mapping[str, Any], last: int) -> list[int]:
-        """Return the ids that were named, or the highest ``count`` that are there."""
-        if "ids" in asked:
-            return [int(number) for number in asked["ids"] if 1 <= int(number) <= last]
-        count = int(asked.get("count", 1))
-        if asked.get("kind") == "order":
+    def _numbers_of(self, command: Mapping[str, Any], last: int) -> list[int]:
+        """Return the ids in the command, or the ``count`` highest ids."""
+        if "ids" in command:
+            return [int(number) for number in command["ids"] if 1 <= int(number) <= last]
+        count = int(command.get("count", 1))
+        if command.get("kind") == "order":
             return list(range(max(1, last - count + 1), last + 1))
         return self.shop.users(max(0, self.shop.live - count), self.shop.live)
 
     async def _set_faults(self, request: Request) -> Response:
-        known = {one.name for one in fields(Faults)}
-        asked = {name: value for name, value in json.loads(await request.body()).items() if name in known}
-        self.faults = replace(Faults(), **asked)
-        return JSONResponse({one: getattr(self.faults, one) for one in sorted(known)})
+        known = {fault.name for fault in fields(Faults)}
+        settings = {name: value for name, value in json.loads(await request.body()).items() if name in known}
+        self.faults = replace(Faults(), **settings)
+        return JSONResponse({name: getattr(self.faults, name) for name in sorted(known)})
 
     async def _stats(self, _request: Request) -> Response:
         numbers = self.shop.users(0, self.shop.live)
@@ -254,7 +254,7 @@ class Site:
 
 
 class Running:
-    """A site that is served on a thread, for the length of a ``with``."""
+    """A context manager that serves a site on a thread."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -305,7 +305,7 @@ def _window(query: Mapping[str, str]) -> tuple[int, int]:
 
 
 def _moment(query: Mapping[str, str], name: str) -> datetime | None:
-    """Read a filter: shop-local time, unless the query says otherwise."""
+    """Read a time in a filter: the shop's own time, or UTC with ``dates_are_gmt``."""
     if name not in query:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Platforms: what is asked about a person, and how each provider's answers are read."""
+"""Channel platforms: the request for a person's profile, and how each provider's answers are read."""
 
 import json
 from datetime import timedelta
@@ -37,7 +37,7 @@ def line_says(status=200, headers=(), **answer):
     return line.read(status, dict(headers), json.dumps(answer).encode(), WAYAN)
 
 
-# --- every platform ----------------------------------------------------------------------------------------------
+# Every platform.
 
 
 @pytest.mark.parametrize("name", CHANNELS)
@@ -97,14 +97,14 @@ def test_any_other_status_is_an_error_that_names_it(name, status, error):
     assert raised.value.status == status
 
 
-# --- telegram ----------------------------------------------------------------------------------------------------
+# Telegram.
 
 
 def test_telegram_is_asked_for_a_chat_by_number():
-    asked = telegram.ask(SITI, BOT_TOKEN, {})
+    request = telegram.ask(SITI, BOT_TOKEN, {})
 
-    assert (asked.method, asked.path) == ("POST", f"/bot{BOT_TOKEN}/getChat")
-    assert asked.json == {"chat_id": 5550001111}
+    assert (request.method, request.path) == ("POST", f"/bot{BOT_TOKEN}/getChat")
+    assert request.json == {"chat_id": 5550001111}
 
 
 def test_a_token_cannot_lead_to_another_path():
@@ -182,14 +182,14 @@ def test_telegram_says_how_long_to_wait(answer, headers, seconds):
     assert raised.value.retry_after == (None if seconds is None else timedelta(seconds=seconds))
 
 
-# --- line --------------------------------------------------------------------------------------------------------
+# LINE.
 
 
 def test_line_is_asked_for_a_user_with_the_token_in_a_header():
-    asked = line.ask(WAYAN, LINE_TOKEN, {})
+    request = line.ask(WAYAN, LINE_TOKEN, {})
 
-    assert (asked.method, asked.path, asked.json) == ("GET", f"/v2/bot/profile/{WAYAN.value}", None)
-    assert asked.headers == {"Authorization": f"Bearer {LINE_TOKEN}"}
+    assert (request.method, request.path, request.json) == ("GET", f"/v2/bot/profile/{WAYAN.value}", None)
+    assert request.headers == {"Authorization": f"Bearer {LINE_TOKEN}"}
 
 
 def test_a_friend_on_line_has_a_name_a_picture_and_a_language():
@@ -236,7 +236,7 @@ def test_another_user_s_profile_is_an_error():
         line_says(userId="U" + "f" * 32, displayName="Ketut")
 
 
-# --- whatsapp ----------------------------------------------------------------------------------------------------
+# WhatsApp.
 
 
 def test_whatsapp_shows_nobody():

@@ -1,6 +1,6 @@
-"""What every connector owes: the suite that we ship, over all that we ship, with all that is recorded of them.
+"""The conformance suite over our own connectors, with all recorded requests.
 
-That the suite itself has teeth is shown in test_sabotage.py.
+test_sabotage.py shows that every check can fail.
 """
 
 import json
@@ -63,7 +63,7 @@ def test_what_is_recorded_of_shopify_is_enough_for_every_check_of_webhooks():
     assert [check for check in checks if finding("shopify", check).state != "passed"] == []
 
 
-# Of a recorded request more is asked than of others' examples: its body is read in any case.
+# Recorded requests have stricter checks than the examples of other authors: their bodies must be read.
 
 
 @each_request
@@ -78,11 +78,11 @@ def test_recorded_request_gives_exactly_the_recorded_events_twice(request_: Requ
 @each_request
 def test_headers_say_topic_and_time(request_: Request):
     headers = request_.content.get("headers", {})
-    if headers.keys() - {NOT_BEFORE}:  # a row's envelope has no sender, and no headers but ours
+    if headers.keys() - {NOT_BEFORE}:  # a row's envelope has our headers only
         receipt = request_.connector.receive(headers, request_.envelope.body)
 
         assert receipt.topic == request_.content["topic"]
-        # A provider that sends no time has none (WooCommerce).
+        # WooCommerce sends no time.
         assert receipt.sent_at is not None or request_.connector.name == "woocommerce"
 
 

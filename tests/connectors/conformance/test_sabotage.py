@@ -97,7 +97,7 @@ def stumble_over_the_signature(headers, body, secrets):
 
 
 def parse_with(change: Callable[[Any, list[Any]], Any]) -> Callable[..., Any]:
-    """Parse as Pasar does, then do something with the body and the events."""
+    """Parse as Pasar does, then change the events."""
 
     def parse(envelope, account):
         events = list(pasar.parse(envelope, account))
@@ -184,7 +184,7 @@ def rounded(_body, events):
 
 
 def read_with(change: Callable[[Any, list[Page]], Any]) -> Callable[..., Any]:
-    """Read as Pasar does, then do something with all pages."""
+    """Read as Pasar does, then change the pages."""
 
     def read(job, cursor, fetch):
         yield from change(job, list(pasar.read(job, cursor, fetch)))
@@ -334,7 +334,7 @@ def test_without_examples_little_is_checked():
     assert "EXAMPLES" in found["parse.events"].reason
 
 
-# A connector without webhooks, of files: nothing proves who sent it, so it refuses all.
+# A connector of files, which has no webhooks and refuses every request.
 
 
 def row_of_a_file(envelope, account):
@@ -364,7 +364,7 @@ def test_a_connector_without_webhooks_passes():
     ]
 
 
-# A provider that prepares a file: it is waited for, downloaded, and cut now and then.
+# A provider that prepares a file, which is waited for, downloaded, and sometimes cut.
 
 
 class Bulk:
@@ -372,13 +372,13 @@ class Bulk:
         self.account = Account(source="pasar")
         self.credentials = {"access_token": "pasar_token_4711"}
         self.external_ids = tuple(str(70001 + number) for number in range(9))
-        self.asked = 0
+        self.requests = 0
 
     def answer(self, request: Request) -> Answer:
         answer = Answer(status=200, headers={}, body=b'{"ready": true}', not_before=AT, not_after=AT)
         if request.offset is None:
-            self.asked += 1
-            return replace(answer, body=json.dumps({"ready": self.asked > 2}).encode())
+            self.requests += 1
+            return replace(answer, body=json.dumps({"ready": self.requests > 2}).encode())
         return replace(answer, lines=self.lines(request.offset))
 
     def lines(self, offset: int):

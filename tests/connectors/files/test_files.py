@@ -1,4 +1,4 @@
-"""Rows of files: what is peculiar to them; test_conformance.py asks the rest."""
+"""Quirks of rows of files; test_conformance.py checks the rest."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -250,7 +250,7 @@ def test_the_same_row_is_the_same_delivery_until_anything_of_it_changes():
 
 
 @pytest.mark.parametrize(
-    ("mapping", "said"),
+    ("mapping", "reason"),
     [
         ({"email": "Email", "e-mail": "Email"}, "e-mail: not a name that a column can have"),
         ({"name": "Name"}, "about nobody"),
@@ -263,10 +263,10 @@ def test_the_same_row_is_the_same_delivery_until_anything_of_it_changes():
         ({"email": "Email", "company": "Tags", "field.company": "Name"}, "company: mapped twice"),
     ],
 )
-def test_a_mapping_is_told_what_is_wrong_with_it(mapping, said):
+def test_what_is_wrong_with_a_mapping_has_a_reason(mapping, reason):
     (problem,) = files.problems(mapping, ["Email", "Name", "Tags"])
 
-    assert said in problem
+    assert reason in problem
 
 
 def test_a_whole_mapping_has_no_problems():

@@ -1,4 +1,4 @@
-"""What changed in a shop is read whatever Shopify's API does, and nothing is taken for what it is not."""
+"""Changed customers are read whatever Shopify's API does, and a wrong answer is never taken for a right one."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -60,7 +60,7 @@ def expected(shop: SimulatedShop, since: datetime = SINCE) -> set[str]:
 
 
 def queries(worker: Worker) -> list[str]:
-    return [request.json["variables"]["query"] for request in worker.asked]
+    return [request.json["variables"]["query"] for request in worker.requests]
 
 
 def parse(row: Row) -> list[object]:
@@ -152,7 +152,7 @@ def test_more_in_one_second_than_can_be_listed_fails(
     with pytest.raises(UnreadableError, match="does not go on"):
         changed(worker, clock.at - timedelta(minutes=1))
 
-    assert len(worker.asked) < 20
+    assert len(worker.requests) < 20
 
 
 @pytest.mark.parametrize("times", [1, 10**6])
@@ -163,7 +163,7 @@ def test_refused_cursor_or_repeated_page_begins_a_listing_where_it_was(
     shop.faults.change({fault: times})
 
     assert set(changed(worker)) == expected(shop)
-    assert len(worker.asked) < 40
+    assert len(worker.requests) < 40
 
 
 def test_page_that_repeats_for_ever_ends():
@@ -208,7 +208,7 @@ def test_page_that_costs_too_much_shrinks_once(shop: SimulatedShop, worker: Work
     shop.faults.change({"max_cost": 300})
 
     assert set(changed(worker)) == expected(shop)
-    assert [request.json["variables"]["first"] for request in worker.asked][:3] == [250, 42, 42]
+    assert [request.json["variables"]["first"] for request in worker.requests][:3] == [250, 42, 42]
 
 
 def test_page_shrinks_to_one_customer_at_the_least():
@@ -218,7 +218,7 @@ def test_page_shrinks_to_one_customer_at_the_least():
 
     list(shopify.read(a_job(), None, fetch))
 
-    assert fetch.asked[1].json["variables"]["first"] == 1
+    assert fetch.requests[1].json["variables"]["first"] == 1
 
 
 def test_throttled_query_waits_as_long_as_the_bucket_needs(shop: SimulatedShop, worker: Worker):
@@ -227,8 +227,8 @@ def test_throttled_query_waits_as_long_as_the_bucket_needs(shop: SimulatedShop, 
     throttled = len(worker.waits)
     assert throttled
     assert all(timedelta(0) < wait < timedelta(seconds=11) for wait in worker.waits)
-    assert len(worker.asked) == shop.requests["graphql"]
-    assert len(worker.asked) <= 2 * throttled + 4, "no wait was too short"
+    assert len(worker.requests) == shop.requests["graphql"]
+    assert len(worker.requests) <= 2 * throttled + 4, "no wait was too short"
 
 
 @pytest.mark.parametrize("fault", ["throttle_every", "internal_every", "html_every", "error_every"])
@@ -288,7 +288,7 @@ def test_other_status_is_unreadable():
         read_once(418)
 
 
-# What the app may not see
+# Fields that are hidden from the app
 
 
 @pytest.mark.parametrize("kind", ["unapproved", "deny"])
@@ -363,7 +363,7 @@ def test_api_is_at_the_shops_domain():
         shopify.api_url({})
 
 
-# Some by id
+# Some customers, by id
 
 
 def test_some_are_read_and_the_missing_are_left_out(shop: SimulatedShop, worker: Worker):
@@ -431,7 +431,7 @@ def test_number_and_email_are_read(shop: SimulatedShop, worker: Worker):
 
 
 @pytest.mark.parametrize(
-    ("topic", "body", "wanted"),
+    ("topic", "body", "external_id"),
     [
         ("customers/create", {"id": 17, "email": "a@example.com"}, "17"),
         ("customers/create", {"id": 17, "admin_graphql_api_id": "gid://shopify/Customer/18"}, "18"),
@@ -452,8 +452,8 @@ def test_number_and_email_are_read(shop: SimulatedShop, worker: Worker):
         ("Customer/update", {"data": 17, "query_variables": []}, None),
     ],
 )
-def test_webhook_that_does_not_say_all_names_who_to_read_back(topic: str, body: object, wanted: str | None):
-    assert shopify.wanted(topic, json.dumps(body).encode()) == wanted
+def test_webhook_that_does_not_say_all_names_who_to_read_back(topic: str, body: object, external_id: str | None):
+    assert shopify.wanted(topic, json.dumps(body).encode()) == external_id
     assert shopify.wanted(topic, b"\xff not JSON") is None
 
 

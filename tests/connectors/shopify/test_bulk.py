@@ -50,7 +50,7 @@ def parse(row: Row) -> list[object]:
 
 
 def done(**other: object) -> dict[str, object]:
-    """Answer of an operation that has completed with three rows."""
+    """Return the answer about a completed operation with three rows."""
     operation = {"id": OPERATION, "status": "COMPLETED", "createdAt": "2026-11-20T11:00:00Z"}
     operation |= {"completedAt": "2026-11-20T11:05:00Z", "objectCount": "3", "rootObjectCount": "3"}
     operation |= {"fileSize": None, "url": "https://storage.googleapis.com/signed"}
@@ -115,7 +115,7 @@ def test_ids_have_neither_topic_nor_body(shop: SimulatedShop, worker: Worker):
     assert [row.external_id for row in rows] == ids_of(shop)
     assert {(row.topic, row.body) for row in rows} == {("", b"")}
     assert all(row.updated_at for row in rows)
-    assert "firstName" not in json.dumps([request.json for request in worker.asked])
+    assert "firstName" not in json.dumps([request.json for request in worker.requests])
 
 
 def test_shop_without_customers_has_no_url_and_is_read(clock: Clock):
@@ -138,7 +138,7 @@ def test_download_that_breaks_off_goes_on_behind_its_last_whole_line(shop: Simul
 
     assert [row.external_id for row in rows] == ids_of(shop)
     assert shop.faults.happened[fault]
-    assert [request.offset for request in worker.asked if request.offset]
+    assert [request.offset for request in worker.requests if request.offset]
 
 
 def test_cut_at_the_end_of_a_line_or_of_an_inner_object_is_seen():
@@ -154,7 +154,7 @@ def test_cut_at_the_end_of_a_line_or_of_an_inner_object_is_seen():
     rows = rows_of(list(read(fetch)))
 
     assert [row.external_id for row in rows] == ["1", "2", "3"]
-    assert [request.offset for request in fetch.asked[1::2]] == [0, offset, offset + len(whole) + 1]
+    assert [request.offset for request in fetch.requests[1::2]] == [0, offset, offset + len(whole) + 1]
 
 
 def test_download_that_never_gets_on_fails_after_some_tries(shop: SimulatedShop, worker: Worker):
@@ -193,7 +193,7 @@ def test_url_is_in_no_cursor_and_in_no_text_for_a_log(shop: SimulatedShop, worke
     shop.faults.change({"cut_every": 2})
     cursors = [page.cursor for page in pages_of(worker, FULL)]
 
-    downloads = [request for request in worker.asked if request.offset is not None]
+    downloads = [request for request in worker.requests if request.offset is not None]
     assert downloads
     assert "_bulk" not in json.dumps(cursors)
     assert "_bulk" not in repr(downloads)
@@ -362,7 +362,7 @@ def test_bulk_query_asks_for_no_nested_connection_and_is_short(worker: Worker):
     list(pages_of(worker, FULL))
 
     inner = next(
-        r.json["variables"]["query"] for r in worker.asked if r.json and r.json["operationName"] == "BulkStart"
+        r.json["variables"]["query"] for r in worker.requests if r.json and r.json["operationName"] == "BulkStart"
     )
     assert inner.count("edges") == 1
     assert len(inner.encode()) < 65_535

@@ -1,4 +1,4 @@
-"""Shopify's quirks, each with the trap that it is (``reference/shopify.md``, section 0)."""
+"""Shopify's quirks in webhooks."""
 
 import json
 import re
@@ -78,7 +78,7 @@ def an_order(**changes: Any) -> dict[str, Any]:
     return {"id": 1, "created_at": "2026-09-15T07:00:00Z", "updated_at": "2026-09-15T07:00:04Z", **changes}
 
 
-# Trap 1: absence is not emptiness.
+# Absent is not empty.
 
 
 def test_customer_without_tags_and_consent_says_nothing_about_them():
@@ -122,7 +122,7 @@ def test_oversized_order_says_nothing():
     assert parse("orders/create", {"id": 1}) == []
 
 
-# Trap 2: which id is the delivery's.
+# The delivery id.
 
 
 def receipt_of(**headers: str):
@@ -145,7 +145,7 @@ def test_odd_webhook_id_is_replaced_by_a_digest_of_topic_and_body(webhook_id: st
     assert one.delivery_id != other.delivery_id
 
 
-# Trap 8: times in headers.
+# Times in headers.
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_odd_topic_is_empty(topic: str):
     assert receipt_of(x_shopify_topic=topic).topic == ""
 
 
-# Trap 3 and 5: three consent topics, three layouts, their own words.
+# Three consent topics with three layouts and vocabularies.
 
 
 def test_three_consent_topics_are_read_in_their_three_layouts():
@@ -239,7 +239,7 @@ def test_no_without_an_address_belongs_to_the_record():
     assert (stated.external_id, stated.address, stated.status) == ("5150", None, "opted_out")
 
 
-# Trap 4: gids, numbers and what JavaScript made of them.
+# Gids, and numbers that JavaScript rounded.
 
 
 def test_gid_wins_over_a_rounded_number():
@@ -265,7 +265,7 @@ def test_gid_of_an_order_is_no_customer():
     assert "customerId: " in reason_of("customer.tags_added", body)
 
 
-# Trap 6: merges.
+# Merges.
 
 
 def test_completed_merge_is_a_merge_and_has_no_time_of_its_own():
@@ -304,7 +304,7 @@ def test_merge_of_a_customer_with_itself_is_malformed():
     assert "expected another customer" in reason_of("customers/merge", body)
 
 
-# Trap 7 and 13: signatures, and the headers of Next Gen Events.
+# Signatures, and the headers of Next Gen Events.
 
 
 @pytest.mark.parametrize("name", ["x-shopify-hmac-sha256", "shopify-hmac-sha256"])
@@ -386,7 +386,7 @@ def test_parts_that_the_query_did_not_ask_for_stay_absent():
     assert seen == ProfileSeen(external_id="5150", occurred_at=None)
 
 
-# Trap 12: checkouts without an id.
+# Checkouts without an id.
 
 
 def test_checkout_needs_no_id_and_waits_for_a_contact_point():
@@ -398,7 +398,7 @@ def test_checkout_needs_no_id_and_waits_for_a_contact_point():
     }
 
 
-# Trap 14: what the app may not see.
+# Fields that are hidden from the app.
 
 
 @pytest.mark.parametrize("empty", [None, "", "  "])
@@ -564,7 +564,7 @@ def test_order_of_the_test_gateway_is_read_like_any_other():
     assert seen_in("orders/create", an_order(test=True, email="ines@example.org")).external_id is None
 
 
-# The law's topics.
+# Compliance topics.
 
 
 def test_redact_by_email_alone_is_an_erasure():
@@ -601,10 +601,10 @@ def test_no_topic_is_both_followed_and_skipped():
     assert not shopify._TRANSLATIONS.keys() & shopify.SKIPPED_TOPICS.keys()
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples of the design folder are not here")
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples are not in the repository")
 def test_published_samples_give_events_nothing_or_a_readable_reason():
     topics = {re.sub(r"[/.]", "_", topic): topic for topic in [*shopify._TRANSLATIONS, *shopify.SKIPPED_TOPICS]}
-    # The misspelled names look the same as file names, and the real topics are the ones recorded.
+    # The misspelled topics have the same file names as the real topics, which are recorded.
     topics |= {re.sub(r"[/.]", "_", topic): topic for topic in (EMAIL_CONSENT, SMS_CONSENT)}
     topics |= {
         "events_customer_update": "Customer",
@@ -617,7 +617,7 @@ def test_published_samples_give_events_nothing_or_a_readable_reason():
     for path in sorted(SAMPLES.glob("*.json")):
         topic = topics.get(path.name.split(".")[0])
         if topic is None:
-            continue  # not the body of a webhook: pages of the Admin API, headers, vectors
+            continue  # pages of the Admin API, headers and vectors are not bodies of webhooks
         try:
             events += parse(topic, path.read_bytes())
         except MalformedPayloadError as error:

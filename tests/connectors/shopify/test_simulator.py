@@ -1,4 +1,4 @@
-"""The simulated shop tells stories that a real one could, and the same one every time."""
+"""The stories of the simulated shop could be real, and the same seed gives the same story."""
 
 import json
 import random
@@ -11,7 +11,9 @@ import pytest
 
 from connectors import shopify
 from connectors.contract import Account, ConsentStated, Envelope, Event, ProfileRemoved, ProfileSeen, ProfilesMerged
-from connectors.shopify.simulator.shop import Delivery, Shop, disturbed, people, signed, two_shops
+from connectors.shopify.simulator.shop import Shop, signed, two_shops
+from connectors.simulation.deliveries import Delivery, disturbed
+from connectors.simulation.people import people
 
 SECRET = "an invented secret"
 MAY_SAY_NOTHING = {
@@ -124,12 +126,12 @@ def test_nobody_in_it_exists(shop: Shop, history: list[Delivery]) -> None:
 
 
 def test_stale_opt_ins_and_ties_occur(history: list[Delivery]) -> None:
-    said = defaultdict(list)
+    by_address = defaultdict(list)
     for _, event in of(ConsentStated, history):
         if event.occurred_at is not None:
-            said[event.channel, event.external_id].append(event)
+            by_address[event.channel, event.external_id].append(event)
     stale, ties = 0, 0
-    for statements in said.values():
+    for statements in by_address.values():
         for before, after in pairwise(statements):
             if before.status == "opted_out" and after.status == "opted_in":
                 stale += after.occurred_at < before.occurred_at
@@ -175,17 +177,17 @@ def test_bodies_of_both_ages_and_bodies_that_are_only_an_id_occur(history: list[
 
 
 def test_two_shops_share_a_third_of_numbers_and_of_addresses() -> None:
-    told = two_shops(3, 960)
-    first, second = sorted({shop.domain: shop for shop, _ in told}.values(), key=lambda s: s.domain, reverse=True)
+    sent = two_shops(3, 960)
+    first, second = sorted({shop.domain: shop for shop, _ in sent}.values(), key=lambda s: s.domain, reverse=True)
 
     shared = [({p.email for p in s.people}, {p.phone for p in s.people}) for s in (first, second)]
     emails, phones = (len(a & b) for a, b in zip(*shared, strict=True))
 
-    assert len(told) == 960
+    assert len(sent) == 960
     assert len(first.people) == len(second.people) == 60
     assert (emails, phones) == (20, 20)
     for shop in (first, second):
-        own = [delivery for teller, delivery in told if teller == shop]
+        own = [delivery for teller, delivery in sent if teller == shop]
         assert own == shop.history(len(own))
         assert {lowered(d)["x-shopify-shop-domain"] for d in own if "X-Shopify-Topic" in d.headers} == {shop.domain}
 

@@ -1,4 +1,4 @@
-"""What the client of the Contacts API makes of answers: pages, missing and unknown fields, values of other kinds."""
+"""How the client of the Contacts API reads answers: pages, missing and unknown fields, values of other types."""
 
 from datetime import UTC, datetime
 
@@ -21,7 +21,7 @@ from tests.connectors.wazapin.test_client import KEY, URL, Server, await_, wait
 
 @pytest.fixture(params=[wait, await_])
 def run(request):
-    """Either client, driven the same way."""
+    """Either client; the test does not know which."""
     return request.param
 
 

@@ -1,4 +1,4 @@
-"""The client against our own API on real Postgres: what the one writes, the other reads."""
+"""The client against our own API on real Postgres."""
 
 import asyncio
 import os
@@ -44,26 +44,26 @@ def run(engine, organization_id, monkeypatch):
 
 def test_contact_is_written_found_changed_and_deleted(run):
     async def action(contacts):
-        made = await contacts.upsert(phone_number=PHONE, name="Ujang", custom_fields={"tier": "gold"}, tags=["a/b"])
-        assert (made.phone_number, made.name, made.tags) == (PHONE, "Ujang", ("a/b",))
-        assert made.custom_fields == {"tier": "gold"}
-        assert made.created_at is not None
-        assert (await contacts.upsert(phone_number=PHONE, email=EMAIL)).id == made.id
+        contact = await contacts.upsert(phone_number=PHONE, name="Ujang", custom_fields={"tier": "gold"}, tags=["a/b"])
+        assert (contact.phone_number, contact.name, contact.tags) == (PHONE, "Ujang", ("a/b",))
+        assert contact.custom_fields == {"tier": "gold"}
+        assert contact.created_at is not None
+        assert (await contacts.upsert(phone_number=PHONE, email=EMAIL)).id == contact.id
 
-        found = await contacts.get(made.id)
-        changed = await contacts.patch(made.id, if_match=found.etag, name=None, custom_fields={"tier": None})
+        found = await contacts.get(contact.id)
+        changed = await contacts.patch(contact.id, if_match=found.etag, name=None, custom_fields={"tier": None})
         assert (changed.name, changed.custom_fields) == (None, {})
         with pytest.raises(OutdatedError):
-            await contacts.patch(made.id, if_match=found.etag, name="B")
+            await contacts.patch(contact.id, if_match=found.etag, name="B")
 
-        assert (await contacts.by_phone(PHONE)).id == made.id
-        assert (await contacts.resolve(Identifier.email(EMAIL), Identifier.phone("+628999999999"))).id == made.id
-        assert [c.id async for c in contacts.all(tag="a/b", email=EMAIL)] == [made.id]
-        assert {i.type for i in await contacts.identities(made.id)} >= {"phone", "email"}
+        assert (await contacts.by_phone(PHONE)).id == contact.id
+        assert (await contacts.resolve(Identifier.email(EMAIL), Identifier.phone("+628999999999"))).id == contact.id
+        assert [c.id async for c in contacts.all(tag="a/b", email=EMAIL)] == [contact.id]
+        assert {i.type for i in await contacts.identities(contact.id)} >= {"phone", "email"}
 
-        await contacts.delete(made.id)
+        await contacts.delete(contact.id)
         with pytest.raises(NotFoundError):
-            await contacts.get(made.id)
+            await contacts.get(contact.id)
 
     run(action)
 
@@ -80,20 +80,20 @@ def test_every_page_is_read_to_its_end(run):
 
 def test_notes_tags_and_timeline(run):
     async def action(contacts):
-        made = await contacts.upsert(phone_number=PHONE)
+        contact = await contacts.upsert(phone_number=PHONE)
 
-        note = await contacts.add_note(made.id, "called", author_name="Ani", idempotency_key="call-7")
-        again = await contacts.add_note(made.id, "called", author_name="Ani", idempotency_key="call-7")
+        note = await contacts.add_note(contact.id, "called", author_name="Ani", idempotency_key="call-7")
+        again = await contacts.add_note(contact.id, "called", author_name="Ani", idempotency_key="call-7")
         assert (note.body, note.author.name, again.id) == ("called", "Ani", note.id)
-        assert await contacts.notes(made.id) == (note,)
+        assert await contacts.notes(contact.id) == (note,)
 
-        assert {tag.name for tag in await contacts.add_tags(made.id, "vip", "a/b c")} == {"vip", "a/b c"}
-        await contacts.remove_tag(made.id, "a/b c")
-        assert [tag.name for tag in await contacts.tags(made.id)] == ["vip"]
+        assert {tag.name for tag in await contacts.add_tags(contact.id, "vip", "a/b c")} == {"vip", "a/b c"}
+        await contacts.remove_tag(contact.id, "a/b c")
+        assert [tag.name for tag in await contacts.tags(contact.id)] == ["vip"]
         with pytest.raises(NotFoundError):
-            await contacts.remove_tag(made.id, "a/b c")
+            await contacts.remove_tag(contact.id, "a/b c")
 
-        changes = [change async for change in contacts.timeline(made.id, limit=1)]
+        changes = [change async for change in contacts.timeline(contact.id, limit=1)]
         assert changes[-1].kind == "created"
         assert {"tags", "note"} <= {field.field for change in changes for field in change.fields}
         assert all(change.causes[0].actor and change.changed_at for change in changes)
@@ -103,22 +103,24 @@ def test_notes_tags_and_timeline(run):
 
 def test_consent_suppression_and_verdict(run):
     async def action(contacts):
-        made = await contacts.upsert(email=EMAIL)
+        contact = await contacts.upsert(email=EMAIL)
 
-        said = await contacts.put_consent(made.id, "email", "opted_in", method="form", evidence={"url": "https://x"})
-        assert (said.status, said.purpose, said.evidence) == ("opted_in", "marketing", {"url": "https://x"})
-        assert [row.id for row in await contacts.consents(made.id)] == [said.id]
-        verdict = await contacts.sendability(made.id, "email")
-        assert (verdict.sendable, verdict.address, verdict.consent.id) == (True, EMAIL, said.id)
+        consent = await contacts.put_consent(
+            contact.id, "email", "opted_in", method="form", evidence={"url": "https://x"}
+        )
+        assert (consent.status, consent.purpose, consent.evidence) == ("opted_in", "marketing", {"url": "https://x"})
+        assert [row.id for row in await contacts.consents(contact.id)] == [consent.id]
+        verdict = await contacts.sendability(contact.id, "email")
+        assert (verdict.sendable, verdict.address, verdict.consent.id) == (True, EMAIL, consent.id)
 
-        row = await contacts.suppress(made.id, "email", "manual", note="asked by phone")
+        row = await contacts.suppress(contact.id, "email", "manual", note="asked by phone")
         assert (row.active, row.address, row.note) == (True, EMAIL, "asked by phone")
-        verdict = await contacts.sendability(made.id, "email")
+        verdict = await contacts.sendability(contact.id, "email")
         assert (verdict.sendable, verdict.suppression.id) == (False, row.id)
 
-        await contacts.suppress(made.id, "email", "manual", active=False)
-        assert await contacts.suppressions(made.id) == ()
-        (lifted,) = await contacts.suppressions(made.id, include_lifted=True)
+        await contacts.suppress(contact.id, "email", "manual", active=False)
+        assert await contacts.suppressions(contact.id) == ()
+        (lifted,) = await contacts.suppressions(contact.id, include_lifted=True)
         assert not lifted.active
         assert lifted.lifted_at is not None
 

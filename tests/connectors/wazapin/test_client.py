@@ -1,4 +1,4 @@
-"""The client of the Contacts API: what each method sends and reads, waiting and under asyncio alike."""
+"""The requests that each method of the client sends, and the answers that it reads; both clients do the same."""
 
 import asyncio
 import inspect
@@ -63,7 +63,7 @@ def await_(server, action, base_url=URL, **settings):
 
 @pytest.fixture(params=[wait, await_])
 def run(request):
-    """Either client, driven the same way."""
+    """Either client; the test does not know which."""
     return request.param
 
 
@@ -259,14 +259,14 @@ def test_every_method_is_tried_above():
 
 
 def test_the_twins_have_the_same_methods_parameters_and_words():
-    def said(kind):
+    def promises(kind):
         methods = {name: method for name, method in vars(kind).items() if not name.startswith("_")}
         return {
             name: (str(inspect.signature(method)).replace("AsyncIterator", "Iterator"), inspect.getdoc(method))
             for name, method in methods.items()
         }
 
-    assert said(Contacts) == said(AsyncContacts)
+    assert promises(Contacts) == promises(AsyncContacts)
 
 
 def test_request_carries_key_and_names_its_sender(run):

@@ -1,4 +1,4 @@
-"""The client when the API refuses: every shape of error, what is raised, and that it tells no secrets."""
+"""The client when the API refuses: every shape of error body, the error raised, and no secret in it."""
 
 import json
 import pickle
@@ -62,7 +62,7 @@ PAGE = b"<html><body>502 for " + PHONE.encode() + b"</body></html>"
 
 @pytest.fixture(params=[wait, await_])
 def run(request):
-    """Either client, driven the same way."""
+    """Either client; the test does not know which."""
     return request.param
 
 

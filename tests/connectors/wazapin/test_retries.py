@@ -1,4 +1,4 @@
-"""The client when the API is busy, fails or is not there: what is tried again, when, and as the same write."""
+"""The client when the API is busy, fails or cannot be reached: which requests it repeats, when, and with which key."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ DONE = {"data": {"id": "cnt_1"}}
 
 @pytest.fixture(params=[wait, await_])
 def run(request):
-    """Either client, driven the same way."""
+    """Either client; the test does not know which."""
     return request.param
 
 
@@ -112,7 +112,7 @@ def test_server_wish_reaches_the_clock(monkeypatch):
         wait(server, get)
 
     assert pauses[0] == 7
-    assert 1 <= pauses[1] <= 2  # 0.5 s doubled once, and up to a second by chance
+    assert 1 <= pauses[1] <= 2  # 0.5 s doubled once, plus up to a second by chance
 
 
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
@@ -138,24 +138,24 @@ DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
     ],
 )
 def test_retry_after_is_seconds_or_a_date_by_the_servers_clock(headers, expected):
-    wanted = None if expected is None else timedelta(seconds=expected)
+    wait = None if expected is None else timedelta(seconds=expected)
 
-    assert retry_after(httpx.Headers(headers)) == wanted
+    assert retry_after(httpx.Headers(headers)) == wait
 
 
 def test_date_without_the_servers_clock_is_compared_with_ours():
     until = datetime.now(UTC) + timedelta(seconds=30)
 
-    asked = retry_after(httpx.Headers({"Retry-After": until.strftime("%a, %d %b %Y %H:%M:%S GMT")}))
+    after = retry_after(httpx.Headers({"Retry-After": until.strftime("%a, %d %b %Y %H:%M:%S GMT")}))
 
-    assert timedelta(seconds=25) < asked <= timedelta(seconds=30)
+    assert timedelta(seconds=25) < after <= timedelta(seconds=30)
 
 
 @given(st.text(st.characters(codec="latin-1")))
 def test_no_retry_after_breaks_the_reading(text):
-    asked = retry_after(httpx.Headers([(b"Retry-After", text.encode("latin-1"))]))
+    after = retry_after(httpx.Headers([(b"Retry-After", text.encode("latin-1"))]))
 
-    assert asked is None or asked >= timedelta(0)
+    assert after is None or after >= timedelta(0)
 
 
 def test_retries_of_a_write_are_the_same_write(run):

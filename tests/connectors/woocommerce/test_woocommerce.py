@@ -1,4 +1,4 @@
-"""WooCommerce's quirks, each with the trap that it is (``reference/woocommerce.md``)."""
+"""WooCommerce's quirks in webhooks."""
 
 import base64
 import hmac
@@ -113,7 +113,7 @@ def test_only_a_deletion_counts_from_its_arrival():
     assert parse("customer.deleted", {"id": 417}) == [ProfileRemoved(external_id="417", occurred_at=None)]
 
 
-# A new webhook is tried with a form, unsigned.
+# WooCommerce tries a new webhook with an unsigned form.
 
 
 def lowered(delivery: Any) -> dict[str, str]:
@@ -144,7 +144,7 @@ def test_anything_else_is_no_ping(headers: dict[str, str], body: bytes):
     assert not woocommerce.is_ping({**form, **headers}, body)
 
 
-# The secret is decoded before it signs.
+# WordPress decodes the secret before it signs.
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_secret_signs_in_its_decoded_form(secret: str, key: str):
             woocommerce.verify({"x-wc-webhook-signature": escaped}, body, [secret])
 
 
-# A delivery shows what the shop answered when it was made.
+# A delivery has the state of the moment when it leaves the shop.
 
 
 @pytest.mark.parametrize("topic", ["customer.created", "customer.updated", "order.created", "order.updated"])
@@ -194,7 +194,7 @@ def test_the_shop_delivers_such_an_error_signed():
     assert "gone from the shop" in reason_of(late.topic, late.body)
 
 
-# Users are not all customers.
+# Not every user is a customer.
 
 
 @pytest.mark.parametrize("topic", CUSTOMER_TOPICS)
@@ -243,7 +243,7 @@ def test_any_other_date_is_malformed(odd: str):
     assert reason_of("customer.updated", a_customer(date_modified_gmt=odd)).startswith("date_modified_gmt: expected")
 
 
-# Empty is not set.
+# Empty text means that a field was never set.
 
 
 def test_empty_text_clears_nothing():
@@ -338,7 +338,7 @@ def test_read_back_is_who_a_webhook_only_points_at(topic: str, body: object, ext
     assert woocommerce.wanted(topic, b"\xff") is None
 
 
-# Consent is a plugin's.
+# Consent comes from a plugin.
 
 
 def consent_in(*values: object, key: str = META_KEY, option: str = META_KEY) -> ConsentStated | None:

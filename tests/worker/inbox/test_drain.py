@@ -179,11 +179,11 @@ def test_an_envelope_that_kills_processes_is_taken_with_few_then_alone_then_park
     assert die_holding(engine, source) == []
 
     few = drain_batch(engine, lane(source), suspects=True)
-    assert (few.claimed, few.settled) == (20, 20)
+    assert (few.leased, few.settled) == (20, 20)
 
     assert len(die_holding(engine, source, suspects=True)) == 10
     alone = drain_batch(engine, lane(source), suspects=True)
-    assert (alone.claimed, alone.settled) == (1, 1)
+    assert (alone.leased, alone.settled) == (1, 1)
 
     assert len(die_holding(engine, source, suspects=True)) == 1
     found = drain(engine, lane(source), budget_s=5)
@@ -215,7 +215,7 @@ def test_what_a_paused_connection_sends_waits(engine, organization_id, source):
     keep(engine, source, {"id": "1"})
 
     assert drain(engine, lane(source), budget_s=5).settled == 0
-    assert drain(engine, lane(source), budget_s=5).claimed == 0
+    assert drain(engine, lane(source), budget_s=5).leased == 0
     with engine.begin() as conn:
         connections.set_state(Tx(conn, organization_id), source.id, "active")
         ready.unhold(Tx(conn, organization_id), source.id)
@@ -312,7 +312,7 @@ def test_a_resume_during_a_drain_strands_nothing(engine, organization_id, source
     with engine.begin() as conn:
         connections.set_state(Tx(conn, organization_id), source.id, "paused")
     keep(engine, source, {"id": "1"})
-    set_aside = draining._set_aside
+    set_aside = ready.set_aside
 
     def resumed_meanwhile(*args):
         with engine.begin() as conn:
@@ -320,9 +320,9 @@ def test_a_resume_during_a_drain_strands_nothing(engine, organization_id, source
             ready.unhold(Tx(conn, organization_id), source.id)
         set_aside(*args)
 
-    monkeypatch.setattr(draining, "_set_aside", resumed_meanwhile)
+    monkeypatch.setattr(ready, "set_aside", resumed_meanwhile)
     drain_batch(engine, lane(source))
-    monkeypatch.setattr(draining, "_set_aside", set_aside)
+    monkeypatch.setattr(ready, "set_aside", set_aside)
 
     assert drain(engine, lane(source), budget_s=5).settled == 1
 
@@ -353,7 +353,7 @@ def test_one_envelope_whose_statement_times_out_stops_nobody(engine, source, mon
     apply = draining.apply
 
     def slow(on, organization_id, batch):
-        if any(("plain", "slow") in reading.records for reading in batch.readings):
+        if any(("plain", "slow") in reading.records for reading in batch.statements):
             with on.begin() as conn:
                 conn.execute(text("SET LOCAL statement_timeout = 1"))
                 conn.execute(text("SELECT pg_sleep(1)"))

@@ -9,6 +9,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
+from connectors import connector
 from connectors.contract import Account, BadSignatureError, Envelope
 from connectors.woocommerce.simulator.shop import Shop, ping, signed
 from worker.api import webhooks
@@ -28,7 +29,7 @@ def reading_of(incoming):
     headers = {name.lower(): value for name, value in orjson.loads(incoming.headers)}
     kept = {"topic": incoming.topic, "delivery_id": incoming.delivery_id, "sent_at": incoming.sent_at}
     envelope = Envelope(**kept, headers=headers, body=incoming.body)
-    return normalise(incoming.id, envelope, "woocommerce", Account(source="woo"))
+    return normalise(incoming.id, envelope, connector("woocommerce"), Account(source="woo"))
 
 
 def folded(envelopes):

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -12,88 +12,21 @@ from sqlalchemy import text
 
 from connectors.contract import (
     ConsentStated,
-    Identifier,
     ProfileRemoved,
-    ProfileSeen,
     ProfilesMerged,
-    TagsAdded,
 )
 from tests.conftest import empty
+from tests.worker.histories import EMAILS, PHONES, T0, a_profile, a_reading, events, operators_words
 from worker import ids
 from worker import settings as worker_settings
-from worker.domain.normalise import normalise_api_write
+from worker.domain.changes import Change, EncodedDetails, StoredDetail, causes_of
 from worker.domain.resolve import Limits, resolve
-from worker.domain.terms import Decision
+from worker.domain.snapshot import NewDecision, member
 from worker.pipeline.apply import Batch, apply
-from worker.pipeline.load import member
 from worker.store import changes, decisions, envelopes, organizations, records
+from worker.store.batch_writer import json_bytes
 from worker.store.changes import Detail
 from worker.store.db import Tx
-
-T0 = datetime(2026, 10, 1, tzinfo=UTC)
-PHONES = [f"+62812735091{n}0" for n in range(4)]
-EMAILS = [f"{name}@example.com" for name in ("ayu", "budi", "citra")]
-
-
-def a_reading(source, *events, minute=0, number=0):
-    reading = normalise_api_write(
-        ids.new(),
-        [(source, event) for event in events],
-        sent_at=T0 + timedelta(minutes=minute),
-        delivery_id=f"d{number}",
-    )
-    reading.source = source  # told by it, not asked of us
-    return reading
-
-
-def a_profile(external_id="1", *, phone=None, email=None, at=0, created=0, verified=False, **fields):
-    identifiers = {}
-    if phone:
-        identifiers["phone"] = Identifier(type="phone", value=phone)
-    if email:
-        identifiers["email"] = Identifier(type="email", value=email, verified=verified)
-    return ProfileSeen(
-        external_id=external_id,
-        occurred_at=T0 + timedelta(minutes=at),
-        created_at=None if created is None else T0 + timedelta(days=created - 9),
-        identifiers=identifiers,
-        fields=fields,
-    )
-
-
-@st.composite
-def events(draw):
-    number = draw(st.integers(0, 10**9))
-    source = draw(st.sampled_from(["a", "b", "c"]))
-    minute = draw(st.integers(0, 3))
-    external_id = draw(st.sampled_from(["1", "2", "3", None]))
-    kind = draw(st.integers(0, 9))
-    if kind == 0 and external_id:
-        event = ProfileRemoved(external_id=external_id, occurred_at=T0 + timedelta(minutes=minute))
-    elif kind == 1 and external_id:
-        event = ProfilesMerged(kept_external_id=external_id, lost_external_id="2", occurred_at=T0)
-    elif kind == 2 and external_id:
-        event = TagsAdded(external_id=external_id, tags=("vip",), occurred_at=T0)
-    else:
-        event = a_profile(
-            external_id,
-            phone=draw(st.sampled_from([*PHONES, None])),
-            email=draw(st.sampled_from([*EMAILS, None])),
-            at=minute,
-            created=draw(st.sampled_from([None, 0, 1])),
-            verified=draw(st.booleans()),
-        )
-    return a_reading(source, event, minute=5, number=number)
-
-
-@st.composite
-def operators_words(draw):
-    refs = [(source, id_) for source in "abc" for id_ in "123"]
-    found = []
-    for n in range(draw(st.integers(0, 3))):
-        a, b = draw(st.lists(st.sampled_from(refs), unique=True, min_size=2, max_size=2))
-        found.append(Decision(draw(st.sampled_from(["link", "apart"])), a, b, n + 1, str(n)))
-    return found
 
 
 def run(engine, readings):
@@ -152,7 +85,7 @@ def test_batch_by_batch_is_all_at_once(engine, monkeypatch, crowd, component, hi
     monkeypatch.setattr(worker_settings.settings(), "component_limit", component)
     with engine.begin() as conn:
         organization_id = organizations.ensure(conn, "default")
-        decisions.ensure(Tx(conn, organization_id), [(decision, "operator", None) for decision in said])
+        decisions.ensure(Tx(conn, organization_id), [NewDecision(decision, "operator", None) for decision in said])
     left = list(history)
     while left:
         size = data.draw(st.integers(1, len(left)))
@@ -254,8 +187,8 @@ def test_entries_of_the_change_log_read_as_they_were_said_and_as_older_ones_were
     causes = [ids.new(), ids.new()]
     with engine.begin() as conn:
         organization_id, contact_id = conn.execute(text("SELECT organization_id, contact_id FROM changes")).one()
-        said: dict[str, changes.StoredDetail] = {"x": (1, None, causes[1].hex), "y": (None, {"z": 1}, None)}
-        changes.append(Tx(conn, organization_id), [changes.Change(contact_id, "changed", said, tuple(causes))])
+        said: dict[str, StoredDetail] = {"x": (1, None, causes[1].hex), "y": (None, {"z": 1}, None)}
+        changes.append(Tx(conn, organization_id), [Change(contact_id, "changed", said, tuple(causes))])
         older = {"x": {"before": "a", "after": "b", "cause": causes[0].hex}}
         conn.execute(
             text("INSERT INTO changes (organization_id, id, contact_id, kind, details, causes)"
@@ -302,15 +235,13 @@ def test_what_a_lost_customer_claims_is_kept_though_nobody_is_left(engine):
 def test_details_that_were_written_before_read_like_the_others(engine):
     run(engine, [a_reading("a", a_profile("1", email=EMAILS[0]), number=1)])
     cause, earlier = ids.new(), ids.new()
-    written = changes.EncodedDetails.of(
-        {"x": (None, "a, b}"), "y": (None, {"z": 1}, earlier.hex), "tags": ([], ["q"], None)}
+    written = EncodedDetails.of(
+        {"x": (None, "a, b}"), "y": (None, {"z": 1}, earlier.hex), "tags": ([], ["q"], None)}, json_bytes
     )
     with engine.begin() as conn:
         organization_id, contact_id = conn.execute(text("SELECT organization_id, contact_id FROM changes")).one()
-        alone = changes.Change(contact_id, "created", {}, (cause,), written)
-        joined = changes.Change(
-            contact_id, "created", {"consent:email:marketing": (None, "pending")}, (cause,), written
-        )
+        alone = Change(contact_id, "created", {}, (cause,), written)
+        joined = Change(contact_id, "created", {"consent:email:marketing": (None, "pending")}, (cause,), written)
         changes.append(Tx(conn, organization_id), [alone, joined])
         newest, before, _ = changes.page(Tx(conn, organization_id), [contact_id], None, 10)
 
@@ -322,7 +253,7 @@ def test_details_that_were_written_before_read_like_the_others(engine):
     assert before.details == told
     assert newest.details == told | {"consent:email:marketing": Detail(None, "pending", cause.hex)}
     assert joined.fields() == newest.details.keys()
-    assert changes.causes_of([alone]) == changes.causes_of([joined]) == {cause, earlier}
+    assert causes_of([alone]) == causes_of([joined]) == {cause, earlier}
 
 
 def test_an_envelope_is_linked_to_the_records_it_spoke_of(engine, organization_id):

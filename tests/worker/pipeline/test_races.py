@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from tests.conftest import empty
-from tests.worker.pipeline.test_apply import EMAILS, PHONES, a_profile, a_reading, at_once, run, stored
+from tests.worker.histories import EMAILS, PHONES, a_profile, a_reading
+from tests.worker.pipeline.test_apply import at_once, run, stored
 from worker import settings as worker_settings
 from worker.domain.resolve import Limits
 from worker.files.export_json import canonical
@@ -69,16 +70,16 @@ def test_writers_at_once_leave_what_one_would(engine, seed):
 def test_a_writer_that_read_before_another_wrote_starts_over(engine, monkeypatch):
     first = a_reading("a", a_profile("1", email=EMAILS[0], note="one"), number=1)
     second = a_reading("b", a_profile("2", email=EMAILS[0], note="two"), number=2)
-    resolve, calls = applying.resolve, []
+    changeset, calls = applying.changeset, []
 
     def overtaken(*args, **kwargs):
         calls.append(1)
         if len(calls) == 1:
             with ThreadPoolExecutor(1) as pool:
                 pool.submit(run, engine, [second]).result(20)  # commits between our reading and our lock
-        return resolve(*args, **kwargs)
+        return changeset(*args, **kwargs)
 
-    monkeypatch.setattr(applying, "resolve", overtaken)
+    monkeypatch.setattr(applying, "changeset", overtaken)
     run(engine, [first])
 
     assert len(calls) > 2  # ours, the other's, ours again
@@ -99,15 +100,15 @@ def test_letting_go_of_a_crowded_value_is_locked_too(engine, monkeypatch):
     empty(engine)
     run(engine, shared)
     both_have_read = threading.Barrier(2, timeout=10)
-    resolve, waited = applying.resolve, threading.local()
+    changeset, waited = applying.changeset, threading.local()
 
     def together(*args, **kwargs):
         if not hasattr(waited, "once"):
             waited.once = True
             both_have_read.wait()
-        return resolve(*args, **kwargs)
+        return changeset(*args, **kwargs)
 
-    monkeypatch.setattr(applying, "resolve", together)
+    monkeypatch.setattr(applying, "changeset", together)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda reading: run(engine, [reading]), moved))
 

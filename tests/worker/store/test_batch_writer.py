@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import StatementError
 
-from worker.store.db import rows_of, sql
+from worker.store.batch_writer import rows_of
+from worker.store.db import sql
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")) | st.just("é" * 5000)
 TIMES = st.datetimes(timezones=st.just(UTC))

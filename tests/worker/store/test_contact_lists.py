@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from worker import ids
+from worker.domain.rows import ContactRow
 from worker.store import contact_lists, contacts, db
 from worker.store.contact_lists import ContactFilter
-from worker.store.contacts import ContactRow
 from worker.store.db import Tx
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -16,7 +16,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 def a_contact(name):
     id_ = ids.new()
-    return contacts.stored(id_, ContactRow(id_, name, None, None, "shop", name, {}, [], id_), id_)
+    return contacts.encode(id_, ContactRow(id_, name, None, None, "shop", name, {}, [], id_), id_)
 
 
 @pytest.fixture

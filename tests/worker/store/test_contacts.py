@@ -2,8 +2,8 @@
 
 from uuid import uuid4
 
+from worker.domain.rows import ContactRow
 from worker.store import contacts
-from worker.store.contacts import ContactRow
 from worker.store.db import Tx
 
 TAGS = [
@@ -24,7 +24,7 @@ TAGS = [
 
 
 def a_contact(id_, tags):
-    return contacts.stored(id_, ContactRow(id_, "Emma", None, None, "shop", "1", {}, tags, id_), id_)
+    return contacts.encode(id_, ContactRow(id_, "Emma", None, None, "shop", "1", {}, tags, id_), id_)
 
 
 def test_tags_are_kept_whatever_they_are_made_of(engine, organization_id):

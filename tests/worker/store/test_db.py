@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
+from worker.domain.rows import ContactRow
 from worker.store import contacts, db, organizations
 from worker.store.db import NOBODY, Tx
 
@@ -46,8 +47,8 @@ def test_a_read_sees_one_state_however_many_statements_it_takes(tenants, engine,
     with db.tenant_snapshot(organization_id) as (conn, _):
         before = contacts.count(Tx(conn, organization_id))
         with engine.begin() as writer:
-            row = contacts.ContactRow(organization_id, "Ayu", None, None, "shop", "1", {}, [], organization_id)
-            contacts.insert_new(Tx(writer, organization_id), [contacts.stored(row.id, row, row.first_id)])
+            row = ContactRow(organization_id, "Ayu", None, None, "shop", "1", {}, [], organization_id)
+            contacts.insert_new(Tx(writer, organization_id), [contacts.encode(row.id, row, row.first_id)])
 
         assert contacts.count(Tx(conn, organization_id)) == before == 0
     with db.tenant_snapshot(organization_id) as (conn, _):

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from worker.domain.ledger import keyed, split_first
 from worker.domain.statements import ConsentStatement
 from worker.store import consents, contact_terms, envelopes, ready
 from worker.store.db import Tx
@@ -20,11 +21,11 @@ def count(conn, table):
 def test_terms_that_were_left_behind_are_met_again(engine, organization_id):
     pairs = [("t:vip", uuid4()), ("w:emma", uuid4())]
     with engine.connect() as conn:
-        contact_terms.insert_new(Tx(conn, organization_id), [(pairs[0][1], contact_terms.stored(None, ["vip"]))])
+        contact_terms.insert_new(Tx(conn, organization_id), [(pairs[0][1], contact_terms.encode(None, ["vip"]))])
         contact_terms.ensure(Tx(conn, organization_id), pairs)
         assert count(conn, "contact_terms") == 2
         with pytest.raises(IntegrityError):
-            contact_terms.insert_new(Tx(conn, organization_id), [(pairs[1][1], contact_terms.stored("Emma", ["new"]))])
+            contact_terms.insert_new(Tx(conn, organization_id), [(pairs[1][1], contact_terms.encode("Emma", ["new"]))])
 
 
 def test_a_lane_is_the_same_in_the_store_and_outside(engine):
@@ -43,7 +44,8 @@ def test_a_replay_links_and_settles_what_was(engine, organization_id):
     outcomes = [(envelope_id, "settled", None) for envelope_id, _ in pairs]
     with engine.connect() as conn:
         for is_again in (False, True):
-            envelopes.link(Tx(conn, organization_id), pairs, are_new=not is_again)
+            link = envelopes.ensure_links if is_again else envelopes.insert_new_links
+            link(Tx(conn, organization_id), pairs)
             ready.settle(Tx(conn, organization_id), outcomes, is_replay=is_again)
         assert (count(conn, "envelope_records"), count(conn, "outcomes")) == (2, 2)
 
@@ -51,14 +53,19 @@ def test_a_replay_links_and_settles_what_was(engine, organization_id):
 def test_a_statement_is_one_row_however_often_it_is_made(engine, organization_id):
     def said(status, address=ADDRESS, purpose="marketing"):
         about = {"channel": "email", "purpose": purpose, "address": address, "ref": ("shop", "1")}
-        return consents.keyed(ConsentStatement(**about, status=status, occurred=1, method=None, evidence={}), uuid4())
+        return keyed(ConsentStatement(**about, status=status, occurred=1, method=None, evidence={}), uuid4())
 
     def append(conn, *entries):
+        """Append like the pipeline does; return which entries were not stored yet."""
+        before = keys(conn)
         earlier = consents.prior(Tx(conn, organization_id), [ADDRESS], [("shop", "1")])
-        first, others = consents.split_first(entries, earlier)
+        first, others = split_first(entries, earlier)
         consents.insert_new(Tx(conn, organization_id), first)
-        added = consents.append(Tx(conn, organization_id), others) | {entry.key for entry in first}
-        return [entry.key in added for entry in entries]
+        consents.append(Tx(conn, organization_id), others)
+        return [entry.key in keys(conn) - before for entry in entries]
+
+    def keys(conn):
+        return {bytes(key) for key in conn.execute(text("SELECT statement_key FROM consents")).scalars()}
 
     opted_in, opted_out = said("opted_in"), said("opted_out")
     without = said("opted_in", None)

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
+from worker.domain.rows import ContactRow
 from worker.store import contact_lists, contact_terms, contacts, db, organizations
 from worker.store.contact_lists import ContactFilter
-from worker.store.contacts import ContactRow
 from worker.store.db import Tx
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -97,7 +97,7 @@ def fill(conn, organization_id):
         id_ = uuid4()
         ids.append(id_)
         row = ContactRow(id_, name, None, None, "shop", str(number), {}, tags, born(number))
-        rows.append(contacts.stored(id_, row, row.first_id))
+        rows.append(contacts.encode(id_, row, row.first_id))
         terms += [(term, id_) for term in contact_terms.terms_of(name, tags)]
         held = [("email", email) for email in emails] + [("phone", phone) for phone in phones]
         for position, (kind, key) in enumerate(held or OF_OTHER_KINDS):

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from worker.store.json_columns import document
+from worker.store.batch_writer import document
 
 _WRITE = """
     INSERT INTO records (organization_id, id, source, external_id, kind, state, is_live, is_lost)

@@ -1,16 +1,28 @@
-"""Arrays of parameters in the binary format, which is how whole tables travel to the server."""
+"""Batch writer: what makes writes of many rows fast. Nobody else knows it.
+
+- A whole table travels as one statement's arrays, in the binary format.
+- An insert of new rows has no conflict clause: looking for a conflict costs as much as the row. Tables offer it as
+  ``insert_new``, where a conflict raises, beside ``ensure``, which may be repeated.
+- Such inserts are planned once, and sent without waiting for each other (``unawaited``).
+- A document that is read whole is a column of type ``json``, kept as it was written (``document``).
+"""
 
 import itertools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
+import psycopg
+import sqlalchemy
 from psycopg import AsyncConnection, Connection
 from psycopg.adapt import Buffer, Dumper
 from psycopg.postgres import types
 from psycopg.pq import Format
 from sqlalchemy import Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import UserDefinedType
 
 # https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c, array_recv: dimensions, whether
@@ -178,3 +190,74 @@ def send_written(connection: Connection[Any] | AsyncConnection[Any]) -> None:
     """Let a connection of the driver send what was written here."""
     for written, dumper in _TYPES.values():
         connection.adapters.register_dumper(written, dumper)
+
+
+def rows_of(**columns: str) -> str:
+    """Write array parameters as a table ``new`` with these columns and types.
+
+    ``rows_of(id="uuid", name="text")`` reads the parameters ``:id`` and ``:name``. JSON travels as text (``"json"``),
+    because escaping it twice inside an array costs more than the cast; short texts travel as one, at half the cost of
+    an array. Side by side in a SELECT, because FROM would store each column before it joins them.
+    """
+    selected = ", ".join(f"unnest({_array(name, kind)}) AS {name}" for name, kind in columns.items())
+    return f"(SELECT {selected}) AS new"
+
+
+def _array(name: str, kind: str) -> str:
+    if kind != "text":
+        return f"CAST(:{name} AS {'text' if kind == 'json' else kind}[])"
+    texts = f"CAST(:{name} AS text)"  # see joined
+    return f"(string_to_array({texts}, left({texts}, 1), split_part({texts}, left({texts}, 1), 2)))[3:]"
+
+
+def columns_of(rows: Sequence[Sequence[Any]], *names: str) -> dict[str, list[Any]]:
+    """Turn rows into the array parameters of ``rows_of``."""
+    if not rows:
+        return {name: [] for name in names}
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def array(texts: Iterable[str]) -> str:
+    """Write texts as Postgres reads an array, where each row has one: arrays in an array would be of one length."""
+    escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
+    return '{"' + '","'.join(escaped) + '"}' if escaped else "{}"
+
+
+def document(column: str) -> str:
+    """Write the cast of a ``json`` column of ``rows_of``.
+
+    ``jsonb`` refuses NUL, ``json`` does not: it would surface later, where the value goes into a column of its own, and
+    harm whoever is worked off then. So what may have one (or an escaped backslash before these letters) is looked into.
+    """
+    return f"CASE WHEN strpos({column}, '\\u0000') = 0 THEN {column}::json ELSE {column}::jsonb::json END"
+
+
+def json_bytes(value: Any) -> bytes:
+    """Write JSON for a ``json`` column of ``rows_of``, which takes it as it travels."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # a key that is no text: rare, and to allow for it takes twice as long
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+
+
+# What only inserts reads no table, and needs no plan of its own each time; anything else does (see ``_SESSION``).
+_PLAN_ONCE = "SET LOCAL plan_cache_mode = force_generic_plan"
+_PLAN_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
+
+
+@contextmanager
+def unawaited(conn: sqlalchemy.Connection) -> Iterator[None]:
+    """Send the inserts of the block without waiting for each: the next is made ready while the server works on one.
+
+    Locks are held for a third less time. None of the inserts may be asked for rows or counts; their errors come out
+    at the end of the block.
+    """
+    driver = conn.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - the engine's only driver
+    try:
+        with driver.pipeline():
+            driver.execute(_PLAN_ONCE)
+            yield
+            driver.execute(_PLAN_ANEW)
+    except psycopg.Error as error:  # SQLAlchemy has not seen it
+        raise DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True) from None

@@ -1,4 +1,4 @@
-"""Reading WooCommerce from the simulated shop, over real HTTP: every trap of paging, filters and answers."""
+"""WooCommerce's REST API, read from the simulated shop over real HTTP: the traps of paging, filters and answers."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ MOST_TRIES = 6
 
 @dataclass
 class Asking:
-    """The worker's side as far as a reader needs it: asks again after faults, at once."""
+    """The worker's side as far as a reader needs it: repeats a request after a fault, at once."""
 
     client: httpx.Client
     base: str  #: the connection's ``api_url``
@@ -112,7 +112,7 @@ def events(row: Row) -> list[Any]:
     return list(woocommerce.parse(envelope, Account(source="woo")))
 
 
-# Everybody.
+# All users.
 
 
 @pytest.mark.parametrize("kind", ["full", "ids"])
@@ -126,7 +126,7 @@ def test_everybody_is_read_once_and_the_count_is_right(kind: str, size: int):
         assert pages[-1].expected == len(rows)
         assert len(shop.site.shop.users(0, size)) > len(rows), "there are people of the shop to be left out"
         assert all(row.body == b"" and row.topic == "" for row in rows) == (kind == "ids" or not rows)
-        assert all("modified_after" not in asked for asked in shop.site.log)
+        assert all("modified_after" not in url for url in shop.site.log)
 
 
 def test_an_empty_shop_has_no_rows():
@@ -170,7 +170,7 @@ def test_nobody_is_skipped_by_deletions_during_the_walk(shop: Open, gone: list[i
     read: list[str] = []
     for n, page in enumerate(shop.pages(), 1):
         read += ids(list(page.rows))
-        if n == after:  # as many may come as go, so the total alone would not show it
+        if n == after:  # as many users come as go, so the total stays the same
             shop.site.shop.delete(gone)
             shop.site.shop.create(come, {"role": "customer"})
 
@@ -219,7 +219,7 @@ def test_faults_cost_tries_and_nothing_else(shop: Open, kind: str, faults: Fault
     assert shop.site.failed > 0
 
 
-# What orders say.
+# Changes, by orders.
 
 
 def test_an_increment_has_guests_and_the_customers_of_orders_as_they_are(shop: Open):
@@ -243,8 +243,8 @@ def test_an_increment_has_guests_and_the_customers_of_orders_as_they_are(shop: O
 def test_customers_are_never_asked_by_date(shop: Open):
     shop.rows("increment", NOW)
 
-    assert any("modified_after" in asked for asked in shop.site.log)
-    assert not any("modified_after" in asked for asked in shop.site.log if "/customers" in asked)
+    assert any("modified_after" in url for url in shop.site.log)
+    assert not any("modified_after" in url for url in shop.site.log if "/customers" in url)
 
 
 def test_the_watermark_is_the_newest_change_seen_and_not_the_clock(shop: Open):
@@ -270,7 +270,7 @@ def test_filters_are_in_utc_whatever_the_zone_of_the_shop(shop: Open):
         shop.site.shop.create_orders(1, {"customer_id": 0})
 
     assert len(shop.rows("increment", NOW - timedelta(hours=4))) == 1
-    assert all("dates_are_gmt=true" in asked for asked in shop.site.log if "modified_after" in asked)
+    assert all("dates_are_gmt=true" in url for url in shop.site.log if "modified_after" in url)
 
 
 def all_orders(rows: list[Row]) -> set[str]:
@@ -282,7 +282,7 @@ def test_an_order_that_changes_during_the_walk_makes_nobody_skipped():
         world, walked = shop.site.shop, []
         for n, page in enumerate(shop.pages("increment"), 1):
             walked += page.rows
-            world.change_orders(range(n * 7, n * 7 + 6), {"status": "completed"})  # they jump to the end
+            world.change_orders(range(n * 7, n * 7 + 6), {"status": "completed"})  # they move to the end
 
         guests = {f"order:{n}" for n in range(1, 601) if not (world.order(n) or {})["customer_id"]}
         assert guests <= all_orders(walked)
@@ -346,23 +346,23 @@ def test_a_shop_that_ignores_the_filter_or_the_order_is_found_out(shop: Open):
         list(woocommerce.read(shop.job(), None, ignoring("orderby")))
 
 
-# Some of them.
+# Some users, by id.
 
 
 def test_some_are_read_as_they_are_and_others_left_out(shop: Open):
     shop.site.shop.delete([20])
-    asked = ["14", "20", "97", "1", "26", "999999", "guest:email:a@example.org"]
+    external_ids = ["14", "20", "97", "1", "26", "999999", "guest:email:a@example.org"]
 
-    rows = list(woocommerce.read_some(shop.job(), asked, shop.fetch))
+    rows = list(woocommerce.read_some(shop.job(), external_ids, shop.fetch))
 
     assert ids(rows) == ["14", "26"], "26 is a subscriber, whom the default role leaves out; 97 and 1 are no customers"
     assert {row.topic for row in rows} == {"read/customer"}
 
 
 def test_a_hundred_are_read_at_once_and_nobody_costs_nothing(shop: Open):
-    asked = shop.people()[:100]
+    external_ids = shop.people()[:100]
 
-    assert len(list(woocommerce.read_some(shop.job(), asked, shop.fetch))) == 100
+    assert len(list(woocommerce.read_some(shop.job(), external_ids, shop.fetch))) == 100
     assert list(woocommerce.read_some(shop.job(), ["guest:phone:+1"], shop.fetch)) == []
     assert shop.fetch.tries == 1
 
@@ -381,7 +381,7 @@ def test_who_is_gone_is_removed_as_of_then():
     assert events(row) == [ProfileRemoved(external_id="417", occurred_at=NOW)]
 
 
-# Answers that are none.
+# Answers that are not lists.
 
 
 def refused(shop: Open, edit: Callable[[Answer], Answer], kind: str = "full") -> str:
@@ -488,7 +488,7 @@ def test_keys_are_needed_and_cannot_be_renewed():
         woocommerce.renewed(KEYS, answer)
 
 
-# The simulator is as unhelpful as the shop.
+# The simulator has the traps of the real shop.
 
 
 def test_the_simulated_shop_has_the_traps(shop: Open):
@@ -517,14 +517,14 @@ def test_the_control_changes_the_shop_and_returns_signed_webhooks(shop: Open):
     def post(path: str, **body: Any) -> Any:
         return shop.fetch.client.post(f"{shop.fetch.base}/_control/{path}", json=body).json()
 
-    made = post("create", count=2, set={"email": "new@example.org"})["deliveries"]
-    made += post("change", ids=[14, 26], set={"last_name": "Aune"})["deliveries"]
-    made += post("delete", ids=[14, 97])["deliveries"]  # nothing tells of an editor
-    made += post("create", kind="order", count=1, set={"customer_id": 0})["deliveries"]
-    made += post("change", kind="order", count=2)["deliveries"]
-    made += post("deliver", topic="customer.updated", id=14)["deliveries"]
+    deliveries = post("create", count=2, set={"email": "new@example.org"})["deliveries"]
+    deliveries += post("change", ids=[14, 26], set={"last_name": "Aune"})["deliveries"]
+    deliveries += post("delete", ids=[14, 97])["deliveries"]  # an editor has no webhook
+    deliveries += post("create", kind="order", count=1, set={"customer_id": 0})["deliveries"]
+    deliveries += post("change", kind="order", count=2)["deliveries"]
+    deliveries += post("deliver", topic="customer.updated", id=14)["deliveries"]
 
-    topics = [delivery["headers"]["X-WC-Webhook-Topic"] for delivery in made]
+    topics = [delivery["headers"]["X-WC-Webhook-Topic"] for delivery in deliveries]
     assert topics == ["customer.created"] * 2 + ["customer.updated"] * 2 + [
         "customer.deleted",
         "order.created",
@@ -532,10 +532,10 @@ def test_the_control_changes_the_shop_and_returns_signed_webhooks(shop: Open):
         "order.updated",
         "customer.updated",
     ]
-    for delivery in made:
+    for delivery in deliveries:
         body = woocommerce_body(delivery)
         woocommerce.verify({name.lower(): value for name, value in delivery["headers"].items()}, body, ["invented"])
-    assert json.loads(woocommerce_body(made[-1]))["code"] == "woocommerce_rest_invalid_id"
+    assert json.loads(woocommerce_body(deliveries[-1]))["code"] == "woocommerce_rest_invalid_id"
     stats = shop.fetch.client.get(f"{shop.fetch.base}/_control/stats").json()
     assert (stats["users"], stats["orders"], stats["customers"]) == (350, 176, len(shop.people()))
     assert post("faults", error_every=2)["error_every"] == 2

@@ -1,0 +1,79 @@
+"""Histories: statements about few people by few sources, in every constellation."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import strategies as st
+
+from connectors.contract import Identifier, ProfileRemoved, ProfileSeen, ProfilesMerged, TagsAdded
+from worker import ids
+from worker.domain.normalise import normalise_api_write
+from worker.domain.terms import Decision
+
+T0 = datetime(2026, 10, 1, tzinfo=UTC)
+
+
+PHONES = [f"+62812735091{n}0" for n in range(4)]
+
+
+EMAILS = [f"{name}@example.com" for name in ("ayu", "budi", "citra")]
+
+
+def a_reading(source, *events, minute=0, number=0):
+    reading = normalise_api_write(
+        ids.new(),
+        [(source, event) for event in events],
+        sent_at=T0 + timedelta(minutes=minute),
+        delivery_id=f"d{number}",
+    )
+    reading.source = source  # told by it, not asked of us
+    return reading
+
+
+def a_profile(external_id="1", *, phone=None, email=None, at=0, created=0, verified=False, **fields):
+    identifiers = {}
+    if phone:
+        identifiers["phone"] = Identifier(type="phone", value=phone)
+    if email:
+        identifiers["email"] = Identifier(type="email", value=email, verified=verified)
+    return ProfileSeen(
+        external_id=external_id,
+        occurred_at=T0 + timedelta(minutes=at),
+        created_at=None if created is None else T0 + timedelta(days=created - 9),
+        identifiers=identifiers,
+        fields=fields,
+    )
+
+
+@st.composite
+def events(draw):
+    number = draw(st.integers(0, 10**9))
+    source = draw(st.sampled_from(["a", "b", "c"]))
+    minute = draw(st.integers(0, 3))
+    external_id = draw(st.sampled_from(["1", "2", "3", None]))
+    kind = draw(st.integers(0, 9))
+    if kind == 0 and external_id:
+        event = ProfileRemoved(external_id=external_id, occurred_at=T0 + timedelta(minutes=minute))
+    elif kind == 1 and external_id:
+        event = ProfilesMerged(kept_external_id=external_id, lost_external_id="2", occurred_at=T0)
+    elif kind == 2 and external_id:
+        event = TagsAdded(external_id=external_id, tags=("vip",), occurred_at=T0)
+    else:
+        event = a_profile(
+            external_id,
+            phone=draw(st.sampled_from([*PHONES, None])),
+            email=draw(st.sampled_from([*EMAILS, None])),
+            at=minute,
+            created=draw(st.sampled_from([None, 0, 1])),
+            verified=draw(st.booleans()),
+        )
+    return a_reading(source, event, minute=5, number=number)
+
+
+@st.composite
+def operators_words(draw):
+    refs = [(source, id_) for source in "abc" for id_ in "123"]
+    found = []
+    for n in range(draw(st.integers(0, 3))):
+        a, b = draw(st.lists(st.sampled_from(refs), unique=True, min_size=2, max_size=2))
+        found.append(Decision(draw(st.sampled_from(["link", "apart"])), a, b, n + 1, str(n)))
+    return found

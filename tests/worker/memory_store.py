@@ -1,0 +1,231 @@
+"""A store in memory, for the changeset: it loads everything, and checks every write that Postgres would check."""
+
+import itertools
+from collections import defaultdict
+from uuid import UUID
+
+import orjson
+
+from worker import ids
+from worker.domain import fold
+from worker.domain.changeset import Encoder, changeset
+from worker.domain.consent import SuppressionEntry
+from worker.domain.folded import fold_batch
+from worker.domain.ledger import Ledgers, PriorConsent, keyed_consents, ledger_changes, rank
+from worker.domain.resolve import Limits
+from worker.domain.rows import ContactRow, RecordRow
+from worker.domain.snapshot import Snapshot
+from worker.domain.times import EPOCH
+
+#: rows are kept as they are: what the store's own encoders do is tested beside the store
+PLAIN = Encoder(
+    record=lambda record: orjson.dumps(fold.encode(record)),
+    contact=lambda id_, shown, first_id: (
+        id_,
+        shown.name,
+        shown.email,
+        shown.phone_number,
+        shown.external_source,
+        shown.external_id,
+        dict(shown.custom_fields),
+        list(shown.tags),
+        first_id,
+    ),
+    terms=lambda name, tags: (name, list(tags)),
+    details=lambda details: orjson.dumps(details, option=orjson.OPT_NON_STR_KEYS),
+)
+
+
+class MemoryStore:
+    """Rows by their keys. The insert of a new row fails on a conflict, an update on a row that is not there."""
+
+    def __init__(self, limits=Limits(crowd=10, component=200)):  # noqa: B008 - a tuple
+        self.limits = limits
+        self.records = {}  # by ref: (id, kind, state, version, placement)
+        self.claims = {}
+        self.contacts = {}
+        self.terms = {}
+        self.decisions = {}
+        self.links = set()
+        self.consents = {}
+        self.suppressions = {}
+        self.notes = {}
+        self.log = []
+        self._ids = itertools.count(1)
+
+    def new_id(self):
+        """Ids in the order of birth."""
+        return UUID(int=next(self._ids) << 64)
+
+    def apply(self, statements):
+        """Take a batch in; return what was written as (changeset, ledger changes)."""
+        snapshot = self._load(statements)
+        people = changeset(snapshot, PLAIN)
+        contact_of = people.contact_of()
+        ledger = ledger_changes(
+            statements,
+            keyed_consents(statements),
+            self._ledgers(),
+            contact_of=contact_of,
+            record_ids={ref: row.id for ref, row in snapshot.folded.rows.items()},
+            connection_of=defaultdict(lambda: UUID(int=0)),
+            changes=people.changes,
+            name_note=lambda envelope_id, position: (ids.within(envelope_id, position), "note"),
+        )
+        self._write(people, ledger)
+        return people, ledger
+
+    def _load(self, statements):
+        about = {ref for stated in statements for ref in stated.records}
+        rows = {ref: self._row(ref) for ref in self.records}
+        folded = fold_batch([row for ref, row in rows.items() if ref in about], statements, self.new_id)
+        rows |= folded.rows
+        snapshot = Snapshot(folded, self.limits, stated=statements)
+        snapshot.rows = {ref: rows[ref] for ref in self._connected(rows, folded, statements)}
+        idents = {ident for known in folded.claims_before.values() for ident in known}
+        idents |= {ident for row in snapshot.rows.values() for ident in row.record.claims()}
+        for claim in sorted(self.claims.values()):
+            if claim.ident in idents:
+                snapshot.claimed.setdefault(claim.ident, []).append(claim)
+        snapshot.decisions = {new.decision for new in self.decisions.values() if new.decision.a in snapshot.rows}
+        snapshot.contacts = {id_: ContactRow(*values) for id_, values in self.contacts.items()}
+        return snapshot
+
+    def _connected(self, rows, folded, statements):
+        """Find everybody whom identifiers, present or let go, or decisions connect to an active record."""
+        ties = [{new.decision.a, new.decision.b} for new in self.decisions.values()]
+        ties += [{decision.a, decision.b} for stated in statements for decision in stated.decisions]
+        claimants = defaultdict(set)
+        for ref, row in rows.items():
+            for ident in row.record.claims():
+                claimants[ident].add(ref)
+        for ref, known in folded.claims_before.items():
+            for ident in known:
+                claimants[ident].add(ref)
+        ties += claimants.values()
+        found = set(folded.claims_before)
+        while more := {ref for tie in ties if tie & found for ref in tie} - found:
+            found |= more
+        return found
+
+    def _row(self, ref):
+        id_, kind, state, version, placement = self.records[ref]
+        return RecordRow(id_, fold.decode(*ref, kind, orjson.loads(state)), version, *placement)
+
+    def _ledgers(self):
+        counting = {}
+        for one in self.consents.values():
+            said = one.consent
+            subject = (said.channel, said.purpose, said.address or said.ref)
+            prior = PriorConsent(*subject, said.status, said.occurred, one.key)
+            if subject not in counting or rank(prior) > rank(counting[subject]):
+                counting[subject] = prior
+        suppressions = [
+            SuppressionEntry(
+                **{name: getattr(said, name) for name in said._fields}, id=UUID(int=0), envelope_id=None,
+                created_at=EPOCH,
+            )
+            for said in self.suppressions
+        ]  # fmt: skip
+        return Ledgers(list(counting.values()), suppressions, set(self.notes))
+
+    def _write(self, people, ledger):
+        self._write_people(people)
+        self._write_ledger(ledger)
+        self._check()
+
+    def _write_people(self, people):
+        for new in people.decisions:
+            d = new.decision
+            _insert_new(self.decisions, (d.kind, d.a, d.b, d.tie), new)
+        self._write_contacts(people)
+        for write in people.updated_records:
+            row = write.row
+            assert self.records[row.ref][3] == row.version, "a record is written once a batch"
+            self.records[row.ref] = (row.id, row.record.kind, write.state, row.version + 1, write.placement)
+        for write in people.new_records:
+            row = write.row
+            _insert_new(self.records, row.ref, (row.id, row.record.kind, write.state, 1, write.placement))
+        self._write_claims(people)
+        self.links |= set(people.links)
+
+    def _write_contacts(self, people):
+        for id_ in people.deleted_contacts:
+            self.contacts.pop(id_)
+        for values in people.updated_contacts:
+            _update(self.contacts, values[0], values)
+        for values in people.new_contacts:
+            _insert_new(self.contacts, values[0], values)
+        for change in people.terms:
+            if change.after is None:
+                self.terms.pop(change.contact_id)
+            else:
+                self.terms[change.contact_id] = change.after
+        for id_, terms in people.new_terms:
+            _insert_new(self.terms, id_, terms)
+
+    def _write_claims(self, people):
+        for claim in people.deleted_claims:
+            self.claims.pop((claim.ident, claim.record_id))
+        for claim in people.disowned_claims:
+            key = (claim.ident, claim.record_id)
+            _update(self.claims, key, self.claims[key]._replace(is_owner=False))
+        for claim in people.claims:
+            self.claims[claim.ident, claim.record_id] = claim
+            owners = [one for (ident, _), one in self.claims.items() if ident == claim.ident and one.is_owner]
+            assert len(owners) <= 1, "an identifier is taken from its owner before another gets it"
+        for claim in people.new_claims:
+            _insert_new(self.claims, (claim.ident, claim.record_id), claim)
+
+    def _write_ledger(self, ledger):
+        for one in ledger.consents:
+            self.consents.setdefault(one.key, one)
+        for said, _ in ledger.suppressions:
+            self.suppressions.setdefault(said, said)
+        for one in ledger.new_consents:
+            _insert_new(self.consents, one.key, one)
+        for note in ledger.notes:
+            self.notes.setdefault(note.id, note.note)
+        self.log += ledger.log
+
+    def _check(self):
+        """What the tables' constraints, and whoever reads them, rely on."""
+        owners = [claim.ident for claim in self.claims.values() if claim.is_owner]
+        assert len(owners) == len(set(owners)), "an identifier has one owner"
+        placed = {values[4].contact_id for values in self.records.values()} - {None}
+        assert placed == self.contacts.keys() == self.terms.keys(), (
+            "a contact is there if and only if a record is in it"
+        )
+        for id_, values in self.contacts.items():
+            assert self.terms[id_] == (values[1], values[7]), "terms are those of what a contact shows"
+
+    def state(self):
+        """What must not depend on order, batches or repeats; ids are told by the customers they stand for."""
+        ref_of = {values[0]: ref for ref, values in self.records.items()}
+        groups = defaultdict(set)
+        records = {}
+        for ref, (_, kind, state, _, placement) in self.records.items():
+            groups[placement.contact_id].add(ref)
+            records[ref] = (kind, orjson.loads(state), placement.is_lost, placement.is_oversize)
+        contacts = [[ref_of[v[0]], *v[1:6], sorted(v[6].items()), v[7]] for v in self.contacts.values()]
+        return {
+            "records": records,
+            "groups": {frozenset(group) for id_, group in groups.items() if id_ is not None},
+            "claims": {claim._replace(record_id=ref_of[claim.record_id]) for claim in self.claims.values()},
+            "contacts": sorted(contacts, key=str),
+            "decisions": {new.decision for new in self.decisions.values()},
+            "consents": set(self.consents),
+            "suppressions": set(self.suppressions),
+            "notes": sorted(map(str, self.notes.values())),
+            "links": {(envelope_id, ref_of[record_id]) for envelope_id, record_id in self.links},
+        }
+
+
+def _insert_new(table, key, row):
+    assert key not in table, f"{key} is stored already"
+    table[key] = row
+
+
+def _update(table, key, row):
+    assert key in table, f"{key} is not stored"
+    table[key] = row

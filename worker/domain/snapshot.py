@@ -1,0 +1,92 @@
+"""Snapshot: everything that the outcome of a batch depends on, as it was loaded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from uuid import UUID
+
+from worker.domain.folded import Folded
+from worker.domain.resolve import Limits, Member
+from worker.domain.rows import ClaimRow, ContactRow, RecordRow
+from worker.domain.statements import EnvelopeStatements
+from worker.domain.terms import Decision, Ident, Ref
+
+
+class NewDecision(NamedTuple):
+    """A decision that is not stored yet."""
+
+    decision: Decision
+    actor: str  #: the source that made it
+    envelope_id: UUID
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """The batch's own records, folded, and the components that they are in."""
+
+    folded: Folded
+    limits: Limits
+    rows: dict[Ref, RecordRow] = field(default_factory=dict)  #: the components: active records and their neighbours
+    #: the claims that are stored, by identifier; whole for those in ``expanded``
+    claimed: dict[Ident, list[ClaimRow]] = field(default_factory=dict)
+    expanded: set[Ident] = field(default_factory=set)  #: identifiers whose claimants are all in ``rows``
+    crowded: set[Ident] = field(default_factory=set)  #: identifiers that identify nobody
+    decisions: set[Decision] = field(default_factory=set)  #: stored ones about the components' records
+    stated: Sequence[EnvelopeStatements] = ()  #: the batch
+    contacts: dict[UUID, ContactRow] = field(default_factory=dict)  #: those that the components' records belong to
+    priorities: Mapping[str, int] = field(default_factory=dict)  #: of sources
+
+    def record_rows(self) -> dict[Ref, RecordRow]:
+        """Every record that was loaded.
+
+        The batch's own come first: a record that another writer stored meanwhile must not pass for a new one of ours.
+        """
+        return {**self.rows, **self.folded.rows}
+
+    def new_decisions(self) -> list[NewDecision]:
+        """Return the decisions of the batch that are not stored yet, each once: the first one counts."""
+        known = {_same(decision) for decision in self.decisions}
+        found = []
+        for stated in self.stated:
+            for decision in stated.decisions:
+                if _same(decision) not in known:
+                    known.add(_same(decision))
+                    found.append(NewDecision(decision, stated.source, stated.envelope_id))
+        return found
+
+    def all_decisions(self) -> set[Decision]:
+        """Return the decisions that are stored, and those of the batch."""
+        return self.decisions.union(new.decision for new in self.new_decisions())
+
+    def members(self) -> list[Member]:
+        """Return the records as resolve sees them."""
+        return [member(row) for row in self.rows.values()]
+
+
+def _same(decision: Decision) -> tuple[str, Ref, Ref, str]:
+    """Return what two decisions share that are stored as one."""
+    return (decision.kind, decision.a, decision.b, decision.tie)
+
+
+def member(row: RecordRow) -> Member:
+    """Reduce a record to what resolve needs."""
+    record = row.record
+    return Member(
+        row.ref,
+        is_customer=record.kind == "customer",
+        is_live=record.is_live,
+        created=record.created(),
+        claims=tuple((ident, claim.is_verified) for ident, claim in record.claims().items()),
+    )
+
+
+def lock_keys(snapshot: Snapshot) -> set[str]:
+    """Name the records and identifiers that the outcome depends on, for locking.
+
+    Crowded identifiers are among them, because letting go of one can end a crowd.
+    """
+    idents = {*snapshot.claimed}
+    for stated in snapshot.stated:
+        idents |= stated.idents
+    refs = snapshot.rows.keys() | snapshot.folded.rows.keys()
+    return {f"record:{source}:{id_}" for source, id_ in refs} | {f"{kind}:{key}" for kind, key in idents}

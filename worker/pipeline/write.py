@@ -1,0 +1,58 @@
+"""Write: the rows of a batch go into their tables, one statement a table."""
+
+from worker.domain.changeset import Changeset, Encoder
+from worker.domain.ledger import LedgerChanges
+from worker.errors import TransientError
+from worker.store import (
+    batch_writer,
+    changes,
+    claims,
+    connections,
+    consents,
+    contact_terms,
+    contacts,
+    decisions,
+    envelopes,
+    notes,
+    privacy_requests,
+    records,
+    suppressions,
+)
+from worker.store.db import Tx
+
+ENCODER = Encoder(
+    record=records.encode, contact=contacts.encode, terms=contact_terms.encode, details=batch_writer.json_bytes
+)
+
+
+def write(tx: Tx, people: Changeset, ledger: LedgerChanges, *, are_links_new: bool) -> None:
+    """Write everything that a batch comes to.
+
+    ``are_links_new`` skips the look for links that are stored already; an insert that meets one raises. Raises
+    TransientError if a record changed under its lock.
+    """
+    decisions.ensure(tx, people.decisions)
+    contact_terms.update(tx, people.terms)
+    contacts.delete(tx, people.deleted_contacts)
+    contacts.update(tx, people.updated_contacts)
+    if records.update(tx, people.updated_records) != len(people.updated_records):
+        raise TransientError("a record changed under its lock")
+    claims.delete(tx, people.deleted_claims)
+    claims.disown(tx, people.disowned_claims)
+    claims.ensure(tx, people.claims)
+    records.delete(tx, people.snapshot.folded.deleted)
+    consents.append(tx, ledger.consents)
+    suppressions.append(tx, ledger.suppressions)
+    notes.append(tx, ledger.notes)
+    privacy_requests.ensure(tx, ledger.privacy_requests)
+    for connection_id, revoked_at in ledger.revocations:
+        connections.revoke(tx, connection_id, revoked_at)
+    contacts.touch(tx, ledger.touched)
+    with batch_writer.unawaited(tx.conn):
+        records.insert_new(tx, people.new_records)
+        claims.insert_new(tx, people.new_claims)
+        contacts.insert_new(tx, people.new_contacts)
+        contact_terms.insert_new(tx, people.new_terms)
+        (envelopes.insert_new_links if are_links_new else envelopes.ensure_links)(tx, people.links)
+        consents.insert_new(tx, ledger.new_consents)
+        changes.append(tx, ledger.log)

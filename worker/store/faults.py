@@ -1,0 +1,48 @@
+"""Faults: what an SQLSTATE means, grouped by what happens next.
+
+Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+#: serialization failure, deadlock; unique and foreign key violations show the same race here
+_RACES = frozenset({"40001", "40P01", "23505", "23503"})
+#: classes of values that the database will never take
+_POISON = ("22", "23502", "23514", "54")
+#: classes of a database that is away, full or half deployed
+_SYSTEM = ("08", "53", "57P", "42", "58")
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return the SQLSTATE of a database error; None where there is none."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)
+
+
+def is_race(error: DBAPIError) -> bool:
+    """Whether another writer was faster: do the same transaction again."""
+    return sqlstate(error) in _RACES
+
+
+def is_poison(error: Exception) -> bool:
+    """Whether a value can never be stored: park the envelope that it came with."""
+    if isinstance(getattr(error, "orig", error), UnicodeEncodeError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    state = sqlstate(error)
+    return state is None or state.startswith(_POISON)
+
+
+def is_system_fault(error: Exception) -> bool:
+    """Whether the database is away, full or half deployed: no envelope is to blame, and all of them wait.
+
+    A statement that timed out, or a lock that did not come, may be one envelope's doing, and is not among these.
+    """
+    if not isinstance(error, DBAPIError):
+        return False
+    state = sqlstate(error)
+    if error.connection_invalidated or isinstance(error, InterfaceError):
+        return True
+    if state is None:
+        return isinstance(error, OperationalError)
+    return state.startswith(_SYSTEM)
