@@ -32,6 +32,8 @@ MAY_IMPORT = {
 }
 #: the stages in the order of the flow: each may import those before it
 STAGES = ("normalise", "fold", "resolve", "golden", "changeset")
+#: the steps of the write path
+STEPS = {"apply", "load", "write"}
 #: who may speak to the network: providers, the client of the Contacts API, and simulators, which serve it
 NETWORK = {"httpx", "requests", "aiohttp", "urllib.request", "http.client", "socket"}
 MAY_NETWORK = {"worker/providers", "worker/outbox", "worker/stack", "connectors/wazapin"}
@@ -118,8 +120,8 @@ def wrong_stages(path, source=None):
     if name.startswith("worker.domain.") and path.stem in STAGES:
         later = STAGES[STAGES.index(path.stem) + 1 :]
         return used & {f"worker.domain.{stage}" for stage in later}
-    if name.startswith("worker.pipeline.") and path.stem != "apply":  # apply alone puts the steps together
-        return {one for one in used if one.startswith("worker.pipeline.")}
+    if name.startswith("worker.pipeline.") and path.stem in STEPS - {"apply"}:  # apply alone puts the steps together
+        return used & {f"worker.pipeline.{step}" for step in STEPS}
     return set()
 
 
@@ -128,10 +130,12 @@ def test_a_stage_imports_no_later_stage(path):
     assert not wrong_stages(path)
 
 
-def test_every_stage_holds_one_function_of_its_own_name():
-    for stage in STAGES:
-        tree = ast.parse((ROOT / "worker" / "domain" / f"{stage}.py").read_text())
-        assert stage in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+def test_every_stage_and_step_holds_a_function_of_its_own_name():
+    for path in [ROOT / "worker" / "domain" / f"{stage}.py" for stage in STAGES] + [
+        ROOT / "worker" / "pipeline" / f"{step}.py" for step in STEPS
+    ]:
+        tree = ast.parse(path.read_text())
+        assert path.stem in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 @pytest.mark.parametrize(

@@ -1,85 +1,22 @@
-"""Answers of the Contacts API. The order of the fields is the order in the JSON."""
+"""Answers of the Contacts API. The order of the fields is the order in the JSON.
+
+The shapes that exports show too stand in ``pipeline/contact_json.py``.
+"""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
-from hashlib import blake2b
-from typing import Any
-from uuid import UUID
 
 from pydantic import BaseModel
 
 from worker import ids
-from worker.domain import consent as consent_rules
 from worker.domain.rows import ContactRow
-from worker.domain.terms import API_SOURCE, GUEST, envelope_of
+from worker.domain.terms import envelope_of
 from worker.domain.times import microseconds, moment
 from worker.pipeline import contact_view
+from worker.pipeline.contact_json import Consent, Contact, Identity, Suppression
 
-
-class Contact(BaseModel):
-    """A contact."""
-
-    id: str
-    phone_number: str | None
-    name: str | None
-    email: str | None
-    external_source: str | None  #: null for a person whom no source knows as a customer
-    external_id: str | None
-    custom_fields: dict[str, Any]
-    tags: list[str]
-    created_at: datetime
-    updated_at: datetime
-
-    @classmethod
-    def of(cls, row: ContactRow) -> "Contact":
-        """Return the answer for a stored contact."""
-        has_number = row.external_source != API_SOURCE and not row.external_id.startswith(GUEST)
-        assert row.updated_at is not None  # noqa: S101 - it is stored
-        return cls(
-            id=ids.show(ids.CONTACT, row.id),
-            phone_number=row.phone_number,
-            name=row.name,
-            email=row.email,
-            external_source=row.external_source if has_number else None,
-            external_id=row.external_id if has_number else None,
-            custom_fields=row.custom_fields,
-            tags=row.tags,
-            created_at=contact_view.born(row.first_id),
-            updated_at=row.updated_at,
-        )
-
-
-class Identity(BaseModel):
-    """An identifier that leads to the contact."""
-
-    id: str
-    type: str
-    value: str
-    source: str | None
-    channel_id: str | None
-    is_primary: bool
-    verified: bool
-    contested: bool  #: records of another contact claim it too
-    first_seen_at: datetime | None  #: of the statements that still count, by the sources' clocks
-    last_seen_at: datetime | None
-    created_at: datetime
-
-    @classmethod
-    def of(cls, identity: contact_view.Identity, contact_id: UUID) -> "Identity":
-        """Return the answer for an identity of a contact."""
-        return cls(
-            id=_id("idn", contact_id, identity.type, identity.source, identity.key),
-            type=identity.type,
-            value=identity.value,
-            source=identity.source or None,
-            channel_id=None,
-            is_primary=identity.is_primary,
-            verified=identity.is_verified,
-            contested=identity.is_contested,
-            first_seen_at=identity.first_seen_at,
-            last_seen_at=identity.last_seen_at,
-            created_at=identity.created_at,
-        )
+#: beside what is defined here
+__all__ = ["Consent", "Contact", "Identity", "Suppression"]
 
 
 class Tag(BaseModel):
@@ -107,95 +44,6 @@ class Tag(BaseModel):
             source=None if origin is None else origin.source,
             external_id=None if origin is None else origin.external_id,
             envelope_id=None if origin is None else ids.show(ids.ENVELOPE, envelope_of(origin.stamp)),
-        )
-
-
-class Consent(BaseModel):
-    """What counts for a channel and purpose, and the statement that decided it."""
-
-    id: str
-    contact_id: str
-    channel: str
-    purpose: str
-    status: str
-    source: str
-    method: str | None
-    occurred_at: datetime | None
-    evidence: dict[str, str]
-    legal_basis: str | None
-    expires_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
-    address: str | None
-    external_id: str
-    envelope_id: str | None
-
-    @classmethod
-    def of(cls, consent: contact_view.CountingConsent, contact_id: UUID) -> "Consent":
-        """Return the answer for the consent that counts for a channel and purpose."""
-        statement = consent.statement
-        return cls(
-            id=_id(ids.CONSENT, contact_id, statement.channel, statement.purpose),
-            contact_id=ids.show(ids.CONTACT, contact_id),
-            channel=statement.channel,
-            purpose=statement.purpose,
-            status=statement.status,
-            source=statement.origin or statement.ref[0],
-            method=statement.method,
-            occurred_at=moment(statement.occurred),
-            evidence=dict(statement.evidence),
-            legal_basis=statement.legal_basis,
-            expires_at=statement.expires_at,
-            created_at=consent.created_at,
-            updated_at=statement.created_at,
-            address=statement.address,
-            external_id=statement.ref[1],
-            envelope_id=None if statement.envelope_id is None else ids.show(ids.ENVELOPE, statement.envelope_id),
-        )
-
-
-class Suppression(BaseModel):
-    """An address of the contact that must not be used, or had not to be."""
-
-    id: str
-    contact_id: str
-    channel: str
-    reason: str
-    scope: str
-    address: str
-    source: str
-    note: str | None
-    active: bool
-    expires_at: datetime | None
-    first_seen_at: datetime | None
-    last_seen_at: datetime | None
-    lifted_at: datetime | None
-    event_count: int
-    created_at: datetime
-    updated_at: datetime
-    envelope_ids: list[str]
-
-    @classmethod
-    def of(cls, suppression: consent_rules.Suppression, contact_id: UUID, now: datetime) -> "Suppression":
-        """Return the answer for a suppression of one of the contact's addresses, active or not at ``now``."""
-        return cls(
-            id=ids.show(ids.SUPPRESSION, suppression.id),
-            contact_id=ids.show(ids.CONTACT, contact_id),
-            channel=suppression.channel,
-            reason=suppression.reason,
-            scope=suppression.scope,
-            address=suppression.address,
-            source=suppression.source,
-            note=suppression.note,
-            active=suppression.is_active(now),
-            expires_at=suppression.expires_at,
-            first_seen_at=moment(suppression.first_seen),
-            last_seen_at=moment(suppression.last_seen),
-            lifted_at=moment(suppression.lifted or 0),
-            event_count=suppression.count,
-            created_at=suppression.created_at,
-            updated_at=suppression.updated_at,
-            envelope_ids=[ids.show(ids.ENVELOPE, id_) for id_ in suppression.envelope_ids],
         )
 
 
@@ -323,9 +171,3 @@ def etag(row: ContactRow) -> str:
     """Return the ETag of a contact's state. It changes whenever the contact does."""
     assert row.updated_at is not None  # noqa: S101 - it is stored
     return f'"{row.id.hex}-{microseconds(row.updated_at):x}"'
-
-
-def _id(prefix: str, within: UUID, *parts: str) -> str:
-    """Return an id for something without a row of its own. Equal parts in the same contact give the same id."""
-    digest = blake2b("\x00".join(parts).encode(), digest_size=16, key=within.bytes)
-    return f"{prefix}_{digest.hexdigest()}"

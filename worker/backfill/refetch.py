@@ -11,10 +11,10 @@ import connectors
 from connectors.contract import MalformedPayloadError
 from connectors.reader import NOT_BEFORE, ReadingError, Row
 from worker import ids
-from worker.domain.terms import Stamp
+from worker.domain.delivery_ids import READ
 from worker.errors import ConfigError
 from worker.inbox.nudge import nudger
-from worker.providers.session import asking, job_of
+from worker.providers.session import job_of, provider_session
 from worker.store import connections, db, envelopes, refetches
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
@@ -22,17 +22,10 @@ from worker.store.envelopes import LANES, Incoming
 
 log = structlog.get_logger()
 
-#: leads the delivery ids of rows
-_DELIVERY = "read:"
 _AT_ONCE = 100
 #: whoever took them has that long; doubled with each attempt
 _LEASE = timedelta(seconds=30)
 _ATTEMPTS = 8
-
-
-def is_of_run(stamp: Stamp) -> bool:
-    """Whether a statement was read from a provider, and not sent by it."""
-    return stamp.delivery_id.startswith(_DELIVERY)
 
 
 def incoming(connection: ConnectionRow, row: Row, run_id: UUID | None) -> Incoming:
@@ -46,7 +39,7 @@ def incoming(connection: ConnectionRow, row: Row, run_id: UUID | None) -> Incomi
         id=id_,
         connection_id=connection.id,
         topic=row.topic,
-        delivery_id=f"{_DELIVERY}{read_in}:{digest[:32]}",
+        delivery_id=f"{READ}{read_in}:{digest[:32]}",
         sent_at=row.not_after,
         headers=db.json([[NOT_BEFORE, row.not_before]]),
         body=row.body,
@@ -67,7 +60,7 @@ def read_back(engine: Engine) -> bool:
     if asked:
         reader = connectors.reader_of(connection.connector)
         try:
-            with asking(engine, connection) as fetch:
+            with provider_session(engine, connection) as fetch:
                 found = list(reader.read_some(job_of(connection, "full"), asked, fetch))
         except (ReadingError, MalformedPayloadError, ConfigError) as error:
             log.warning("read_back_failed", connection_id=str(connection.id), reason=str(error))

@@ -26,7 +26,7 @@ from worker.backfill.refetch import incoming, read_back
 from worker.errors import ConfigError
 from worker.inbox import drain, dry_run
 from worker.inbox.nudge import nudger
-from worker.providers.session import asking, job_of
+from worker.providers.session import job_of, provider_session
 from worker.store import connections, db, envelopes, run_rows, runs
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
@@ -141,7 +141,7 @@ class _Slice:
     def _pages(self) -> None:
         reader = connectors.reader_of(self.connection.connector)
         kind: Kind = "ids" if self.row.kind == "reconcile" else "increment" if self.row.kind == "increment" else "full"
-        with asking(self.engine, self.connection, on_wait=self._waited) as fetch:
+        with provider_session(self.engine, self.connection, on_wait=self._waited) as fetch:
             job = job_of(self.connection, kind, self.row.since)
             if self.row.phase == "reading":
                 for page in reader.read(job, self.row.cursor, fetch):

@@ -51,7 +51,7 @@ def telegram(monkeypatch):
     state.url = f"http://127.0.0.1:{server.server_port}"
     profile_lookup.lookups.cache_clear()
     yield state
-    profile_lookup.lookups()._hands.shutdown(wait=True)
+    profile_lookup.lookups()._threads.shutdown(wait=True)
     profile_lookup.lookups().close()
     profile_lookup.lookups.cache_clear()
     server.shutdown()
