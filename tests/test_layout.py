@@ -146,7 +146,7 @@ def test_every_stage_and_step_holds_a_function_of_its_own_name():
         ("domain/normalise.py", "from connectors import connector", {"connectors"}),
         ("inbox/nudge.py", "from worker.tasks import drain", {"worker.tasks"}),
         ("store/records.py", "from worker.pipeline.load import load", {"worker.pipeline.load"}),
-        ("files/export_json.py", "from worker.api import schemas", {"worker.api.schemas"}),
+        ("files/export_json.py", "from worker.api import paging", {"worker.api.paging"}),
         ("pipeline/write.py", "from worker.inbox.drain import drain", {"worker.inbox.drain"}),
         ("errors.py", "from worker.tasks import tick", {"worker.tasks"}),
     ],

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from worker import console, logs
+from worker import console, logs, schemas
 from worker.api import (
     channels,
     consent,
@@ -20,7 +20,6 @@ from worker.api import (
     errors,
     health,
     openapi,
-    schemas,
     subresources,
     webhooks,
 )

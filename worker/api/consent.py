@@ -8,8 +8,8 @@ from typing import Annotated, Literal, cast
 from fastapi import APIRouter, Query, Response
 
 from connectors.contract import Channel, ConsentStated, Event, SuppressionStated
-from worker import ids
-from worker.api import operation, schemas
+from worker import ids, schemas
+from worker.api import operation
 from worker.api.auth import ReadKey, WriteKey
 from worker.api.errors import ApiError, not_valid
 from worker.api.json_route import JsonRoute

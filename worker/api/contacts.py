@@ -10,8 +10,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from worker import ids
-from worker.api import paging, schemas
+from worker import ids, schemas
+from worker.api import paging
 from worker.api.auth import ReadKey
 from worker.api.contact_filters import Filters, given_once
 from worker.api.contact_writes import CONFLICT

@@ -8,8 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from connectors.contract import Event, NoteAdded, TagsAdded, TagsRemoved
-from worker import ids
-from worker.api import operation, paging, schemas, timeline
+from worker import ids, schemas
+from worker.api import operation, paging, timeline
 from worker.api.auth import ReadKey, WriteKey
 from worker.api.errors import ApiError
 from worker.api.json_route import JsonRoute

@@ -23,8 +23,8 @@ from worker.domain.times import moment
 from worker.errors import ConfigError
 from worker.files.export_json import pages
 from worker.files.formula_guard import guard
-from worker.pipeline.contact_json import Contact
 from worker.pipeline.contact_view import ContactView
+from worker.schemas import Contact
 from worker.store import contacts
 from worker.store.db import Tx
 

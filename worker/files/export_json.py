@@ -10,12 +10,13 @@ from typing import Any
 
 import orjson
 
+from worker import schemas
 from worker.domain.api_writes import is_of_request
 from worker.domain.consent import ConsentEntry, Suppression
 from worker.domain.delivery_ids import is_of_run
 from worker.domain.golden import Origin
 from worker.domain.times import moment
-from worker.pipeline import contact_json, contact_view
+from worker.pipeline import contact_view
 from worker.pipeline.contact_view import ContactView, Identity
 from worker.store import contacts
 from worker.store.db import Tx
@@ -42,11 +43,11 @@ def jsonl(tx: Tx) -> Iterator[bytes]:
         for one in page:
             id_ = one.contact.id
             shown = {
-                **dict(contact_json.Contact.of(one.contact)),
-                "identities": [dict(contact_json.Identity.of(identity, id_)) for identity in one.identities],
-                "consents": [dict(contact_json.Consent.of(consent, id_)) for consent in one.consents],
+                **dict(schemas.Contact.of(one.contact)),
+                "identities": [dict(schemas.Identity.of(identity, id_)) for identity in one.identities],
+                "consents": [dict(schemas.Consent.of(consent, id_)) for consent in one.consents],
                 "suppressions": [
-                    dict(contact_json.Suppression.of(suppression, id_, now)) for suppression in one.suppressions
+                    dict(schemas.Suppression.of(suppression, id_, now)) for suppression in one.suppressions
                 ],
             }
             yield orjson.dumps(shown, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)

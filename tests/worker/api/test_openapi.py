@@ -9,8 +9,8 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from tests.worker.api.conftest import is_time
-from worker import ids
-from worker.api import docs, examples, paging, schemas
+from worker import ids, schemas
+from worker.api import docs, examples, paging
 from worker.api.app import make_api
 from worker.api.errors import KINDS
 from worker.api.openapi import operations_of

@@ -8,7 +8,7 @@ import pytest
 from worker import ids
 from worker.domain.rows import ContactRow
 from worker.domain.times import moment
-from worker.pipeline.contact_json import Contact
+from worker.schemas import Contact
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 

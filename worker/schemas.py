@@ -1,5 +1,6 @@
-"""Contact JSON: a contact, and what is listed of it, field by field in this order; for the API and for exports."""
+"""Schemas: the JSON of the Contacts API, which exports write, too. The order of the fields is the order in the JSON."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -10,8 +11,8 @@ from pydantic import BaseModel
 from worker import ids
 from worker.domain import consent as consent_rules
 from worker.domain.rows import ContactRow
-from worker.domain.terms import API_SOURCE, GUEST
-from worker.domain.times import moment
+from worker.domain.terms import API_SOURCE, GUEST, envelope_of
+from worker.domain.times import microseconds, moment
 from worker.pipeline import contact_view
 
 
@@ -31,7 +32,7 @@ class Contact(BaseModel):
 
     @classmethod
     def of(cls, row: ContactRow) -> "Contact":
-        """Show a stored contact."""
+        """Return the JSON of a stored contact."""
         has_number = row.external_source != API_SOURCE and not row.external_id.startswith(GUEST)
         assert row.updated_at is not None  # noqa: S101 - it is stored
         return cls(
@@ -65,7 +66,7 @@ class Identity(BaseModel):
 
     @classmethod
     def of(cls, identity: contact_view.Identity, contact_id: UUID) -> "Identity":
-        """Show an identity of a contact."""
+        """Return the JSON of an identity of a contact."""
         return cls(
             id=_id("idn", contact_id, identity.type, identity.source, identity.key),
             type=identity.type,
@@ -103,7 +104,7 @@ class Consent(BaseModel):
 
     @classmethod
     def of(cls, consent: contact_view.CountingConsent, contact_id: UUID) -> "Consent":
-        """Show what counts for a contact's channel and purpose."""
+        """Return the JSON of the consent that counts for a channel and purpose."""
         said = consent.statement
         return cls(
             id=_id(ids.CONSENT, contact_id, said.channel, said.purpose),
@@ -148,7 +149,7 @@ class Suppression(BaseModel):
 
     @classmethod
     def of(cls, suppression: consent_rules.Suppression, contact_id: UUID, now: datetime) -> "Suppression":
-        """Show a suppression of one of a contact's addresses."""
+        """Return the JSON of a suppression of one of a contact's addresses."""
         return cls(
             id=ids.show(ids.SUPPRESSION, suppression.id),
             contact_id=ids.show(ids.CONTACT, contact_id),
@@ -171,6 +172,160 @@ class Suppression(BaseModel):
 
 
 def _id(prefix: str, within: UUID, *parts: str) -> str:
-    """Name what has no row of its own: the same thing always has the same id."""
+    """Return the id of something that has no row of its own; the same thing always has the same id."""
     digest = blake2b("\x00".join(parts).encode(), digest_size=16, key=within.bytes)
     return f"{prefix}_{digest.hexdigest()}"
+
+
+class Tag(BaseModel):
+    """A tag of the contact, and where it came from."""
+
+    id: str
+    name: str
+    color: str | None
+    assigned_at: datetime | None
+    assigned_by: str | None
+    source: str | None
+    external_id: str | None
+    envelope_id: str | None
+
+    @classmethod
+    def of(cls, tag: contact_view.Tag) -> "Tag":
+        """Return the JSON of a tag. The tag has the same id on every contact."""
+        origin = tag.origin
+        return cls(
+            id=tag_id(tag.key),
+            name=tag.name,
+            color=None,
+            assigned_at=None if origin is None else moment(origin.stamp.occurred),
+            assigned_by=None,
+            source=None if origin is None else origin.source,
+            external_id=None if origin is None else origin.external_id,
+            envelope_id=None if origin is None else ids.show(ids.ENVELOPE, envelope_of(origin.stamp)),
+        )
+
+
+class Sendability(BaseModel):
+    """Whether a message may be sent, and what decided."""
+
+    contact_id: str
+    channel: str
+    purpose: str
+    sendable: bool
+    reason: str
+    address: str | None
+    consent: Consent | None
+    suppression: Suppression | None
+
+
+class Meta(BaseModel):
+    """Where the list goes on."""
+
+    next_cursor: str | None = None  #: None on the last page
+
+
+class ContactAnswer(BaseModel):
+    """One contact."""
+
+    data: Contact
+
+
+class TagAnswer(BaseModel):
+    """The tag that was asked for, or the list of those."""
+
+    data: Tag | list[Tag]
+
+
+class ConsentAnswer(BaseModel):
+    """One consent row."""
+
+    data: Consent
+
+
+class SuppressionAnswer(BaseModel):
+    """One suppression."""
+
+    data: Suppression
+
+
+class SendabilityAnswer(BaseModel):
+    """A verdict."""
+
+    data: Sendability
+
+
+class ContactList(BaseModel):
+    """A page of contacts, newest first; with ``updated_after`` the oldest change first."""
+
+    data: list[Contact]
+    meta: Meta
+
+
+class IdentityList(BaseModel):
+    """All identities of a contact, the primary ones first."""
+
+    data: list[Identity]
+    meta: Meta = Meta()
+
+
+class TagList(BaseModel):
+    """All tags of a contact."""
+
+    data: list[Tag]
+    meta: Meta = Meta()
+
+
+class ConsentList(BaseModel):
+    """One row per channel and purpose."""
+
+    data: list[Consent]
+    meta: Meta = Meta()
+
+
+class SuppressionList(BaseModel):
+    """All suppressions of a contact's addresses."""
+
+    data: list[Suppression]
+    meta: Meta = Meta()
+
+
+class Detail(BaseModel):
+    """One thing that is wrong; of a conflict also the contact that the identifier leads to."""
+
+    field: str
+    reason: str
+    type: str | None = None
+    contact_id: str | None = None
+
+
+class Problem(BaseModel):
+    """Body of every error."""
+
+    title: str
+    status: int
+    detail: str
+    error: str
+    code: str
+    request_id: str
+    details: list[Detail] | None = None
+
+
+def tag_id(key: str) -> str:
+    """Return the id of a tag with this case-folded name."""
+    return "tag_" + urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def tag_key(shown: str) -> str | None:
+    """Return the case-folded name in the id of a tag; None if the text is no such id."""
+    prefix, _, packed = shown.partition("_")
+    try:
+        key = urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode() if prefix == "tag" else ""
+    except ValueError:
+        return None
+    return key if key and "\x00" not in key and tag_id(key) == shown else None
+
+
+def etag(row: ContactRow) -> str:
+    """Return the ETag of a contact's state. It changes whenever the contact does."""
+    assert row.updated_at is not None  # noqa: S101 - it is stored
+    return f'"{row.id.hex}-{microseconds(row.updated_at):x}"'
