@@ -101,7 +101,7 @@ class Store:
         with engine.begin() as conn:
             organization_id = organizations.ensure(conn, "default")
             scopes = ("contacts:read", "contacts:write")
-            _, self._key = api_keys.create(Tx(conn, organization_id), scopes, rate_limit=_NO_LIMIT)
+            _, self._key = api_keys.insert_new(Tx(conn, organization_id), scopes, rate_limit=_NO_LIMIT)
         self.people = Population(engine, organization_id, size)
         if size > SMALL:
             self.people.grow(SMALL)

@@ -23,7 +23,7 @@ from bench.dlt_merge import PAGE
 from bench.stack import ROOT, Stack
 from bench.sync import Workers
 from connectors.shopify import reads
-from worker.backfill.refetch import incoming
+from worker.backfill.refetch import envelope_of_row
 from worker.inbox.nudge import nudger
 from worker.store import connections, envelopes
 from worker.store.connections import ConnectionRow
@@ -115,7 +115,7 @@ def _pages(connection: ConnectionRow, path: Path) -> Iterator[list[Incoming]]:
         while page := list(islice(lines, PAGE)):
             now = datetime.now(UTC)  # as the reader has it, of a page
             rows = [reads.row(reads.parsed(line), line, now, now, is_bare=False) for line in page]
-            yield [incoming(connection, row, None) for row in rows]
+            yield [envelope_of_row(connection, row, None) for row in rows]
 
 
 def _customer(number: int, *, is_changed: bool) -> dict[str, Any]:

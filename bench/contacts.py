@@ -293,7 +293,7 @@ class Population:
                 raise ValueError(f"number {person.number} has {what} {found!r}, not {wanted!r}")
 
         contact = contacts.by_any_id(Tx(conn, self.organization_id), person.id)
-        rows = records.of_contacts(Tx(conn, self.organization_id), [person.id])
+        rows = records.by_contacts(Tx(conn, self.organization_id), [person.id])
         if contact is None or len(rows) != 1:
             raise ValueError(f"number {person.number} is not stored")
         (row,) = rows
@@ -301,7 +301,7 @@ class Population:
         same("a name", contact.name, person.name)
         same("times", (contact.created_at, contact.updated_at), (person.born, person.born))
         same("fields", _shown(contact), _golden(row, connections.priorities(Tx(conn, self.organization_id))))
-        held = claims.of_records(Tx(conn, self.organization_id), [row.id])
+        held = claims.by_records(Tx(conn, self.organization_id), [row.id])
         same("claims", {one.claim[:2] for one in held}, set(row.record.claims()))
         same("values", {one.claim.value for one in held}, {person.email, person.phone})
         same("owners", {one.owner for one in held}, {person.ref})

@@ -1,4 +1,4 @@
-"""The Celery application: messages are nudges and may be lost, doubled or late (``docs/adr/0002``)."""
+"""The Celery application. Its messages are nudges, which may be lost, doubled or late (``docs/adr/0002``)."""
 
 import gc
 from typing import Any
@@ -19,7 +19,7 @@ app.conf.update(
     result_backend=None,
     task_serializer="json",
     accept_content=["json"],
-    # Lost nudges cost nothing, so they are acknowledged early; the public ingest task decides for itself.
+    # A lost nudge costs nothing, so nudges are acknowledged early. The public ingest task acknowledges late.
     task_acks_late=False,
     task_default_queue=NUDGES,
     task_create_missing_queues=True,
@@ -47,25 +47,25 @@ app.conf.update(
 
 @signals.worker_process_init.connect
 def _start_child(**_: Any) -> None:
-    """Start a pool process afresh: sockets of the parent are not its own."""
+    """Drop the parent's sockets, which a pool process must not use, and prepare the process."""
     db.forget_engine()
-    _start_draining()
+    _prepare_process()
 
 
 @signals.beat_init.connect
 def _start_beat(**_: Any) -> None:
-    _start_draining()
+    _prepare_process()
 
 
-def _start_draining() -> None:
+def _prepare_process() -> None:
     logs.configure()
     collect_seldom()
 
 
 def collect_seldom() -> None:
-    """Set the collector for batches, which make a million short-lived objects and no cycles.
+    """Let the garbage collector run seldom: a batch makes a million short-lived objects and no cycles.
 
-    With the defaults it takes a tenth of a drain's time looking for them, and a third of a reader's.
+    With its default thresholds the collector takes a tenth of a drain's time, and a third of the time of reading.
     """
     gc.freeze()
     gc.set_threshold(500_000, 50, 100)

@@ -1,6 +1,6 @@
 """The sweeper as a Celery beat scheduler: it ticks in its own process and needs no broker.
 
-Any number of beats may run, and none holds a schedule of its own: what is due stands in Postgres.
+Any number of beats may run. None of them holds a schedule, because the schedules are in Postgres.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class SweepScheduler(Scheduler):
-    """Calls ``tick`` every ``sweep_interval_s``, whatever state the broker is in."""
+    """Calls ``tick`` every ``sweep_interval_s``, also while the broker is away."""
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Run one sweep; return the seconds until the next."""
@@ -32,15 +32,15 @@ class SweepScheduler(Scheduler):
         return float(settings().sweep_interval_s)
 
     def setup_schedule(self) -> None:
-        """Nothing to set up: the schedule is in Postgres."""
+        """Do nothing: the schedules are in Postgres."""
 
     def sync(self) -> None:
-        """Nothing to save."""
+        """Do nothing: there is no state to save."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is no state to close."""
 
     @property
     def info(self) -> str:
-        """One line for Celery's banner."""
+        """Return a line for Celery's banner."""
         return "    . schedule -> Postgres"

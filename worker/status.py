@@ -42,7 +42,7 @@ def status(tx: Tx) -> dict[str, Any]:
                 "state": row["state"],
                 "envelope_id": ids.show(ids.ENVELOPE, row["envelope_id"]),
             }
-            for row in privacy_requests.open_ones(tx)
+            for row in privacy_requests.open_requests(tx)
         ],
         "connections": [
             {

@@ -1,10 +1,14 @@
 """The spine: the Celery tasks in order of flow. Read this first.
 
-    webhook ─> ingest ─> INBOX ─> drain: claim ─> normalise ─> fold ─> resolve ─> upsert ─> record ─> settle
-    schedule ─> read ──────┘
+    webhook ──> ingest ─> INBOX ─> drain: lease ─> normalise ─> load ─> changeset ─> write ─> settle
+    schedule ─> read ───────┘
 
-The inbox in Postgres is the queue. A message says "there is work" and never what; it may be lost, doubled
-or late, and Redis may be wiped at any moment: ``tick`` finds what is due without it.
+The inbox in Postgres is the queue, and a Celery message is a nudge: it says that there is work, never which. A message
+may be lost, doubled or late, and Redis may be wiped at any moment, because ``tick`` finds due work in Postgres alone.
+
+``inbox/ingest.py`` verifies and keeps an envelope; ``backfill/slices.py`` reads providers and keeps their rows as
+envelopes; ``inbox/drain.py`` leases and settles, and between the two ``pipeline/apply.py`` loads, works out the
+changeset and writes.
 """
 
 import base64
@@ -29,16 +33,17 @@ from worker.store.envelopes import LANES
 
 log = structlog.get_logger()
 
-_FORGET_EVERY_S = 20.0
+#: between two batches of expired rows, in each process
+_EXPIRE_EVERY_S = 20.0
 
 
 @app.task(name="worker.tasks.ingest", acks_late=True, reject_on_worker_lost=True)
 def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> None:
     """Do what the webhook route does, for producers that feed the queue directly.
 
-    ``connection_id`` as ``con_…``, the request's headers, its raw body in base64. A message that cannot
-    be accepted (unknown connection, bad signature, too large) is dropped with a line in the log; while
-    Postgres is away the message goes back to the queue.
+    A message has the connection (``con_…``), the request's headers, and its raw body in base64. A message that cannot
+    be accepted (unknown connection, bad signature, too large) is dropped with a line in the log. While Postgres is
+    away, the message goes back to the broker.
     """
     try:
         body = base64.b64decode(body_base64, validate=True)
@@ -68,7 +73,7 @@ def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> Non
         log.warning("ingest_waits", error=type(error).__name__)
         time.sleep(1)
         raise Reject(requeue=True) from None
-    except Exception as error:  # as in drain: Celery would log the message
+    except Exception as error:  # Celery would log its message, which may quote a person
         log.error("ingest_failed", connection_id=connection_id, exc_info=error)
         raise Reject("unexpected error", requeue=False) from None
     nudger.nudge({incoming.lane})
@@ -76,9 +81,9 @@ def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> Non
 
 @app.task(name="worker.tasks.drain")
 def drain(lane: int) -> None:
-    """Drain one lane of the inbox; pass the rest on after a while, so that every lane gets its turn."""
+    """Drain one lane of the inbox for a while, then nudge for the rest, so that every lane gets its turn."""
     if not (isinstance(lane, int) and 0 <= lane < LANES):
-        return  # whoever can write to the broker can send anything; nothing but a lane is taken
+        return  # anybody who can write to the broker can send anything
     budget = settings().drain_budget_s
     began = time.monotonic()
     try:
@@ -86,7 +91,7 @@ def drain(lane: int) -> None:
     except (TransientError, DBAPIError) as error:
         log.warning("drain_stopped", lane=lane, error=type(error).__name__)
         return
-    except Exception as error:  # Celery would log its message, which may quote a person; the rows are given back
+    except Exception as error:  # as in ingest; the drain has given its envelopes back
         log.error("drain_failed", lane=lane, exc_info=error)
         return
     if time.monotonic() - began > budget:
@@ -94,45 +99,45 @@ def drain(lane: int) -> None:
 
 
 def _call_for_help(lane: int) -> None:
-    """Nudge for a lane that holds more than one drain takes at once: another process may be idle."""
+    """Nudge for a lane that has more than one batch: another process may be idle."""
     nudger.nudge({lane})
 
 
 @app.task(name="worker.tasks.read")
 def read(_: int) -> None:
-    """Read providers page by page, for as long as a drain drains; pass the rest on, so that lanes get their turn."""
+    """Read providers for a while, then nudge for the rest, so that every lane gets its turn."""
     try:
         is_more = slices.work(db.engine(), budget_s=settings().drain_budget_s)
     except (TransientError, DBAPIError) as error:
         log.warning("reading_stopped", error=type(error).__name__)
         return
-    except Exception as error:  # as in drain
+    except Exception as error:  # as in ingest
         log.error("reading_failed", exc_info=error)
         return
     if is_more:
         nudger.nudge({READING})
 
 
-class _Forgetting:
-    """When this process last looked for what may go."""
+class _Expiry:
+    """Remembers when this process deletes expired rows next."""
 
-    again_at = 0.0
-
-
-_forgetting = _Forgetting()
+    next_at = 0.0
 
 
-def _forget() -> None:
-    """Let go of what is kept for a while only, a batch at a time."""
-    if time.monotonic() < _forgetting.again_at:
+_expiry = _Expiry()
+
+
+def _delete_expired() -> None:
+    """Delete rows that are kept for a limited time, a batch at a time."""
+    if time.monotonic() < _expiry.next_at:
         return
-    _forgetting.again_at = time.monotonic() + _FORGET_EVERY_S
+    _expiry.next_at = time.monotonic() + _EXPIRE_EVERY_S
     with db.engine().begin() as conn:
-        idempotency_keys.expire(conn)
+        idempotency_keys.delete_expired(conn)
 
 
-def _read_what_is_due() -> None:
-    """Start what schedules say, and see that somebody reads."""
+def _read_due() -> None:
+    """Start the runs that are due, and see that a process reads: nudge first, and read here if nudges do not help."""
     schedules.start_due(db.engine())
     with db.engine().connect() as conn:
         age_s = runs.due_for_s(conn)
@@ -149,19 +154,19 @@ def _read_what_is_due() -> None:
 
 @app.task(name="worker.tasks.tick")
 def tick() -> None:
-    """Do what is due: nudge for lanes that wait, drain those for which nudges do not help.
+    """Sweep: nudge for lanes that wait, and drain those for which nudges do not help.
 
-    Needs no Redis. Any number may run at once: claims skip what others hold.
+    A sweep needs no Redis. Any number may run at once, because a lease passes over the rows that others hold.
     """
-    _read_what_is_due()
+    _read_due()
     with db.engine().connect() as conn:
         waiting = ready.waiting(conn)
     for lane in waiting:
         if lane.age_s > settings().sweep_after_s and not lane.is_held:
             try:
                 draining.drain(db.engine(), lane.lane, budget_s=settings().drain_budget_s / 2)
-            except (TransientError, DBAPIError) as error:  # the other lanes wait for their turn
+            except (TransientError, DBAPIError) as error:  # go on: the other lanes wait for their turn
                 log.warning("sweep_stopped", lane=lane.lane, error=type(error).__name__)
         elif lane.age_s > settings().nudge_after_s:
             nudger.nudge({lane.lane})
-    _forget()
+    _delete_expired()

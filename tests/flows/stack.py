@@ -100,7 +100,7 @@ class RunningStack:
         with self._engine().begin() as conn:
             organization_id = organizations.ensure(conn, organization)
             scopes = scopes or ("contacts:read", "contacts:write")
-            return api_keys.create(Tx(conn, organization_id), scopes, rate_limit=1_000_000)[1]
+            return api_keys.insert_new(Tx(conn, organization_id), scopes, rate_limit=1_000_000)[1]
 
     def rows(self, statement: str, organization: str, **parameters: Any) -> list[Any]:
         """Load rows of an organization, which the SQL statement calls `:organization_id`."""

@@ -238,7 +238,7 @@ def _load_contact_id(tx: Tx, identity: Identity) -> str | None:
     if address is None:
         return None
     stored_key = (identity.type, "", address.key)
-    id_ = contacts.owners(tx, [stored_key]).get(stored_key)
+    id_ = contacts.ids_by_keys(tx, [stored_key]).get(stored_key)
     return None if id_ is None else ids.show(ids.CONTACT, id_)
 
 

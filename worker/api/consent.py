@@ -150,7 +150,7 @@ class _PutConsent:
         reached = addresses(view, self.channel, owned=consent.status != "opted_out")
         ledger = [
             entry
-            for entry in consents.of(tx, reached, [row.ref for row in view.records])
+            for entry in consents.by_addresses(tx, reached, [row.ref for row in view.records])
             if (entry.channel, entry.purpose) == (self.channel, consent.purpose)
         ]
         subjects: list[tuple[Ref, str | None]] = [(loaded.anchor, address) for address in reached]
@@ -299,7 +299,7 @@ class _UpsertSuppression:
 
     def _load_ledgers(self, tx: Tx) -> tuple[list[SuppressionEntry], list[ConsentEntry]]:
         subjects = [address for _, address in self.subjects]
-        return suppressions.of(tx, subjects), consents.of(tx, subjects)
+        return suppressions.by_addresses(tx, subjects), consents.by_addresses(tx, subjects)
 
     def _load_known(self, tx: Tx) -> list[Suppression]:
         """Load the suppressions of the subjects with this scope and reason, active or not."""

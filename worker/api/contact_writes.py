@@ -112,7 +112,7 @@ class _UpsertContact:
         Raises ApiError (409) if they lead to different contacts.
         """
         keys = {name: (kind, "", value) for name, (kind, value) in self.idents.items()}
-        owners = contacts.owners(tx, set(keys.values()))
+        owners = contacts.ids_by_keys(tx, set(keys.values()))
         contact_ids = {name: owners[key] for name, key in keys.items() if key in owners}
         if len(set(contact_ids.values())) > 1:
             raise conflict(self.idents, contact_ids)

@@ -78,7 +78,7 @@ def contact_by_phone(
         raise not_valid("phone", "not a phone number in international form")
     stored_key = ("phone", "", address.key)
     with db.tenant_snapshot(key.organization_id) as tx:
-        row = contacts.owned(tx, [stored_key]).get(stored_key)
+        row = contacts.by_keys(tx, [stored_key]).get(stored_key)
     if row is None:
         raise contact_not_found()
     return _answer(row, response)
@@ -124,7 +124,7 @@ def _load_matches(tx: Tx, key: Key, given: Sequence[IdentifierIn]) -> list[Conta
     contact_ids = [_contact_id(identifier) for identifier in given]
     stored_keys = [_stored_key(identifier, key.region) for identifier in given]
     by_id = contacts.by_any_ids(tx, {id_ for id_ in contact_ids if id_ is not None})
-    by_key = contacts.owned(tx, {stored_key for stored_key in stored_keys if stored_key is not None})
+    by_key = contacts.by_keys(tx, {stored_key for stored_key in stored_keys if stored_key is not None})
     return [
         by_id.get(id_) if id_ is not None else by_key.get(stored_key) if stored_key is not None else None
         for id_, stored_key in zip(contact_ids, stored_keys, strict=True)

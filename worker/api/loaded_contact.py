@@ -57,7 +57,7 @@ class LoadedContact:
             self.others = records.by_refs(tx, [ref])
         if ref == self.anchor:
             return ref, ()
-        links = (one for one in decisions.touching(tx, [ref]) if one.kind == "link")
+        links = (one for one in decisions.by_refs(tx, [ref]) if one.kind == "link")
         is_linked = any({link.a, link.b} - {ref} <= own for link in links)
         return ref, () if is_linked else ((self.anchor, ref),)
 
@@ -90,7 +90,7 @@ def load_with_records(tx: Tx, contact_id: str) -> LoadedContact:
     Raises ApiError like ``load_contact``, and OutdatedError like ``LoadedContact.of``.
     """
     contact = load_contact(tx, contact_id)
-    return LoadedContact.of(contact, records.of_contacts(tx, [contact.id]))
+    return LoadedContact.of(contact, records.by_contacts(tx, [contact.id]))
 
 
 def time_after(now: datetime, rows: Iterable[RecordRow], *stated: int) -> datetime:

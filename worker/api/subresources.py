@@ -99,7 +99,7 @@ def list_timeline(key: ReadKey, contact_id: str, query: Page) -> timeline.Timeli
 def _load_with_past_ids(tx: Tx, contact_id: str) -> tuple[ContactRow, list[UUID]]:
     """Load the contact and all ids that it ever had: a record's id is the id of the contact that it began as."""
     contact = load_contact(tx, contact_id)
-    return contact, [row.id for row in records.of_contacts(tx, [contact.id])]
+    return contact, [row.id for row in records.by_contacts(tx, [contact.id])]
 
 
 @dataclass(slots=True)
@@ -193,5 +193,5 @@ class _CreateNote:
 
     def answer(self, tx: Tx, applied: Applied) -> Answer:
         contact = load_contact(tx, self.contact_id)
-        (row,) = notes.of_envelopes(tx, applied.envelope_ids)
+        (row,) = notes.by_envelopes(tx, applied.envelope_ids)
         return Answer(201, timeline.NoteAnswer(data=timeline.Note.of(row, contact.id)))

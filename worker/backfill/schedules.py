@@ -1,4 +1,8 @@
-"""Schedules: begin the runs that are due. The schedule stands in Postgres, so any number of beats may look."""
+"""Schedules: start the runs that are due.
+
+It commits in steps: all runs that are due now start in one transaction, and the nudge follows its commit. Schedules
+are rows in Postgres, so any number of beats may look for due ones.
+"""
 
 import structlog
 from sqlalchemy import Engine
@@ -12,8 +16,11 @@ log = structlog.get_logger()
 
 
 def start_due(engine: Engine) -> int:
-    """Begin what is due; return how many runs that were. A run of the kind still under way goes on instead."""
-    begun = 0
+    """Start the runs that are due; return their number.
+
+    A schedule is passed over while an earlier run of its connection and kind is still under way.
+    """
+    started = 0
     with engine.begin() as conn:
         due = schedules.take_due(conn)
         rows = connections.by_ids(conn, {row.connection_id for row in due}) if due else {}
@@ -26,8 +33,8 @@ def start_due(engine: Engine) -> int:
             if run_id is None:
                 log.info("schedule_skipped", connection_id=str(row.connection_id), kind=row.kind)
                 continue
-            schedules.started(conn, row, run_id)
-            begun += 1
-    if begun:
+            schedules.set_last_run(conn, row, run_id)
+            started += 1
+    if started:
         nudger.nudge({READING})
-    return begun
+    return started

@@ -1,8 +1,9 @@
-"""Backfill: read a provider page by page, keep each row as an envelope, and account for every one.
+"""Slices: read a provider page by page, keep each row as an envelope, and account for every row.
 
-A run is worked on in slices of some seconds, by whichever worker is free: claimed under a lease, its cursor moved
-on in the transaction that keeps a page. Killed anywhere, it goes on from there. Rows are drained like webhooks;
-what became of them is counted where that is committed, and the run is done when the counts add up.
+A run is worked on in slices of some seconds, by any worker that is free. It commits in steps: first the lease of the
+run, then each page together with the cursor behind it. A run that is killed anywhere goes on from its last page. The
+rows are drained like webhooks; each drain counts in its own transaction what became of them, and the run is done when
+the counts add up.
 """
 
 import threading
@@ -22,7 +23,7 @@ import connectors
 from connectors.contract import MalformedPayloadError
 from connectors.reader import Cursor, Kind, NotYetError, Page, ReadingError, Row, TryAgainError
 from worker.backfill import reconcile
-from worker.backfill.refetch import incoming, read_back
+from worker.backfill.refetch import envelope_of_row, refetch
 from worker.errors import ConfigError
 from worker.inbox import drain, dry_run
 from worker.inbox.nudge import nudger
@@ -35,21 +36,22 @@ from worker.store.runs import RunRow
 
 log = structlog.get_logger()
 
-#: renewed while a slice is at work; so long a killed one's run waits for the next
+#: renewed while a slice is at work; a run whose process was killed waits for so long
 LEASE = timedelta(seconds=5)
-#: rows that may be kept and not worked off: more, and the reader drains instead, so that webhooks come through
+#: rows of a run that may wait to be drained; beyond, the slice drains before it reads on, so that webhooks come through
 _BACKLOG = 2_000
-#: rows that may be kept and in the hands of others, who may have been killed, before the reader waits
+#: rows of a run that may wait while other drains hold all of them; beyond, the slice waits, because the other drains
+#: may have been killed
 _MOST_HELD = 20_000
-#: an increment reads again so much of what the one before has read: clocks differ, and searching lags behind
+#: an increment reads this much of the one before again: clocks differ, and a provider's search lags behind its writes
 _OVERLAP = timedelta(minutes=10)
-#: failures in a row, with growing pauses between them: about two hours
+#: failures in a row; with the growing pauses between them they take about two hours
 _MOST_FAILURES = 30
 _LONGEST_PAUSE = timedelta(minutes=5)
 
 
 class _LostError(Exception):
-    """The run was cancelled, or is another's now."""
+    """The run was cancelled, or another worker has its lease."""
 
 
 def start(
@@ -61,10 +63,10 @@ def start(
     is_dry: bool = False,
     is_confirmed: bool = False,
 ) -> UUID | None:
-    """Begin to read a connection; None if a run of the kind is under way.
+    """Start a run; return None if a run of this connection and kind is under way.
 
-    Without ``since`` an increment goes on where the last run ended. Raises ConfigError if there is nothing to
-    read with.
+    Without ``since``, an increment goes on where the last run ended. Raises ConfigError if the connection cannot be
+    read: removed, revoked, or without credentials.
     """
     if connection.state == "removed" or connection.revoked_at is not None:
         raise ConfigError("the connection was removed, or its access taken back; `connections authorize` gives new")
@@ -84,13 +86,13 @@ def start(
 
 
 def work(engine: Engine, *, budget_s: float) -> bool:
-    """Work for a while on the run that is due, else read customers back; False if nothing was due."""
+    """Work for a while on the run that is due, else refetch customers; return False if nothing was due."""
     token = uuid4()
     with engine.begin() as conn:
         row = runs.lease(conn, lease=LEASE, token=token)
         connection = None if row is None else connections.by_id(conn, row.connection_id)
     if row is None or connection is None:
-        return read_back(engine)
+        return refetch(engine)
     with _heartbeat(engine, row, token):
         _Slice(engine, row, connection, token, time.monotonic() + budget_s).work()
     return True
@@ -98,7 +100,7 @@ def work(engine: Engine, *, budget_s: float) -> bool:
 
 @dataclass(slots=True)
 class _Slice:
-    """Some seconds of a run."""
+    """Some seconds of work on a run that we hold under a lease."""
 
     engine: Engine
     row: RunRow
@@ -108,7 +110,7 @@ class _Slice:
     waited_s: float = 0.0
 
     def work(self) -> None:
-        """Go on with the run, and leave it so that anybody can."""
+        """Go on with the run; afterwards any worker can go on."""
         if reason := self._must_end():
             self._end("failed" if self.connection.state != "removed" else "cancelled", reason)
             return
@@ -116,20 +118,20 @@ class _Slice:
             self._release(after=timedelta(seconds=30))
             return
         try:
-            self._pages()
+            self._read_pages()
         except NotYetError as error:
             self._release(after=error.after, cursor=error.cursor)
         except TryAgainError as error:
-            self._again(str(error), error.after)
+            self._try_later(str(error), error.after)
         except (ReadingError, MalformedPayloadError, ConfigError) as error:
             self._end("failed", str(error))
         except _LostError:
             log.info("run_given_up", run_id=str(self.row.id))
         except (DBAPIError, SoftTimeLimitExceeded):
-            raise  # nobody's fault but the system's: the lease lapses
-        except Exception as error:  # its message may quote a person
+            raise  # the system is at fault, not the run: its lease lapses
+        except Exception as error:  # the message of an unknown error may quote a person
             log.error("run_failed", run_id=str(self.row.id), exc_info=error)
-            self._again(f"our code failed on it: {type(error).__name__}; see the log for run_failed", None)
+            self._try_later(f"our code failed on it: {type(error).__name__}; see the log for run_failed", None)
 
     def _must_end(self) -> str | None:
         if self.connection.state == "removed":
@@ -138,7 +140,7 @@ class _Slice:
             return "the access was taken back by the shop; `connections authorize` gives new"
         return None
 
-    def _pages(self) -> None:
+    def _read_pages(self) -> None:
         reader = connectors.reader_of(self.connection.connector)
         kind: Kind = "ids" if self.row.kind == "reconcile" else "increment" if self.row.kind == "increment" else "full"
         with provider_session(self.engine, self.connection, on_wait=self._waited) as fetch:
@@ -146,44 +148,47 @@ class _Slice:
             if self.row.phase == "reading":
                 for page in reader.read(job, self.row.cursor, fetch):
                     self._keep(page)
-                    if self._help():
+                    if self._drain_backlog():
                         return
                 if not self._finish_reading():
                     return
             for repair in reconcile.repairs(self.engine, self.row, reader, job, fetch):
                 self._keep_repair(repair)
-                if self._help():
+                if self._drain_backlog():
                     return
             with self.engine.begin() as conn:
                 removed = (self.row.cursor or {}).get("removed", 0)
-                runs.read_whole(conn, self.row, token=self.token, report={"removed": removed})
-                runs.forget_rows(conn, self.row)
+                runs.finish_reading(conn, self.row, token=self.token, report={"removed": removed})
+                runs.delete_compared(conn, self.row)
 
     def _keep(self, page: Page) -> None:
-        """Keep a page and move on the cursor, in one transaction."""
+        """Keep a page and move the cursor behind it, in one transaction."""
         if self.row.is_dry and self.row.kind != "reconcile":
-            counts, report = dry_run.tried(self.engine, self.row, self.connection, self._incoming(page.rows))
+            counts, report = dry_run.try_rows(self.engine, self.row, self.connection, self._envelopes(page.rows))
         with self.engine.begin() as conn:
             db.enter(Tx(conn, self.row.organization_id))
             if self.row.kind == "reconcile":
-                noted = [(row.external_id, row.updated_at) for row in page.rows]
-                counts, report = {"read": run_rows.keep(conn, self.row, noted) if noted else 0}, {}
+                listed = [(row.external_id, row.updated_at) for row in page.rows]
+                counts, report = {"read": run_rows.ensure(conn, self.row, listed) if listed else 0}, {}
             elif not self.row.is_dry:
-                kept = envelopes.keep(conn, self._incoming(page.rows), self.row.id) if page.rows else []
-                counts, report = {"read": sum(1 for one in kept if not one.is_duplicate)}, {}
+                kept = envelopes.keep(conn, self._envelopes(page.rows), self.row.id) if page.rows else []
+                counts, report = {"read": sum(1 for envelope in kept if not envelope.is_duplicate)}, {}
             self._advance(conn, page.cursor, len(page.rows), counts, page.expected, page.watermark)
             if report:
-                runs.report(conn, self.row, report)
+                runs.add_to_report(conn, self.row, report)
                 self.row.report |= report
         self._nudge()
 
     def _keep_repair(self, repair: reconcile.Repair) -> None:
-        """Keep rows that put right what was found; those found gone were not counted as read before."""
+        """Keep rows that repair customers.
+
+        Customers judged gone count as read here, because the source did not list them.
+        """
         with self.engine.begin() as conn:
             db.enter(Tx(conn, self.row.organization_id))
-            kept = envelopes.keep(conn, self._incoming(repair.rows), self.row.id) if repair.rows else []
-            doubled = sum(1 for one in kept if one.is_duplicate)
-            counts = {"read": repair.found_gone, "unchanged": repair.vanished + doubled}
+            kept = envelopes.keep(conn, self._envelopes(repair.rows), self.row.id) if repair.rows else []
+            duplicates = sum(1 for envelope in kept if envelope.is_duplicate)
+            counts = {"read": repair.found_gone, "unchanged": repair.vanished + duplicates}
             self._advance(conn, repair.cursor, 0, counts, None, None)
         self._nudge()
 
@@ -212,7 +217,7 @@ class _Slice:
         self.row = row
 
     def _finish_reading(self) -> bool:
-        """Come to the end of the pages; True if there is something to repair."""
+        """Note the end of the pages; return True if there is something to repair."""
         row = self.row
         if row.expected is not None and row.seen < row.expected:
             self._end("failed", f"incomplete: {row.seen:,} of {row.expected:,} customers could be read")
@@ -222,12 +227,12 @@ class _Slice:
             if self.row.phase == "repairing":
                 return True
         with self.engine.begin() as conn:
-            runs.read_whole(conn, self.row, token=self.token, report={})
-            runs.forget_rows(conn, self.row)
+            runs.finish_reading(conn, self.row, token=self.token, report={})
+            runs.delete_compared(conn, self.row)
         return False
 
-    def _help(self) -> bool:
-        """Drain while too much waits to be drained; True if the slice is over."""
+    def _drain_backlog(self) -> bool:
+        """Drain while too many rows of the run wait; return True if the slice is over."""
         if time.monotonic() > self.until:
             self._release()
             return True
@@ -235,7 +240,7 @@ class _Slice:
         while self._has_rows_to_drain() and self.row.left > _BACKLOG:
             if drain.drain_batch(self.engine, lane).leased == 0:
                 if self.row.left < _MOST_HELD:
-                    break  # others hold all of it, perhaps until their leases end: no reason to wait for them
+                    break  # other drains hold all the rows, perhaps until their leases end: read on meanwhile
                 time.sleep(0.05)
             with self.engine.connect() as conn:
                 row = runs.by_id(Tx(conn, self.row.organization_id), self.row.id)
@@ -248,12 +253,12 @@ class _Slice:
         return False
 
     def _has_rows_to_drain(self) -> bool:
-        """Whether what was read is kept as envelopes: not when it is only compared, or tried."""
+        """Return whether the rows are kept as envelopes; a dry run only tries them, a comparison only lists them."""
         is_comparing = self.row.kind == "reconcile" and self.row.phase == "reading"
         return not (self.row.is_dry or is_comparing)
 
-    def _incoming(self, rows: Sequence[Row]) -> list[Incoming]:
-        return [incoming(self.connection, row, self.row.id) for row in rows]
+    def _envelopes(self, rows: Sequence[Row]) -> list[Incoming]:
+        return [envelope_of_row(self.connection, row, self.row.id) for row in rows]
 
     def _nudge(self) -> None:
         if not self.row.is_dry:
@@ -267,7 +272,7 @@ class _Slice:
             waited_s = self.waited_s + after.total_seconds()
             runs.release(conn, self.row, token=self.token, after=after, cursor=cursor, waited_s=waited_s)
 
-    def _again(self, reason: str, after: timedelta | None) -> None:
+    def _try_later(self, reason: str, after: timedelta | None) -> None:
         if self.row.failures >= _MOST_FAILURES:
             self._end("failed", reason)
             return
@@ -285,7 +290,10 @@ class _Slice:
 
 @contextmanager
 def _heartbeat(engine: Engine, row: RunRow, token: UUID) -> Iterator[None]:
-    """Hold the lease while a slice is at work, however long its provider takes; it dies with the process."""
+    """Renew the lease while a slice is at work, however long its provider takes.
+
+    The thread dies with the process, so that another worker takes over soon after a kill.
+    """
     is_over = threading.Event()
 
     def beat() -> None:

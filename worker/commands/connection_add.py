@@ -124,7 +124,7 @@ def _add(
             raise ConfigError(f"--source: {name!r} is taken; each connection needs a name of its own") from None
         if credentials:
             for kind, every in schedules.DEFAULTS.items():
-                schedules.put(tx, id_, kind, every)
+                schedules.ensure(tx, id_, kind, every)
     show(as_json, {"connection_id": ids.show(ids.CONNECTION, id_), "webhook_url": webhook_url(id_)})
 
 

@@ -28,7 +28,7 @@ def create_key(
         raise ConfigError(f"--scope: expected {', '.join(api_keys.SCOPES)}, got {', '.join(sorted(unknown))}")
     with database(data_dir) as conn:
         tx = Tx(conn, organizations.ensure(conn, organization))
-        id_, key = api_keys.create(tx, scope, rate_limit=rate_limit)
+        id_, key = api_keys.insert_new(tx, scope, rate_limit=rate_limit)
     show(as_json, {"key_id": ids.show(ids.KEY, id_), "key": key})
 
 

@@ -60,7 +60,7 @@ def set_schedule(
         row = find(conn, organization, connection_id)
         if not row.can_be_read:
             raise ConfigError(f"{connection_id} cannot be read: give it credentials with `connections authorize`")
-        schedules.put(Tx(conn, row.organization_id), row.id, kind.value, period)
+        schedules.ensure(Tx(conn, row.organization_id), row.id, kind.value, period)
     show(as_json, {"connection_id": connection_id, "kind": kind.value, "every": _shown(period)})
 
 

@@ -13,7 +13,7 @@ import orjson
 from worker import schemas
 from worker.domain.api_writes import is_of_request
 from worker.domain.consent import ConsentEntry, Suppression
-from worker.domain.delivery_ids import is_of_run
+from worker.domain.deliveries import is_of_run
 from worker.domain.golden import Origin
 from worker.domain.times import moment
 from worker.pipeline import contact_view

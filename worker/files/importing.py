@@ -139,7 +139,7 @@ def _dry_run(
     for page in _pages(rows):
         good = [one for row in page if (one := _read_row(connection, file, row, result, reject))]
         statements = [stated for _, stated in good]
-        applied = dry_run.try_out(engine, connection.organization_id, connection.id, statements)
+        applied = dry_run.try_statements(engine, connection.organization_id, connection.id, statements)
         changed = sum(1 for stated in statements if stated.envelope_id in applied.changed_by)
         result.read += len(page)
         result.changed += changed
@@ -164,7 +164,7 @@ def _read_row(
     if row.values is not None:
         incoming = _incoming(connection, file, row)
         try:
-            stated = dry_run.read(incoming, connection)
+            stated = dry_run.statements_of(incoming, connection)
         except MalformedPayloadError as error:
             reason = str(error)
         else:

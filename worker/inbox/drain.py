@@ -1,8 +1,8 @@
-"""Drain: take due envelopes from the queue through to contacts, one batch a transaction.
+"""Drain: take due envelopes from the queue through to contacts, a batch at a time.
 
-A batch commits twice: first the lease (with its fencing token and crash count), then the work together with the
-removal of the queue rows. A crash anywhere leaves the work due, and nothing counts twice. A bad envelope is found by
-halving its batch, and parked alone.
+It commits in steps: first the lease of a batch (with its fencing token and crash count), then the work of each
+organization together with the removal of its queue rows. A crash anywhere leaves the envelopes due, and nothing counts
+twice. A bad envelope is found by halving its batch, and parked alone.
 """
 
 import time
@@ -34,14 +34,14 @@ from worker.store.ready import Leased, Parked
 
 log = structlog.get_logger()
 
-#: a fault of ours is tried again after so long, doubled each time
+#: until an envelope on which our code failed is tried again; doubled with each attempt
 _FIRST_DELAY = timedelta(seconds=1)
-#: the system is at fault (lost connection, full disk): nothing is counted against the envelopes
+#: until envelopes are tried again after a fault of the system (lost connection, full disk)
 _SYSTEM_DELAY = timedelta(seconds=1)
 
 
 class LeaseLostError(Exception):
-    """Another drain took the rows over; it will do the work."""
+    """Another drain has taken the rows over and will do the work."""
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Drained:
 
 @dataclass(slots=True)
 class _Item:
-    """A leased envelope on its way."""
+    """A leased envelope, and what is known about it so far."""
 
     leased: Leased
     statements: EnvelopeStatements | None = None
@@ -70,26 +70,27 @@ class _Item:
 
     @property
     def envelope(self) -> EnvelopeRow:
-        """What was received."""
+        """The envelope as it was received."""
         return self.leased.envelope
 
     @property
     def is_withdrawn(self) -> bool:
-        """Whether what it once stated is to be taken back.
+        """Return whether to withdraw what the envelope stated before.
 
-        A body that is found malformed in a replay takes back what it had stated when it was thought to be sound.
+        Every replay does. A replayed body that is now found malformed states nothing, so its old statements go too;
+        an envelope that is parked for another reason keeps them.
         """
         return self.leased.replay and (self.parked is None or self.parked.kind == "malformed")
 
     def park(self, kind: str, reason: str) -> Parked:
-        """Set it aside for a person."""
+        """Mark the envelope as parked, for a person to look at."""
         row = self.envelope
         log.warning("envelope_parked", envelope_id=str(row.id), connection_id=str(row.connection_id), kind=kind)
         self.parked = Parked(row.id, row.connection_id, row.topic, kind, reason, self.leased.attempts + 1)
         return self.parked
 
     def outcome(self) -> tuple[UUID, str, str | None]:
-        """Return what the queue notes of it once it is settled."""
+        """Return (envelope, outcome, detail) as ``ready.settle`` takes it."""
         if self.statements is None or self.statements.is_empty:
             return (self.envelope.id, "ignored", self.envelope.topic or "(no topic)")
         return (self.envelope.id, "settled", None)
@@ -97,7 +98,7 @@ class _Item:
 
 @dataclass(slots=True, kw_only=True)
 class _Settling(Batch):
-    """The work and the queue in one transaction."""
+    """A batch whose transaction also takes its envelopes out of the queue."""
 
     token: UUID
     items: Sequence[_Item]
@@ -105,24 +106,24 @@ class _Settling(Batch):
     refetch: Sequence[tuple[UUID, str]]  #: (connection, external_id)
 
     def begin(self, tx: Tx, now: datetime) -> None:  # noqa: ARG002 - a hook's
-        """Take the rows away first: they stay locked until the end, so that nobody can take them over meanwhile."""
+        """Remove the queue rows first: they stay locked until the commit, so no other drain can take them over."""
         ids_ = [item.envelope.id for item in self.items]
-        if ready.take(tx, ids_, self.token) != len(ids_):
+        if ready.delete(tx, ids_, self.token) != len(ids_):
             raise LeaseLostError
         ready.park(tx, [item.parked for item in self.items if item.parked is not None])
         is_replay = any(item.leased.replay for item in self.items)
         ready.settle(tx, self.outcomes, is_replay=is_replay)
 
     def finish(self, tx: Tx, applied: Applied) -> None:
-        """Count last: others wait for the row of the run."""
+        """Count for the runs last, because other drains wait for the lock on a run's row."""
         refetches.ensure(tx, self.refetch)
-        runs.count(tx, _counts(self.items, applied.changed_by))
+        runs.add_counts(tx, _counts(self.items, applied.changed_by))
 
 
 def drain(engine: Engine, lane: int, *, budget_s: float, on_full: Callable[[int], None] = lambda _: None) -> Drained:
-    """Drain a lane until nothing is due or the budget is spent; safe beside any number of others.
+    """Drain a lane until nothing is due or the budget is spent. Any number of drains may work on one lane.
 
-    ``on_full`` is called when there was more than one batch to take: others could help.
+    ``on_full`` is called with the lane after each lease of a full batch: more may be due, and other workers could help.
     """
     began = time.monotonic()
     total = Drained()
@@ -138,7 +139,7 @@ def drain(engine: Engine, lane: int, *, budget_s: float, on_full: Callable[[int]
 def drain_batch(
     engine: Engine, lane: int, *, suspects: bool = False, on_full: Callable[[int], None] = lambda _: None
 ) -> Drained:
-    """Lease one batch and work it off."""
+    """Lease one batch and work it off; ``suspects`` takes envelopes that may have killed their processes."""
     token = uuid4()
     with engine.begin() as conn:
         lease = timedelta(seconds=settings().lease_s)
@@ -156,13 +157,13 @@ def drain_batch(
 
 
 class _LeasedBatch:
-    """Envelopes under one lease, and what it takes to work them off."""
+    """Envelopes under one lease, with the engine, the fencing token and the connections that their work needs."""
 
     def __init__(self, engine: Engine, token: UUID, accounts: Mapping[UUID, ConnectionRow]) -> None:
         self._engine = engine
         self._token = token
         self._accounts = accounts
-        self._held: dict[UUID, list[_Item]] = defaultdict(list)  #: by organization; those not worked off yet
+        self._held: dict[UUID, list[_Item]] = defaultdict(list)  #: by organization; not worked off yet
 
     def work(self, leased: Sequence[Leased]) -> Drained:
         """Work off one organization after the other.
@@ -178,7 +179,7 @@ class _LeasedBatch:
             try:
                 result += self._work_organization(organization_id, self._held[organization_id])
             except SoftTimeLimitExceeded:
-                raise  # a batch that never ends counts as one that kills: that isolates what causes it
+                raise  # the lease lapses and counts as a crash, which isolates the envelope that takes so long
             except Exception as error:
                 self._give_back()
                 if not faults.is_system_fault(error):
@@ -188,7 +189,7 @@ class _LeasedBatch:
         return result
 
     def _work_organization(self, organization_id: UUID, items: Sequence[_Item]) -> Drained:
-        """Set aside, normalise, apply: ordinary envelopes together, each replay by itself."""
+        """Set aside, normalise, apply: ordinary envelopes in one transaction, each replay in its own."""
         paused_ids = {id_ for id_, account in self._accounts.items() if account.state == "paused"}
         paused = [item for item in items if item.envelope.connection_id in paused_ids] if paused_ids else []
         self._set_aside(organization_id, paused)
@@ -212,9 +213,9 @@ class _LeasedBatch:
         return result
 
     def _normalise(self, item: _Item) -> bool:
-        """Normalise an envelope, or park it; False if our own code failed on it."""
+        """Normalise an envelope, or park it; return False if our own code failed on it."""
         try:
-            item.statements = kept_envelopes.normalised(item.envelope, self._accounts[item.envelope.connection_id])
+            item.statements = kept_envelopes.statements_of(item.envelope, self._accounts[item.envelope.connection_id])
         except MalformedPayloadError as error:
             item.park("malformed", str(error))
         except SoftTimeLimitExceeded:
@@ -226,11 +227,11 @@ class _LeasedBatch:
         return True
 
     def _apply(self, organization_id: UUID, items: Sequence[_Item]) -> Drained:
-        """Apply items in one transaction; halve them after an error that may be the fault of one envelope."""
+        """Apply items in one transaction; after an error that one envelope may have caused, try each half."""
         try:
             return self._commit(organization_id, items)
         except LeaseLostError:
-            # Some rows are another's now; the token guards those, and the rest is due again.
+            # Another drain has some of the rows, and the token keeps us off them; the others become due again.
             log.warning("lease_lost", envelopes=len(items))
             self._postpone(organization_id, items, timedelta(0), failed=False)
             return Drained(postponed=len(items))
@@ -247,7 +248,7 @@ class _LeasedBatch:
             return result
 
     def _commit(self, organization_id: UUID, items: Sequence[_Item]) -> Drained:
-        """Let items take effect: the work and the removal from the queue stand or fall together."""
+        """Apply items and take them out of the queue, in one transaction."""
         parked = sum(1 for item in items if item.parked is not None)
         good = [item for item in items if item.parked is None and item.statements is not None]
         outcomes = [item.outcome() for item in good]
@@ -256,7 +257,7 @@ class _LeasedBatch:
         settling = _Settling(
             [item.statements for item in good if item.statements is not None],
             connection_of,
-            replay.of(replayed, self._accounts, connection_of) if replayed else None,
+            replay.replay_of(replayed, self._accounts, connection_of) if replayed else None,
             token=self._token,
             items=items,
             outcomes=outcomes,
@@ -267,19 +268,22 @@ class _LeasedBatch:
         return Drained(settled=len(outcomes) - ignored, ignored=ignored, parked=parked)
 
     def _to_refetch(self, items: Sequence[_Item]) -> list[tuple[UUID, str]]:
-        """Name the customers of whom an envelope does not say all, where the provider can be asked for them."""
+        """Return the customers, as (connection, external id), of whom an envelope does not say everything.
+
+        Only providers that we can read are asked. Rows of a run say everything.
+        """
         readers = {id_: reader_of(account.connector) for id_, account in self._accounts.items() if account.can_be_read}
-        found = []
+        incomplete = []
         for item in items if readers else ():
             envelope = item.envelope
             if item.leased.run_id is None and envelope.body is not None and envelope.connection_id in readers:
                 external_id = readers[envelope.connection_id].wanted(envelope.topic, bytes(envelope.body))
                 if external_id is not None:
-                    found.append((envelope.connection_id, external_id))
-        return found
+                    incomplete.append((envelope.connection_id, external_id))
+        return incomplete
 
     def _blame(self, organization_id: UUID, item: _Item, error: Exception) -> Drained:
-        """One envelope alone fails: park what can never work, try the rest again a few times."""
+        """Deal with an envelope that fails alone: park it if it can never succeed, else try it again."""
         state = faults.sqlstate(error)
         if isinstance(error, PermanentError):
             return self._park_alone(organization_id, item, "failed", str(error))
@@ -290,7 +294,7 @@ class _LeasedBatch:
         return self._fail(organization_id, item)
 
     def _fail(self, organization_id: UUID, item: _Item) -> Drained:
-        """Our own code failed: later again, and after some attempts it is for a person."""
+        """Postpone an envelope on which our own code failed; park it after some attempts."""
         attempts = item.leased.attempts + 1
         if attempts >= settings().max_attempts:
             reason = "our code failed on it; see the log for envelope_failed"
@@ -302,14 +306,14 @@ class _LeasedBatch:
         """Park one envelope, in a transaction of its own."""
         with self._engine.begin() as conn:
             tx = Tx(conn, organization_id)
-            if ready.take(tx, [item.envelope.id], self._token) != 1:
+            if ready.delete(tx, [item.envelope.id], self._token) != 1:
                 return Drained()  # another drain has it now
             ready.park(tx, [item.park(kind, reason)])
-            runs.count(tx, _counts([item], ()))
+            runs.add_counts(tx, _counts([item], ()))
         return Drained(parked=1)
 
     def _set_aside(self, organization_id: UUID, items: Sequence[_Item]) -> None:
-        """Let the envelopes of paused connections wait until they resume."""
+        """Keep the envelopes of paused connections waiting until the connections resume."""
         if items:
             ids_, connection_ids = zip(*((i.envelope.id, i.envelope.connection_id) for i in items), strict=True)
             with self._engine.begin() as conn:
@@ -321,7 +325,7 @@ class _LeasedBatch:
             ready.postpone(Tx(conn, organization_id), ids_, self._token, delay=delay, failed=failed)
 
     def _give_back(self) -> None:
-        """Return what we hold once the database is back; a lease that lapses would count against the envelopes."""
+        """Give back the envelopes once the database is back: a lease that lapses would count as a crash."""
         until = time.monotonic() + settings().lease_s / 2
         while time.monotonic() < until:
             try:
@@ -334,7 +338,7 @@ class _LeasedBatch:
 
 
 def _counts(items: Sequence[_Item], changed_by: Collection[UUID]) -> dict[UUID, list[int]]:
-    """Count what became of the rows of each run: changed, unchanged, parked."""
+    """Return how many rows of each run are changed, unchanged and parked."""
     counts: dict[UUID, list[int]] = {}
     for item in items:
         if item.leased.run_id is not None:

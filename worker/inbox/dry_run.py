@@ -1,7 +1,7 @@
-"""Dry runs: let rows take effect in a transaction that is taken back, and tell what they would have done.
+"""Dry run: apply rows in a transaction that is rolled back, and report what they would have done.
 
-Each batch is tried against the store as it is, so two rows of different batches that would become one contact
-are told as two.
+Each batch is tried against the store as it is, so two rows of different batches that would become one contact are
+reported as two.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ _MOST_EXAMPLES = 10
 
 class _UndoneError(Exception):
     def __init__(self, applied: Applied) -> None:
-        super().__init__("taken back on purpose")
+        super().__init__("rolled back on purpose")
         self.applied = applied
 
 
@@ -35,55 +35,60 @@ class _Trial(Batch):
         raise _UndoneError(applied)
 
 
-def tried(
+def try_rows(
     engine: Engine, row: RunRow, connection: ConnectionRow, rows: Sequence[Incoming]
 ) -> tuple[dict[str, int], dict[str, Any]]:
-    """Try rows; return the counts to add to the run, and its report with these rows in it."""
-    readings: list[EnvelopeStatements] = []
-    refused: list[str] = []
-    for one in rows:
+    """Try rows; return the counts to add to the run, and the run's report with these rows added."""
+    statements: list[EnvelopeStatements] = []
+    reasons: list[str] = []
+    for incoming in rows:
         try:
-            readings.append(read(one, connection))
+            statements.append(statements_of(incoming, connection))
         except MalformedPayloadError as error:
-            refused.append(str(error))
-    applied = try_out(engine, row.organization_id, connection.id, readings)
-    changed = sum(1 for reading in readings if reading.envelope_id in applied.changed_by)
-    counts = {"read": len(rows), "changed": changed, "unchanged": len(readings) - changed, "parked": len(refused)}
-    return counts, report(row.report, applied, refused)
+            reasons.append(str(error))
+    applied = try_statements(engine, row.organization_id, connection.id, statements)
+    changed = sum(1 for envelope in statements if envelope.envelope_id in applied.changed_by)
+    counts = {"read": len(rows), "changed": changed, "unchanged": len(statements) - changed, "parked": len(reasons)}
+    return counts, report(row.report, applied, reasons)
 
 
-def read(one: Incoming, connection: ConnectionRow) -> EnvelopeStatements:
-    """Normalise a row as a drain would. Raises MalformedPayloadError."""
+def statements_of(incoming: Incoming, connection: ConnectionRow) -> EnvelopeStatements:
+    """Normalise an envelope that is not kept, as a drain would if it were. Raises MalformedPayloadError."""
     row = EnvelopeRow(
-        organization_id=one.organization_id,
-        id=one.id,
-        connection_id=one.connection_id,
-        topic=one.topic,
-        delivery_id=one.delivery_id,
-        sent_at=one.sent_at,
-        headers=orjson.loads(one.headers),
-        body=one.body,
+        organization_id=incoming.organization_id,
+        id=incoming.id,
+        connection_id=incoming.connection_id,
+        topic=incoming.topic,
+        delivery_id=incoming.delivery_id,
+        sent_at=incoming.sent_at,
+        headers=orjson.loads(incoming.headers),
+        body=incoming.body,
     )
-    return kept_envelopes.normalised(row, connection)
+    return kept_envelopes.statements_of(row, connection)
 
 
-def try_out(
-    engine: Engine, organization_id: UUID, connection_id: UUID, readings: Sequence[EnvelopeStatements]
+def try_statements(
+    engine: Engine, organization_id: UUID, connection_id: UUID, statements: Sequence[EnvelopeStatements]
 ) -> Applied:
-    """Apply readings and take it all back; return what they did."""
-    if not readings:
+    """Apply statements and roll back; return what they would have done."""
+    if not statements:
         return Applied(0, 0)
+    connection_of = {envelope.envelope_id: connection_id for envelope in statements}
     try:
-        apply(engine, organization_id, _Trial(readings, {one.envelope_id: connection_id for one in readings}))
+        apply(engine, organization_id, _Trial(statements, connection_of))
     except _UndoneError as undone:
         return undone.applied
     raise AssertionError("unreachable")
 
 
 def report(before: Mapping[str, Any], applied: Applied, refused: Sequence[str]) -> dict[str, Any]:
-    """Add what a batch would have done to the report: contacts by kind, examples without values, reasons."""
+    """Add what a batch would have done to a report.
+
+    A report has the number of contacts by kind of change, some examples (names of fields, no values), and the most
+    frequent reasons of the rows that were refused.
+    """
     kinds = Counter(change.kind for change in applied.contacts.values())
-    told = {name: before.get(name, 0) + kinds[name] for name in ("created", "changed", "merged")}
+    totals = {name: before.get(name, 0) + kinds[name] for name in ("created", "changed", "merged")}
     examples = list(before.get("examples", []))
     customers = {contact_id: ref for ref, contact_id in applied.contact_of.items()}
     for contact_id, change in applied.contacts.items():
@@ -92,4 +97,4 @@ def report(before: Mapping[str, Any], applied: Applied, refused: Sequence[str]) 
             examples.append({"external_id": external_id, "kind": change.kind, "fields": sorted(change.fields())})
     reasons = Counter(before.get("refused", {}))
     reasons.update(refused)
-    return {**told, "examples": examples, "refused": dict(reasons.most_common(_MOST_EXAMPLES))}
+    return {**totals, "examples": examples, "refused": dict(reasons.most_common(_MOST_EXAMPLES))}

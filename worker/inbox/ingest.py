@@ -1,8 +1,8 @@
-"""Ingest: a request becomes an inbox row, committed before it is acknowledged.
+"""Ingest: a webhook request becomes an envelope, committed to the inbox before the request is acknowledged.
 
-The webhook route and the public task ``worker.tasks.ingest`` do the same: find the connection, verify the
-signature over the raw bytes, read the headers, keep. The body is not parsed here; whatever a body does
-to a parser, it does to its own envelope alone.
+The webhook route and the public task ``worker.tasks.ingest`` take the same steps: find the connection, verify the
+signature over the raw bytes, read the headers, keep the envelope. The body is not parsed here, so that a body that
+breaks a parser harms only its own envelope, in the drain.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,9 @@ from worker.domain.terms import API_SOURCE
 from worker.store.connections import ConnectionRow
 from worker.store.envelopes import Incoming
 
-#: what fits a dedupe key and a topic column; Shopify's are far shorter
+#: characters of a delivery id; longer ids are hashed. Shopify's are far shorter.
 _MAX_ID = 255
+#: characters of a topic; longer topics are cut
 _MAX_TOPIC = 200
 
 
@@ -35,23 +36,23 @@ class Source(NamedTuple):
 
 
 def source_of(row: ConnectionRow) -> Source | None:
-    """Return a connection ready to receive; None if it was removed, or is the API's, which has no webhooks."""
+    """Return a connection as ingest needs it; None if it was removed, or is the API's, which has no webhooks."""
     if row.state == "removed" or row.connector == API_SOURCE:
         return None
     return Source(row.organization_id, row.id, row.connector, tuple(row.secrets()))
 
 
 def is_ping(source: Source, headers: Sequence[tuple[str, str]], body: bytes) -> bool:
-    """Whether a provider only tries a new webhook: nothing is said, so nobody has to prove who says it."""
+    """Return whether a provider only tries a new webhook. A ping states nothing, so it needs no signature."""
     ping = getattr(connector(source.connector), "is_ping", None)
     return ping is not None and ping({name.lower(): value for name, value in headers}, body)
 
 
 def accept(source: Source, headers: Sequence[tuple[str, str]], body: bytes) -> Incoming:
-    """Verify a request and make its inbox row.
+    """Verify a request and make its envelope.
 
-    Header names may come in any case. Raises BadSignatureError if the sender cannot prove who it is;
-    then nothing may be kept.
+    Header names may come in any case. Raises BadSignatureError if the sender cannot prove who it is; then nothing
+    may be kept.
     """
     by_name = {name.lower(): value for name, value in headers}
     provider = connector(source.connector)
@@ -63,7 +64,7 @@ def accept(source: Source, headers: Sequence[tuple[str, str]], body: bytes) -> I
         connection_id=source.id,
         topic=_plain(receipt.topic)[:_MAX_TOPIC],
         delivery_id=_delivery_id(receipt),
-        # Kept with the envelope, so that every replay reads the same.
+        # The time is kept with the envelope, so that every replay gives the same statements.
         sent_at=receipt.sent_at or (datetime.now(UTC) if receipt.arrival_counts else None),
         headers=_written(headers),
         body=body,
@@ -74,7 +75,7 @@ def accept(source: Source, headers: Sequence[tuple[str, str]], body: bytes) -> I
 def _written(headers: Sequence[tuple[str, str]]) -> str:
     try:
         return orjson.dumps(headers).decode()
-    except orjson.JSONEncodeError:  # a surrogate: not from HTTP, but a task's message can hold one
+    except orjson.JSONEncodeError:  # a lone surrogate: HTTP cannot carry it, but a Celery message can
         return orjson.dumps([(_plain(name), _plain(value)) for name, value in headers]).decode()
 
 
@@ -84,5 +85,8 @@ def _delivery_id(receipt: Receipt) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that any column holds: header bytes beyond ASCII arrive as Latin-1, NUL and surrogates never."""
+    """Return text that any column holds: NUL and lone surrogates are replaced.
+
+    Header bytes beyond ASCII arrive as Latin-1 and stay so.
+    """
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

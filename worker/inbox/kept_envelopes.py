@@ -1,4 +1,4 @@
-"""Kept envelopes: from the bytes that are stored to statements. A drain, a dry run and a replay call this."""
+"""Kept envelopes: the stored bytes become statements, in the same way for a drain, a dry run and a replay."""
 
 from connectors import connector
 from connectors.contract import Envelope, MalformedPayloadError
@@ -10,10 +10,10 @@ from worker.store.connections import ConnectionRow
 from worker.store.envelopes import EnvelopeRow
 
 
-def normalised(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatements:
-    """Read an envelope; the same envelope always gives the same statements.
+def statements_of(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatements:
+    """Normalise an envelope; the same envelope always gives the same statements.
 
-    Raises MalformedPayloadError if it is not what the provider documents, or its body has expired.
+    Raises MalformedPayloadError if the body is not what the provider documents, or has expired.
     """
     if row.body is None:
         raise MalformedPayloadError("the body has expired and cannot be read again")

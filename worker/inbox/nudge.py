@@ -1,4 +1,8 @@
-"""Nudges: tell the workers, off the request path, that there is work. They may get lost."""
+"""Nudge: tell the workers, off the request path, that there is work.
+
+A nudge is a Celery task, published by its name, with a lane and nothing else. It may get lost, because the sweeper
+finds all work in Postgres.
+"""
 
 import threading
 import time
@@ -9,18 +13,21 @@ from worker.store.envelopes import LANES
 
 log = structlog.get_logger()
 
-#: beside the lanes of the inbox: there is a provider to be read
+#: a lane beside those of the inbox: a nudge for it says that a provider is to be read
 READING = LANES
-#: between two publications: what arrives meanwhile shares the next nudge, and a drain at work needs none
+#: between two publications; envelopes that arrive meanwhile share the next nudge
 _PAUSE_S = 0.05
-#: nudges older than this are stale: the sweeper has seen to it
+#: a nudge that waited longer in the broker is dropped: the sweeper has done its work by then
 _EXPIRES_S = 30
-#: after a failure the broker is left alone for this long; the sweeper drains meanwhile
+#: pause after the broker failed; the sweeper drains meanwhile
 _BREAK_S = 1.0
 
 
 def publish(lane: int) -> None:
-    """Publish one nudge; raises whatever the broker raises. By name: the tasks import this module."""
+    """Publish one nudge. Raises whatever the broker raises.
+
+    The task is named, not imported, because ``tasks`` imports this module.
+    """
     from worker.app import app  # noqa: PLC0415 - a process that never nudges needs no broker
 
     name = "worker.tasks.read" if lane == READING else "worker.tasks.drain"
@@ -30,7 +37,7 @@ def publish(lane: int) -> None:
 class Nudger:
     """One thread that publishes at most one nudge a lane at a time.
 
-    Publishing blocks for seconds on a frozen broker, so callers only set a flag.
+    Publishing to a frozen broker blocks for seconds, so callers only add to a set and raise a flag.
     """
 
     def __init__(self) -> None:
@@ -40,7 +47,7 @@ class Nudger:
         self._thread: threading.Thread | None = None
 
     def nudge(self, lanes: set[int]) -> None:
-        """Ask for these lanes to be drained; returns at once."""
+        """Have these lanes worked on; return at once."""
         with self._lock:
             self._lanes |= lanes
             if self._thread is None or not self._thread.is_alive():
@@ -62,7 +69,7 @@ class Nudger:
             try:
                 for lane in lanes:
                     publish(lane)
-            except Exception as error:  # noqa: BLE001 - whatever a broker does, nothing is lost by it
+            except Exception as error:  # noqa: BLE001 - whatever the broker does, only nudges are lost
                 log.warning("nudge_failed", error=type(error).__name__)
                 time.sleep(_BREAK_S)
             time.sleep(_PAUSE_S)
@@ -72,7 +79,7 @@ nudger = Nudger()
 
 
 def publish_once(lane: int) -> bool:
-    """Publish one nudge now, from a command; False if the broker does not take it."""
+    """Publish one nudge from a command, which waits for it; return False if the broker does not take it."""
     from kombu.exceptions import OperationalError  # noqa: PLC0415 - only commands need it
 
     try:

@@ -1,4 +1,8 @@
-"""Replay: an envelope is read anew, with all that was kept about the same records."""
+"""Replay: normalise an envelope anew, together with all kept envelopes about the same records.
+
+A replay withdraws what the envelope stated before. That can bring back an older statement of another envelope, so the
+other envelopes are applied again as well.
+"""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -8,7 +12,7 @@ import structlog
 from connectors.contract import MalformedPayloadError
 from worker.domain.statements import EnvelopeStatements
 from worker.errors import PermanentError
-from worker.inbox.kept_envelopes import normalised
+from worker.inbox.kept_envelopes import statements_of
 from worker.pipeline.apply import Replay
 from worker.store import connections, envelopes
 from worker.store.connections import ConnectionRow
@@ -17,22 +21,25 @@ from worker.store.envelopes import EnvelopeRow
 
 log = structlog.get_logger(__name__)
 
-#: kept envelopes that one replay reads again, at most
+#: other envelopes that one replay applies again, at most: more do not fit one transaction
 _MOST_SIBLINGS = 10_000
 
 
-def of(
+def replay_of(
     replayed: Sequence[EnvelopeRow], accounts: Mapping[UUID, ConnectionRow], connection_of: dict[UUID, UUID]
 ) -> Replay:
-    """Make the replay of envelopes; ``connection_of`` is told of the envelopes that are read again with them."""
+    """Make the replay of envelopes.
+
+    ``connection_of`` maps envelopes to connections; the replay adds the other envelopes to it when it runs.
+    """
 
     def others(tx: Tx) -> list[EnvelopeStatements]:
-        found = []
+        loaded = []
         for envelope in replayed:
             for statements, connection_id in _siblings(tx, envelope, accounts):
-                found.append(statements)
+                loaded.append(statements)
                 connection_of[statements.envelope_id] = connection_id
-        return found
+        return loaded
 
     return Replay([envelope.id for envelope in replayed], others)
 
@@ -40,22 +47,21 @@ def of(
 def _siblings(
     tx: Tx, replayed: EnvelopeRow, accounts: Mapping[UUID, ConnectionRow]
 ) -> list[tuple[EnvelopeStatements, UUID]]:
-    """Read what else was kept about the records of a replayed envelope, each with its connection's id.
+    """Load the other kept envelopes about the records of a replayed one, as statements with their connection's id.
 
-    Withdrawing a statement can bring back an older one that it had replaced. Raises PermanentError if there are more
-    than one transaction can take.
+    Raises PermanentError if there are more than one transaction can take.
     """
-    touched = envelopes.records_of(tx, [replayed.id])
-    rows = envelopes.touching(tx, touched, _MOST_SIBLINGS + 1)
+    record_ids = envelopes.linked_records(tx, [replayed.id])
+    rows = envelopes.by_records(tx, record_ids, _MOST_SIBLINGS + 1)
     if len(rows) > _MOST_SIBLINGS:
         raise PermanentError(f"more than {_MOST_SIBLINGS:,} kept envelopes speak of the same customers")
     known = {**accounts, **connections.by_ids(tx.conn, {row.connection_id for row in rows} - accounts.keys())}
-    found = []
+    siblings = []
     for row in rows:
         if row.id == replayed.id or row.connection_id not in known:
             continue
         try:
-            found.append((normalised(row, known[row.connection_id]), row.connection_id))
+            siblings.append((statements_of(row, known[row.connection_id]), row.connection_id))
         except MalformedPayloadError:
-            log.warning("sibling_unreadable", envelope_id=str(row.id))  # it keeps what it stated before
-    return found
+            log.warning("sibling_unreadable", envelope_id=str(row.id))  # what it stated before stays as it is
+    return siblings

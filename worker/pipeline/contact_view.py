@@ -78,15 +78,15 @@ def load(tx: Tx, contacts: Sequence[ContactRow]) -> list[ContactView]:
     ``tx`` should see one snapshot (``db.snapshot``). Otherwise a contact may change between two SQL statements.
     """
     records_of: dict[UUID, list[RecordRow]] = defaultdict(list)
-    for row in records.of_contacts(tx, [contact.id for contact in contacts]):
+    for row in records.by_contacts(tx, [contact.id for contact in contacts]):
         if row.contact_id is not None:
             records_of[row.contact_id].append(row)
     held_by: dict[UUID, list[HeldRow]] = defaultdict(list)
-    for held in claims.of_records(tx, [row.id for rows in records_of.values() for row in rows]):
+    for held in claims.by_records(tx, [row.id for rows in records_of.values() for row in rows]):
         held_by[held.claim.record_id].append(held)
     addresses = {held.claim.key for rows in held_by.values() for held in rows}
     refs = {row.ref for rows in records_of.values() for row in rows}
-    ledger = _Ledger(consents.of(tx, addresses, refs), suppressions.of(tx, addresses))
+    ledger = _Ledger(consents.by_addresses(tx, addresses, refs), suppressions.by_addresses(tx, addresses))
     priorities = connections.priorities(tx)
     return [
         _view(contact, sorted(records_of[contact.id], key=_ref), held_by, ledger, priorities) for contact in contacts

@@ -67,7 +67,7 @@ def is_current(tx: Tx, snapshot: Snapshot) -> bool:
     stored = {row.id: row.version for row in rows.values() if row.version > 0}
     if records.versions(tx, rows.keys()) != stored:
         return False
-    if decisions.touching(tx, snapshot.rows.keys()) != snapshot.decisions:
+    if decisions.by_refs(tx, snapshot.rows.keys()) != snapshot.decisions:
         return False
     present = claims.claimants(tx, snapshot.claimed.keys(), _most_claimants(snapshot))
     return present == {ident: found for ident, found in snapshot.claimed.items() if found}
@@ -83,8 +83,8 @@ def load_ledgers(tx: Tx, statements: Sequence[EnvelopeStatements]) -> Ledgers:
     noting = [one.envelope_id for one in statements if one.notes]
     return Ledgers(
         consents=consents.prior(tx, *_addresses(consented)) if consented else (),
-        suppressions=suppressions.of(tx, suppressed) if suppressed else (),
-        noted=frozenset(note.id for note in notes.of_envelopes(tx, noting)) if noting else frozenset(),
+        suppressions=suppressions.by_addresses(tx, suppressed) if suppressed else (),
+        noted=frozenset(note.id for note in notes.by_envelopes(tx, noting)) if noting else frozenset(),
     )
 
 
@@ -94,15 +94,15 @@ def withdraw(tx: Tx, envelope_ids: Sequence[UUID]) -> Withdrawn:
     What they stated about the records themselves is taken back when these are folded. To be called under the lock of
     the whole organization.
     """
-    record_ids = envelopes.records_of(tx, envelope_ids)
+    record_ids = envelopes.linked_records(tx, envelope_ids)
     for ledger in (consents, suppressions, notes, privacy_requests):
         ledger.withdraw(tx, envelope_ids)
     decided = decisions.withdraw(tx, envelope_ids)
-    envelopes.unlink(tx, envelope_ids)
+    envelopes.delete_links(tx, envelope_ids)
     rows = {row.ref: row for row in records.by_ids(tx, record_ids)}
     rows.update({row.ref: row for row in records.by_refs(tx, decided)})
     known = [row.id for row in rows.values()]
-    return Withdrawn(envelope_ids, list(rows.values()), set(known) - envelopes.spoken_of(tx, known))
+    return Withdrawn(envelope_ids, list(rows.values()), set(known) - envelopes.still_linked(tx, known))
 
 
 def _addresses(stated: Iterable[ConsentStatement]) -> tuple[set[str], set[Ref]]:
@@ -169,7 +169,7 @@ class _Components:
         """Follow decisions: they tie records whatever their identifiers."""
         if not refs:
             return []
-        found = decisions.touching(self._tx, refs)
+        found = decisions.by_refs(self._tx, refs)
         self._snapshot.decisions |= found
         others = {ref for decision in found for ref in (decision.a, decision.b)} - set(self._snapshot.rows)
         return records.by_refs(self._tx, others) if others else []

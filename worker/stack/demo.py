@@ -84,7 +84,7 @@ def _play(running: Stack, data_dir: Path, console: Console, *, stay: bool) -> No
     with db.engine().begin() as conn:
         organization_id = organizations.ensure(conn, "default")
         tx = Tx(conn, organization_id)
-        _, key = api_keys.create(tx, ["contacts:read"])
+        _, key = api_keys.insert_new(tx, ["contacts:read"])
         connection_id = connections.insert_new(
             tx,
             connector="shopify",

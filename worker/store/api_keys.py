@@ -51,7 +51,7 @@ _USED = sql("""
 """)
 
 
-def create(tx: Tx, scopes: Sequence[str], *, rate_limit: int | None = None) -> tuple[UUID, str]:
+def insert_new(tx: Tx, scopes: Sequence[str], *, rate_limit: int | None = None) -> tuple[UUID, str]:
     """Make a key, for ``rate_limit`` requests a minute; return its id and the key itself, which is not kept."""
     id_, secret = ids.new(), secrets.token_urlsafe(32)
     parameters = {

@@ -28,7 +28,7 @@ _CLAIMANTS = sql(f"""
          ORDER BY record_id LIMIT :most) AS c
 """)
 
-_OF_RECORDS = sql(f"""
+_BY_RECORDS = sql(f"""
     SELECT {", ".join("c." + name for name in ClaimRow._fields)}, r.source, r.external_id
       FROM claims c
       LEFT JOIN LATERAL (
@@ -70,8 +70,8 @@ _NEW = f"""
     )
 }
 """
-_INSERT = sql(_NEW)
-_WRITE = sql(f"""{_NEW}
+_INSERT_NEW = sql(_NEW)
+_ENSURE = sql(f"""{_NEW}
         ON CONFLICT (organization_id, type, key, record_id) DO UPDATE
        SET value = excluded.value, is_verified = excluded.is_verified, is_owner = excluded.is_owner,
            is_contested = excluded.is_contested
@@ -91,9 +91,9 @@ def claimants(tx: Tx, idents: Collection[Ident], most: int) -> dict[Ident, list[
     return found
 
 
-def of_records(tx: Tx, record_ids: Collection[UUID]) -> list[HeldRow]:
+def by_records(tx: Tx, record_ids: Collection[UUID]) -> list[HeldRow]:
     """Read everything that these records claim, with whose it is."""
-    found = tx.run(_OF_RECORDS, {"record_ids": list(record_ids)})
+    found = tx.run(_BY_RECORDS, {"record_ids": list(record_ids)})
     size = len(ClaimRow._fields)
     return [HeldRow(ClaimRow(*row[:size]), None if row[size] is None else (row[size], row[size + 1])) for row in found]
 
@@ -110,12 +110,12 @@ def disown(tx: Tx, rows: Iterable[ClaimRow]) -> None:
 
 def insert_new(tx: Tx, rows: Iterable[ClaimRow]) -> None:
     """Write claims of records that are new themselves: looking for a conflict costs as much as the row."""
-    _write(tx, rows, _INSERT)
+    _write(tx, rows, _INSERT_NEW)
 
 
 def ensure(tx: Tx, rows: Iterable[ClaimRow]) -> None:
     """Write claims, new or changed."""
-    _write(tx, rows, _WRITE)
+    _write(tx, rows, _ENSURE)
 
 
 def _write(tx: Tx, rows: Iterable[ClaimRow], statement: TextClause) -> None:

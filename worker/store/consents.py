@@ -65,12 +65,12 @@ _ABOUT = f"""(
            AND source = new.source AND external_id = new.external_id OFFSET 0) AS s
 ) AS s"""
 
-_OF = sql(f"""
+_BY_ADDRESSES = sql(f"""
     SELECT {_COLUMNS} FROM {_ABOUT} {_OF_RECORD}
 """)
 
 # Sorted by what differs most first.
-_STANDING = sql(f"""
+_NEWEST = sql(f"""
     SELECT DISTINCT ON (coalesce(s.address, s.source || ' ' || s.external_id), s.channel, s.purpose)
            s.channel, s.purpose, s.address, s.source, s.external_id, s.status, s.occurred_at, s.statement_key
       FROM {_ABOUT}
@@ -122,10 +122,10 @@ def _write(tx: Tx, entries: Iterable[KeyedConsent], statements: Mapping[bool, Te
 _key = attrgetter("key")
 
 
-def of(tx: Tx, addresses: Collection[str], refs: Collection[Ref] = ()) -> list[ConsentEntry]:
+def by_addresses(tx: Tx, addresses: Collection[str], refs: Collection[Ref] = ()) -> list[ConsentEntry]:
     """Read every statement about these addresses, and those without an address of these records."""
     parameters = columns_of(list(refs), "source", "external_id")
-    found = tx.run(_OF, {"addresses": list(addresses), **parameters})
+    found = tx.run(_BY_ADDRESSES, {"addresses": list(addresses), **parameters})
     return [
         ConsentEntry(
             id=row[0],
@@ -152,7 +152,7 @@ def of(tx: Tx, addresses: Collection[str], refs: Collection[Ref] = ()) -> list[C
 def prior(tx: Tx, addresses: Collection[str], refs: Collection[Ref]) -> list[PriorConsent]:
     """Read the newest statement about each address, and record: what the change log calls "before"."""
     parameters = columns_of(list(refs), "source", "external_id")
-    found = tx.run(_STANDING, {"addresses": list(addresses), **parameters})
+    found = tx.run(_NEWEST, {"addresses": list(addresses), **parameters})
     return [PriorConsent(r[0], r[1], r[2] or (r[3], r[4]), r[5], microseconds(r[6]), bytes(r[7])) for r in found]
 
 

@@ -87,7 +87,7 @@ _BY_ANY_IDS = sql(f"""
 """)
 
 # From the tables: the planner cannot look into the view ``identities`` for a few keys, and reads all of it.
-_OWNERS = sql(f"""
+_IDS_BY_KEYS = sql(f"""
     WITH new AS MATERIALIZED (SELECT * FROM {rows_of(type="text", source="text", key="text")})
     SELECT new.type, new.source, new.key, r.contact_id
       FROM new
@@ -102,13 +102,13 @@ _OWNERS = sql(f"""
 """)
 
 # Found and read at once: resolving is asked for more often than anything else, and each round trip counts.
-_OWNED = sql(f"""
+_BY_CLAIMED_KEYS = sql(f"""
     SELECT k.type, '', k.key, {COLUMNS} FROM {rows_of(type="text", key="text")}
       JOIN claims k ON k.organization_id = :organization_id AND k.type = new.type AND k.key = new.key AND k.is_owner
       JOIN records r ON r.organization_id = :organization_id AND r.id = k.record_id
       JOIN contacts c ON c.organization_id = :organization_id AND c.id = r.contact_id
 """)
-_OWNED_CUSTOMERS = sql(f"""
+_BY_EXTERNAL_IDS = sql(f"""
     SELECT 'external_id', r.source, r.external_id, {COLUMNS} FROM {rows_of(source="text", key="text")}
       JOIN records r ON r.organization_id = :organization_id AND r.source = new.source AND r.external_id = new.key
       JOIN contacts c ON c.organization_id = :organization_id AND c.id = r.contact_id
@@ -135,22 +135,22 @@ def by_any_ids(tx: Tx, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
     return {values[0]: ContactRow(*values[1:]) for values in found}
 
 
-def owners(tx: Tx, keys: Collection[Key]) -> dict[Key, UUID]:
+def ids_by_keys(tx: Tx, keys: Collection[Key]) -> dict[Key, UUID]:
     """Find the contact that each key belongs to; unknown ones are left out."""
     if not keys:
         return {}
     parameters = columns_of(list(keys), "type", "source", "key")
-    return {(row[0], row[1], row[2]): row[3] for row in tx.run(_OWNERS, parameters)}
+    return {(row[0], row[1], row[2]): row[3] for row in tx.run(_IDS_BY_KEYS, parameters)}
 
 
-def owned(tx: Tx, keys: Collection[Key]) -> dict[Key, ContactRow]:
+def by_keys(tx: Tx, keys: Collection[Key]) -> dict[Key, ContactRow]:
     """Read the contact that each key belongs to; unknown ones are left out."""
     claimed = [(kind, key) for kind, _, key in keys if kind != "external_id"]
     customers = [(source, key) for kind, source, key in keys if kind == "external_id"]
     found: dict[Key, ContactRow] = {}
     for statement, asked in (
-        (_OWNED, columns_of(claimed, "type", "key")),
-        (_OWNED_CUSTOMERS, columns_of(customers, "source", "key")),
+        (_BY_CLAIMED_KEYS, columns_of(claimed, "type", "key")),
+        (_BY_EXTERNAL_IDS, columns_of(customers, "source", "key")),
     ):
         if asked["key"]:
             rows = tx.run(statement, {**asked})

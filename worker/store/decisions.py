@@ -10,7 +10,7 @@ from worker.domain.times import microseconds, moment
 from worker.store.batch_writer import columns_of, rows_of
 from worker.store.db import Tx, sql
 
-_TOUCHING = sql(f"""
+_BY_REFS = sql(f"""
     WITH new AS MATERIALIZED (SELECT * FROM {rows_of(source="text", external_id="text")})
     SELECT d.kind, d.source_a, d.external_id_a, d.source_b, d.external_id_b, d.occurred_at, d.tie
       FROM new JOIN decisions d ON d.organization_id = :organization_id
@@ -49,12 +49,12 @@ _WITHDRAW = sql("""
 """)
 
 
-def touching(tx: Tx, refs: Collection[Ref]) -> set[Decision]:
+def by_refs(tx: Tx, refs: Collection[Ref]) -> set[Decision]:
     """Read the decisions about these records, newest or not."""
     parameters = columns_of(list(refs), "source", "external_id")
     return {
         Decision(kind, (source_a, id_a), (source_b, id_b), microseconds(occurred_at), tie)
-        for kind, source_a, id_a, source_b, id_b, occurred_at, tie in tx.run(_TOUCHING, parameters)
+        for kind, source_a, id_a, source_b, id_b, occurred_at, tie in tx.run(_BY_REFS, parameters)
     }
 
 

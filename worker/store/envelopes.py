@@ -110,7 +110,7 @@ _BY_DELIVERY = sql(f"""
                       AND e.delivery_id = new.delivery_id
 """)
 
-_TOUCHING = sql(f"""
+_BY_RECORDS = sql(f"""
     SELECT DISTINCT {", ".join("e." + name for name in _FIELDS if name not in ("headers", "body"))},
            e.headers::text, e.body
       FROM envelope_records er
@@ -119,16 +119,16 @@ _TOUCHING = sql(f"""
      ORDER BY e.id LIMIT :most
 """)
 
-_RECORDS_OF = sql("""
+_LINKED_RECORDS = sql("""
     SELECT DISTINCT record_id FROM envelope_records
      WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
 """)
 
-_UNLINK = sql("""
+_DELETE_LINKS = sql("""
     DELETE FROM envelope_records WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
 """)
 
-_SPOKEN_OF = sql("""
+_STILL_LINKED = sql("""
     SELECT wanted FROM unnest(CAST(:record_ids AS uuid[])) AS wanted
      WHERE EXISTS (SELECT 1 FROM envelope_records er
                     WHERE er.organization_id = :organization_id AND er.record_id = wanted)
@@ -176,27 +176,27 @@ def keep_settled(conn: Connection, incoming: Incoming) -> None:
     run(conn, _KEEP_SETTLED, incoming._asdict())
 
 
-def touching(tx: Tx, record_ids: Collection[UUID], most: int) -> list[EnvelopeRow]:
+def by_records(tx: Tx, record_ids: Collection[UUID], most: int) -> list[EnvelopeRow]:
     """Read the envelopes, still kept, that spoke of these records; at most ``most``."""
-    found = tx.run(_TOUCHING, {"record_ids": list(record_ids), "most": most})
+    found = tx.run(_BY_RECORDS, {"record_ids": list(record_ids), "most": most})
     return [EnvelopeRow(row[0], row[1], row[2], row[3], row[4], row[5], orjson.loads(row[6]), row[7]) for row in found]
 
 
-def records_of(tx: Tx, envelope_ids: Collection[UUID]) -> list[UUID]:
+def linked_records(tx: Tx, envelope_ids: Collection[UUID]) -> list[UUID]:
     """Read which records these envelopes spoke of."""
     parameters = {"envelope_ids": list(envelope_ids)}
-    return [row[0] for row in tx.run(_RECORDS_OF, parameters)]
+    return [row[0] for row in tx.run(_LINKED_RECORDS, parameters)]
 
 
-def unlink(tx: Tx, envelope_ids: Collection[UUID]) -> None:
+def delete_links(tx: Tx, envelope_ids: Collection[UUID]) -> None:
     """Forget which records these envelopes spoke of, before they are read anew."""
-    tx.run(_UNLINK, {"envelope_ids": list(envelope_ids)})
+    tx.run(_DELETE_LINKS, {"envelope_ids": list(envelope_ids)})
 
 
-def spoken_of(tx: Tx, record_ids: Collection[UUID]) -> set[UUID]:
+def still_linked(tx: Tx, record_ids: Collection[UUID]) -> set[UUID]:
     """Return those of these records that some envelope speaks of."""
     parameters = {"record_ids": list(record_ids)}
-    return {row[0] for row in tx.run(_SPOKEN_OF, parameters)}
+    return {row[0] for row in tx.run(_STILL_LINKED, parameters)}
 
 
 def insert_new_links(tx: Tx, pairs: Collection[tuple[UUID, UUID]]) -> None:

@@ -22,7 +22,7 @@ class Stored(NamedTuple):
 
 
 # Waits for a request under the same key that is still at work; then it is either the first, or sees its answer.
-_CLAIM = sql("""
+_RESERVE = sql("""
     INSERT INTO idempotency_keys (organization_id, api_key_id, key, request_sha256)
     VALUES (:organization_id, :api_key_id, :key, :request_sha256)
         ON CONFLICT DO NOTHING
@@ -36,7 +36,7 @@ _ANSWER = sql("""
     UPDATE idempotency_keys SET status = :status, headers = CAST(:headers AS jsonb), body = :body
      WHERE organization_id = :organization_id AND api_key_id = :api_key_id AND key = :key
 """)
-_EXPIRE = sql("""
+_DELETE_EXPIRED = sql("""
     DELETE FROM idempotency_keys WHERE (organization_id, api_key_id, key) IN (
         SELECT organization_id, api_key_id, key FROM idempotency_keys
          WHERE created_at < now() - CAST(:kept AS interval) ORDER BY created_at LIMIT 1000 FOR UPDATE SKIP LOCKED)
@@ -46,7 +46,7 @@ _EXPIRE = sql("""
 def reserve(tx: Tx, api_key_id: UUID, key: str, digest: bytes) -> Stored | None:
     """Take a key for a request, or return what is stored under it."""
     named = {"api_key_id": api_key_id, "key": key}
-    if tx.run(_CLAIM, {**named, "request_sha256": digest}).first() is not None:
+    if tx.run(_RESERVE, {**named, "request_sha256": digest}).first() is not None:
         return None
     row: Any = tx.run(_FIND, named).first()
     if row is None:  # it was a day old, and went this moment
@@ -67,6 +67,6 @@ def answer(
     tx.run(_ANSWER, {**named, "status": status, "headers": json(headers), "body": body})
 
 
-def expire(conn: Connection) -> None:
+def delete_expired(conn: Connection) -> None:
     """Forget some keys that are older than a day."""
-    run(conn, _EXPIRE, {"kept": KEPT})
+    run(conn, _DELETE_EXPIRED, {"kept": KEPT})

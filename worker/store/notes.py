@@ -55,7 +55,7 @@ _PAGE = sql(f"""
      ORDER BY n.id DESC LIMIT :limit
 """)
 
-_OF_ENVELOPES = sql(f"""
+_BY_ENVELOPES = sql(f"""
     SELECT {_COLUMNS} FROM notes n WHERE n.organization_id = :organization_id AND n.envelope_id = ANY(:envelope_ids)
      ORDER BY n.envelope_id, n.position
 """)
@@ -90,10 +90,10 @@ def page(tx: Tx, record_ids: Sequence[UUID], before: UUID | None, limit: int) ->
     return [NoteRow(*row) for row in tx.run(_PAGE, parameters)]
 
 
-def of_envelopes(tx: Tx, envelope_ids: Collection[UUID]) -> list[NoteRow]:
+def by_envelopes(tx: Tx, envelope_ids: Collection[UUID]) -> list[NoteRow]:
     """Read what these envelopes noted."""
     parameters = {"envelope_ids": list(envelope_ids)}
-    return [NoteRow(*row) for row in tx.run(_OF_ENVELOPES, parameters)]
+    return [NoteRow(*row) for row in tx.run(_BY_ENVELOPES, parameters)]
 
 
 def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:

@@ -64,7 +64,7 @@ def ensure(tx: Tx, rows: Iterable[tuple[PrivacyRequest, UUID, UUID, str]]) -> No
         tx.run(_INSERT, columns_of(values, *names))
 
 
-def open_ones(tx: Tx) -> list[dict[str, Any]]:
+def open_requests(tx: Tx) -> list[dict[str, Any]]:
     """Read the requests still to be carried out, the most urgent first."""
     return [dict(row._mapping) for row in tx.run(_OPEN, {})]  # noqa: SLF001 - its documented name
 

@@ -50,9 +50,9 @@ class Parked(NamedTuple):
 # work, because a process that is killed cannot count. Suspects are taken a few at a time, then each alone: where
 # processes are killed for reasons of their own most suspects are innocent, and alone they would take hours.
 # By ctid, which the lock holds in place: joined by key, a queue that statistics have seen empty was read for each row.
-# A row whose envelope is gone is claimed all the same, as one whose body has expired: it has to be parked.
-_CLAIM = """
-    WITH claimed AS (
+# A row whose envelope is gone is leased all the same, as one whose body has expired: it has to be parked.
+_LEASE = """
+    WITH leased AS (
         UPDATE ready r
            SET crashes = crashes + (lease_until IS NOT NULL)::integer,
                lease_until = clock_timestamp() + :lease, lease_token = :token
@@ -65,19 +65,19 @@ _CLAIM = """
          ))
         RETURNING r.organization_id, r.envelope_id, r.connection_id, r.attempts, r.crashes, r.replay, r.run_id
     )
-    SELECT c.attempts, c.crashes, c.replay, c.run_id, c.organization_id, c.envelope_id, c.connection_id,
+    SELECT l.attempts, l.crashes, l.replay, l.run_id, l.organization_id, l.envelope_id, l.connection_id,
            coalesce(e.topic, ''), coalesce(e.delivery_id, ''), e.sent_at, coalesce(e.headers, '[]'), e.body
-      FROM claimed c
+      FROM leased l
       LEFT JOIN LATERAL (
         SELECT topic, delivery_id, sent_at, headers, body FROM envelopes
-         WHERE organization_id = c.organization_id AND id = c.envelope_id LIMIT 1) AS e ON true
+         WHERE organization_id = l.organization_id AND id = l.envelope_id LIMIT 1) AS e ON true
 """
 # Literals, so that looking for suspects uses their own small index.
-_CLAIM_ORDINARY = sql(_CLAIM.format(suspicion="< 2"))
-_CLAIM_SUSPECTS = sql(_CLAIM.format(suspicion="= 2"))
-_CLAIM_ALONE = sql(_CLAIM.format(suspicion=">= 3"))
+_LEASE_ORDINARY = sql(_LEASE.format(suspicion="< 2"))
+_LEASE_SUSPECTS = sql(_LEASE.format(suspicion="= 2"))
+_LEASE_ALONE = sql(_LEASE.format(suspicion=">= 3"))
 
-_TAKE = sql("""
+_DELETE = sql("""
     DELETE FROM ready
      WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids) AND lease_token = :token
 """)
@@ -198,20 +198,20 @@ def lease_due(
     """Take due envelopes of a lane under a lease; ``suspects`` takes those that outlived three holders."""
     parameters = {"lane": lane, "most": most, "lease": lease, "token": token}
     if not suspects:
-        rows = read_binary(conn, _CLAIM_ORDINARY, parameters)
+        rows = read_binary(conn, _LEASE_ORDINARY, parameters)
     else:
-        rows = read_binary(conn, _CLAIM_SUSPECTS, {**parameters, "most": min(most, _FEW)})
-        rows = rows or read_binary(conn, _CLAIM_ALONE, {**parameters, "most": 1})
+        rows = read_binary(conn, _LEASE_SUSPECTS, {**parameters, "most": min(most, _FEW)})
+        rows = rows or read_binary(conn, _LEASE_ALONE, {**parameters, "most": 1})
     return [
         Leased(EnvelopeRow(*envelope), attempts, crashes, replay, run_id)
         for attempts, crashes, replay, run_id, *envelope in rows
     ]
 
 
-def take(tx: Tx, envelope_ids: Collection[UUID], token: UUID) -> int:
+def delete(tx: Tx, envelope_ids: Collection[UUID], token: UUID) -> int:
     """Remove our rows from the queue; fewer than asked for means that the lease was lost."""
     parameters = {"envelope_ids": list(envelope_ids), "token": token}
-    return tx.run(_TAKE, parameters).rowcount
+    return tx.run(_DELETE, parameters).rowcount
 
 
 def postpone(

@@ -28,7 +28,7 @@ _BY_IDS = sql(f"""
         SELECT * FROM records r WHERE r.organization_id = :organization_id AND r.id = wanted LIMIT 1) AS r
 """)
 
-_OF_CONTACTS = sql(f"""
+_BY_CONTACTS = sql(f"""
     SELECT {_COLUMNS} FROM records r WHERE r.organization_id = :organization_id AND r.contact_id = ANY(:ids)
 """)
 
@@ -90,9 +90,9 @@ def by_ids(tx: Tx, ids: Collection[UUID]) -> list[RecordRow]:
     return [_row(values) for values in found.all()]
 
 
-def of_contacts(tx: Tx, contact_ids: Collection[UUID]) -> list[RecordRow]:
+def by_contacts(tx: Tx, contact_ids: Collection[UUID]) -> list[RecordRow]:
     """Read all records of these contacts."""
-    found = tx.run(_OF_CONTACTS, {"ids": list(contact_ids)})
+    found = tx.run(_BY_CONTACTS, {"ids": list(contact_ids)})
     return [_row(values) for values in found.all()]
 
 

@@ -22,14 +22,14 @@ class Refetch(NamedTuple):
     attempts: int
 
 
-_ADD = sql(f"""
+_ENSURE = sql(f"""
     INSERT INTO wanted (organization_id, connection_id, external_id, token)
     SELECT :organization_id, connection_id, external_id, :token FROM {rows_of(connection_id="uuid", external_id="text")}
         ON CONFLICT (organization_id, connection_id, external_id) DO UPDATE
        SET token = excluded.token, attempts = 0, next_run_at = now()
 """)
 # Of one connection, so that they fit one request. Whoever takes them has that long before others may.
-_CLAIM = sql("""
+_LEASE = sql("""
     WITH first AS (
         SELECT organization_id, connection_id FROM wanted WHERE next_run_at <= now() ORDER BY next_run_at LIMIT 1
     ), picked AS (
@@ -43,9 +43,9 @@ _CLAIM = sql("""
        AND w.external_id = picked.external_id
     RETURNING w.organization_id, w.connection_id, w.external_id, w.token, w.attempts
 """)
-_NAMED = {"external_id": "text", "token": "uuid"}
-_DROP = sql(f"""
-    DELETE FROM wanted w USING {rows_of(**_NAMED)}
+_KEY = {"external_id": "text", "token": "uuid"}
+_DELETE = sql(f"""
+    DELETE FROM wanted w USING {rows_of(**_KEY)}
      WHERE w.organization_id = :organization_id AND w.connection_id = :connection_id
        AND w.external_id = new.external_id AND w.token = new.token
 """)
@@ -55,12 +55,12 @@ def ensure(tx: Tx, customers: Collection[tuple[UUID, str]]) -> None:
     """Ask for customers to be read back: (connection, external id)."""
     if customers:
         parameters = columns_of(sorted(set(customers)), "connection_id", "external_id")
-        tx.run(_ADD, {"token": ids.new(), **parameters})
+        tx.run(_ENSURE, {"token": ids.new(), **parameters})
 
 
 def lease(conn: Connection, *, most: int, lease: timedelta) -> list[Refetch]:
     """Take customers of one connection; they are due again after the lease, longer with each attempt."""
-    return [Refetch(*row) for row in run(conn, _CLAIM, {"most": most, "lease": lease})]
+    return [Refetch(*row) for row in run(conn, _LEASE, {"most": most, "lease": lease})]
 
 
 def delete(conn: Connection, rows: Collection[Refetch]) -> None:
@@ -69,4 +69,4 @@ def delete(conn: Connection, rows: Collection[Refetch]) -> None:
         first = next(iter(rows))
         parameters = columns_of([(row.external_id, row.token) for row in rows], "external_id", "token")
         key = {"organization_id": first.organization_id, "connection_id": first.connection_id}
-        run(conn, _DROP, {**key, **parameters})
+        run(conn, _DELETE, {**key, **parameters})

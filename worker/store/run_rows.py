@@ -18,7 +18,7 @@ class Drift(NamedTuple):
     verdict: str  #: missing, stale, gone
 
 
-_KEEP = sql(f"""
+_ENSURE = sql(f"""
     INSERT INTO run_rows (organization_id, run_id, external_id, updated_at)
     SELECT :organization_id, :run_id, external_id, max(updated_at)
       FROM {rows_of(external_id="text", updated_at="timestamptz")}
@@ -58,7 +58,7 @@ _COMPARE = sql(f"""
            count(*) FILTER (WHERE verdict = 'stale'), (SELECT count(*) FROM gone)
       FROM judged
 """)
-_SPARE = sql("""
+_DELETE_GONE = sql("""
     DELETE FROM run_rows WHERE organization_id = :organization_id AND run_id = :run_id AND verdict = 'gone'
 """)
 _DRIFT = sql("""
@@ -68,10 +68,10 @@ _DRIFT = sql("""
 """)
 
 
-def keep(conn: Connection, row: RunRow, rows: Collection[tuple[str, datetime | None]]) -> int:
+def ensure(conn: Connection, row: RunRow, rows: Collection[tuple[str, datetime | None]]) -> int:
     """Note (external id, time of the last change) of customers at the source; return how many are new."""
     parameters = columns_of(list(rows), "external_id", "updated_at")
-    found = run(conn, _KEEP, {"organization_id": row.organization_id, "run_id": row.id, **parameters})
+    found = run(conn, _ENSURE, {"organization_id": row.organization_id, "run_id": row.id, **parameters})
     return sum(1 for (is_new,) in found if is_new)
 
 
@@ -93,9 +93,9 @@ def compare(conn: Connection, row: RunRow, source: str, *, is_complete: bool) ->
     return {"held": held, "missing": missing, "stale": stale, "gone": gone}
 
 
-def spare_gone(conn: Connection, row: RunRow) -> None:
+def delete_gone(conn: Connection, row: RunRow) -> None:
     """Leave those alone that seem to be gone."""
-    run(conn, _SPARE, {"organization_id": row.organization_id, "run_id": row.id})
+    run(conn, _DELETE_GONE, {"organization_id": row.organization_id, "run_id": row.id})
 
 
 def drift(conn: Connection, row: RunRow, after: str, limit: int) -> list[Drift]:

@@ -75,7 +75,7 @@ _WATERMARK = sql("""
        AND watermark IS NOT NULL
      ORDER BY watermark DESC LIMIT 1
 """)
-_CLAIM = sql(f"""
+_LEASE = sql(f"""
     WITH picked AS (
         SELECT organization_id, id FROM runs
          WHERE state = 'running' AND phase <> 'draining' AND kind <> 'import' AND next_run_at <= clock_timestamp()
@@ -114,12 +114,12 @@ _ADVANCE = sql(f"""
      WHERE organization_id = :organization_id AND id = :id AND lease_token = :token AND state = 'running'
     RETURNING {_COLUMNS}
 """)
-_TURN = sql("""
+_SET_PHASE = sql("""
     UPDATE runs
        SET phase = :phase, cursor = NULL, unchanged = unchanged + :unchanged, report = report || CAST(:report AS jsonb)
      WHERE organization_id = :organization_id AND id = :id AND lease_token = :token AND state = 'running'
 """)
-_READ_WHOLE = sql(f"""
+_FINISH_READING = sql(f"""
     UPDATE runs
        SET phase = 'draining', cursor = NULL, lease_until = NULL, lease_token = NULL, error = NULL,
            report = report || CAST(:report AS jsonb),
@@ -134,7 +134,7 @@ _END = sql("""
        AND (CAST(:token AS uuid) IS NULL OR lease_token = :token)
 """)
 # Counted where the work is committed. The one who completes the sum ends the run.
-_COUNT = sql(f"""
+_ADD_COUNTS = sql(f"""
     UPDATE runs r
        SET changed = r.changed + new.changed, unchanged = r.unchanged + new.unchanged,
            parked = r.parked + new.parked
@@ -167,10 +167,10 @@ _END_IMPORT = sql(f"""
            finished_at = CASE WHEN {_ADDED_UP} THEN clock_timestamp() END
      WHERE organization_id = :organization_id AND id = :id AND state = 'running'
 """)
-_REPORT = sql("""
+_ADD_TO_REPORT = sql("""
     UPDATE runs SET report = report || CAST(:report AS jsonb) WHERE organization_id = :organization_id AND id = :id
 """)
-_FORGET_ROWS = sql("DELETE FROM run_rows WHERE organization_id = :organization_id AND run_id = :id")
+_DELETE_COMPARED = sql("DELETE FROM run_rows WHERE organization_id = :organization_id AND run_id = :id")
 
 
 def start(
@@ -245,7 +245,7 @@ def due_for_s(conn: Connection) -> float | None:
 
 def lease(conn: Connection, *, lease: timedelta, token: UUID) -> RunRow | None:
     """Take the run that has waited longest under a lease."""
-    row = run(conn, _CLAIM, {"lease": lease, "token": token}).first()
+    row = run(conn, _LEASE, {"lease": lease, "token": token}).first()
     return None if row is None else RunRow(*row)
 
 
@@ -308,44 +308,46 @@ def advance(
     return None if found is None else RunRow(*found)
 
 
-def turn(conn: Connection, row: RunRow, phase: str, *, token: UUID, unchanged: int, report: Mapping[str, Any]) -> bool:
+def set_phase(
+    conn: Connection, row: RunRow, phase: str, *, token: UUID, unchanged: int, report: Mapping[str, Any]
+) -> bool:
     """Go over to another phase; ``unchanged`` rows need nothing more."""
     parameters = {**_key(row, token), "phase": phase, "unchanged": unchanged, "report": json(dict(report))}
-    return run(conn, _TURN, parameters).rowcount == 1
+    return run(conn, _SET_PHASE, parameters).rowcount == 1
 
 
-def read_whole(conn: Connection, row: RunRow, *, token: UUID, report: Mapping[str, Any]) -> None:
+def finish_reading(conn: Connection, row: RunRow, *, token: UUID, report: Mapping[str, Any]) -> None:
     """Note that everything is kept; the run is done once everything is worked off."""
-    run(conn, _READ_WHOLE, {**_key(row, token), "report": json(dict(report))})
+    run(conn, _FINISH_READING, {**_key(row, token), "report": json(dict(report))})
 
 
 def end(conn: Connection, row: RunRow, state: str, error: str | None, *, token: UUID | None = None) -> bool:
     """End a run that cannot or must not go on; rows that are kept are worked off all the same."""
     parameters = {"organization_id": row.organization_id, "id": row.id, "token": token, "state": state, "error": error}
     ended = run(conn, _END, parameters).rowcount == 1
-    forget_rows(conn, row)
+    delete_compared(conn, row)
     return ended
 
 
-def count(tx: Tx, counts: Mapping[UUID, Collection[int]]) -> None:
+def add_counts(tx: Tx, counts: Mapping[UUID, Collection[int]]) -> None:
     """Add to (changed, unchanged, parked) of runs, in the transaction that worked the rows off."""
     if counts:
         rows = [(id_, *counts[id_]) for id_ in sorted(counts)]
         tx.run(
-            _COUNT,
+            _ADD_COUNTS,
             columns_of(rows, "id", "changed", "unchanged", "parked"),
         )
         tx.run(_COMPLETE, {"ids": sorted(counts)})
 
 
-def report(conn: Connection, row: RunRow, found: Mapping[str, Any]) -> None:
+def add_to_report(conn: Connection, row: RunRow, found: Mapping[str, Any]) -> None:
     """Add to what a run reports."""
-    run(conn, _REPORT, {"organization_id": row.organization_id, "id": row.id, "report": json(dict(found))})
+    run(conn, _ADD_TO_REPORT, {"organization_id": row.organization_id, "id": row.id, "report": json(dict(found))})
 
 
-def forget_rows(conn: Connection, row: RunRow) -> None:
+def delete_compared(conn: Connection, row: RunRow) -> None:
     """Forget which customers a run compared."""
-    run(conn, _FORGET_ROWS, {"organization_id": row.organization_id, "id": row.id})
+    run(conn, _DELETE_COMPARED, {"organization_id": row.organization_id, "id": row.id})
 
 
 def _key(row: RunRow, token: UUID) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class ScheduleRow(NamedTuple):
 DEFAULTS = {"full": timedelta(days=7), "increment": timedelta(hours=1), "reconcile": timedelta(days=1)}
 
 _COLUMNS = ", ".join(ScheduleRow._fields)
-_SET = sql("""
+_ENSURE = sql("""
     INSERT INTO schedules (organization_id, connection_id, kind, every, next_run_at)
     VALUES (:organization_id, :connection_id, :kind, :every, coalesce(:first, now() + :every))
         ON CONFLICT (organization_id, connection_id, kind) DO UPDATE
@@ -43,7 +43,7 @@ _LIST = sql(f"""
 """)
 # Moved on in the same statement, so that another beat finds nothing due. After an outage a schedule starts once,
 # not once for each time that it missed. Removed, paused and revoked connections are passed over.
-_DUE = sql(f"""
+_TAKE_DUE = sql(f"""
     WITH due AS (
         SELECT s.organization_id, s.connection_id, s.kind FROM schedules s
           JOIN connections c ON c.organization_id = s.organization_id AND c.id = s.connection_id
@@ -55,13 +55,13 @@ _DUE = sql(f"""
        AND s.kind = due.kind
     RETURNING {", ".join("s." + name for name in ScheduleRow._fields)}
 """)
-_STARTED = sql("""
+_SET_LAST_RUN = sql("""
     UPDATE schedules SET last_run_id = :run_id
      WHERE organization_id = :organization_id AND connection_id = :connection_id AND kind = :kind
 """)
 
 
-def put(
+def ensure(
     tx: Tx,
     connection_id: UUID,
     kind: str,
@@ -70,7 +70,7 @@ def put(
 ) -> None:
     """Read a connection so often, from ``first`` on (one period from now)."""
     parameters = {"connection_id": connection_id, "kind": kind}
-    tx.run(_SET, {**parameters, "every": every, "first": first})
+    tx.run(_ENSURE, {**parameters, "every": every, "first": first})
 
 
 def pause(tx: Tx, connection_id: UUID, kind: str | None, *, is_paused: bool = True) -> int:
@@ -86,10 +86,10 @@ def of_organization(tx: Tx) -> list[ScheduleRow]:
 
 def take_due(conn: Connection) -> list[ScheduleRow]:
     """Take the schedules that are due and move them on; the caller starts their runs in the same transaction."""
-    return [ScheduleRow(*row) for row in run(conn, _DUE, {})]
+    return [ScheduleRow(*row) for row in run(conn, _TAKE_DUE, {})]
 
 
-def started(conn: Connection, row: ScheduleRow, run_id: UUID) -> None:
+def set_last_run(conn: Connection, row: ScheduleRow, run_id: UUID) -> None:
     """Note the run that a schedule started."""
     parameters = {"organization_id": row.organization_id, "connection_id": row.connection_id, "kind": row.kind}
-    run(conn, _STARTED, {**parameters, "run_id": run_id})
+    run(conn, _SET_LAST_RUN, {**parameters, "run_id": run_id})

@@ -39,7 +39,7 @@ _INSERT = sql(f"""
         ON CONFLICT (organization_id, statement_key) DO NOTHING
 """)
 
-_OF = sql("""
+_BY_ADDRESSES = sql("""
     SELECT s.id, s.channel, s.address, s.scope, s.reason, s.is_lift, s.occurred_at, s.expires_at, s.source,
            s.external_id, s.envelope_id, s.created_at, s.origin, s.note
       FROM unnest(CAST(:addresses AS text[])) AS wanted
@@ -96,7 +96,7 @@ def append(tx: Tx, stated: Iterable[tuple[SuppressionStatement, UUID]]) -> None:
     tx.run(_INSERT, parameters)
 
 
-def of(tx: Tx, addresses: Collection[str]) -> list[SuppressionEntry]:
+def by_addresses(tx: Tx, addresses: Collection[str]) -> list[SuppressionEntry]:
     """Read every statement about these addresses."""
     return [
         SuppressionEntry(
@@ -114,7 +114,7 @@ def of(tx: Tx, addresses: Collection[str]) -> list[SuppressionEntry]:
             origin=row[12],
             note=row[13],
         )
-        for row in tx.run(_OF, {"addresses": list(addresses)})
+        for row in tx.run(_BY_ADDRESSES, {"addresses": list(addresses)})
     ]
 
 

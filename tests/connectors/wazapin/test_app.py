@@ -30,7 +30,7 @@ def run(engine, organization_id, monkeypatch):
 
     def run(action, *scopes):
         with engine.begin() as conn:
-            key = api_keys.create(Tx(conn, organization_id), scopes or ("contacts:read", "contacts:write"))[1]
+            key = api_keys.insert_new(Tx(conn, organization_id), scopes or ("contacts:read", "contacts:write"))[1]
 
         async def call():
             transport = httpx.ASGITransport(app)

@@ -83,7 +83,7 @@ def a_key(engine):
     def a_key(*scopes, organization="default"):
         with engine.begin() as conn:
             organization_id = organizations.ensure(conn, organization)
-            return api_keys.create(Tx(conn, organization_id), scopes or ("contacts:read",))[1]
+            return api_keys.insert_new(Tx(conn, organization_id), scopes or ("contacts:read",))[1]
 
     return a_key
 

@@ -57,7 +57,7 @@ def test_a_key_without_the_scope_is_forbidden(stranger, a_key):
 
 def test_a_revoked_key_is_refused_at_once(engine, stranger, organization_id):
     with engine.begin() as conn:
-        id_, key = api_keys.create(Tx(conn, organization_id), ["contacts:read"])
+        id_, key = api_keys.insert_new(Tx(conn, organization_id), ["contacts:read"])
     assert stranger.get("/v1/contacts", headers={"X-Api-Key": key}).status_code == 200
 
     with engine.begin() as conn:

@@ -38,7 +38,7 @@ def limited(app, engine, limiter):
     """A caller that may send two requests a minute."""
     with engine.begin() as conn:
         organization_id = organizations.ensure(conn, "default")
-        _, key = api_keys.create(Tx(conn, organization_id), ["contacts:read"], rate_limit=2)
+        _, key = api_keys.insert_new(Tx(conn, organization_id), ["contacts:read"], rate_limit=2)
     return Client(app, {"X-Api-Key": key})
 
 

@@ -23,7 +23,7 @@ def a_row(not_before=NOW, body=b"{}"):
 
 @given(st.datetimes(datetime(1000, 1, 1), timezones=st.just(UTC) | ZONES))  # noqa: DTZ001 - the zone comes beside it
 def test_its_header_says_since_when_it_was_read(at):
-    headers = orjson.loads(refetch.incoming(CONNECTION, a_row(at), None).headers)
+    headers = orjson.loads(refetch.envelope_of_row(CONNECTION, a_row(at), None).headers)
     assert headers == [[NOT_BEFORE, at.isoformat()]]
     envelope = Envelope(topic="row", delivery_id="1", sent_at=NOW, headers=dict(headers), body=b"{}")
     assert read_from(envelope) == at
@@ -31,8 +31,8 @@ def test_its_header_says_since_when_it_was_read(at):
 
 def test_read_again_it_is_the_same_delivery_within_a_run_only():
     run = uuid4()
-    in_run = [refetch.incoming(CONNECTION, a_row(body=body), run) for body in (b"{}", b"{}", b"[]")]
+    in_run = [refetch.envelope_of_row(CONNECTION, a_row(body=body), run) for body in (b"{}", b"{}", b"[]")]
     assert in_run[0].delivery_id == in_run[1].delivery_id != in_run[2].delivery_id
     assert len({one.id for one in in_run}) == 3
-    alone = [refetch.incoming(CONNECTION, a_row(), None) for _ in range(2)]
+    alone = [refetch.envelope_of_row(CONNECTION, a_row(), None) for _ in range(2)]
     assert alone[0].delivery_id != alone[1].delivery_id

@@ -448,7 +448,7 @@ def test_a_schedule_starts_once_however_many_look(engine, connection, shop, orga
     shop.hold(customer(1))
     with engine.begin() as conn:
         past = datetime.now(UTC) - timedelta(days=3)
-        schedule_rows.put(Tx(conn, organization_id), connection.id, "full", timedelta(hours=1), past)
+        schedule_rows.ensure(Tx(conn, organization_id), connection.id, "full", timedelta(hours=1), past)
 
     assert [schedules.start_due(engine) for _ in range(3)] == [1, 0, 0]
 
@@ -464,7 +464,7 @@ def test_a_schedule_starts_once_however_many_look(engine, connection, shop, orga
 def test_a_connection_out_of_use_is_not_read_by_schedule(engine, connection, organization_id, change):
     with engine.begin() as conn:
         past = datetime.now(UTC) - timedelta(days=3)
-        schedule_rows.put(Tx(conn, organization_id), connection.id, "full", timedelta(hours=1), past)
+        schedule_rows.ensure(Tx(conn, organization_id), connection.id, "full", timedelta(hours=1), past)
         conn.execute(text(f"UPDATE connections SET {change}"))
 
     assert schedules.start_due(engine) == 0

@@ -44,7 +44,7 @@ def stored(engine):
         rows = records.by_ids(Tx(conn, organization_id), ids_)
         claims = conn.execute(text("SELECT type, key, record_id, is_owner, is_contested FROM claims")).all()
         shown = {row[0] for row in conn.execute(text("SELECT id FROM contacts"))}
-        made = decisions.touching(Tx(conn, organization_id), [row.ref for row in rows])
+        made = decisions.by_refs(Tx(conn, organization_id), [row.ref for row in rows])
     ref_of = {row.id: row.ref for row in rows}
     groups = defaultdict(list)
     for row in rows:
@@ -261,4 +261,4 @@ def test_an_envelope_is_linked_to_the_records_it_spoke_of(engine, organization_i
     run(engine, [reading])
 
     with engine.connect() as conn:
-        assert len(envelopes.records_of(Tx(conn, organization_id), [reading.envelope_id])) == 2
+        assert len(envelopes.linked_records(Tx(conn, organization_id), [reading.envelope_id])) == 2

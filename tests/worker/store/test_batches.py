@@ -72,8 +72,8 @@ def _most_read(plan):
         pytest.param(contact_terms._DELETE, id="contact_terms._DELETE"),
         pytest.param(claims._DELETE, id="claims._DELETE"),
         pytest.param(claims._DISOWN, id="claims._DISOWN"),
-        pytest.param(claims._OF_RECORDS, id="claims._OF_RECORDS"),
-        pytest.param(records._OF_CONTACTS, id="records._OF_CONTACTS"),
+        pytest.param(claims._BY_RECORDS, id="claims._BY_RECORDS"),
+        pytest.param(records._BY_CONTACTS, id="records._BY_CONTACTS"),
     ],
 )
 def test_a_batch_does_not_read_the_organization(engine, organization_id, filled, statement):

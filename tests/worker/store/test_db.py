@@ -110,7 +110,9 @@ def test_a_read_begins_and_finds_its_contact_in_one_message_each(tenants, organi
     event.listen(tenants, "before_cursor_execute", lambda *call: sent.append(call[2]))
 
     with db.tenant_snapshot(organization_id) as (conn, _):
-        contacts.owned(Tx(conn, organization_id), [("phone", "", "+6281234567890"), ("email", "", "ujang@example.com")])
+        contacts.by_keys(
+            Tx(conn, organization_id), [("phone", "", "+6281234567890"), ("email", "", "ujang@example.com")]
+        )
 
     assert len(sent) == 2
     assert sent[0].startswith("BEGIN ")
@@ -130,6 +132,6 @@ def test_nothing_is_asked_where_nothing_is_wanted(tenants, organization_id):
     with db.tenant_snapshot(organization_id) as (conn, _):
         event.listen(conn, "before_cursor_execute", lambda *call: pytest.fail(call[2]))
 
-        assert contacts.owners(Tx(conn, organization_id), []) == {}
-        assert contacts.owned(Tx(conn, organization_id), []) == {}
+        assert contacts.ids_by_keys(Tx(conn, organization_id), []) == {}
+        assert contacts.by_keys(Tx(conn, organization_id), []) == {}
         assert contacts.by_any_ids(Tx(conn, organization_id), []) == {}
