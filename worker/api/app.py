@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from worker import console, logs, schemas
+from worker import api_schemas, console, logs
 from worker.api import (
     channels,
     consent,
@@ -27,7 +27,7 @@ from worker.api.operation import MAX_CONCURRENT_OPERATIONS
 from worker.store import db
 
 #: The body of every error. ``openapi`` knows which operation can answer which error.
-_PROBLEM: dict[int | str, dict[str, Any]] = {422: {"model": schemas.Problem}}
+_PROBLEM: dict[int | str, dict[str, Any]] = {422: {"model": api_schemas.Problem}}
 
 
 @asynccontextmanager

@@ -7,15 +7,15 @@ from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query, Response
 
-from connectors.contract import Channel, ConsentStated, Event, SuppressionStated
-from worker import ids, schemas
+from connectors.contract import Channel, ConsentStated, Event, Purpose, SuppressionStated
+from worker import api_schemas, ids
 from worker.api import operation
 from worker.api.auth import ReadKey, WriteKey
 from worker.api.errors import ApiError, not_valid
 from worker.api.json_route import JsonRoute
 from worker.api.loaded_contact import LoadedContact, load_contact, load_view, time_after
 from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
-from worker.api.request_bodies import ConsentIn, Purpose, SuppressionIn
+from worker.api.request_bodies import ConsentIn, SuppressionIn
 from worker.domain import consent as consent_rules
 from worker.domain import identifiers
 from worker.domain.api_writes import ApiWrite
@@ -31,7 +31,7 @@ from worker.store.db import Tx
 router = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["permission"], route_class=JsonRoute)
 
 
-@router.put("/consent/{channel}", response_model=schemas.ConsentAnswer, summary="State a consent")
+@router.put("/consent/{channel}", response_model=api_schemas.ConsentAnswer, summary="State a consent")
 async def put_consent(
     key: WriteKey, request: RepeatableRequest, contact_id: str, channel: Channel, consent: ConsentIn
 ) -> Response:
@@ -44,30 +44,30 @@ async def put_consent(
 
 
 @router.get("/consents")
-def list_consents(key: ReadKey, contact_id: str) -> schemas.ConsentList:
+def list_consents(key: ReadKey, contact_id: str) -> api_schemas.ConsentList:
     """List what counts per channel and purpose."""
     with db.tenant_snapshot(key.organization_id) as tx:
         view = load_view(tx, contact_id)
-    return schemas.ConsentList(data=[schemas.Consent.of(row, view.contact.id) for row in view.consents])
+    return api_schemas.ConsentList(data=[api_schemas.Consent.of(row, view.contact.id) for row in view.consents])
 
 
 @router.get("/suppressions")
 def list_suppressions(
     key: ReadKey, contact_id: str, include: Annotated[Literal["lifted"] | None, Query()] = None
-) -> schemas.SuppressionList:
+) -> api_schemas.SuppressionList:
     """List the suppressions of a contact's addresses; those lifted or expired only if asked for."""
     now = datetime.now(UTC)
     with db.tenant_snapshot(key.organization_id) as tx:
         view = load_view(tx, contact_id)
-    rows = [schemas.Suppression.of(row, view.contact.id, now) for row in view.suppressions]
-    return schemas.SuppressionList(data=[row for row in rows if row.active or include == "lifted"])
+    rows = [api_schemas.Suppression.of(row, view.contact.id, now) for row in view.suppressions]
+    return api_schemas.SuppressionList(data=[row for row in rows if row.active or include == "lifted"])
 
 
 @router.post(
     "/suppressions",
-    response_model=schemas.SuppressionAnswer,
+    response_model=api_schemas.SuppressionAnswer,
     status_code=201,
-    responses={200: {"model": schemas.SuppressionAnswer, "description": "It was known already"}},
+    responses={200: {"model": api_schemas.SuppressionAnswer, "description": "It was known already"}},
     summary="Suppress an address, or lift that",
 )
 async def upsert_suppression(
@@ -80,7 +80,7 @@ async def upsert_suppression(
 @router.get("/sendability", summary="Ask whether a message may be sent")
 def sendability(
     key: ReadKey, contact_id: str, channel: Channel, purpose: Purpose = "marketing"
-) -> schemas.SendabilityAnswer:
+) -> api_schemas.SendabilityAnswer:
     """Tell whether a message may be sent to the contact, and which consent or suppression decided.
 
     Marketing needs an opt-in; other purposes only that the person has not refused. A suppression beats both.
@@ -93,18 +93,18 @@ def sendability(
     verdict = consent_rules.verdict(
         channel, purpose, address, None if row is None else row.statement, view.suppressions, now
     )
-    return schemas.SendabilityAnswer(
-        data=schemas.Sendability(
+    return api_schemas.SendabilityAnswer(
+        data=api_schemas.Sendability(
             contact_id=ids.show(ids.CONTACT, view.contact.id),
             channel=channel,
             purpose=purpose,
             sendable=verdict.sendable,
             reason=verdict.reason,
             address=address,
-            consent=None if row is None else schemas.Consent.of(row, view.contact.id),
+            consent=None if row is None else api_schemas.Consent.of(row, view.contact.id),
             suppression=None
             if verdict.suppression is None
-            else schemas.Suppression.of(verdict.suppression, view.contact.id, now),
+            else api_schemas.Suppression.of(verdict.suppression, view.contact.id, now),
         )
     )
 
@@ -220,7 +220,7 @@ class _PutConsent:
         view = load_view(tx, self.contact_id)
         key = (self.channel, self.consent.purpose)
         row = next(c for c in view.consents if (c.statement.channel, c.statement.purpose) == key)
-        return Answer(200, schemas.ConsentAnswer(data=schemas.Consent.of(row, view.contact.id)))
+        return Answer(200, api_schemas.ConsentAnswer(data=api_schemas.Consent.of(row, view.contact.id)))
 
 
 @dataclass(slots=True)
@@ -316,8 +316,8 @@ class _UpsertSuppression:
     def answer(self, tx: Tx, _: Applied) -> Answer:
         contact = load_contact(tx, self.contact_id)
         first = min(self._load_known(tx), key=lambda row: self.subjects.index((row.channel, row.address)))
-        shown = schemas.Suppression.of(first, contact.id, datetime.now(UTC))
-        return Answer(201 if self.is_new else 200, schemas.SuppressionAnswer(data=shown))
+        shown = api_schemas.Suppression.of(first, contact.id, datetime.now(UTC))
+        return Answer(201 if self.is_new else 200, api_schemas.SuppressionAnswer(data=shown))
 
 
 def _subject(identity: Identity) -> tuple[str, str]:

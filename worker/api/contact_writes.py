@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Response
 
 from connectors.contract import ErasureRequested, Event, Identifier, ProfileRemoved, ProfileSeen, TagsAdded
-from worker import ids, schemas
+from worker import api_schemas, ids
 from worker.api import operation
 from worker.api.auth import WriteKey
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
@@ -35,9 +35,9 @@ CONFLICT = "contact identifiers resolve to different contacts"
 
 @router.post(
     "",
-    response_model=schemas.ContactAnswer,
+    response_model=api_schemas.ContactAnswer,
     status_code=201,
-    responses={200: {"model": schemas.ContactAnswer, "description": "Updated"}},
+    responses={200: {"model": api_schemas.ContactAnswer, "description": "Updated"}},
     response_description="Created",
     summary="Create or update a contact",
 )
@@ -50,7 +50,7 @@ async def upsert_contact(key: WriteKey, request: IdempotentRequest, contact: Con
     return await operation.perform(key, request, _UpsertContact(key, contact))
 
 
-@router.patch("/{contact_id}", response_model=schemas.ContactAnswer)
+@router.patch("/{contact_id}", response_model=api_schemas.ContactAnswer)
 async def update_contact(
     key: WriteKey,
     request: RepeatableRequest,
@@ -228,7 +228,7 @@ class _UpdateContact:
     def _check_if_match(self, row: ContactRow) -> None:
         if self.if_match is not None and self.if_match.strip() != "*":
             etags = {tag.strip() for tag in self.if_match.split(",")}
-            if schemas.etag(row) not in etags:
+            if api_schemas.etag(row) not in etags:
                 raise ApiError(412, "the contact has changed since; get it again")
 
     def answer(self, tx: Tx, _: Applied) -> Answer:
@@ -359,8 +359,8 @@ def _load(tx: Tx, id_: UUID) -> ContactRow:
 
 
 def _show(row: ContactRow, status: int) -> Answer:
-    shown = schemas.Contact.of(row)
-    headers = {"ETag": schemas.etag(row)}
+    shown = api_schemas.Contact.of(row)
+    headers = {"ETag": api_schemas.etag(row)}
     if status == 201:
         headers["Location"] = f"/v1/contacts/{shown.id}"
-    return Answer(status, schemas.ContactAnswer(data=shown), headers)
+    return Answer(status, api_schemas.ContactAnswer(data=shown), headers)

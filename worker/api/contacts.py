@@ -10,7 +10,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from worker import ids, schemas
+from worker import api_schemas, ids
 from worker.api import paging
 from worker.api.auth import ReadKey
 from worker.api.contact_filters import Filters, given_once
@@ -33,7 +33,7 @@ _ALL_BUT_POST = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "DELETE"]
 
 
 @router.get("", dependencies=[Depends(given_once)])
-def list_contacts(key: ReadKey, query: Annotated[Filters, Query()]) -> schemas.ContactList:
+def list_contacts(key: ReadKey, query: Annotated[Filters, Query()]) -> api_schemas.ContactList:
     """List stored contacts, newest first; filters find every contact that claims the value.
 
     With ``updated_after`` the oldest change comes first, and a change shows up once all that came before it can:
@@ -47,13 +47,13 @@ def list_contacts(key: ReadKey, query: Annotated[Filters, Query()]) -> schemas.C
     with db.tenant_snapshot(key.organization_id) as tx:
         rows = contact_lists.page(tx, contact_filter, query.before, query.limit + 1)
     shown = rows[: query.limit]
-    return schemas.ContactList(
-        data=[schemas.Contact.of(row) for row in shown],
-        meta=schemas.Meta(next_cursor=paging.write(shown[-1].first_id) if len(rows) > query.limit else None),
+    return api_schemas.ContactList(
+        data=[api_schemas.Contact.of(row) for row in shown],
+        meta=api_schemas.Meta(next_cursor=paging.write(shown[-1].first_id) if len(rows) > query.limit else None),
     )
 
 
-def _feed_page(key: Key, query: Filters, contact_filter: ContactFilter) -> schemas.ContactList:
+def _feed_page(key: Key, query: Filters, contact_filter: ContactFilter) -> api_schemas.ContactList:
     """Load a page of the feed. The last page has a cursor too, unless it is empty, because more changes will come."""
     since, after_id = query.after or (query.updated_after, None)
     if since is None or query.before is not None:
@@ -65,13 +65,15 @@ def _feed_page(key: Key, query: Filters, contact_filter: ContactFilter) -> schem
     cursor = None
     if rows and rows[-1].updated_at is not None:
         cursor = paging.write(paging.Change(rows[-1].updated_at, rows[-1].id))
-    return schemas.ContactList(data=[schemas.Contact.of(row) for row in rows], meta=schemas.Meta(next_cursor=cursor))
+    return api_schemas.ContactList(
+        data=[api_schemas.Contact.of(row) for row in rows], meta=api_schemas.Meta(next_cursor=cursor)
+    )
 
 
 @router.get("/phone/{phone}", summary="Get a contact by phone number")
 def contact_by_phone(
     key: ReadKey, phone: Annotated[str, Path(json_schema_extra={"format": "phone"})], response: Response
-) -> schemas.ContactAnswer:
+) -> api_schemas.ContactAnswer:
     """Get the contact that a number belongs to; the plus may be left out."""
     address = None if "\x00" in phone else identifiers.given_phone(phone, key.region)
     if address is None:
@@ -86,7 +88,7 @@ def contact_by_phone(
 
 @router.post("/lookup", operation_id="lookup_contact", summary="Resolve a contact (other name)")
 @router.post("/resolve", summary="Resolve a contact by what is known of it")
-def resolve_contact(key: ReadKey, body: ResolveIn, response: Response) -> schemas.ContactAnswer:
+def resolve_contact(key: ReadKey, body: ResolveIn, response: Response) -> api_schemas.ContactAnswer:
     """Find the one contact that these identifiers belong to; those that nobody has are ignored."""
     with db.tenant_snapshot(key.organization_id) as tx:
         matches = _load_matches(tx, key, body.identifiers)
@@ -107,16 +109,16 @@ def refuse_other_methods() -> None:
 
 
 @router.get("/{contact_id}")
-def get_contact(key: ReadKey, contact_id: str, response: Response) -> schemas.ContactAnswer:
+def get_contact(key: ReadKey, contact_id: str, response: Response) -> api_schemas.ContactAnswer:
     """Get one contact; the id of a contact that was merged answers with the one it became."""
     with db.tenant_snapshot(key.organization_id) as tx:
         row = load_contact(tx, contact_id)
     return _answer(row, response)
 
 
-def _answer(row: ContactRow, response: Response) -> schemas.ContactAnswer:
-    response.headers["ETag"] = schemas.etag(row)
-    return schemas.ContactAnswer(data=schemas.Contact.of(row))
+def _answer(row: ContactRow, response: Response) -> api_schemas.ContactAnswer:
+    response.headers["ETag"] = api_schemas.etag(row)
+    return api_schemas.ContactAnswer(data=api_schemas.Contact.of(row))
 
 
 def _load_matches(tx: Tx, key: Key, given: Sequence[IdentifierIn]) -> list[ContactRow | None]:

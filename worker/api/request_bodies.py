@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from connectors.contract import Channel, ConsentStatus, Scope, SuppressionReason
+from connectors.contract import Channel, ConsentStatus, Purpose, Scope, SuppressionReason
 from worker.api.field_types import (
     CustomFields,
     Email,
@@ -42,7 +42,6 @@ IdentifierType = Literal[
     "line",
     "viber",
 ]
-Purpose = Literal["marketing", "transactional", "conversational"]
 LegalBasis = Literal[
     "consent_with_notice",
     "legitimate_interest_client",

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from connectors.contract import Event, NoteAdded, TagsAdded, TagsRemoved
-from worker import ids, schemas
+from worker import api_schemas, ids
 from worker.api import operation, paging, timeline
 from worker.api.auth import ReadKey, WriteKey
 from worker.api.errors import ApiError
@@ -32,26 +32,26 @@ Page = Annotated[Paging, Query()]
 
 
 @router.get("/identities")
-def list_identities(key: ReadKey, contact_id: str) -> schemas.IdentityList:
+def list_identities(key: ReadKey, contact_id: str) -> api_schemas.IdentityList:
     """List the identifiers that lead to a contact."""
     with db.tenant_snapshot(key.organization_id) as tx:
         view = load_view(tx, contact_id)
-    return schemas.IdentityList(data=[schemas.Identity.of(row, view.contact.id) for row in view.identities])
+    return api_schemas.IdentityList(data=[api_schemas.Identity.of(row, view.contact.id) for row in view.identities])
 
 
 @router.get("/tags")
-def list_tags(key: ReadKey, contact_id: str) -> schemas.TagList:
+def list_tags(key: ReadKey, contact_id: str) -> api_schemas.TagList:
     """List the tags of a contact."""
     with db.tenant_snapshot(key.organization_id) as tx:
         view = load_view(tx, contact_id)
-    return schemas.TagList(data=[schemas.Tag.of(tag) for tag in view.tags])
+    return api_schemas.TagList(data=[api_schemas.Tag.of(tag) for tag in view.tags])
 
 
 @router.post(
     "/tags",
-    response_model=schemas.TagAnswer,
+    response_model=api_schemas.TagAnswer,
     status_code=201,
-    responses={200: {"model": schemas.TagAnswer, "description": "The contact had them already"}},
+    responses={200: {"model": api_schemas.TagAnswer, "description": "The contact had them already"}},
 )
 async def assign_tags(key: WriteKey, request: IdempotentRequest, contact_id: str, tags: TagsIn) -> Response:
     """Assign a tag by name or id, or several by name. A name that is new makes a new tag."""
@@ -73,7 +73,7 @@ def list_notes(key: ReadKey, contact_id: str, query: Page) -> timeline.NoteList:
     shown = rows[: query.limit]
     return timeline.NoteList(
         data=[timeline.Note.of(row, contact.id) for row in shown],
-        meta=schemas.Meta(next_cursor=paging.write(shown[-1].id) if len(rows) > query.limit else None),
+        meta=api_schemas.Meta(next_cursor=paging.write(shown[-1].id) if len(rows) > query.limit else None),
     )
 
 
@@ -92,7 +92,7 @@ def list_timeline(key: ReadKey, contact_id: str, query: Page) -> timeline.Timeli
     shown = rows[: query.limit]
     return timeline.Timeline(
         data=[timeline.Change.of(row) for row in shown],
-        meta=schemas.Meta(next_cursor=paging.write(shown[-1].id) if len(rows) > query.limit else None),
+        meta=api_schemas.Meta(next_cursor=paging.write(shown[-1].id) if len(rows) > query.limit else None),
     )
 
 
@@ -128,7 +128,7 @@ class _AssignTags:
             return self.request.tags
         if self.request.name is not None:
             return [self.request.name]
-        key = schemas.tag_key(self.request.tag_id or "")
+        key = api_schemas.tag_key(self.request.tag_id or "")
         if key is None or not contact_terms.is_used(tx, contact_terms.tag_term(key)):
             raise ApiError(404, "tag not found")
         return [key]
@@ -139,8 +139,8 @@ class _AssignTags:
     def answer(self, tx: Tx, _: Applied) -> Answer:
         view = load_view(tx, self.contact_id)
         keys = {name.casefold() for name in self.names}
-        shown = [schemas.Tag.of(tag) for tag in view.tags if tag.key in keys]
-        body = schemas.TagAnswer(data=shown if self.request.tags is not None else shown[0])
+        shown = [api_schemas.Tag.of(tag) for tag in view.tags if tag.key in keys]
+        body = api_schemas.TagAnswer(data=shown if self.request.tags is not None else shown[0])
         return Answer(201 if self.is_new else 200, body)
 
 
@@ -152,7 +152,7 @@ class _RemoveTag:
 
     def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
         loaded = load_with_records(tx, self.contact_id)
-        names = {self.tag.strip().casefold(), schemas.tag_key(self.tag)}
+        names = {self.tag.strip().casefold(), api_schemas.tag_key(self.tag)}
         key = next((tag.casefold() for tag in loaded.contact.tags if tag.casefold() in names), None)
         if key is None:
             raise ApiError(404, "tag not found")

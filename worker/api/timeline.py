@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from worker import ids
-from worker.schemas import Meta
+from worker.api_schemas import Meta
 from worker.store.changes import ChangeRow
 from worker.store.notes import NoteRow
 

@@ -19,12 +19,12 @@ from typing import Any
 import orjson
 
 from connectors.files import FIELD, JSON
+from worker.api_schemas import Contact
 from worker.domain.times import moment
 from worker.errors import ConfigError
 from worker.files.export_json import pages
 from worker.files.formula_guard import guard
 from worker.pipeline.contact_view import ContactView
-from worker.schemas import Contact
 from worker.store import contacts
 from worker.store.db import Tx
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from worker import schemas
+from worker import api_schemas
 from worker.domain.api_writes import is_of_request
 from worker.domain.consent import ConsentEntry, Suppression
 from worker.domain.deliveries import is_of_run
@@ -43,11 +43,11 @@ def jsonl(tx: Tx) -> Iterator[bytes]:
         for one in page:
             id_ = one.contact.id
             shown = {
-                **dict(schemas.Contact.of(one.contact)),
-                "identities": [dict(schemas.Identity.of(identity, id_)) for identity in one.identities],
-                "consents": [dict(schemas.Consent.of(consent, id_)) for consent in one.consents],
+                **dict(api_schemas.Contact.of(one.contact)),
+                "identities": [dict(api_schemas.Identity.of(identity, id_)) for identity in one.identities],
+                "consents": [dict(api_schemas.Consent.of(consent, id_)) for consent in one.consents],
                 "suppressions": [
-                    dict(schemas.Suppression.of(suppression, id_, now)) for suppression in one.suppressions
+                    dict(api_schemas.Suppression.of(suppression, id_, now)) for suppression in one.suppressions
                 ],
             }
             yield orjson.dumps(shown, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)

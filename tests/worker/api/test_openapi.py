@@ -9,7 +9,7 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from tests.worker.api.conftest import is_time
-from worker import ids, schemas
+from worker import api_schemas, ids
 from worker.api import docs, examples, paging
 from worker.api.app import make_api
 from worker.api.errors import KINDS
@@ -131,7 +131,7 @@ def test_examples_of_ids_and_cursors_can_be_read():
     assert contact_id is not None
     assert ids.parse(ids.CHANNEL, examples.CHANNEL_ID) is not None
     assert paging.Paging(cursor=examples.CURSOR).before == contact_id
-    assert schemas.tag_key(examples.TAG_ID) == "vip"
+    assert api_schemas.tag_key(examples.TAG_ID) == "vip"
     assert contact_id.hex in examples.ETAG
 
 

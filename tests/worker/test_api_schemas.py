@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 
 from worker import ids
+from worker.api_schemas import Contact
 from worker.domain.rows import ContactRow
 from worker.domain.times import moment
-from worker.schemas import Contact
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
