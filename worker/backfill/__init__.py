@@ -1,1 +1,1 @@
-"""Backfill: reading providers, page by page."""
+"""Backfill: providers are read page by page, and their rows become envelopes."""

@@ -8,13 +8,13 @@ from worker.domain.terms import Stamp
 _READ = "read:"
 
 
-def of_row(reading: UUID, digest: str) -> str:
+def of_row(read_id: UUID, digest: str) -> str:
     """Name a row among the deliveries.
 
-    ``reading`` is the id of the run, or one of its own for a row that is read outside of a run. ``digest`` tells the
+    ``read_id`` is the id of the run, or one of its own for a row that is read outside of a run. ``digest`` tells the
     rows of one run apart: the same content read twice in a run is one delivery.
     """
-    return f"{_READ}{reading.hex}:{digest[:32]}"
+    return f"{_READ}{read_id.hex}:{digest[:32]}"
 
 
 def is_of_run(stamp: Stamp) -> bool:

@@ -1,4 +1,4 @@
-"""API keys: shown once, kept as hashes."""
+"""API keys: a key is shown once and stored as a hash."""
 
 import hashlib
 import hmac
@@ -18,7 +18,7 @@ _PREFIX = "csk"
 
 
 class Key(NamedTuple):
-    """A key that is in force."""
+    """A key that is valid now."""
 
     organization_id: UUID
     id: UUID
@@ -43,7 +43,7 @@ _LIST = sql("""
 _REVOKE = sql("""
     UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE organization_id = :organization_id AND id = :id
 """)
-# At most once a minute: the column is for people, and a write a request is dear.
+# At most once a minute: the column is for people, and a write for each request would cost too much.
 _USED = sql("""
     UPDATE api_keys SET last_used_at = now()
      WHERE organization_id = :organization_id AND id = :id
@@ -52,25 +52,22 @@ _USED = sql("""
 
 
 def insert_new(tx: Tx, scopes: Sequence[str], *, rate_limit: int | None = None) -> tuple[UUID, str]:
-    """Make a key, for ``rate_limit`` requests a minute; return its id and the key itself, which is not kept."""
+    """Add a key for ``rate_limit`` requests a minute; return its id and the key, which is not stored."""
     id_, secret = ids.new(), secrets.token_urlsafe(32)
-    parameters = {
-        "id": id_,
-        "secret_hash": _hash(secret),
-        "scopes": sorted(set(scopes)),
-        "rate_limit": rate_limit,
-    }
-    tx.run(_INSERT, parameters)
+    tx.run(
+        _INSERT,
+        {"id": id_, "secret_hash": _hash(secret), "scopes": sorted(set(scopes)), "rate_limit": rate_limit},
+    )
     return id_, f"{_PREFIX}_{id_.hex}_{secret}"
 
 
 def check(conn: Connection, key: str) -> Key | None:
-    """Return what a key gives access to; None if it is not one of ours, or no longer."""
+    """Return what a key gives access to; None if it is unknown or revoked."""
     prefix, _, rest = key.partition("_")
     name, _, secret = rest.partition("_")
     id_ = ids.parse(ids.KEY, f"{ids.KEY}_{name}") if prefix == _PREFIX else None
     row = None if id_ is None else run(conn, _FIND, {"id": id_}).first()
-    # 256 random bits need no slow hash; a miss costs the same as a hit.
+    # 256 random bits need no slow hash. An unknown key is compared too, so that it takes the same time.
     expected = bytes(row.secret_hash) if row else bytes(32)
     if not hmac.compare_digest(_hash(secret), expected) or row is None:
         return None
@@ -78,18 +75,17 @@ def check(conn: Connection, key: str) -> Key | None:
 
 
 def note_use(conn: Connection, key: Key) -> None:
-    """Remember that a key was used."""
+    """Note the time at which a key was used."""
     run(conn, _USED, {"organization_id": key.organization_id, "id": key.id})
 
 
 def of_organization(tx: Tx) -> list[dict[str, Any]]:
-    """Read all keys of an organization, without their secrets."""
-    found = tx.run(_LIST, {})
-    return [dict(row._mapping) for row in found]  # noqa: SLF001 - its documented name
+    """Load all keys of an organization, without their secrets."""
+    return [dict(row._mapping) for row in tx.run(_LIST)]  # noqa: SLF001 - its documented name
 
 
 def revoke(tx: Tx, id_: UUID) -> bool:
-    """End a key at once; whether there was one."""
+    """End a key at once; return whether there was one."""
     return tx.run(_REVOKE, {"id": id_}).rowcount > 0
 
 

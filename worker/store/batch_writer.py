@@ -1,10 +1,10 @@
-"""Batch writer: what makes writes of many rows fast. Nobody else knows it.
+"""Batch writer: what makes writes of many rows fast. No other module knows it.
 
-- A whole table travels as one statement's arrays, in the binary format.
-- An insert of new rows has no conflict clause: looking for a conflict costs as much as the row. Tables offer it as
-  ``insert_new``, where a conflict raises, beside ``ensure``, which may be repeated.
+- All rows of a batch travel as the array parameters of one statement, in the binary format (``rows_of``).
+- An insert of new rows has no conflict clause, because looking for a conflict costs as much as the row. Tables offer it
+  as ``insert_new``, where a conflict raises, beside ``ensure``, which may be repeated.
 - Such inserts are planned once, and sent without waiting for each other (``unawaited``).
-- A document that is read whole is a column of type ``json``, kept as it was written (``document``).
+- A document that is always loaded whole is a column of type ``json``, stored as it was written (``document``).
 """
 
 import itertools
@@ -25,8 +25,9 @@ from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import UserDefinedType
 
-# https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c, array_recv: dimensions, whether
-# there are nulls, type of the elements, then size and lower bound of a dimension; each element after its length.
+# https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c, array_recv: an array has its
+# number of dimensions, whether it has nulls, the type of its elements, and the size and lower bound of each dimension;
+# then each element, after its length.
 _HEAD = struct.Struct("!IIIII")
 _EMPTY_HEAD = struct.Struct("!III")
 _LENGTH = struct.Struct("!i").pack
@@ -38,19 +39,20 @@ _LONG = 200
 _SMALLINT = struct.Struct("!ih").pack
 _INTEGER = struct.Struct("!ii").pack
 _BIGINT = struct.Struct("!iq").pack
-# https://www.postgresql.org/docs/current/datatype-datetime.html: microseconds since 2000, in UTC
+# https://www.postgresql.org/docs/current/datatype-datetime.html: a time is microseconds since 2000, in UTC
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _BEFORE_2000 = (_EPOCH - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND
 
 
-# Control characters that no text of a person has; where one has, such as no script has.
+# Control characters that hardly any text has. If a text of a column has one, ``joined`` takes characters of the private
+# use area instead.
 _SEPARATOR, _NULL_TEXT = "\x1f", "\x1e"
 _PRIVATE_USE = range(0xF0000, 0x10FFFE)
 
 
 def _sized(values: list[bytes | None]) -> list[bytes]:
-    if len(values[0] or b"") > _LONG:  # not to be copied once more
+    if len(values[0] or b"") > _LONG:  # long values: do not copy each once more to put its length before it
         return [part for value in values for part in ((_NULL,) if value is None else (_LENGTH(len(value)), value))]
     return [
         _NULL if value is None else (_LENGTHS[size] if (size := len(value)) < 4096 else _LENGTH(size)) + value
@@ -100,7 +102,7 @@ _WRITERS: dict[str, Callable[[list[Any]], list[bytes]]] = {
 
 
 class _Written:
-    """An array as the server takes it."""
+    """An array in the server's binary format."""
 
     __slots__ = ("data",)
 
@@ -109,7 +111,7 @@ class _Written:
 
 
 def _type_of(kind: str) -> tuple[type[_Written], type[Dumper]]:
-    """Make the class of written arrays of a kind, and what tells the driver that there is nothing left to write."""
+    """Make the class of written arrays of a kind, and the dumper by which the driver sends one as it is."""
     written = type(f"_{kind}", (_Written,), {"__slots__": ()})
 
     def dump(_self: Dumper, array: _Written) -> Buffer:
@@ -123,9 +125,9 @@ _TYPES = {kind: _type_of(kind) for kind in _WRITERS}
 
 
 class ArrayOf(UserDefinedType[list[Any]]):
-    """A parameter that is an array of a known kind.
+    """The type of an array parameter of a known kind.
 
-    The driver would look at all elements to find out of what they are, and ask for each how to write it.
+    Without it the driver would look at all elements to find their type, and look up for each how to write it.
     """
 
     cache_ok = True
@@ -138,22 +140,22 @@ class ArrayOf(UserDefinedType[list[Any]]):
         return f"{self.kind}[]"
 
     def bind_processor(self, dialect: Dialect) -> Callable[[list[Any] | None], Any]:  # noqa: ARG002 - SQLAlchemy's
-        """Return what writes a value."""
-        write, oid, made = _WRITERS[self.kind], types[self.kind].oid, _TYPES[self.kind][0]
+        """Return the function that writes a value."""
+        write, oid, array_class = _WRITERS[self.kind], types[self.kind].oid, _TYPES[self.kind][0]
 
         def process(values: list[Any] | None) -> _Written | None:
             if not values:
-                return None if values is None else made(_EMPTY_HEAD.pack(0, 0, oid))
+                return None if values is None else array_class(_EMPTY_HEAD.pack(0, 0, oid))
             n, first = len(values), values[0]
-            is_constant = first is values[-1] and values.count(first) == n  # as many columns are
+            is_constant = first is values[-1] and values.count(first) == n  # true of many columns
             written = write(values[:1]) * n if is_constant else write(values)
-            return made(b"".join([_HEAD.pack(1, 1, oid, n, 1), *written]))
+            return array_class(b"".join([_HEAD.pack(1, 1, oid, n, 1), *written]))
 
         return process
 
 
 class Texts(UserDefinedType[list[Any]]):
-    """A parameter that is a column of texts, sent as ``joined``."""
+    """The type of a parameter with a column of texts, which ``joined`` writes."""
 
     cache_ok = True
 
@@ -162,14 +164,14 @@ class Texts(UserDefinedType[list[Any]]):
         return "text"
 
     def bind_processor(self, dialect: Dialect) -> Callable[[list[Any] | None], str | None]:  # noqa: ARG002 - as above
-        """Return what writes a value."""
+        """Return the function that writes a value."""
         return lambda texts: None if texts is None else joined(texts)
 
 
 def joined(texts: list[Any]) -> str:
-    """Write texts as one: what separates them, what stands for NULL, then the texts, each after the separator.
+    """Join texts into one: a separator, a text that stands for NULL, then the texts, each after the separator.
 
-    Neither of the two is in any of the texts.
+    The separator and the NULL text are single characters that none of the texts has.
     """
     has_null = None in texts
     all_of_them = "".join([text for text in texts if text is not None] if has_null else texts)
@@ -182,22 +184,23 @@ def joined(texts: list[Any]) -> str:
 
 
 def is_known(kind: str) -> bool:
-    """Whether arrays of this type of Postgres are written here; the driver writes the others."""
+    """Return whether this module writes arrays of a type of Postgres; the driver writes all others."""
     return kind in _WRITERS
 
 
 def send_written(connection: Connection[Any] | AsyncConnection[Any]) -> None:
-    """Let a connection of the driver send what was written here."""
+    """Have a connection of the driver send the arrays that this module writes."""
     for written, dumper in _TYPES.values():
         connection.adapters.register_dumper(written, dumper)
 
 
 def rows_of(**columns: str) -> str:
-    """Write array parameters as a table ``new`` with these columns and types.
+    """Write the SQL of a table ``new`` with these columns and types, made of array parameters.
 
-    ``rows_of(id="uuid", name="text")`` reads the parameters ``:id`` and ``:name``. JSON travels as text (``"json"``),
-    because escaping it twice inside an array costs more than the cast; short texts travel as one, at half the cost of
-    an array. Side by side in a SELECT, because FROM would store each column before it joins them.
+    ``rows_of(id="uuid", name="text")`` takes the parameters ``:id`` and ``:name``. JSON travels as text (``"json"``),
+    because escaping it twice inside an array costs more than the cast. A column of short texts travels as one text
+    (``joined``), at half the cost of an array. The columns are unnested side by side in SELECT, because FROM would
+    store each column before joining them.
     """
     selected = ", ".join(f"unnest({_array(name, kind)}) AS {name}" for name, kind in columns.items())
     return f"(SELECT {selected}) AS new"
@@ -218,7 +221,7 @@ def columns_of(rows: Sequence[Sequence[Any]], *names: str) -> dict[str, list[Any
 
 
 def array(texts: Iterable[str]) -> str:
-    """Write texts as Postgres reads an array, where each row has one: arrays in an array would be of one length."""
+    """Write the array of a single row as text, because arrays in an array must have one length."""
     escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
     return '{"' + '","'.join(escaped) + '"}' if escaped else "{}"
 
@@ -226,31 +229,33 @@ def array(texts: Iterable[str]) -> str:
 def document(column: str) -> str:
     """Write the cast of a ``json`` column of ``rows_of``.
 
-    ``jsonb`` refuses NUL, ``json`` does not: it would surface later, where the value goes into a column of its own, and
-    harm whoever is worked off then. So what may have one (or an escaped backslash before these letters) is looked into.
+    The type ``json`` accepts an escaped NUL, which ``jsonb`` refuses. It would fail later, when the value goes into a
+    column of its own, and then harm another envelope. So a document that may have a NUL (or has an escaped backslash
+    before the same letters) is parsed as ``jsonb`` first.
     """
     return f"CASE WHEN strpos({column}, '\\u0000') = 0 THEN {column}::json ELSE {column}::jsonb::json END"
 
 
 def json_bytes(value: Any) -> bytes:
-    """Write JSON for a ``json`` column of ``rows_of``, which takes it as it travels."""
+    """Write a value as JSON, as a ``json`` column of ``rows_of`` takes it."""
     try:
         return orjson.dumps(value)
-    except orjson.JSONEncodeError:  # a key that is no text: rare, and to allow for it takes twice as long
+    except orjson.JSONEncodeError:  # a key that is no text: rare, and the option takes twice as long
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
 
 
-# What only inserts reads no table, and needs no plan of its own each time; anything else does (see ``_SESSION``).
+# A plain insert reads no table, so one plan fits all its parameters. Other statements need a plan for theirs (see
+# ``_SESSION`` in ``db``).
 _PLAN_ONCE = "SET LOCAL plan_cache_mode = force_generic_plan"
 _PLAN_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
 
 
 @contextmanager
 def unawaited(conn: sqlalchemy.Connection) -> Iterator[None]:
-    """Send the inserts of the block without waiting for each: the next is made ready while the server works on one.
+    """Send the inserts of the block without waiting for their results.
 
-    Locks are held for a third less time. None of the inserts may be asked for rows or counts; their errors come out
-    at the end of the block.
+    The next insert is prepared while the server works on the last, so locks are held for a third less time. The results
+    have no rows and no counts, and an error is raised at the end of the block.
     """
     driver = conn.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)  # noqa: S101 - the engine's only driver
@@ -259,5 +264,5 @@ def unawaited(conn: sqlalchemy.Connection) -> Iterator[None]:
             driver.execute(_PLAN_ONCE)
             yield
             driver.execute(_PLAN_ANEW)
-    except psycopg.Error as error:  # SQLAlchemy has not seen it
+    except psycopg.Error as error:  # the pipeline is the driver's, so SQLAlchemy has not wrapped it
         raise DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True) from None

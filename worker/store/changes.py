@@ -1,4 +1,4 @@
-"""The change log: what happened to each contact, with the envelope that caused it."""
+"""The change log: what happened to each contact, with the envelopes that caused it."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -15,14 +15,14 @@ ACTOR = "actor"
 
 
 class Detail(NamedTuple):
-    """What became of a field."""
+    """The change of one field."""
 
     before: Any
     after: Any
-    cause: str | None  #: the envelope that said the new value, hex; None: it is not one envelope's word
+    cause: str | None  #: the envelope that stated the new value, in hex; None if no single envelope did
 
 
-# An array of arrays must be rectangular, so the causes of an entry travel as one text.
+# Arrays in an array must have one length, so the causes of an entry travel as one text.
 _INSERT = sql(f"""
     INSERT INTO changes (organization_id, id, contact_id, kind, details, causes)
     SELECT :organization_id, id, contact_id, kind, {document("details")}, CAST(causes AS uuid[])
@@ -52,12 +52,12 @@ class ChangeRow(NamedTuple):
     causes: list[CauseRow]
 
 
-# The history of a person is that of every id the person has had.
+# The history of a contact is the history of every id that the contact has had.
 _PAGE = sql("""
     SELECT h.id, h.contact_id, h.kind, h.details, h.changed_at, h.causes
-      FROM unnest(CAST(:contact_ids AS uuid[])) AS wanted
+      FROM unnest(CAST(:contact_ids AS uuid[])) AS given_id
      CROSS JOIN LATERAL (
-        SELECT * FROM changes WHERE organization_id = :organization_id AND contact_id = wanted
+        SELECT * FROM changes WHERE organization_id = :organization_id AND contact_id = given_id
            AND (CAST(:before AS uuid) IS NULL OR id < :before)
          ORDER BY id DESC LIMIT :limit) AS h
      ORDER BY h.id DESC LIMIT :limit
@@ -65,20 +65,18 @@ _PAGE = sql("""
 
 _CAUSES = sql("""
     SELECT e.id, c.source, e.topic, e.sent_at, e.received_at, e.headers
-      FROM unnest(CAST(:ids AS uuid[])) AS wanted
+      FROM unnest(CAST(:ids AS uuid[])) AS given_id
      CROSS JOIN LATERAL (
-        SELECT * FROM envelopes WHERE organization_id = :organization_id AND id = wanted LIMIT 1) AS e
+        SELECT * FROM envelopes WHERE organization_id = :organization_id AND id = given_id LIMIT 1) AS e
       JOIN connections c ON c.organization_id = e.organization_id AND c.id = e.connection_id
 """)
 
 
 def page(tx: Tx, contact_ids: Sequence[UUID], before: UUID | None, limit: int) -> list[ChangeRow]:
-    """Read what happened under these ids of a contact, newest first, from below ``before``."""
-    asked = {"contact_ids": list(contact_ids), "before": before, "limit": limit}
-    rows = list(tx.run(_PAGE, {**asked}))
-    ids_ = {cause for row in rows for cause in row.causes}
-    found = tx.run(_CAUSES, {"ids": list(ids_)})
-    causes = {row.id: _cause(row) for row in found}
+    """Load the entries under these ids of a contact, newest first, from below ``before``."""
+    rows = list(tx.run(_PAGE, {"contact_ids": list(contact_ids), "before": before, "limit": limit}))
+    envelope_ids = {cause for row in rows for cause in row.causes}
+    causes = {row.id: _cause(row) for row in tx.run(_CAUSES, {"ids": list(envelope_ids)})}
     return [
         ChangeRow(
             row.id,
@@ -104,8 +102,7 @@ def append(tx: Tx, entries: Iterable[Change]) -> None:
         for e in entries
     ]
     if values:
-        parameters = columns_of(values, "id", "contact_id", "kind", "details", "causes")
-        tx.run(_INSERT, parameters)
+        tx.run(_INSERT, columns_of(values, "id", "contact_id", "kind", "details", "causes"))
 
 
 def _document(entry: Change) -> bytes:
@@ -115,10 +112,10 @@ def _document(entry: Change) -> bytes:
     written = entry.encoded.json
     if not entry.details:
         return written
-    return written[:-1] + b"," + json_bytes(entry.details)[1:]  # a contact has a source: it is not empty
+    return written[:-1] + b"," + json_bytes(entry.details)[1:]  # never empty: every contact has a source
 
 
 def _detail(stored: Any, causes: Sequence[UUID]) -> Detail:
-    if isinstance(stored, dict):  # as it was at first
+    if isinstance(stored, dict):  # the form of early releases
         return Detail(stored["before"], stored["after"], stored["cause"])
     return Detail(stored[0], stored[1], stored[2] if len(stored) > 2 else causes[0].hex)

@@ -1,4 +1,4 @@
-"""Channels: accounts on messaging platforms that a person's profile is looked up through; tokens are encrypted."""
+"""Channels: accounts on messaging platforms, through which profiles are looked up; their tokens are encrypted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from worker.store.db import Tx, json, sql
 
 @dataclass(slots=True)
 class ChannelRow:
-    """A channel as stored; its token stays encrypted until asked for."""
+    """A channel as stored, with its token encrypted."""
 
     organization_id: UUID
     id: UUID
@@ -23,7 +23,7 @@ class ChannelRow:
     created_at: datetime
 
     def secret(self) -> str:
-        """The token in the clear; empty if the platform takes none."""
+        """Return the token in the clear; empty if the platform needs none."""
         return "" if self.token is None else vault.unseal(bytes(self.token))
 
 
@@ -48,14 +48,14 @@ _REMOVE = sql("""
 
 
 def by_id(tx: Tx, id_: UUID) -> ChannelRow | None:
-    """Read a channel that is connected."""
+    """Load a channel that is connected."""
     row = tx.run(_BY_ID, {"id": id_}).first()
     return None if row is None else ChannelRow(*row)
 
 
 def of_organization(tx: Tx) -> list[ChannelRow]:
-    """Read the connected channels of an organization, oldest first."""
-    return [ChannelRow(*row) for row in tx.run(_OF_ORGANIZATION, {})]
+    """Load the connected channels of an organization, oldest first."""
+    return [ChannelRow(*row) for row in tx.run(_OF_ORGANIZATION)]
 
 
 def insert_new(
@@ -67,20 +67,22 @@ def insert_new(
     options: Mapping[str, str],
     token: str | None,
 ) -> UUID:
-    """Add a channel and return its id; its name is the only one of the organization's connected channels."""
+    """Add a channel and return its id. Raises IntegrityError if a connected channel has the name already."""
     id_ = ids.new()
-    parameters = {
-        "id": id_,
-        "platform": platform,
-        "name": name,
-        "api_url": api_url,
-        "options": json(dict(options)),
-        "token": None if token is None else vault.seal(token),
-    }
-    tx.run(_INSERT, parameters)
+    tx.run(
+        _INSERT,
+        {
+            "id": id_,
+            "platform": platform,
+            "name": name,
+            "api_url": api_url,
+            "options": json(dict(options)),
+            "token": None if token is None else vault.seal(token),
+        },
+    )
     return id_
 
 
 def remove(tx: Tx, id_: UUID) -> bool:
-    """Disconnect a channel and forget its token; whether there was one."""
+    """Disconnect a channel and delete its token; return whether there was one."""
     return tx.run(_REMOVE, {"id": id_}).rowcount > 0

@@ -1,4 +1,4 @@
-"""Claims: which records claim an identifier, and whose it is (the view ``identities``)."""
+"""Claims: which records claim an identifier, and which of them owns it (the view ``identities``)."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -14,7 +14,7 @@ from worker.store.db import Tx, sql
 
 
 class HeldRow(NamedTuple):
-    """A claim, and the record that the identifier belongs to (None: it identifies nobody)."""
+    """A claim, and the record that owns the identifier (None: it identifies nobody)."""
 
     claim: ClaimRow
     owner: Ref | None
@@ -79,11 +79,10 @@ _ENSURE = sql(f"""{_NEW}
 
 
 def claimants(tx: Tx, idents: Collection[Ident], most: int) -> dict[Ident, list[ClaimRow]]:
-    """Read who claims these identifiers, at most ``most`` of each."""
+    """Load the claims of these identifiers, at most ``most`` for each."""
     found: dict[Ident, list[ClaimRow]] = defaultdict(list)
     if idents:
-        parameters = {"most": most, **columns_of(list(idents), "type", "key")}
-        for values in tx.run(_CLAIMANTS, parameters).all():
+        for values in tx.run(_CLAIMANTS, {"most": most, **columns_of(list(idents), "type", "key")}).all():
             row = ClaimRow(*values)
             found[row.ident].append(row)
         for rows in found.values():
@@ -92,7 +91,7 @@ def claimants(tx: Tx, idents: Collection[Ident], most: int) -> dict[Ident, list[
 
 
 def by_records(tx: Tx, record_ids: Collection[UUID]) -> list[HeldRow]:
-    """Read everything that these records claim, with whose it is."""
+    """Load all claims of these records, each with the owner of its identifier."""
     found = tx.run(_BY_RECORDS, {"record_ids": list(record_ids)})
     size = len(ClaimRow._fields)
     return [HeldRow(ClaimRow(*row[:size]), None if row[size] is None else (row[size], row[size + 1])) for row in found]
@@ -104,17 +103,17 @@ def delete(tx: Tx, rows: Iterable[ClaimRow]) -> None:
 
 
 def disown(tx: Tx, rows: Iterable[ClaimRow]) -> None:
-    """Take identifiers from their owners, before others get them: each has one owner at any moment."""
+    """Take identifiers from their owners, before other records get them: an identifier never has two owners."""
     _by_key(tx, rows, _DISOWN)
 
 
 def insert_new(tx: Tx, rows: Iterable[ClaimRow]) -> None:
-    """Write claims of records that are new themselves: looking for a conflict costs as much as the row."""
+    """Add claims of new records. There is no conflict clause, which would cost as much as the row."""
     _write(tx, rows, _INSERT_NEW)
 
 
 def ensure(tx: Tx, rows: Iterable[ClaimRow]) -> None:
-    """Write claims, new or changed."""
+    """Add or update claims."""
     _write(tx, rows, _ENSURE)
 
 

@@ -1,4 +1,4 @@
-"""Connections: one account at one provider each, with its secrets encrypted."""
+"""Connections: each is one account at one provider; their secrets are encrypted."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from worker.store.db import Tx, json, run, sql
 
 @dataclass(slots=True)
 class ConnectionRow:
-    """A connection as stored; secrets stay encrypted until asked for."""
+    """A connection as stored, with its secrets encrypted."""
 
     organization_id: UUID
     id: UUID
@@ -31,7 +31,7 @@ class ConnectionRow:
     priority: int
     approved_fields: list[str]
     webhook_secrets: list[bytes]
-    access_token: bytes | None  #: of connections that a release before ``credentials`` added
+    access_token: bytes | None  #: only of connections from releases before ``credentials``
     sealed_credentials: bytes | None
     state: str  #: active, paused (kept, not drained), removed (refused)
     revoked_at: datetime | None
@@ -40,7 +40,7 @@ class ConnectionRow:
     created_at: datetime
 
     def account(self) -> Account:
-        """What the connector may know of it."""
+        """Return what a connector may know of the connection."""
         return Account(
             source=self.source,
             region=self.region,
@@ -50,19 +50,19 @@ class ConnectionRow:
 
     @property
     def can_be_read(self) -> bool:
-        """Whether we have what it takes to ask the provider."""
+        """Whether we can read from the provider: it has a reader, and we hold credentials that were not revoked."""
         has_credentials = self.sealed_credentials is not None or self.access_token is not None
         return has_credentials and self.revoked_at is None and can_read(self.connector)
 
     def credentials(self) -> dict[str, str]:
-        """What the provider's API wants, in the clear."""
-        found = {} if self.access_token is None else {"access_token": vault.unseal(bytes(self.access_token))}
+        """Return the credentials for the provider's API, in the clear."""
+        values = {} if self.access_token is None else {"access_token": vault.unseal(bytes(self.access_token))}
         if self.sealed_credentials is not None:
-            found |= orjson.loads(vault.unseal(bytes(self.sealed_credentials)))
-        return found
+            values |= orjson.loads(vault.unseal(bytes(self.sealed_credentials)))
+        return values
 
     def secrets(self) -> list[str]:
-        """The webhook secrets in the clear."""
+        """Return the webhook secrets, in the clear."""
         return [vault.unseal(bytes(sealed)) for sealed in self.webhook_secrets]
 
 
@@ -123,19 +123,19 @@ _REVOKE = sql("""
 
 
 def by_id(conn: Connection, id_: UUID) -> ConnectionRow | None:
-    """Read a connection by the id in its webhook URL; the organization comes from the row."""
+    """Load a connection by the id in its webhook URL, which tells its organization too."""
     row = run(conn, _BY_ID, {"id": id_}).first()
     return None if row is None else ConnectionRow(*row)
 
 
 def by_ids(conn: Connection, ids_: Collection[UUID]) -> dict[UUID, ConnectionRow]:
-    """Read several connections."""
+    """Load connections by their ids; unknown ids are left out."""
     return {row.id: ConnectionRow(*row) for row in run(conn, _BY_IDS, {"ids": list(ids_)})}
 
 
 def of_organization(tx: Tx) -> list[ConnectionRow]:
-    """Read the connections that an operator added, removed ones included, oldest first."""
-    return [ConnectionRow(*row) for row in tx.run(_OF_ORGANIZATION, {})]
+    """Load the connections that an operator added, also the removed ones, oldest first."""
+    return [ConnectionRow(*row) for row in tx.run(_OF_ORGANIZATION)]
 
 
 def insert_new(
@@ -149,48 +149,47 @@ def insert_new(
     webhook_secrets: Sequence[str],
     credentials: Mapping[str, str] | None = None,
 ) -> UUID:
-    """Add a connection and return its id, which nobody can guess from another."""
+    """Add a connection and return its id, which nobody can guess from another id."""
     id_ = ids.new()
-    parameters = {
-        "id": id_,
-        "connector": connector,
-        "source": source,
-        "options": json(dict(options)),
-        "region": region,
-        "priority": priority,
-        "webhook_secrets": [vault.seal(secret) for secret in webhook_secrets],
-        "credentials": _sealed(credentials or {}),
-    }
-    tx.run(_INSERT, parameters)
+    tx.run(
+        _INSERT,
+        {
+            "id": id_,
+            "connector": connector,
+            "source": source,
+            "options": json(dict(options)),
+            "region": region,
+            "priority": priority,
+            "webhook_secrets": [vault.seal(secret) for secret in webhook_secrets],
+            "credentials": _sealed(credentials or {}),
+        },
+    )
     return id_
 
 
 def of_api(tx: Tx) -> UUID:
-    """Return the connection under which requests of the API are kept, made on first use."""
-    found = tx.run(_OF_API, {}).scalar_one_or_none()
-    if found is None:
+    """Return the connection under which requests of the API are kept; the first call adds it."""
+    id_ = tx.run(_OF_API).scalar_one_or_none()
+    if id_ is None:
         tx.run(_INSERT_OF_API, {"id": ids.new()})
-        found = tx.run(_OF_API, {}).scalar_one()
-    return UUID(str(found))
+        id_ = tx.run(_OF_API).scalar_one()
+    return UUID(str(id_))
 
 
 def set_state(tx: Tx, id_: UUID, state: str) -> None:
-    """Pause or resume a connection, or remove it and forget its secrets."""
+    """Pause or resume a connection, or remove it and delete its secrets."""
     statement = _REMOVE if state == "removed" else _SET_STATE
     tx.run(statement, {"id": id_, "state": state})
 
 
 def set_secrets(tx: Tx, id_: UUID, secrets: Sequence[str]) -> None:
     """Replace the webhook secrets."""
-    sealed = [vault.seal(secret) for secret in secrets]
-    tx.run(_SET_SECRETS, {"id": id_, "secrets": sealed})
+    tx.run(_SET_SECRETS, {"id": id_, "secrets": [vault.seal(secret) for secret in secrets]})
 
 
 def set_credentials(tx: Tx, id_: UUID, credentials: Mapping[str, str], *, is_new: bool = False) -> None:
-    """Replace what the provider's API wants; ``is_new`` access also ends that it was taken back."""
-    sealed = _sealed(credentials)
-    parameters = {"id": id_, "credentials": sealed, "is_new": is_new}
-    tx.run(_SET_CREDENTIALS, parameters)
+    """Replace the credentials for the provider's API; ``is_new`` means newly granted, no longer revoked."""
+    tx.run(_SET_CREDENTIALS, {"id": id_, "credentials": _sealed(credentials), "is_new": is_new})
 
 
 def _sealed(credentials: Mapping[str, str]) -> bytes | None:
@@ -198,22 +197,25 @@ def _sealed(credentials: Mapping[str, str]) -> bytes | None:
 
 
 def set_approved_fields(tx: Tx, id_: UUID, fields: Sequence[str]) -> None:
-    """Name the protected fields whose null really means empty."""
+    """Replace the list of protected fields whose null really means empty."""
     tx.run(_SET_FIELDS, {"id": id_, "fields": sorted(set(fields))})
 
 
 def priorities(tx: Tx) -> dict[str, int]:
-    """Read the priority of each source, the lower the better; a removed connection's stands for what it said."""
-    return {row[0]: row[1] for row in tx.run(_PRIORITIES, {})}
+    """Load the priority of each source, the lower the better.
+
+    A source keeps the priority of its removed connection, because its records are still there.
+    """
+    return {row[0]: row[1] for row in tx.run(_PRIORITIES)}
 
 
 def note_deliveries(conn: Connection, notes: Sequence[tuple[UUID, datetime | None, int]]) -> None:
-    """Add up what arrived: (connection, time of the last delivery, signatures refused)."""
+    """Add to the counts of deliveries: (connection, time of the last delivery, signatures refused)."""
     run(conn, _NOTE, columns_of(sorted(notes, key=lambda n: n[0]), "id", "delivered_at", "refused"))
 
 
 def revoke(tx: Tx, id_: UUID, at: int) -> None:
-    """Note that the shop took back our access."""
+    """Note that the shop has revoked our access."""
     tx.run(_REVOKE, {"id": id_, "at": moment(at)})
 
 

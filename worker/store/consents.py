@@ -1,4 +1,4 @@
-"""The consent ledger: every statement about being contacted, append-only, kept by address."""
+"""The consent ledger: every statement about being contacted, by address. Statements are only added."""
 
 from collections.abc import Collection, Iterable, Mapping
 from operator import attrgetter
@@ -28,7 +28,7 @@ _ALWAYS = {
     "evidence": "json",
     "envelope_id": "uuid",
 }
-#: what sources seldom say; left out where none of the statements has any of it
+#: columns that sources seldom fill; an insert leaves them out if no statement of the batch fills any
 _SELDOM = {"origin": "text", "legal_basis": "text", "expires_at": "timestamptz", "is_repeat": "boolean"}
 
 
@@ -43,7 +43,7 @@ def _new(columns: Mapping[str, str]) -> str:
 _ONCE = """
         ON CONFLICT (organization_id, statement_key) DO NOTHING
 """
-#: whether something seldom is said
+#: by whether the seldom columns are among them
 _INSERT_NEW = {False: sql(_new(_ALWAYS)), True: sql(_new(_ALWAYS | _SELDOM))}
 _INSERT = {False: sql(_new(_ALWAYS) + _ONCE), True: sql(_new(_ALWAYS | _SELDOM) + _ONCE)}
 
@@ -53,11 +53,11 @@ _COLUMNS = """s.id, s.channel, s.purpose, s.address, s.status, s.occurred_at, s.
 _OF_RECORD = """LEFT JOIN records r ON r.organization_id = s.organization_id AND r.source = s.source
                                    AND r.external_id = s.external_id"""
 
-# LATERAL with OFFSET 0: a plain join may hash the whole ledger for a few hundred addresses.
+# LATERAL with OFFSET 0, because a plain join may hash the whole ledger for a few hundred addresses.
 _ABOUT = f"""(
-    SELECT s.* FROM unnest(CAST(:addresses AS text[])) AS wanted
+    SELECT s.* FROM unnest(CAST(:addresses AS text[])) AS given_address
      CROSS JOIN LATERAL (
-        SELECT * FROM consents WHERE organization_id = :organization_id AND address = wanted OFFSET 0) AS s
+        SELECT * FROM consents WHERE organization_id = :organization_id AND address = given_address OFFSET 0) AS s
      UNION ALL
     SELECT s.* FROM {rows_of(source="text", external_id="text")}
      CROSS JOIN LATERAL (
@@ -69,7 +69,7 @@ _BY_ADDRESSES = sql(f"""
     SELECT {_COLUMNS} FROM {_ABOUT} {_OF_RECORD}
 """)
 
-# Sorted by what differs most first.
+# Sorted by the columns that differ most first, so that most comparisons of rows end early.
 _NEWEST = sql(f"""
     SELECT DISTINCT ON (coalesce(s.address, s.source || ' ' || s.external_id), s.channel, s.purpose)
            s.channel, s.purpose, s.address, s.source, s.external_id, s.status, s.occurred_at, s.statement_key
@@ -83,12 +83,15 @@ _WITHDRAW = sql("DELETE FROM consents WHERE organization_id = :organization_id A
 
 
 def insert_new(tx: Tx, entries: Iterable[KeyedConsent]) -> None:
-    """Add the first statements about their addresses: looking for a conflict costs as much as the row."""
+    """Add the first statements about their addresses.
+
+    There is no conflict clause, which would cost as much as the row; a statement that is stored already raises.
+    """
     _write(tx, entries, _INSERT_NEW)
 
 
 def append(tx: Tx, entries: Iterable[KeyedConsent]) -> None:
-    """Add statements, each key once."""
+    """Add statements; a statement whose key is stored already changes nothing."""
     _write(tx, entries, _INSERT)
 
 
@@ -123,9 +126,8 @@ _key = attrgetter("key")
 
 
 def by_addresses(tx: Tx, addresses: Collection[str], refs: Collection[Ref] = ()) -> list[ConsentEntry]:
-    """Read every statement about these addresses, and those without an address of these records."""
-    parameters = columns_of(list(refs), "source", "external_id")
-    found = tx.run(_BY_ADDRESSES, {"addresses": list(addresses), **parameters})
+    """Load all statements about these addresses, and all statements of these records that name no address."""
+    keys = columns_of(list(refs), "source", "external_id")
     return [
         ConsentEntry(
             id=row[0],
@@ -145,17 +147,17 @@ def by_addresses(tx: Tx, addresses: Collection[str], refs: Collection[Ref] = ())
             expires_at=row[15],
             is_repeat=row[16],
         )
-        for row in found
+        for row in tx.run(_BY_ADDRESSES, {"addresses": list(addresses), **keys})
     ]
 
 
 def prior(tx: Tx, addresses: Collection[str], refs: Collection[Ref]) -> list[PriorConsent]:
-    """Read the newest statement about each address, and record: what the change log calls "before"."""
-    parameters = columns_of(list(refs), "source", "external_id")
-    found = tx.run(_NEWEST, {"addresses": list(addresses), **parameters})
-    return [PriorConsent(r[0], r[1], r[2] or (r[3], r[4]), r[5], microseconds(r[6]), bytes(r[7])) for r in found]
+    """Load the newest statement about each address or record: the value "before" in the change log."""
+    keys = columns_of(list(refs), "source", "external_id")
+    rows = tx.run(_NEWEST, {"addresses": list(addresses), **keys})
+    return [PriorConsent(r[0], r[1], r[2] or (r[3], r[4]), r[5], microseconds(r[6]), bytes(r[7])) for r in rows]
 
 
 def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:
-    """Remove what these envelopes stated, before they are read anew."""
+    """Delete the statements of these envelopes, before a replay states them anew."""
     tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})

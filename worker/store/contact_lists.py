@@ -1,4 +1,4 @@
-"""Lists of contacts: newest first for those who look, oldest change first for those who keep in step."""
+"""Lists of contacts: the newest first for people who look, the oldest change first for programs that keep in step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from worker.store.contact_terms import tag_term, word_prefix, words
 from worker.store.contacts import COLUMNS
 from worker.store.db import Tx, run, sql
 
-#: shorter beginnings of words fit too many
+#: characters of a word to search by; a shorter beginning fits too many contacts
 MIN_WORD = 2
-#: characters that an e-mail address or a number has to be given of: fewer fit too many
+#: characters of an e-mail address or number to search by; a shorter beginning fits too many contacts
 _MIN_START = 4
-#: comes after every character of a text
+#: sorts after every other character
 _LAST = chr(0x10FFFF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactFilter:
-    """Which contacts; all that is given has to fit."""
+    """Which contacts to list; a contact has to fit every filter that is given."""
 
     keys: Sequence[tuple[str, str, str]] = ()  #: (type, source, key) that its records claim, each type once
     tag: str | None = None
@@ -34,9 +34,10 @@ class ContactFilter:
     created_after: datetime | None = None
 
 
-# A statement is put together from the filters that are given: one that folds away when it is not given
-# (``:tag IS NULL OR …``) leaves a sub-select behind that reads every contact of the organization.
-# Who claims a value holds it, contested or not: a filter shows every candidate, where resolving names one.
+# A statement is put together from the filters that are given. A filter that is always there and folds away
+# (``:tag IS NULL OR …``) would leave a sub-select behind that reads every contact of the organization.
+# Filtering by an identifier lists the contact of every record that claims it, contested or not. Resolving, in contrast,
+# names one contact.
 _FILTERS = {
     "keys": f"""
       JOIN (
@@ -54,10 +55,11 @@ _FILTERS = {
     "tag": """
       JOIN contact_terms t ON t.organization_id = :organization_id AND t.term = :tag AND t.contact_id = c.id""",
 }
-# What a search looks for is a range: from what is given up to what no text that begins so can follow. Both ends are
-# parameters. Behind row-level security a computed one (``… || chr(1114111)``) is no condition of an index; and the
-# planner has to know from its statistics whether to begin with the few that fit, or to go through the list until the
-# page is full. Words are joined to each other: side by side, each would be compared with every contact.
+# A search looks for a range: from the given text up to the last text that begins with it. Both ends are parameters,
+# for two reasons. Behind row-level security a computed end (``… || chr(1114111)``) is no condition of an index. And the
+# planner needs both values to estimate from its statistics whether few contacts fit, and to begin with those, or many,
+# and to go through the list until the page is full.
+# Words are joined to each other: in conditions side by side, each word would be compared with every contact.
 _HAS_WORDS = """EXISTS (
             SELECT FROM contact_terms w0{others}
              WHERE w0.organization_id = :organization_id AND w0.contact_id = c.id
@@ -65,10 +67,11 @@ _HAS_WORDS = """EXISTS (
 _OTHER_WORD = """
               JOIN contact_terms w{n} ON w{n}.organization_id = :organization_id AND w{n}.contact_id = w0.contact_id
                AND w{n}.term >= :word_{n} AND w{n}.term < :word_{n}_end"""
-# Addresses are compared as what ``claims_address`` has: the planner knows how many begin with something. Of keys it
-# knows it for those of all types together, and would take digits that begin every second messenger's id for as many
-# e-mail addresses: it would go through all contacts to find none. Records are found by their contact alone: how many an
-# organization has is unknown to the planner, which would take them for few and every address for a rare one.
+# Addresses are compared by the expression of the index ``claims_address``, because the planner has statistics for it.
+# For the column ``key`` its statistics cover all types together: digits that begin every second messenger's id would
+# seem to begin as many e-mail addresses, and the planner would go through all contacts to find none. Records are found
+# by their contact alone: the planner does not know how many records an organization has, would take them for few, and
+# so every address for a rare one.
 _ADDRESS = "CASE WHEN k.type IN ('email', 'phone') THEN k.key END"
 _HAS_ADDRESS = f"""EXISTS (
             SELECT FROM records r
@@ -76,7 +79,7 @@ _HAS_ADDRESS = f"""EXISTS (
              WHERE r.contact_id = c.id
                AND {_ADDRESS} >= :address_{{n}} AND {_ADDRESS} < :address_{{n}}_end)"""
 _BORN = " AND c.first_id > :born_after"
-#: the first page, one further down, and the feed: what they start from, and how they are ordered
+#: condition and order of the first page, of a further page, of the feed's first page, and of its further pages
 _ORDERS = {
     "first": ("", "c.first_id DESC"),
     "below": (" AND c.first_id < :before", "c.first_id DESC"),
@@ -90,10 +93,10 @@ _ORDERS = {
 
 @lru_cache(maxsize=256)
 def _statement(order: str, filters: tuple[str, ...], ways: tuple[str, ...] | None, *, is_born: bool) -> TextClause:
-    """Write a list; of a search the ways in which a contact can fit.
+    """Write the statement of a list; ``ways`` are the conditions of a search, of which one has to fit.
 
-    Each way is a list of its own: one condition with OR would read every contact. All are in the same order, so the
-    page is among their beginnings.
+    Each way becomes a list of its own, because one condition with OR would read every contact. All the lists have the
+    same order, so the page is among their beginnings.
     """
     bound, by = _ORDERS[order]
     joins = "".join(_FILTERS[name] for name in filters)
@@ -102,65 +105,72 @@ def _statement(order: str, filters: tuple[str, ...], ways: tuple[str, ...] | Non
         lists = (
             f"SELECT c.id FROM contacts c {joins} WHERE {where} AND {way} ORDER BY {by} LIMIT :limit" for way in ways
         )
-        found = " UNION ".join(f"({one})" for one in lists)
-        joins, where = "", f"c.organization_id = :organization_id AND c.id IN ({found})"
+        union = " UNION ".join(f"({way})" for way in lists)
+        joins, where = "", f"c.organization_id = :organization_id AND c.id IN ({union})"
     return sql(f"SELECT {COLUMNS} FROM contacts c {joins} WHERE {where} ORDER BY {by} LIMIT :limit")
 
 
-# A change gets its time when it is written, and is seen when its transaction ends: a later one may be seen first.
-# So the feed stops where the oldest writer began that is still at work. Not MVCC: to be read before the snapshot.
+# A change gets its time when it is written, but is visible only when its transaction commits, so a later change may be
+# visible first. The feed therefore ends at the time when the oldest open write transaction began. pg_stat_activity
+# does not belong to a snapshot, so this statement has to run before the snapshot is taken.
 _HORIZON = sql("""
     SELECT least(clock_timestamp(), min(xact_start)) FROM pg_stat_activity
      WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()
 """)
 
 
-def page(tx: Tx, wanted: ContactFilter, before: UUID | None, limit: int) -> list[ContactRow]:
-    """Read contacts, newest first, from below the ``first_id`` of the last one seen."""
-    parameters = {"before": before, "limit": limit}
-    return _read(tx, "first" if before is None else "below", wanted, parameters)
+def page(tx: Tx, filter_: ContactFilter, before: UUID | None, limit: int) -> list[ContactRow]:
+    """Load contacts, newest first, from below ``before``, the ``first_id`` of the last contact seen."""
+    return _load(tx, "first" if before is None else "below", filter_, {"before": before, "limit": limit})
 
 
 def horizon(conn: Connection) -> datetime:
-    """Return the time up to which every change can be seen by a snapshot taken after this."""
-    return run(conn, _HORIZON, {}).scalar_one()  # type: ignore[no-any-return]
+    """Return the time up to which a snapshot taken afterwards sees every change."""
+    return run(conn, _HORIZON).scalar_one()  # type: ignore[no-any-return]
 
 
 def changed(
     tx: Tx,
-    wanted: ContactFilter,
+    filter_: ContactFilter,
     since: datetime,
     after_id: UUID | None,
     until: datetime,
     limit: int,
 ) -> list[ContactRow]:
-    """Read contacts changed after ``since`` (or then, with a greater id) and before ``until``, oldest change first."""
-    parameters = {"since": since, "until": until, "after_id": after_id, "limit": limit}
-    return _read(tx, "changed" if after_id is None else "changed_on", wanted, parameters)
+    """Load contacts by the time of their last change, oldest first.
+
+    The time is after ``since`` and before ``until``. With ``after_id``, contacts changed at ``since`` itself are
+    included if their id is greater.
+    """
+    place = {"since": since, "until": until, "after_id": after_id, "limit": limit}
+    return _load(tx, "changed" if after_id is None else "changed_on", filter_, place)
 
 
-def _read(tx: Tx, order: str, wanted: ContactFilter, parameters: dict[str, Any]) -> list[ContactRow]:
+def _load(tx: Tx, order: str, filter_: ContactFilter, parameters: dict[str, Any]) -> list[ContactRow]:
     parameters["organization_id"] = tx.organization_id
     filters, ways = [], None
-    if wanted.keys:
+    if filter_.keys:
         filters.append("keys")
-        parameters |= columns_of(list(wanted.keys), "type", "source", "key") | {"types": len(wanted.keys)}
-    if wanted.tag is not None:
+        parameters |= columns_of(list(filter_.keys), "type", "source", "key") | {"types": len(filter_.keys)}
+    if filter_.tag is not None:
         filters.append("tag")
-        parameters["tag"] = tag_term(wanted.tag)
-    if wanted.search is not None:
-        ways, ranges = _search(wanted.search)
+        parameters["tag"] = tag_term(filter_.tag)
+    if filter_.search is not None:
+        ways, ranges = _search(filter_.search)
         if not ways:
             return []
         parameters |= ranges
-    if wanted.created_after is not None:
-        parameters["born_after"] = _first_id_after(wanted.created_after)
-    statement = _statement(order, tuple(filters), ways, is_born=wanted.created_after is not None)
+    if filter_.created_after is not None:
+        parameters["born_after"] = _first_id_after(filter_.created_after)
+    statement = _statement(order, tuple(filters), ways, is_born=filter_.created_after is not None)
     return [ContactRow(*values) for values in tx.run(statement, parameters)]
 
 
 def _search(search: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """In which ways a contact can fit, and what they look for: all words in its name, or the whole as an address."""
+    """Return the ways in which a contact can fit a search, and their parameters.
+
+    The words of the search begin words of the name, or the whole search begins an address.
+    """
     prefixes = sorted({word_prefix(word) for word in words(search) if len(word) >= MIN_WORD})
     starts = _starts(search)
     ways = [_HAS_ADDRESS.format(n=n) for n in range(len(starts))]
@@ -173,15 +183,15 @@ def _search(search: str) -> tuple[tuple[str, ...], dict[str, str]]:
 
 
 def _starts(search: str) -> list[str]:
-    """What e-mail addresses and numbers begin with, if the whole search is the beginning of one."""
+    """Return the beginnings of e-mail addresses and numbers that a search may be."""
     text = search.strip().lower()
     digits = "".join(character for character in text if character.isdigit())
-    found = {text} if " " not in text and len(text) >= _MIN_START else set()
+    starts = {text} if " " not in text and len(text) >= _MIN_START else set()
     if len(digits) >= _MIN_START and all(character in "+-() ." for character in text if not character.isdigit()):
-        found.add("+" + digits)
-    return sorted(found)
+        starts.add("+" + digits)
+    return sorted(starts)
 
 
 def _first_id_after(at: datetime) -> UUID:
-    """Return the greatest UUIDv7 of that millisecond: what was born later has a greater one."""
+    """Return the greatest UUIDv7 of a millisecond: contacts created later have greater ids."""
     return UUID(int=((microseconds(at) // 1000 + 1) << 80) - 1)

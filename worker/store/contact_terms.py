@@ -1,4 +1,4 @@
-"""Terms: what lists of contacts are filtered by beside identifiers, the tags and the words of the name."""
+"""Terms: the tags of contacts and the words of their names, by which lists are filtered and searched."""
 
 import re
 import unicodedata
@@ -13,18 +13,18 @@ from worker.store.batch_writer import array, columns_of, rows_of
 from worker.store.db import Tx, sql
 
 _WORD = re.compile(r"\w+")
-#: a b-tree holds 2,704 bytes; four a character, and the organization beside it
+#: characters; an entry of a b-tree index holds 2,704 bytes, and a character takes up to four, beside the organization
 _MAX_TAG = 600
 _MAX_WORD = 64
 _MAX_WORDS = 12
 
-# All terms of a contact travel as one value: the contact is named once, and its terms come in order.
+# All terms of a contact travel as one value, so that the id of the contact is sent once and its terms stay in order.
 _INSERT_NEW = sql(f"""
     INSERT INTO contact_terms (organization_id, term, contact_id)
     SELECT :organization_id, unnest(CAST(terms AS text[])), contact_id
       FROM {rows_of(contact_id="uuid", terms="text")}
 """)
-# Of an id that was used before, something may be left that another release took for a term.
+# A contact's id may have been in use before, with terms that another release derived and that are still there.
 _INSERT = sql(f"""
     INSERT INTO contact_terms (organization_id, term, contact_id)
     SELECT :organization_id, term, contact_id FROM {rows_of(term="text", contact_id="uuid")}
@@ -43,18 +43,18 @@ _IS_USED = sql("""
 
 
 def tag_term(tag: str) -> str:
-    """Return the term of a tag, however it is spelt."""
+    """Return the term of a tag, the same for upper and lower case."""
     return "t:" + tag.casefold()[:_MAX_TAG]
 
 
 def words(text: str) -> list[str]:
-    """Take a text apart as names and searches are."""
-    found = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-    return [word[:_MAX_WORD] for word in found[:_MAX_WORDS]]
+    """Return the words of a name or a search."""
+    matches = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return [word[:_MAX_WORD] for word in matches[:_MAX_WORDS]]
 
 
 def word_prefix(word: str) -> str:
-    """Return what the terms of words that begin so begin with."""
+    """Return the beginning of the terms of all words that begin with ``word``."""
     return "w:" + word
 
 
@@ -69,7 +69,7 @@ def _words_of(name: str) -> frozenset[str]:
 
 
 def ensure(tx: Tx, pairs: Collection[tuple[str, UUID]]) -> None:
-    """Add terms of contacts."""
+    """Add terms of contacts; a term that is stored already changes nothing."""
     _run(tx, pairs, _INSERT)
 
 
@@ -79,14 +79,14 @@ def encode(name: str | None, tags: Iterable[str]) -> str:
 
 
 def insert_new(tx: Tx, terms: Collection[tuple[UUID, str]]) -> None:
-    """Add all terms of contacts whose ids are new: looking for a conflict costs as much as the row.
+    """Add all terms of new contacts: (contact, its terms as ``encode`` returns them).
 
-    ``terms`` has (contact, its terms as ``encode`` returns them).
+    There is no conflict clause, which would cost as much as the row.
     """
-    # By contact: one of the two indexes grows at its end then. A UUID compares at a tenth of an integer's speed.
+    # In order of contacts, so that one of the two indexes grows at its end. Integers compare ten times as fast as
+    # UUIDs.
     if terms:
-        parameters = columns_of(sorted(terms, key=lambda pair: pair[0].int), "contact_id", "terms")
-        tx.run(_INSERT_NEW, parameters)
+        tx.run(_INSERT_NEW, columns_of(sorted(terms, key=lambda pair: pair[0].int), "contact_id", "terms"))
 
 
 def update(tx: Tx, contacts: Iterable[TermsChange]) -> None:
@@ -105,7 +105,7 @@ def _pairs(contact_id: UUID, shown: tuple[str | None, list[str]] | None) -> set[
 
 
 def delete(tx: Tx, pairs: Collection[tuple[str, UUID]]) -> None:
-    """Remove terms of contacts."""
+    """Delete terms of contacts."""
     _run(tx, pairs, _DELETE)
 
 
@@ -116,5 +116,5 @@ def _run(tx: Tx, pairs: Collection[tuple[str, UUID]], statement: TextClause) -> 
 
 
 def is_used(tx: Tx, term: str) -> bool:
-    """Whether any contact has it."""
+    """Return whether any contact has a term."""
     return bool(tx.run(_IS_USED, {"term": term}).scalar_one())

@@ -1,4 +1,4 @@
-"""Contacts: the golden record of each person."""
+"""Contacts: the golden record of each person, as it is shown."""
 
 from collections.abc import Collection, Iterable
 from uuid import UUID
@@ -10,7 +10,7 @@ from worker.domain.rows import ContactRow, EncodedContact
 from worker.store.batch_writer import array, columns_of, json_bytes, rows_of
 from worker.store.db import Tx, sql
 
-#: (type, source, key) of an identifier; the source counts for an external id only, and is empty else
+#: (type, source, key) of an identifier; the source is empty except for an external id
 Key = tuple[str, str, str]
 
 COLUMNS = (
@@ -29,12 +29,12 @@ _NEW = rows_of(
     tags="text",
     first_id="uuid",
 )
-_TAGS = "CAST(new.tags AS text[])"  # arrays in an array would have to be of one length
+_TAGS = "CAST(new.tags AS text[])"  # sent as text, because arrays in an array must have one length
 
 _BY_IDS = sql(f"""
-    SELECT {COLUMNS} FROM unnest(CAST(:ids AS uuid[])) AS wanted
+    SELECT {COLUMNS} FROM unnest(CAST(:ids AS uuid[])) AS given_id
      CROSS JOIN LATERAL (
-        SELECT * FROM contacts c WHERE c.organization_id = :organization_id AND c.id = wanted LIMIT 1) AS c
+        SELECT * FROM contacts c WHERE c.organization_id = :organization_id AND c.id = given_id LIMIT 1) AS c
 """)
 
 _INSERT = sql(f"""
@@ -68,7 +68,7 @@ _EXPORT = sql(f"""
      ORDER BY c.external_source, c.external_id LIMIT :limit
 """)
 
-# A page at a time: one statement over a large store would run into its time limit.
+# A page at a time, because a statement over a large store would exceed its time limit.
 _FIELD_NAMES = sql("""
     WITH page AS MATERIALIZED (
         SELECT id, custom_fields FROM contacts
@@ -86,7 +86,7 @@ _BY_ANY_IDS = sql(f"""
      WHERE r.organization_id = :organization_id AND r.id = ANY(:ids)
 """)
 
-# From the tables: the planner cannot look into the view ``identities`` for a few keys, and reads all of it.
+# From the tables, because for a few keys of the view ``identities`` the planner reads the whole view.
 _IDS_BY_KEYS = sql(f"""
     WITH new AS MATERIALIZED (SELECT * FROM {rows_of(type="text", source="text", key="text")})
     SELECT new.type, new.source, new.key, r.contact_id
@@ -101,7 +101,7 @@ _IDS_BY_KEYS = sql(f"""
      WHERE new.type = 'external_id' AND r.kind = 'customer' AND r.contact_id IS NOT NULL
 """)
 
-# Found and read at once: resolving is asked for more often than anything else, and each round trip counts.
+# Keys and contacts in one statement: resolving is the most frequent request, and each round trip counts.
 _BY_CLAIMED_KEYS = sql(f"""
     SELECT k.type, '', k.key, {COLUMNS} FROM {rows_of(type="text", key="text")}
       JOIN claims k ON k.organization_id = :organization_id AND k.type = new.type AND k.key = new.key AND k.is_owner
@@ -117,55 +117,58 @@ _BY_EXTERNAL_IDS = sql(f"""
 
 
 def by_ids(tx: Tx, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
-    """Read contacts by their present ids."""
-    found = tx.run(_BY_IDS, {"ids": list(ids)})
-    return {values[0]: ContactRow(*values) for values in found}
+    """Load contacts by their present ids."""
+    return {values[0]: ContactRow(*values) for values in tx.run(_BY_IDS, {"ids": list(ids)})}
 
 
 def by_any_id(tx: Tx, id_: UUID) -> ContactRow | None:
-    """Read a contact by its id or by one that was merged into it."""
+    """Load a contact by its id, or by an id that was merged into it."""
     return by_any_ids(tx, [id_]).get(id_)
 
 
 def by_any_ids(tx: Tx, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
-    """Read the contacts that answer to these ids, merged away or not; unknown ones are left out."""
+    """Load contacts by their ids, or by ids that were merged into them; unknown ids are left out."""
     if not ids:
         return {}
-    found = tx.run(_BY_ANY_IDS, {"ids": list(ids)})
-    return {values[0]: ContactRow(*values[1:]) for values in found}
+    return {values[0]: ContactRow(*values[1:]) for values in tx.run(_BY_ANY_IDS, {"ids": list(ids)})}
 
 
 def ids_by_keys(tx: Tx, keys: Collection[Key]) -> dict[Key, UUID]:
-    """Find the contact that each key belongs to; unknown ones are left out."""
+    """Return the id of the contact that owns each key; unknown keys are left out."""
     if not keys:
         return {}
-    parameters = columns_of(list(keys), "type", "source", "key")
-    return {(row[0], row[1], row[2]): row[3] for row in tx.run(_IDS_BY_KEYS, parameters)}
+    rows = tx.run(_IDS_BY_KEYS, columns_of(list(keys), "type", "source", "key"))
+    return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
 def by_keys(tx: Tx, keys: Collection[Key]) -> dict[Key, ContactRow]:
-    """Read the contact that each key belongs to; unknown ones are left out."""
+    """Load the contact that owns each key; unknown keys are left out."""
     claimed = [(kind, key) for kind, _, key in keys if kind != "external_id"]
     customers = [(source, key) for kind, source, key in keys if kind == "external_id"]
     found: dict[Key, ContactRow] = {}
-    for statement, asked in (
+    for statement, columns in (
         (_BY_CLAIMED_KEYS, columns_of(claimed, "type", "key")),
         (_BY_EXTERNAL_IDS, columns_of(customers, "source", "key")),
     ):
-        if asked["key"]:
-            rows = tx.run(statement, {**asked})
-            found |= {(row[0], row[1], row[2]): ContactRow(*row[3:]) for row in rows}
+        if columns["key"]:
+            found |= {(row[0], row[1], row[2]): ContactRow(*row[3:]) for row in tx.run(statement, columns)}
     return found
 
 
 def page_by_external_id(tx: Tx, after: tuple[str, str], limit: int) -> list[ContactRow]:
-    """Read contacts in the order of their leading customer, which does not depend on us."""
-    parameters = {"source": after[0], "external_id": after[1], "limit": limit}
-    return [ContactRow(*values) for values in tx.run(_EXPORT, parameters)]
+    """Load contacts in the order of their leading customers' (source, external id), from behind ``after``.
+
+    The order is the same in every store that was fed the same envelopes.
+    """
+    rows = tx.run(_EXPORT, {"source": after[0], "external_id": after[1], "limit": limit})
+    return [ContactRow(*values) for values in rows]
 
 
 def field_names(tx: Tx, limit: int) -> dict[str, bool]:
-    """Find the names of all custom fields, and whether each is text wherever it is; ``limit`` contacts a statement."""
+    """Return the names of all custom fields, and whether each is text in all contacts.
+
+    A statement looks at ``limit`` contacts.
+    """
     found: dict[str, bool] = {}
     after: UUID | None = UUID(int=0)
     while after is not None:
@@ -179,11 +182,11 @@ def field_names(tx: Tx, limit: int) -> dict[str, bool]:
 
 def count(tx: Tx) -> int:
     """Count the contacts."""
-    return int(tx.run(_COUNT, {}).scalar_one())
+    return int(tx.run(_COUNT).scalar_one())
 
 
 def encode(id_: UUID, shown: Golden | ContactRow, first_id: UUID) -> EncodedContact:
-    """Return what a contact shows as its insert takes it."""
+    """Return a contact as ``insert_new`` and ``update`` take it."""
     return (
         id_,
         shown.name,
@@ -198,23 +201,23 @@ def encode(id_: UUID, shown: Golden | ContactRow, first_id: UUID) -> EncodedCont
 
 
 def insert_new(tx: Tx, rows: Iterable[EncodedContact]) -> None:
-    """Write new contacts."""
+    """Add new contacts."""
     _write(tx, rows, _INSERT)
 
 
 def update(tx: Tx, rows: Iterable[EncodedContact]) -> None:
-    """Write changed contacts."""
+    """Update changed contacts."""
     _write(tx, rows, _UPDATE)
 
 
 def touch(tx: Tx, ids: Collection[UUID]) -> None:
-    """Note that something about these contacts changed beside their fields."""
+    """Note the time of a change that is not in a contact's own columns."""
     if ids:
         tx.run(_TOUCH, {"ids": sorted(ids)})
 
 
 def delete(tx: Tx, ids: Collection[UUID]) -> None:
-    """Remove contacts that nobody stands for any more."""
+    """Delete contacts that no record belongs to any more."""
     if ids:
         tx.run(_DELETE, {"ids": sorted(ids)})
 

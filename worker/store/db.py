@@ -1,4 +1,4 @@
-"""Connections to Postgres: one engine a process, and the few words every statement shares."""
+"""Connections to Postgres: one engine for each process, and the functions that every statement uses."""
 
 import os
 import re
@@ -24,17 +24,17 @@ from worker.store import batch_writer
 
 _engines: dict[tuple[int, str], Engine] = {}
 
-#: requests of the API that may be at work in one process: one connection and one thread each
+#: requests of the API that may run at once in a process; each has a connection and a thread
 TENANT_CONNECTIONS = 16
-#: what a session of the API is scoped to until it says whose data it is about: an organization nobody has
+#: the organization of a session of the API until ``enter`` names one; it has no data
 NOBODY = UUID(int=0)
 
-#: no statement of ours takes seconds; one that does waits for something that will not come
+#: a statement of ours takes milliseconds; beyond these limits it waits for something that will not come
 _SESSION = {
     "timezone": "UTC",
     "synchronous_commit": "on",
-    # A plan made while tables were empty, kept for ever: it scanned whole tables for each batch, and the
-    # first import of every new store slowed to a third. Planning anew costs a fraction of a millisecond.
+    # A generic plan that was made while tables were empty stayed for good: it scanned whole tables for each batch, and
+    # the first import of every new store slowed to a third. Planning anew costs a fraction of a millisecond.
     "plan_cache_mode": "force_custom_plan",
     "statement_timeout": "30s",
     "lock_timeout": "15s",
@@ -43,18 +43,18 @@ _SESSION = {
 
 
 def engine(url: str | None = None) -> Engine:
-    """Return this process's engine, made on first use. It sees every organization: for the worker and its operator.
+    """Return this process's engine, which sees every organization: for the worker and its operator.
 
-    Keyed by process: a connection opened before ``fork()`` would give parent and child the same
+    The first call makes it, in each process: with a connection from before ``fork()``, parent and child would share a
     server session, and each would read the other's answers.
     """
     return _engine("all", lambda given: make_engine(url or given))
 
 
 def tenant_engine() -> Engine:
-    """Return the engine of the API, which sees nothing until ``enter`` says whose data it is about.
+    """Return the engine of the API, which sees nothing until ``enter`` names the organization.
 
-    As many connections as requests can be at work, so that none waits for another's.
+    It has a connection for each request that may run at once, so that no request waits for a connection.
     """
     return _engine("tenant", make_tenant_engine)
 
@@ -62,7 +62,7 @@ def tenant_engine() -> Engine:
 def _engine(kind: str, make: Callable[[str], Engine]) -> Engine:
     pid = os.getpid()
     if any(known != pid for known, _ in _engines):
-        _engines.clear()  # a fork's
+        _engines.clear()  # inherited by a fork
     if (pid, kind) not in _engines:
         from worker.settings import settings  # noqa: PLC0415 - read when the environment is complete
 
@@ -79,8 +79,9 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
 
 def make_tenant_engine(url: str) -> Engine:
     """Make an engine whose sessions see one organization at a time: row-level security is the second wall."""
-    # Whoever waits longer for another's lock is told to come again: a client waits for the answer. And a request
-    # takes one core: a plan in parallel makes the others wait, and starting its workers costs more than it saves.
+    # A request waits for a lock for a short time only, because a client waits for the answer; it may come again.
+    # A request takes one core: parallel plans make other requests wait, and starting their workers costs more than
+    # they save.
     options = _options(
         TENANT_CONNECTIONS, **{_TENANT: NOBODY, "lock_timeout": "5s", "max_parallel_workers_per_gather": 0}
     )
@@ -91,7 +92,7 @@ def make_tenant_engine(url: str) -> Engine:
 
 
 def _check_that_it_is_scoped(connection: Any, _record: object) -> None:
-    """Refuse a session that did not take its start-up options, as behind some poolers: it would see everybody."""
+    """Refuse a session that ignored its start-up options, as behind some poolers: it would see every organization."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT current_setting('{_TENANT}', true)")
         if cursor.fetchone() != (str(NOBODY),):
@@ -100,7 +101,7 @@ def _check_that_it_is_scoped(connection: Any, _record: object) -> None:
 
 
 class Tx(NamedTuple):
-    """A transaction, and the organization whose data it is about."""
+    """An open transaction, and the organization that it is about."""
 
     conn: Connection
     organization_id: UUID
@@ -108,20 +109,20 @@ class Tx(NamedTuple):
     def run(
         self, statement: TextClause, parameters: Mapping[str, Any] = MappingProxyType({})
     ) -> CursorResult[*tuple[Any, ...]]:
-        """Execute one statement about the organization, which it knows as ``:organization_id``."""
+        """Execute a statement, with the organization as ``:organization_id``."""
         return self.conn.execute(statement, {"organization_id": self.organization_id, **parameters})
 
 
 def enter(tx: Tx) -> datetime:
-    """Scope the rest of a transaction to its organization; return the time by the database's clock."""
+    """Scope the rest of a transaction to its organization; return the time of the database's clock."""
     return tx.run(_ENTER).scalar_one()  # type: ignore[no-any-return]
 
 
 def make_ingest_engine(url: str) -> AsyncEngine:
-    """Make the engine of the webhook route: on its event loop, each statement a transaction of its own.
+    """Make the engine of the webhook route: on the event loop, each statement in a transaction of its own.
 
-    Statements run through ``AsyncConnection.run_sync``. One statement keeps a batch, so BEGIN and COMMIT
-    would only be two more round trips; so would asking a connection whether it is alive.
+    Statements run through ``AsyncConnection.run_sync``. A single statement keeps a batch, so BEGIN, COMMIT and a ping
+    of the connection would each be a round trip more.
     """
     options = {**_options(2), "pool_pre_ping": False, "isolation_level": "AUTOCOMMIT"}
     engine_ = create_async_engine(sqlalchemy_url(url), **options)
@@ -138,7 +139,7 @@ def _options(pool_size: int, **more: object) -> dict[str, Any]:
         "pool_recycle": 1800,
         "json_deserializer": orjson.loads,
         "json_serializer": lambda value: orjson.dumps(value).decode(),
-        # Exceptions are printed and logged: they must not carry contact data.
+        # Exceptions are printed and logged, so they must not carry contact data.
         "hide_parameters": True,
         "connect_args": {
             "connect_timeout": 3,
@@ -149,8 +150,8 @@ def _options(pool_size: int, **more: object) -> dict[str, Any]:
 
 
 def _send_arrays_in_binary(connection: Any, _record: object) -> None:
-    # In text form every quote of a JSON document is escaped by a regular expression, once more on each
-    # level: half of a drain's time.
+    # In text form a regular expression escapes every quote of a JSON document, again on each level of nesting, which
+    # took half of a drain's time.
     driver: psycopg.Connection | psycopg.AsyncConnection = getattr(connection, "driver_connection", connection)
     batch_writer.send_written(driver)
 
@@ -164,7 +165,7 @@ def sqlalchemy_url(url: str) -> str:
 
 
 def forget_engine() -> None:
-    """Drop what a fork inherited, without closing the parent's sockets."""
+    """Drop the engines that a fork inherited, without closing the parent's sockets."""
     for inherited in _engines.values():
         inherited.dispose(close=False)
     _engines.clear()
@@ -172,21 +173,21 @@ def forget_engine() -> None:
 
 @contextmanager
 def snapshot(on: Engine) -> Iterator[Connection]:
-    """Read in one transaction that sees one state of the store, however many statements it takes."""
+    """Open a read-only transaction that sees one state of the store in all its statements."""
     with on.connect() as conn:
         yield conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 @contextmanager
 def tenant_snapshot(organization_id: UUID) -> Iterator[Tx]:
-    """Read one organization's data for a request, in one snapshot.
+    """Open a read-only transaction of the API that sees one state of one organization's data.
 
-    The transaction begins and is scoped in one message to the server; the driver would send three.
+    One message to the server begins the transaction and scopes it; the driver would send three.
     """
     with tenant_engine().connect() as conn:
-        # So that the driver begins none by itself. Whatever is raised, the pool rolls back what it takes in.
+        # AUTOCOMMIT keeps the driver from a BEGIN of its own. If the block raises, the pool rolls back.
         conn.execution_options(isolation_level="AUTOCOMMIT")
-        # Several statements in a message take no parameters. What a UUID writes itself as is hexadecimal and dashes.
+        # A message of several statements takes no parameters. A UUID in text is only hexadecimal digits and dashes.
         conn.exec_driver_sql(
             f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL {_TENANT} = '{UUID(int=organization_id.int)}'"
         )
@@ -194,25 +195,30 @@ def tenant_snapshot(organization_id: UUID) -> Iterator[Tx]:
         conn.commit()  # a rollback would make the driver forget its prepared statements
 
 
-def run(conn: Connection, statement: TextClause, parameters: Mapping[str, Any]) -> CursorResult[*tuple[Any, ...]]:
-    """Execute one statement."""
+def run(
+    conn: Connection, statement: TextClause, parameters: Mapping[str, Any] = MappingProxyType({})
+) -> CursorResult[*tuple[Any, ...]]:
+    """Execute a statement that is not about a single organization, or is given it as a parameter."""
     return conn.execute(statement, dict(parameters))
 
 
 def read_binary(conn: Connection, statement: TextClause, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Execute a statement whose answer has bodies: in text form each byte takes two, written and read one by one."""
+    """Execute a statement and take its rows in the binary format.
+
+    For rows with bodies: in text form each byte takes two characters, which are written and read one by one.
+    """
     driver = conn.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)  # noqa: S101 - the engine's only driver
     try:
         with driver.cursor(binary=True) as cursor:
-            return cursor.execute(_written(statement, conn.dialect), parameters).fetchall()
-    except psycopg.Error as error:  # SQLAlchemy has not seen it
+            return cursor.execute(_compiled(statement, conn.dialect), parameters).fetchall()
+    except psycopg.Error as error:  # the driver was used directly, so SQLAlchemy has not wrapped it
         raise DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True) from None
 
 
 @lru_cache(maxsize=64)
-def _written(statement: TextClause, dialect: Dialect) -> bytes:
-    """Write a statement of ours as the driver takes it."""
+def _compiled(statement: TextClause, dialect: Dialect) -> bytes:
+    """Return a statement as the driver takes it."""
     return str(statement.compile(dialect=dialect)).encode()
 
 
@@ -222,9 +228,9 @@ _TEXTS = re.compile(r"string_to_array\(CAST\(:(\w+) AS text\)")
 
 
 def sql(statement: str) -> TextClause:
-    """Write a statement; parsed once, where it is defined.
+    """Make a statement. A module makes its statements once, when it is imported.
 
-    Arrays are of the types that it casts them to; ``ANY(:ids)`` are ids.
+    The types of array parameters come from their casts; a parameter in ``ANY(:ids)`` is an array of UUIDs.
     """
     types: dict[str, TypeEngine[Any]] = {
         name: batch_writer.ArrayOf(kind) for name, kind in _ARRAY.findall(statement) if batch_writer.is_known(kind)

@@ -1,4 +1,4 @@
-"""Decisions: records that are one person, or are not, because somebody said so."""
+"""Decisions: pairs of records that a person or a source declared to be one person, or two."""
 
 from collections.abc import Collection, Iterable
 from uuid import UUID
@@ -50,16 +50,16 @@ _WITHDRAW = sql("""
 
 
 def by_refs(tx: Tx, refs: Collection[Ref]) -> set[Decision]:
-    """Read the decisions about these records, newest or not."""
-    parameters = columns_of(list(refs), "source", "external_id")
+    """Load all decisions about these records, also those that a newer decision replaces."""
+    rows = tx.run(_BY_REFS, columns_of(list(refs), "source", "external_id"))
     return {
         Decision(kind, (source_a, id_a), (source_b, id_b), microseconds(occurred_at), tie)
-        for kind, source_a, id_a, source_b, id_b, occurred_at, tie in tx.run(_BY_REFS, parameters)
+        for kind, source_a, id_a, source_b, id_b, occurred_at, tie in rows
     }
 
 
 def ensure(tx: Tx, rows: Iterable[NewDecision]) -> None:
-    """Write decisions; a known one changes nothing."""
+    """Add decisions; a decision that is stored already changes nothing."""
     values = [
         (ids.new(), d.kind, *d.a, *d.b, moment(d.occurred), d.tie, actor, envelope_id) for d, actor, envelope_id in rows
     ]
@@ -69,7 +69,7 @@ def ensure(tx: Tx, rows: Iterable[NewDecision]) -> None:
 
 
 def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> set[Ref]:
-    """Remove what these envelopes decided; return the records concerned."""
+    """Delete the decisions of these envelopes, before a replay states them anew; return their records."""
     refs: set[Ref] = set()
     for source_a, id_a, source_b, id_b in tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)}):
         refs |= {(source_a, id_a), (source_b, id_b)}

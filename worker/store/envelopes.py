@@ -1,4 +1,4 @@
-"""Envelopes: every request as received, kept before it is acknowledged."""
+"""Envelopes: every request or row as received, kept before it is acknowledged."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -11,17 +11,18 @@ from sqlalchemy import Connection, TextClause
 from worker.store.batch_writer import columns_of, rows_of
 from worker.store.db import Tx, run, sql
 
-#: lanes spread connections over the queue, so that one shop's flood does not hold up the others; a divisor of 256
+#: connections are spread over lanes of the queue, so that a flood from one shop does not hold up the others;
+#: a divisor of 256, because ``lane_of`` takes the last byte of an id
 LANES = 8
 
 
 def lane_of(column: str) -> str:
-    """Write the lane of a column with ids of connections, as ``Incoming.lane`` has it."""
+    """Write the SQL of the lane of a connection, from the column with its id; equal to ``Incoming.lane``."""
     return f"get_byte(uuid_send({column}), 15) % {LANES}"
 
 
 class Incoming(NamedTuple):
-    """A verified request about to be kept."""
+    """A verified envelope that is about to be kept."""
 
     organization_id: UUID
     id: UUID
@@ -40,11 +41,11 @@ class Incoming(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What became of it: the envelope that holds this delivery, and whether it was there before."""
+    """The answer to ``keep``: the envelope that holds the delivery, and whether it was kept before."""
 
     envelope_id: UUID
     is_duplicate: bool
-    is_mismatch: bool  #: the same delivery id came with another body; the first one counts
+    is_mismatch: bool  #: the same delivery id came with another body before; the first body counts
 
 
 class EnvelopeRow(NamedTuple):
@@ -62,7 +63,7 @@ class EnvelopeRow(NamedTuple):
 
 _FIELDS = EnvelopeRow._fields
 
-# One statement: a delivery, its dedupe key and its place in the queue stand or fall together.
+# One statement, so that an envelope, its dedupe key and its queue row are kept together or not at all.
 _KEEP = sql(f"""
     WITH kept AS (
         INSERT INTO envelopes (organization_id, id, connection_id, topic, delivery_id, sent_at, headers, body,
@@ -91,7 +92,7 @@ _KEEP = sql(f"""
     SELECT id FROM kept
 """)
 
-# A request of the API took effect in the transaction that keeps it: there is nothing left to drain.
+# An API write takes effect in the transaction that keeps it, so there is nothing to drain.
 _KEEP_SETTLED = sql("""
     WITH kept AS (
         INSERT INTO envelopes (organization_id, id, connection_id, topic, delivery_id, sent_at, headers, body,
@@ -129,87 +130,85 @@ _DELETE_LINKS = sql("""
 """)
 
 _STILL_LINKED = sql("""
-    SELECT wanted FROM unnest(CAST(:record_ids AS uuid[])) AS wanted
+    SELECT given_id FROM unnest(CAST(:record_ids AS uuid[])) AS given_id
      WHERE EXISTS (SELECT 1 FROM envelope_records er
-                    WHERE er.organization_id = :organization_id AND er.record_id = wanted)
+                    WHERE er.organization_id = :organization_id AND er.record_id = given_id)
 """)
 
 _LINK = f"""
     INSERT INTO envelope_records (organization_id, envelope_id, record_id)
     SELECT :organization_id, envelope_id, record_id FROM {rows_of(envelope_id="uuid", record_id="uuid")}
 """
-_LINK_NEW = sql(_LINK)  # looking for a conflict costs as much as the row itself
+_LINK_NEW = sql(_LINK)  # without a conflict clause, which would cost as much as the row
 _LINK_ANY = sql(f"""{_LINK}
         ON CONFLICT DO NOTHING
 """)
 
 
 def keep(conn: Connection, incoming: Sequence[Incoming], run_id: UUID | None = None) -> list[Kept]:
-    """Keep deliveries and queue them, each once; answers stand in the order of ``incoming``.
+    """Keep envelopes and queue them, each delivery once; return the answers in the order of ``incoming``.
 
-    ``run_id`` names the run that read them, if they are to be counted.
+    ``run_id`` is the run that read them, if drains are to count them for it.
     """
-    # In one order for all: two processes that got the same deliveries must not wait for each other.
+    # Every process takes the same order, so that two processes with the same deliveries cannot deadlock.
     ordered = sorted(incoming, key=lambda r: (r.organization_id, r.connection_id, r.delivery_id))
     parameters = columns_of(ordered, *Incoming._fields)
     new = set(run(conn, _KEEP, {**parameters, "run_id": run_id}).scalars().all())
     known: dict[tuple[UUID, str], tuple[UUID, bytes]] = {}
     repeated = [request for request in incoming if request.id not in new]
     if repeated:
-        wanted = [(r.organization_id, r.connection_id, r.delivery_id) for r in repeated]
-        found = run(conn, _BY_DELIVERY, columns_of(wanted, "organization_id", "connection_id", "delivery_id"))
-        known = {(row[0], row[1]): (row[2], row[3]) for row in found}
+        keys = [(r.organization_id, r.connection_id, r.delivery_id) for r in repeated]
+        rows = run(conn, _BY_DELIVERY, columns_of(keys, "organization_id", "connection_id", "delivery_id"))
+        known = {(row[0], row[1]): (row[2], row[3]) for row in rows}
     answers = []
     for request in incoming:
         if request.id in new:
             answers.append(Kept(request.id, is_duplicate=False, is_mismatch=False))
         else:
             envelope_id, digest = known[request.connection_id, request.delivery_id]
-            # Our own id: an earlier try of this insert was committed although its answer got lost.
             is_mismatch = bytes(digest) != request.body_sha256
+            # If the id is our own, an earlier try of this insert was committed and only its answer got lost.
             answers.append(Kept(envelope_id, is_duplicate=envelope_id != request.id, is_mismatch=is_mismatch))
     return answers
 
 
 def keep_settled(conn: Connection, incoming: Incoming) -> None:
-    """Keep a request whose effect is part of the same transaction."""
+    """Keep an API write, which takes effect in the same transaction."""
     run(conn, _KEEP_SETTLED, incoming._asdict())
 
 
 def by_records(tx: Tx, record_ids: Collection[UUID], most: int) -> list[EnvelopeRow]:
-    """Read the envelopes, still kept, that spoke of these records; at most ``most``."""
-    found = tx.run(_BY_RECORDS, {"record_ids": list(record_ids), "most": most})
-    return [EnvelopeRow(row[0], row[1], row[2], row[3], row[4], row[5], orjson.loads(row[6]), row[7]) for row in found]
+    """Load the envelopes that are linked to these records and whose bodies are still kept; at most ``most``."""
+    rows = tx.run(_BY_RECORDS, {"record_ids": list(record_ids), "most": most})
+    return [EnvelopeRow(row[0], row[1], row[2], row[3], row[4], row[5], orjson.loads(row[6]), row[7]) for row in rows]
 
 
 def linked_records(tx: Tx, envelope_ids: Collection[UUID]) -> list[UUID]:
-    """Read which records these envelopes spoke of."""
-    parameters = {"envelope_ids": list(envelope_ids)}
-    return [row[0] for row in tx.run(_LINKED_RECORDS, parameters)]
+    """Load the ids of the records that these envelopes are linked to."""
+    return [row[0] for row in tx.run(_LINKED_RECORDS, {"envelope_ids": list(envelope_ids)})]
 
 
 def delete_links(tx: Tx, envelope_ids: Collection[UUID]) -> None:
-    """Forget which records these envelopes spoke of, before they are read anew."""
+    """Delete the links of these envelopes to records, before a replay adds them anew."""
     tx.run(_DELETE_LINKS, {"envelope_ids": list(envelope_ids)})
 
 
 def still_linked(tx: Tx, record_ids: Collection[UUID]) -> set[UUID]:
-    """Return those of these records that some envelope speaks of."""
-    parameters = {"record_ids": list(record_ids)}
-    return {row[0] for row in tx.run(_STILL_LINKED, parameters)}
+    """Return those of the records that at least one envelope is linked to."""
+    return {row[0] for row in tx.run(_STILL_LINKED, {"record_ids": list(record_ids)})}
 
 
 def insert_new_links(tx: Tx, pairs: Collection[tuple[UUID, UUID]]) -> None:
-    """Note which records each envelope is about, as (envelope, record); a pair that is noted already raises."""
+    """Link envelopes to the records that they are about: (envelope, record). A link that exists already raises."""
     _link(tx, pairs, _LINK_NEW)
 
 
 def ensure_links(tx: Tx, pairs: Collection[tuple[UUID, UUID]]) -> None:
-    """Note which records each envelope is about, as (envelope, record); it may be noted already."""
+    """Link envelopes to records; a link that exists already changes nothing."""
     _link(tx, pairs, _LINK_ANY)
 
 
 def _link(tx: Tx, pairs: Collection[tuple[UUID, UUID]], statement: TextClause) -> None:
     if pairs:
-        ordered = sorted(pairs, key=lambda pair: (pair[0].int, pair[1].int))  # as UUIDs they take ten times as long
+        ordered = sorted(pairs, key=lambda pair: (pair[0].int, pair[1].int))  # UUIDs compare ten times as slowly
         tx.run(statement, columns_of(ordered, "envelope_id", "record_id"))

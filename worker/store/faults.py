@@ -1,15 +1,15 @@
-"""Faults: what an SQLSTATE means, grouped by what happens next.
+"""Faults: what an SQLSTATE means for the work that met it, grouped by what happens next.
 
 Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-#: serialization failure, deadlock; unique and foreign key violations show the same race here
+#: serialization failure and deadlock; unique and foreign key violations, which here mean that another writer was faster
 _RACES = frozenset({"40001", "40P01", "23505", "23503"})
-#: classes of values that the database will never take
+#: classes and codes of a value that the database will never take
 _POISON = ("22", "23502", "23514", "54")
-#: classes of a database that is away, full or half deployed
+#: classes of a database that is away, full, or not migrated yet
 _SYSTEM = ("08", "53", "57P", "42", "58")
 
 
@@ -19,12 +19,12 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def is_race(error: DBAPIError) -> bool:
-    """Whether another writer was faster: do the same transaction again."""
+    """Return whether another writer was faster: do the same transaction again."""
     return sqlstate(error) in _RACES
 
 
 def is_poison(error: Exception) -> bool:
-    """Whether a value can never be stored: park the envelope that it came with."""
+    """Return whether a value can never be stored: park the envelope that it came with."""
     if isinstance(getattr(error, "orig", error), UnicodeEncodeError):
         return True
     if not isinstance(error, DBAPIError):
@@ -34,9 +34,9 @@ def is_poison(error: Exception) -> bool:
 
 
 def is_system_fault(error: Exception) -> bool:
-    """Whether the database is away, full or half deployed: no envelope is to blame, and all of them wait.
+    """Return whether the database is away, full, or not migrated yet: all envelopes wait, and none is blamed.
 
-    A statement that timed out, or a lock that did not come, may be one envelope's doing, and is not among these.
+    A statement or lock that timed out is no system fault, because one envelope may have caused it.
     """
     if not isinstance(error, DBAPIError):
         return False

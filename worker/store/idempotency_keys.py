@@ -1,4 +1,4 @@
-"""Idempotency keys: the answer to a request, kept in its transaction, for the client that asks again."""
+"""Idempotency keys: the answer to a request, stored in its transaction, for a client that repeats the request."""
 
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -8,12 +8,12 @@ from sqlalchemy import Connection
 
 from worker.store.db import Tx, json, run, sql
 
-#: a client that has not asked again within a day will not
+#: a client that has not repeated a request within a day will not do so
 KEPT = timedelta(days=1)
 
 
 class Stored(NamedTuple):
-    """What was asked and answered under a key."""
+    """The request and the answer stored under a key."""
 
     request_sha256: bytes
     status: int
@@ -21,7 +21,7 @@ class Stored(NamedTuple):
     body: bytes
 
 
-# Waits for a request under the same key that is still at work; then it is either the first, or sees its answer.
+# Waits for a request with the same key that is still at work. Then this request is the first, or it sees the answer.
 _RESERVE = sql("""
     INSERT INTO idempotency_keys (organization_id, api_key_id, key, request_sha256)
     VALUES (:organization_id, :api_key_id, :key, :request_sha256)
@@ -44,12 +44,11 @@ _DELETE_EXPIRED = sql("""
 
 
 def reserve(tx: Tx, api_key_id: UUID, key: str, digest: bytes) -> Stored | None:
-    """Take a key for a request, or return what is stored under it."""
-    named = {"api_key_id": api_key_id, "key": key}
-    if tx.run(_RESERVE, {**named, "request_sha256": digest}).first() is not None:
+    """Reserve a key for a request and return None; if it is in use, return what is stored under it."""
+    if tx.run(_RESERVE, {"api_key_id": api_key_id, "key": key, "request_sha256": digest}).first() is not None:
         return None
-    row: Any = tx.run(_FIND, named).first()
-    if row is None:  # it was a day old, and went this moment
+    row: Any = tx.run(_FIND, {"api_key_id": api_key_id, "key": key}).first()
+    if row is None:  # the key was a day old and has just been deleted
         return reserve(tx, api_key_id, key, digest)
     return Stored(bytes(row.request_sha256), row.status, row.headers, bytes(row.body))
 
@@ -62,11 +61,13 @@ def answer(
     headers: dict[str, str],
     body: bytes,
 ) -> None:
-    """Keep the answer; it is seen once the request took effect."""
-    named = {"api_key_id": api_key_id, "key": key}
-    tx.run(_ANSWER, {**named, "status": status, "headers": json(headers), "body": body})
+    """Store the answer under a reserved key; it becomes visible when the request takes effect."""
+    tx.run(
+        _ANSWER,
+        {"api_key_id": api_key_id, "key": key, "status": status, "headers": json(headers), "body": body},
+    )
 
 
 def delete_expired(conn: Connection) -> None:
-    """Forget some keys that are older than a day."""
+    """Delete up to a thousand keys that are older than ``KEPT``."""
     run(conn, _DELETE_EXPIRED, {"kept": KEPT})

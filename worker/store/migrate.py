@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema."""
+"""Migrate: bring a database to the newest schema."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def upgrade(database_url: str) -> None:
-    """Apply every missing revision; the second call, or one beside another, changes nothing."""
+    """Apply all missing revisions. A second call changes nothing, also at the same time from another process."""
     engine = create_engine(database_url, poolclass=NullPool)
     with engine.connect() as connection:
         config = Config()

@@ -1,4 +1,4 @@
-"""Notes: what somebody wrote down about a person. A note stays with a record, so it follows merges and splits."""
+"""Notes: texts that people wrote about a contact. A note belongs to a record, so it follows merges and splits."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -47,9 +47,9 @@ _INSERT = sql(f"""
 """)
 
 _PAGE = sql(f"""
-    SELECT {_COLUMNS} FROM unnest(CAST(:record_ids AS uuid[])) AS wanted
+    SELECT {_COLUMNS} FROM unnest(CAST(:record_ids AS uuid[])) AS given_id
      CROSS JOIN LATERAL (
-        SELECT * FROM notes WHERE organization_id = :organization_id AND record_id = wanted
+        SELECT * FROM notes WHERE organization_id = :organization_id AND record_id = given_id
            AND (CAST(:before AS uuid) IS NULL OR id < :before)
          ORDER BY id DESC LIMIT :limit) AS n
      ORDER BY n.id DESC LIMIT :limit
@@ -64,7 +64,7 @@ _WITHDRAW = sql("DELETE FROM notes WHERE organization_id = :organization_id AND 
 
 
 def append(tx: Tx, rows: Iterable[NewNote]) -> None:
-    """Add notes; one that is there already changes nothing."""
+    """Add notes; a note that is stored already changes nothing."""
     values = [
         (
             row.id,
@@ -85,17 +85,16 @@ def append(tx: Tx, rows: Iterable[NewNote]) -> None:
 
 
 def page(tx: Tx, record_ids: Sequence[UUID], before: UUID | None, limit: int) -> list[NoteRow]:
-    """Read the notes that stay with these records, newest first, from below ``before``."""
-    parameters = {"record_ids": list(record_ids), "before": before, "limit": limit}
-    return [NoteRow(*row) for row in tx.run(_PAGE, parameters)]
+    """Load the notes of these records, newest first, from below ``before``."""
+    rows = tx.run(_PAGE, {"record_ids": list(record_ids), "before": before, "limit": limit})
+    return [NoteRow(*row) for row in rows]
 
 
 def by_envelopes(tx: Tx, envelope_ids: Collection[UUID]) -> list[NoteRow]:
-    """Read what these envelopes noted."""
-    parameters = {"envelope_ids": list(envelope_ids)}
-    return [NoteRow(*row) for row in tx.run(_BY_ENVELOPES, parameters)]
+    """Load the notes of these envelopes."""
+    return [NoteRow(*row) for row in tx.run(_BY_ENVELOPES, {"envelope_ids": list(envelope_ids)})]
 
 
 def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:
-    """Remove what these envelopes noted, before they are read anew."""
+    """Delete the notes of these envelopes, before a replay adds them anew."""
     tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})

@@ -1,4 +1,4 @@
-"""Organizations: the tenants that everything else belongs to."""
+"""Organizations: the tenants, to which all other data belongs."""
 
 from typing import Any
 from uuid import UUID
@@ -15,22 +15,22 @@ _SET_REGION = sql("UPDATE organizations SET region = :region WHERE id = :id")
 
 
 def ensure(conn: Connection, name: str) -> UUID:
-    """Return the organization of that name, made on first use."""
+    """Return the id of the organization of a name; the first call adds it."""
     run(conn, _ENSURE, {"id": ids.new(), "name": name})
     return UUID(str(run(conn, _BY_NAME, {"name": name}).scalar_one()))
 
 
 def find(conn: Connection, name: str) -> UUID | None:
-    """Return the organization of that name, if there is one."""
-    found = run(conn, _BY_NAME, {"name": name}).scalar_one_or_none()
-    return None if found is None else UUID(str(found))
+    """Return the id of the organization of a name; None if there is none."""
+    id_ = run(conn, _BY_NAME, {"name": name}).scalar_one_or_none()
+    return None if id_ is None else UUID(str(id_))
 
 
 def every(conn: Connection) -> list[dict[str, Any]]:
-    """Read all organizations, oldest first."""
-    return [dict(row._mapping) for row in run(conn, _ALL, {})]  # noqa: SLF001 - its documented name
+    """Load all organizations, oldest first."""
+    return [dict(row._mapping) for row in run(conn, _ALL)]  # noqa: SLF001 - its documented name
 
 
 def set_region(conn: Connection, id_: UUID, region: str | None) -> None:
-    """Name the country of phone numbers that the API is given in national form; None: there is no default."""
+    """Set the country of phone numbers that the API gets in national form; None means no default."""
     run(conn, _SET_REGION, {"id": id_, "region": region})

@@ -1,4 +1,4 @@
-"""Requests to see or erase data that a source passed on, with the day they are due."""
+"""Privacy requests: requests to see or erase data that a source passed on, with the time by which they are due."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -10,7 +10,7 @@ from worker.domain.times import moment
 from worker.store.batch_writer import columns_of, rows_of
 from worker.store.db import Tx, json, sql
 
-#: Shopify gives thirty days for each of its three compliance topics; so does the GDPR (a month)
+#: Shopify gives thirty days for each of its three compliance topics; the GDPR gives a month
 DUE_DAYS = 30
 
 _INSERT = sql(f"""
@@ -45,19 +45,19 @@ _WITHDRAW = sql("""
 
 
 def ensure(tx: Tx, rows: Iterable[tuple[PrivacyRequest, UUID, UUID, str]]) -> None:
-    """Write requests, each with its connection, envelope and source."""
+    """Add requests, each with its connection, envelope and source; a request that is stored already changes nothing."""
     values = [
         (
             ids.new(),
-            asked.kind,
+            request.kind,
             connection_id,
             envelope_id,
             source,
-            asked.external_id,
-            None if asked.subjects is None else json(asked.subjects),
-            moment(asked.occurred),
+            request.external_id,
+            None if request.subjects is None else json(request.subjects),
+            moment(request.occurred),
         )
-        for asked, connection_id, envelope_id, source in rows
+        for request, connection_id, envelope_id, source in rows
     ]
     if values:
         names = ("id", "kind", "connection_id", "envelope_id", "source", "external_id", "subjects", "requested_at")
@@ -65,10 +65,10 @@ def ensure(tx: Tx, rows: Iterable[tuple[PrivacyRequest, UUID, UUID, str]]) -> No
 
 
 def open_requests(tx: Tx) -> list[dict[str, Any]]:
-    """Read the requests still to be carried out, the most urgent first."""
-    return [dict(row._mapping) for row in tx.run(_OPEN, {})]  # noqa: SLF001 - its documented name
+    """Load the requests that are not carried out yet, the most urgent first."""
+    return [dict(row._mapping) for row in tx.run(_OPEN)]  # noqa: SLF001 - its documented name
 
 
 def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:
-    """Remove open requests of these envelopes, before they are read anew."""
+    """Delete the open requests of these envelopes, before a replay adds them anew."""
     tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})

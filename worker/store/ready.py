@@ -1,4 +1,7 @@
-"""The queue: a narrow row per envelope that is still to be drained, and where the others went."""
+"""The queue: a narrow row for each envelope that is to be drained.
+
+When an envelope is drained, its row goes, and an outcome (``outcomes``) or a reason (``parked``) is left.
+"""
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -11,32 +14,32 @@ from worker.store.batch_writer import columns_of, rows_of
 from worker.store.db import Tx, read_binary, run, sql
 from worker.store.envelopes import LANES, EnvelopeRow, lane_of
 
-#: rows at the head of a lane that the sweeper looks at: more than all workers together hold
+#: rows at the head of a lane that the sweeper looks at: more than all workers together lease
 _HEAD = 5000
-#: suspects that are taken together
+#: suspects of two crashes that are leased together
 _FEW = 20
 
 
 class Waiting(NamedTuple):
-    """A lane in which something is due that nobody holds."""
+    """A lane with due rows that are not leased."""
 
     lane: int
-    age_s: float  #: of its oldest such row
-    is_held: bool  #: somebody is at work on other rows of the lane
+    age_s: float  #: how long the oldest such row has been due
+    is_held: bool  #: other rows of the lane are leased
 
 
 class Leased(NamedTuple):
-    """An envelope that we hold under a lease."""
+    """An envelope under a lease of ours."""
 
     envelope: EnvelopeRow
     attempts: int
     crashes: int
     replay: bool
-    run_id: UUID | None = None  #: the run that read it, if it is to be counted
+    run_id: UUID | None = None  #: the run that read it, if it counts for a run
 
 
 class Parked(NamedTuple):
-    """An envelope set aside for a person."""
+    """An envelope that waits for a person, with the reason."""
 
     envelope_id: UUID
     connection_id: UUID
@@ -46,11 +49,13 @@ class Parked(NamedTuple):
     attempts: int
 
 
-# Whoever held a row before and let the lease lapse died with it (or stalled): that is counted before the
-# work, because a process that is killed cannot count. Suspects are taken a few at a time, then each alone: where
-# processes are killed for reasons of their own most suspects are innocent, and alone they would take hours.
-# By ctid, which the lock holds in place: joined by key, a queue that statistics have seen empty was read for each row.
-# A row whose envelope is gone is leased all the same, as one whose body has expired: it has to be parked.
+# A lapsed lease means that its holder died or stalled. It counts as a crash when the row is leased again, before the
+# work, because a process that is killed cannot count. Suspects (rows with crashes) are leased a few at a time, then
+# each alone: if processes are killed for reasons of their own, most suspects are innocent, and leasing each alone would
+# take hours.
+# Rows are updated by ctid, which their lock keeps valid. A join by key read the whole queue for each row, if the queue
+# was empty when its statistics were made.
+# A row whose envelope is gone is leased too, without a body, so that it is parked like an expired envelope.
 _LEASE = """
     WITH leased AS (
         UPDATE ready r
@@ -72,7 +77,7 @@ _LEASE = """
         SELECT topic, delivery_id, sent_at, headers, body FROM envelopes
          WHERE organization_id = l.organization_id AND id = l.envelope_id LIMIT 1) AS e ON true
 """
-# Literals, so that looking for suspects uses their own small index.
+# The numbers are literals, so that a search for suspects uses their own small index.
 _LEASE_ORDINARY = sql(_LEASE.format(suspicion="< 2"))
 _LEASE_SUSPECTS = sql(_LEASE.format(suspicion="= 2"))
 _LEASE_ALONE = sql(_LEASE.format(suspicion=">= 3"))
@@ -89,15 +94,15 @@ _POSTPONE = sql("""
      WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids) AND lease_token = :token
 """)
 
-# What a drain holds is left to it: it is being worked on, or the drain will set it aside itself.
+# Leased rows stay as they are: their drain works on them, or sets them aside itself.
 _HOLD = sql("""
     UPDATE ready SET next_run_at = 'infinity', lease_until = NULL, lease_token = NULL
      WHERE organization_id = :organization_id AND connection_id = :connection_id
        AND (lease_until IS NULL OR lease_until < clock_timestamp())
 """)
 
-# The connection may have been resumed since the drain looked: then the rows are due, or nobody would ever
-# take them again. FOR SHARE makes a resume under way come first, or wait for us.
+# The connection may have been resumed since the drain looked. Then the rows become due, or they would wait for good.
+# FOR SHARE waits for a resume that is under way, and keeps a later one waiting for us.
 _SET_ASIDE = sql("""
     WITH paused AS (
         SELECT id FROM connections
@@ -129,15 +134,15 @@ _SETTLE = f"""
     SELECT :organization_id, envelope_id, outcome, detail
       FROM {rows_of(envelope_id="uuid", outcome="text", detail="text")}
 """
-# Looking for a conflict costs as much as the row itself. Nothing was settled before that was not replayed; and a
-# replay that was asked for while its envelope was being settled queues one that has its outcome.
+# Without a conflict clause, which would cost as much as the row: an envelope that is not a replay has no outcome yet.
+# A replay may have one, if it was requested while its envelope was being settled.
 _SETTLE_NEW = sql(_SETTLE)
 _SETTLE_AGAIN = sql(f"""{_SETTLE}
         ON CONFLICT (organization_id, envelope_id) DO UPDATE
        SET outcome = excluded.outcome, detail = excluded.detail, settled_at = now()
 """)
 
-# The head of a lane tells enough: held rows stand there as long as anybody works on the lane.
+# The head of a lane is enough to look at, because leased rows stay there while a drain works on the lane.
 _WAITING = sql(f"""
     SELECT lanes.lane, extract(epoch FROM clock_timestamp() - head.oldest)::float AS age, head.is_held
       FROM generate_series(0, {LANES - 1}) AS lanes(lane)
@@ -174,18 +179,18 @@ _LIST_PARKED = sql("""
      WHERE organization_id = :organization_id ORDER BY parked_at DESC, envelope_id LIMIT :limit
 """)
 
-# A replay puts an envelope back in the queue; what it had stated is withdrawn when it is drained.
+# A replay puts an envelope back into the queue. The drain withdraws its old statements.
 _REPLAY = sql(f"""
-    WITH wanted AS (
+    WITH replayed AS (
         SELECT e.organization_id, e.id, e.connection_id FROM envelopes e
          WHERE e.organization_id = :organization_id AND e.id = ANY(:envelope_ids) AND e.body IS NOT NULL
     ), unparked AS (
-        DELETE FROM parked p USING wanted w WHERE p.organization_id = w.organization_id AND p.envelope_id = w.id
+        DELETE FROM parked p USING replayed r WHERE p.organization_id = r.organization_id AND p.envelope_id = r.id
     ), unsettled AS (
-        DELETE FROM outcomes o USING wanted w WHERE o.organization_id = w.organization_id AND o.envelope_id = w.id
+        DELETE FROM outcomes o USING replayed r WHERE o.organization_id = r.organization_id AND o.envelope_id = r.id
     )
     INSERT INTO ready (organization_id, envelope_id, connection_id, lane, replay)
-    SELECT organization_id, id, connection_id, {lane_of("connection_id")}, true FROM wanted
+    SELECT organization_id, id, connection_id, {lane_of("connection_id")}, true FROM replayed
         ON CONFLICT (organization_id, envelope_id) DO UPDATE
        SET replay = true, next_run_at = now(), attempts = 0, crashes = 0
     RETURNING envelope_id
@@ -195,7 +200,11 @@ _REPLAY = sql(f"""
 def lease_due(
     conn: Connection, lane: int, *, most: int, lease: timedelta, token: UUID, suspects: bool = False
 ) -> list[Leased]:
-    """Take due envelopes of a lane under a lease; ``suspects`` takes those that outlived three holders."""
+    """Lease due envelopes of a lane, those first that have been due longest.
+
+    An envelope with two crashes is a suspect, which only a call with ``suspects`` leases: a few together, and from the
+    third crash on each alone.
+    """
     parameters = {"lane": lane, "most": most, "lease": lease, "token": token}
     if not suspects:
         rows = read_binary(conn, _LEASE_ORDINARY, parameters)
@@ -209,9 +218,8 @@ def lease_due(
 
 
 def delete(tx: Tx, envelope_ids: Collection[UUID], token: UUID) -> int:
-    """Remove our rows from the queue; fewer than asked for means that the lease was lost."""
-    parameters = {"envelope_ids": list(envelope_ids), "token": token}
-    return tx.run(_DELETE, parameters).rowcount
+    """Delete rows that we lease; return their number, which is too small if another drain has leased some of them."""
+    return tx.run(_DELETE, {"envelope_ids": list(envelope_ids), "token": token}).rowcount
 
 
 def postpone(
@@ -222,14 +230,11 @@ def postpone(
     delay: timedelta,
     failed: bool,
 ) -> None:
-    """Give rows back to be taken after ``delay``; ``failed`` counts it as an attempt."""
-    parameters = {
-        "envelope_ids": list(envelope_ids),
-        "token": token,
-        "delay": delay,
-        "failed": int(failed),
-    }
-    tx.run(_POSTPONE, parameters)
+    """Give rows back, due again after ``delay``; ``failed`` counts an attempt."""
+    tx.run(
+        _POSTPONE,
+        {"envelope_ids": list(envelope_ids), "token": token, "delay": delay, "failed": int(failed)},
+    )
 
 
 def set_aside(
@@ -238,66 +243,61 @@ def set_aside(
     connection_ids: Collection[UUID],
     token: UUID,
 ) -> None:
-    """Give back rows of paused connections, to wait until they resume."""
-    parameters = {
-        "envelope_ids": list(envelope_ids),
-        "connection_ids": list(connection_ids),
-        "token": token,
-    }
-    tx.run(_SET_ASIDE, parameters)
+    """Give back rows of paused connections, to wait until the connections resume."""
+    tx.run(
+        _SET_ASIDE,
+        {"envelope_ids": list(envelope_ids), "connection_ids": list(connection_ids), "token": token},
+    )
 
 
 def hold(tx: Tx, connection_id: UUID) -> None:
-    """Set a paused connection's envelopes aside until it resumes."""
+    """Keep the envelopes of a paused connection waiting until it resumes."""
     tx.run(_HOLD, {"connection_id": connection_id})
 
 
 def unhold(tx: Tx, connection_id: UUID) -> None:
-    """Make a resumed connection's envelopes due."""
+    """Make the envelopes of a resumed connection due."""
     tx.run(_UNHOLD, {"connection_id": connection_id})
 
 
 def park(tx: Tx, rows: Collection[Parked]) -> None:
-    """Set envelopes aside with the reason."""
+    """Note that envelopes wait for a person, with the reason; a second time replaces the reason."""
     if rows:
         tx.run(_PARK, columns_of(sorted(rows), *Parked._fields))
 
 
 def settle(tx: Tx, rows: Sequence[tuple[UUID, str, str | None]], *, is_replay: bool = False) -> None:
-    """Note what became of envelopes: (envelope, settled or ignored, detail)."""
+    """Note the outcomes of envelopes: (envelope, "settled" or "ignored", detail). A replay may have one already."""
     if rows:
-        parameters = columns_of(sorted(rows, key=lambda r: r[0]), "envelope_id", "outcome", "detail")
         statement = _SETTLE_AGAIN if is_replay else _SETTLE_NEW
-        tx.run(statement, parameters)
+        tx.run(statement, columns_of(sorted(rows, key=lambda r: r[0]), "envelope_id", "outcome", "detail"))
 
 
 def waiting(conn: Connection) -> list[Waiting]:
-    """Read the lanes in which something waits."""
-    return [Waiting(*row) for row in run(conn, _WAITING, {})]
+    """Load the lanes with due rows that are not leased."""
+    return [Waiting(*row) for row in run(conn, _WAITING)]
 
 
 def depth(conn: Connection, organization_id: UUID | None = None) -> dict[str, Any]:
-    """Count what waits: due, postponed, parked, and the age of the oldest due row in seconds."""
+    """Count the envelopes that are due, postponed and parked; and tell for how many seconds the oldest is due."""
     return dict(run(conn, _DEPTH, {"organization_id": organization_id}).one()._mapping)  # noqa: SLF001 - its documented name
 
 
 def outcomes(tx: Tx) -> dict[str, int]:
     """Count settled and ignored envelopes."""
-    return {row[0]: row[1] for row in tx.run(_OUTCOMES, {})}
+    return {row[0]: row[1] for row in tx.run(_OUTCOMES)}
 
 
 def ignored_topics(tx: Tx) -> dict[str, int]:
     """Count ignored envelopes by topic."""
-    return {row[0]: row[1] for row in tx.run(_IGNORED, {})}
+    return {row[0]: row[1] for row in tx.run(_IGNORED)}
 
 
 def list_parked(tx: Tx, limit: int) -> list[dict[str, Any]]:
-    """Read the newest parked envelopes."""
-    found = tx.run(_LIST_PARKED, {"limit": limit})
-    return [dict(row._mapping) for row in found]  # noqa: SLF001 - its documented name
+    """Load the newest parked envelopes."""
+    return [dict(row._mapping) for row in tx.run(_LIST_PARKED, {"limit": limit})]  # noqa: SLF001 - its documented name
 
 
 def replay(tx: Tx, envelope_ids: Collection[UUID]) -> list[UUID]:
-    """Queue envelopes again; return those whose bodies are still kept."""
-    parameters = {"envelope_ids": list(envelope_ids)}
-    return [row[0] for row in tx.run(_REPLAY, parameters)]
+    """Queue envelopes again; return the ids of those whose bodies are still kept."""
+    return [row[0] for row in tx.run(_REPLAY, {"envelope_ids": list(envelope_ids)})]

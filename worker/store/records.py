@@ -13,7 +13,7 @@ from worker.store.db import Tx, sql
 
 _COLUMNS = "r.id, r.source, r.external_id, r.kind, r.state, r.version, r.contact_id, r.is_lost, r.is_oversize"
 
-# Look-ups by LATERAL … LIMIT 1: a plain join may hash the whole organization for a few hundred rows.
+# LATERAL … LIMIT 1, because a plain join may hash the whole organization for a few hundred rows.
 _OF_REFS = f"""
       FROM {rows_of(source="text", external_id="text")}
      CROSS JOIN LATERAL (
@@ -23,9 +23,9 @@ _OF_REFS = f"""
 _BY_REFS = sql(f"SELECT {_COLUMNS} {_OF_REFS}")
 
 _BY_IDS = sql(f"""
-    SELECT {_COLUMNS} FROM unnest(CAST(:ids AS uuid[])) AS wanted
+    SELECT {_COLUMNS} FROM unnest(CAST(:ids AS uuid[])) AS given_id
      CROSS JOIN LATERAL (
-        SELECT * FROM records r WHERE r.organization_id = :organization_id AND r.id = wanted LIMIT 1) AS r
+        SELECT * FROM records r WHERE r.organization_id = :organization_id AND r.id = given_id LIMIT 1) AS r
 """)
 
 _BY_CONTACTS = sql(f"""
@@ -54,7 +54,8 @@ _INSERT = sql(f"""
 }
 """)
 
-# Named once more by ANY, as wherever rows are joined to be changed: the join alone may hash the whole organization.
+# ANY names the ids a second time, as in every UPDATE and DELETE that joins rows: the join alone may hash the whole
+# organization.
 _UPDATE = sql(f"""
     UPDATE records r
        SET state = {document("new.state")}, is_live = new.is_live, is_lost = new.is_lost, is_oversize = new.is_oversize,
@@ -79,35 +80,33 @@ _DELETE = sql("DELETE FROM records WHERE organization_id = :organization_id AND 
 
 
 def by_refs(tx: Tx, refs: Collection[Ref]) -> list[RecordRow]:
-    """Read the records of these customers; unknown ones are left out."""
-    found = tx.run(_BY_REFS, _of_refs(tx.organization_id, refs))
-    return [_row(values) for values in found.all()]
+    """Load the records of these customers; unknown customers are left out."""
+    return [_row(values) for values in tx.run(_BY_REFS, columns_of(list(refs), "source", "external_id")).all()]
 
 
 def by_ids(tx: Tx, ids: Collection[UUID]) -> list[RecordRow]:
-    """Read records by their birth ids."""
-    found = tx.run(_BY_IDS, {"ids": list(ids)})
-    return [_row(values) for values in found.all()]
+    """Load records by their ids."""
+    return [_row(values) for values in tx.run(_BY_IDS, {"ids": list(ids)}).all()]
 
 
 def by_contacts(tx: Tx, contact_ids: Collection[UUID]) -> list[RecordRow]:
-    """Read all records of these contacts."""
-    found = tx.run(_BY_CONTACTS, {"ids": list(contact_ids)})
-    return [_row(values) for values in found.all()]
+    """Load all records of these contacts."""
+    return [_row(values) for values in tx.run(_BY_CONTACTS, {"ids": list(contact_ids)}).all()]
 
 
 def versions(tx: Tx, refs: Collection[Ref]) -> dict[UUID, int]:
-    """Read how often each of these records has been written."""
-    return {row[0]: row[1] for row in tx.run(_VERSIONS, _of_refs(tx.organization_id, refs)).all()}
+    """Load the version of each of these records, which counts its updates."""
+    rows = tx.run(_VERSIONS, columns_of(list(refs), "source", "external_id"))
+    return {row[0]: row[1] for row in rows.all()}
 
 
 def encode(record: Record) -> bytes:
-    """Return a record's state as its insert takes it."""
+    """Return a record's state as ``insert_new`` and ``update`` take it."""
     return json_bytes(fold.encode(record))
 
 
 def insert_new(tx: Tx, writes: Iterable[RecordWrite]) -> None:
-    """Insert new records. A conflict means that the locks are broken, and raises."""
+    """Add new records. A conflict means that the locks are broken, and raises."""
     values = [
         (write.row.id, *write.row.ref, write.row.record.kind, write.state, *_placed(write))
         for write in sorted(writes, key=_id)
@@ -118,7 +117,7 @@ def insert_new(tx: Tx, writes: Iterable[RecordWrite]) -> None:
 
 
 def update(tx: Tx, writes: Iterable[RecordWrite]) -> int:
-    """Write changed records; return how many were still at the version that was loaded."""
+    """Update changed records; return the number of those still at the version that was loaded."""
     values = [(write.row.id, write.row.version, write.state, *_placed(write)) for write in sorted(writes, key=_id)]
     names = ("id", "version", "state", "is_live", "is_lost", "is_oversize", "contact_id")
     if not values:
@@ -127,22 +126,18 @@ def update(tx: Tx, writes: Iterable[RecordWrite]) -> int:
 
 
 def delete(tx: Tx, ids_: Collection[UUID]) -> None:
-    """Remove records that nothing speaks of any more; they make no claims."""
+    """Delete records that no envelope is linked to any more; their claims are deleted before."""
     if ids_:
         tx.run(_DELETE, {"ids": sorted(ids_)})
 
 
 def _id(write: RecordWrite) -> int:
-    return write.row.id.int  # compares ten times as fast
+    return write.row.id.int  # integers compare ten times as fast as UUIDs
 
 
 def _placed(write: RecordWrite) -> tuple[bool, bool, bool, UUID | None]:
     contact_id, is_lost, is_oversize = write.placement
     return (write.row.record.is_live, is_lost, is_oversize, contact_id)
-
-
-def _of_refs(organization_id: UUID, refs: Collection[Ref]) -> dict[str, Any]:
-    return {"organization_id": organization_id, **columns_of(list(refs), "source", "external_id")}
 
 
 def _row(values: Sequence[Any]) -> RecordRow:

@@ -1,4 +1,7 @@
-"""Customers to be read back from their source, because a webhook did not say all of them."""
+"""Refetches: customers to be read from their provider, because a webhook did not say everything of them.
+
+The table keeps its first name, ``wanted``: tables do not change with our words.
+"""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -13,12 +16,12 @@ from worker.store.db import Tx, run, sql
 
 
 class Refetch(NamedTuple):
-    """A customer to be read."""
+    """A customer to be read, under a lease of ours."""
 
     organization_id: UUID
     connection_id: UUID
     external_id: str
-    token: UUID  #: of the wish; a newer one has another
+    token: UUID  #: of the request to read the customer; a newer request has another token
     attempts: int
 
 
@@ -28,7 +31,8 @@ _ENSURE = sql(f"""
         ON CONFLICT (organization_id, connection_id, external_id) DO UPDATE
        SET token = excluded.token, attempts = 0, next_run_at = now()
 """)
-# Of one connection, so that they fit one request. Whoever takes them has that long before others may.
+# Customers of one connection, so that one request to its provider reads them all. The lease is the time at which they
+# are due again.
 _LEASE = sql("""
     WITH first AS (
         SELECT organization_id, connection_id FROM wanted WHERE next_run_at <= now() ORDER BY next_run_at LIMIT 1
@@ -52,21 +56,21 @@ _DELETE = sql(f"""
 
 
 def ensure(tx: Tx, customers: Collection[tuple[UUID, str]]) -> None:
-    """Ask for customers to be read back: (connection, external id)."""
+    """Have customers read: (connection, external id). A customer who waits already is due at once, without attempts."""
     if customers:
-        parameters = columns_of(sorted(set(customers)), "connection_id", "external_id")
-        tx.run(_ENSURE, {"token": ids.new(), **parameters})
+        columns = columns_of(sorted(set(customers)), "connection_id", "external_id")
+        tx.run(_ENSURE, {"token": ids.new(), **columns})
 
 
 def lease(conn: Connection, *, most: int, lease: timedelta) -> list[Refetch]:
-    """Take customers of one connection; they are due again after the lease, longer with each attempt."""
+    """Lease customers of one connection; they are due again after the lease, which doubles with each attempt."""
     return [Refetch(*row) for row in run(conn, _LEASE, {"most": most, "lease": lease})]
 
 
 def delete(conn: Connection, rows: Collection[Refetch]) -> None:
-    """Forget wishes that are fulfilled, or never will be; newer ones for the same customers stay."""
+    """Delete customers who were read, or never will be; a customer for whom a newer request came stays."""
     if rows:
         first = next(iter(rows))
-        parameters = columns_of([(row.external_id, row.token) for row in rows], "external_id", "token")
+        columns = columns_of([(row.external_id, row.token) for row in rows], "external_id", "token")
         key = {"organization_id": first.organization_id, "connection_id": first.connection_id}
-        run(conn, _DELETE, {**key, **parameters})
+        run(conn, _DELETE, {**key, **columns})

@@ -1,4 +1,4 @@
-"""What a run that reconciles saw at the source, compared with what we hold; kept until the run ends."""
+"""Rows of a reconciling run: the customers that its source listed, compared with the store; kept until the run ends."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ from worker.store.runs import RunRow
 
 
 class Drift(NamedTuple):
-    """A customer in which source and store differ."""
+    """A customer about whom source and store differ."""
 
     external_id: str
     verdict: str  #: missing, stale, gone
@@ -27,9 +27,9 @@ _ENSURE = sql(f"""
        SET updated_at = greatest(run_rows.updated_at, excluded.updated_at)
     RETURNING xmax = 0
 """)
-# Millions of rows are compared at once, where any other statement of ours takes milliseconds.
+# One statement compares millions of rows; any other statement of ours takes milliseconds.
 _PATIENCE = sql("SELECT set_config('statement_timeout', '10min', true)")
-# A record's ``v`` is when it was last seen at its source: the index of a stamp, whose first part is that time.
+# ``v`` in a record's state is the index of a stamp, whose first part is the time at which the source last showed it.
 _HELD = """
     SELECT r.external_id, r.created_at,
            to_timestamp((r.state->'s'->(r.state->>'v')::int->>0)::bigint / 1000000.0) AS seen_at
@@ -69,36 +69,39 @@ _DRIFT = sql("""
 
 
 def ensure(conn: Connection, row: RunRow, rows: Collection[tuple[str, datetime | None]]) -> int:
-    """Note (external id, time of the last change) of customers at the source; return how many are new."""
-    parameters = columns_of(list(rows), "external_id", "updated_at")
-    found = run(conn, _ENSURE, {"organization_id": row.organization_id, "run_id": row.id, **parameters})
-    return sum(1 for (is_new,) in found if is_new)
+    """Note customers at the source as (external id, time of the last change); return how many the run had not yet."""
+    columns = columns_of(list(rows), "external_id", "updated_at")
+    noted = run(conn, _ENSURE, {"organization_id": row.organization_id, "run_id": row.id, **columns})
+    return sum(1 for (is_new,) in noted if is_new)
 
 
 def compare(conn: Connection, row: RunRow, source: str, *, is_complete: bool) -> Mapping[str, int]:
     """Judge each customer; return how many are ``held``, ``missing``, ``stale`` and ``gone``.
 
-    Gone are those that we hold and the source did not show; only a complete list tells. A record younger than
-    the run may be a customer that came while the source was read.
+    A customer in the store that the source did not list is gone, if the list is complete and the record is older than
+    the run: a younger record may be a customer who came while the source was read.
     """
-    run(conn, _PATIENCE, {})
-    parameters = {
-        "organization_id": row.organization_id,
-        "run_id": row.id,
-        "source": source,
-        "is_complete": is_complete,
-        "began_at": row.started_at,
-    }
-    held, missing, stale, gone = run(conn, _COMPARE, parameters).one()
+    run(conn, _PATIENCE)
+    held, missing, stale, gone = run(
+        conn,
+        _COMPARE,
+        {
+            "organization_id": row.organization_id,
+            "run_id": row.id,
+            "source": source,
+            "is_complete": is_complete,
+            "began_at": row.started_at,
+        },
+    ).one()
     return {"held": held, "missing": missing, "stale": stale, "gone": gone}
 
 
 def delete_gone(conn: Connection, row: RunRow) -> None:
-    """Leave those alone that seem to be gone."""
+    """Delete the rows of customers judged gone, so that they are not removed."""
     run(conn, _DELETE_GONE, {"organization_id": row.organization_id, "run_id": row.id})
 
 
 def drift(conn: Connection, row: RunRow, after: str, limit: int) -> list[Drift]:
-    """Read customers that differ, in the order of their ids."""
-    parameters = {"organization_id": row.organization_id, "run_id": row.id, "after": after, "limit": limit}
-    return [Drift(*found) for found in run(conn, _DRIFT, parameters)]
+    """Load customers who differ, in the order of their external ids, from behind ``after``."""
+    key = {"organization_id": row.organization_id, "run_id": row.id}
+    return [Drift(*values) for values in run(conn, _DRIFT, {**key, "after": after, "limit": limit})]

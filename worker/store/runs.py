@@ -1,4 +1,4 @@
-"""Runs: reading a provider, or a file, from a cursor to the end; with counts that account for every row."""
+"""Runs: each reads a provider or a file from a cursor to the end, with counts that account for every row."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -22,19 +22,19 @@ class RunRow:
     connection_id: UUID
     kind: str  #: full, increment, reconcile, import
     state: str  #: running, done, failed, cancelled
-    phase: str  #: reading, repairing (what reconciling found), draining (all is kept, not all worked off)
+    phase: str  #: reading, repairing (what reconciling found), draining (all rows are kept, not all worked off)
     is_dry: bool
     is_confirmed: bool  #: may remove more customers than the threshold allows
     since: datetime | None
     cursor: dict[str, Any] | None
-    seen: int  #: rows the provider gave, repeats included
-    read: int  #: different rows: each is an envelope, or compared
+    seen: int  #: rows that the provider gave, repeats included
+    read: int  #: different rows: each is an envelope, or is compared
     changed: int
     unchanged: int
     parked: int
     expected: int | None
     waited_s: float
-    failures: int  #: in a row, without a page between them
+    failures: int  #: since the last page
     watermark: datetime | None
     report: dict[str, Any]
     error: str | None
@@ -44,7 +44,7 @@ class RunRow:
 
     @property
     def left(self) -> int:
-        """Rows that are kept and not worked off."""
+        """The number of rows that are kept and not worked off."""
         return self.read - self.changed - self.unchanged - self.parked
 
 
@@ -133,7 +133,7 @@ _END = sql("""
      WHERE organization_id = :organization_id AND id = :id AND state = 'running'
        AND (CAST(:token AS uuid) IS NULL OR lease_token = :token)
 """)
-# Counted where the work is committed. The one who completes the sum ends the run.
+# A drain counts in the transaction of its work. The drain that completes the sum ends the run.
 _ADD_COUNTS = sql(f"""
     UPDATE runs r
        SET changed = r.changed + new.changed, unchanged = r.unchanged + new.unchanged,
@@ -182,75 +182,75 @@ def start(
     is_dry: bool = False,
     is_confirmed: bool = False,
 ) -> UUID | None:
-    """Begin a run; None if one of the kind is running for the connection."""
+    """Add a run and return its id; None if a run of the kind is under way for the connection."""
     id_ = ids.new()
-    parameters = {
-        "id": id_,
-        "connection_id": connection_id,
-        "kind": kind,
-        "since": since,
-        "is_dry": is_dry,
-        "is_confirmed": is_confirmed,
-    }
-    return id_ if tx.run(_START, parameters).rowcount else None
+    started = tx.run(
+        _START,
+        {
+            "id": id_,
+            "connection_id": connection_id,
+            "kind": kind,
+            "since": since,
+            "is_dry": is_dry,
+            "is_confirmed": is_confirmed,
+        },
+    )
+    return id_ if started.rowcount else None
 
 
 def start_import(tx: Tx, connection_id: UUID, token: UUID) -> RunRow:
-    """Begin a run whose rows come from a file; one that was killed before is given up."""
+    """Add a run whose rows come from a file; cancel an earlier import of the source that was not read to its end."""
     parameters = {"connection_id": connection_id, "id": ids.new(), "token": token}
     tx.run(_GIVE_UP_IMPORTS, parameters)
     return RunRow(*tx.run(_START_IMPORT, parameters).one())
 
 
 def advance_import(conn: Connection, row: RunRow, *, read: int, unchanged: int) -> RunRow:
-    """Note rows of a file, in the transaction that keeps them; those that were known are unchanged."""
-    parameters = {"organization_id": row.organization_id, "id": row.id, "read": read, "unchanged": unchanged}
-    return RunRow(*run(conn, _ADVANCE_IMPORT, parameters).one())
+    """Count rows of a file, in the transaction that keeps them; rows that were kept before are unchanged."""
+    key = {"organization_id": row.organization_id, "id": row.id}
+    return RunRow(*run(conn, _ADVANCE_IMPORT, {**key, "read": read, "unchanged": unchanged}).one())
 
 
 def end_import(conn: Connection, row: RunRow) -> None:
-    """Note that the file has been read to its end."""
+    """Note that the file was read to its end."""
     run(conn, _END_IMPORT, {"organization_id": row.organization_id, "id": row.id})
 
 
 def by_id(tx: Tx, id_: UUID) -> RunRow | None:
-    """Read a run."""
+    """Load a run."""
     row = tx.run(_BY_ID, {"id": id_}).first()
     return None if row is None else RunRow(*row)
 
 
 def running(tx: Tx, connection_id: UUID, kind: str) -> RunRow | None:
-    """Read the run of a kind that is under way for a connection."""
-    parameters = {"connection_id": connection_id, "kind": kind}
-    row = tx.run(_RUNNING, parameters).first()
+    """Load the run of a kind that is under way for a connection."""
+    row = tx.run(_RUNNING, {"connection_id": connection_id, "kind": kind}).first()
     return None if row is None else RunRow(*row)
 
 
 def latest(tx: Tx, connection_id: UUID | None, limit: int) -> list[RunRow]:
-    """Read the newest runs, of one connection or of all."""
-    parameters = {"connection_id": connection_id, "limit": limit}
-    return [RunRow(*row) for row in tx.run(_LIST, parameters)]
+    """Load the newest runs, of a connection or of all."""
+    return [RunRow(*row) for row in tx.run(_LIST, {"connection_id": connection_id, "limit": limit})]
 
 
 def watermark(tx: Tx, connection_id: UUID) -> datetime | None:
-    """Return up to when the provider's changes are known to be read, by its clock."""
-    parameters = {"connection_id": connection_id}
-    return tx.run(_WATERMARK, parameters).scalar_one_or_none()
+    """Return the time, by the provider's clock, up to which all changes have been read."""
+    return tx.run(_WATERMARK, {"connection_id": connection_id}).scalar_one_or_none()
 
 
 def due_for_s(conn: Connection) -> float | None:
-    """For how many seconds a run could have gone on, or a customer been read back; None if nothing is due."""
-    return run(conn, _DUE_FOR, {}).scalar_one()  # type: ignore[no-any-return]
+    """Return for how many seconds a run or a refetch has been due; None if nothing is due."""
+    return run(conn, _DUE_FOR).scalar_one()  # type: ignore[no-any-return]
 
 
 def lease(conn: Connection, *, lease: timedelta, token: UUID) -> RunRow | None:
-    """Take the run that has waited longest under a lease."""
+    """Lease the run that has been due longest; None if no run is due."""
     row = run(conn, _LEASE, {"lease": lease, "token": token}).first()
     return None if row is None else RunRow(*row)
 
 
 def renew(conn: Connection, row: RunRow, *, lease: timedelta, token: UUID) -> bool:
-    """Hold the lease for longer; False if the run is another's now, or has ended."""
+    """Extend the lease; return False if the run has ended or another worker has leased it."""
     return run(conn, _RENEW, {**_key(row, token), "lease": lease}).rowcount == 1
 
 
@@ -264,16 +264,19 @@ def release(
     waited_s: float = 0.0,
     error: str | None = None,
 ) -> None:
-    """Give the run back, due again ``after``; ``error`` says what was in the way, and counts as a failure."""
-    parameters = {
-        **_key(row, token),
-        "after": after,
-        "cursor": None if cursor is None else json(dict(cursor)),
-        "waited_s": waited_s,
-        "failed": error is not None,
-        "error": error,
-    }
-    run(conn, _RELEASE, parameters)
+    """Give the run back, due again after ``after``; ``error`` counts as a failure."""
+    run(
+        conn,
+        _RELEASE,
+        {
+            **_key(row, token),
+            "after": after,
+            "cursor": None if cursor is None else json(dict(cursor)),
+            "waited_s": waited_s,
+            "failed": error is not None,
+            "error": error,
+        },
+    )
 
 
 def advance(
@@ -291,38 +294,44 @@ def advance(
     expected: int | None = None,
     watermark: datetime | None = None,
 ) -> RunRow | None:
-    """Note a page, in the transaction that keeps it; None if the run is another's now, or has ended."""
-    parameters = {
-        **_key(row, token),
-        "lease": lease,
-        "cursor": json(dict(cursor)),
-        "seen": seen,
-        "read": read,
-        "changed": changed,
-        "unchanged": unchanged,
-        "parked": parked,
-        "expected": expected,
-        "watermark": watermark,
-    }
-    found = run(conn, _ADVANCE, parameters).first()
-    return None if found is None else RunRow(*found)
+    """Note a page, in the transaction that keeps its rows.
+
+    Returns None if the run has ended or another worker has leased it.
+    """
+    advanced = run(
+        conn,
+        _ADVANCE,
+        {
+            **_key(row, token),
+            "lease": lease,
+            "cursor": json(dict(cursor)),
+            "seen": seen,
+            "read": read,
+            "changed": changed,
+            "unchanged": unchanged,
+            "parked": parked,
+            "expected": expected,
+            "watermark": watermark,
+        },
+    ).first()
+    return None if advanced is None else RunRow(*advanced)
 
 
 def set_phase(
     conn: Connection, row: RunRow, phase: str, *, token: UUID, unchanged: int, report: Mapping[str, Any]
 ) -> bool:
-    """Go over to another phase; ``unchanged`` rows need nothing more."""
+    """Move a run to another phase; ``unchanged`` rows need no more work."""
     parameters = {**_key(row, token), "phase": phase, "unchanged": unchanged, "report": json(dict(report))}
     return run(conn, _SET_PHASE, parameters).rowcount == 1
 
 
 def finish_reading(conn: Connection, row: RunRow, *, token: UUID, report: Mapping[str, Any]) -> None:
-    """Note that everything is kept; the run is done once everything is worked off."""
+    """Note that all rows are kept; the run is done once all of them are worked off."""
     run(conn, _FINISH_READING, {**_key(row, token), "report": json(dict(report))})
 
 
 def end(conn: Connection, row: RunRow, state: str, error: str | None, *, token: UUID | None = None) -> bool:
-    """End a run that cannot or must not go on; rows that are kept are worked off all the same."""
+    """End a run that cannot or must not go on; rows that are kept are still worked off."""
     parameters = {"organization_id": row.organization_id, "id": row.id, "token": token, "state": state, "error": error}
     ended = run(conn, _END, parameters).rowcount == 1
     delete_compared(conn, row)
@@ -330,23 +339,20 @@ def end(conn: Connection, row: RunRow, state: str, error: str | None, *, token: 
 
 
 def add_counts(tx: Tx, counts: Mapping[UUID, Collection[int]]) -> None:
-    """Add to (changed, unchanged, parked) of runs, in the transaction that worked the rows off."""
+    """Add to the (changed, unchanged, parked) of runs, in the transaction that works the rows off."""
     if counts:
         rows = [(id_, *counts[id_]) for id_ in sorted(counts)]
-        tx.run(
-            _ADD_COUNTS,
-            columns_of(rows, "id", "changed", "unchanged", "parked"),
-        )
+        tx.run(_ADD_COUNTS, columns_of(rows, "id", "changed", "unchanged", "parked"))
         tx.run(_COMPLETE, {"ids": sorted(counts)})
 
 
-def add_to_report(conn: Connection, row: RunRow, found: Mapping[str, Any]) -> None:
-    """Add to what a run reports."""
-    run(conn, _ADD_TO_REPORT, {"organization_id": row.organization_id, "id": row.id, "report": json(dict(found))})
+def add_to_report(conn: Connection, row: RunRow, entries: Mapping[str, Any]) -> None:
+    """Add entries to the report of a run."""
+    run(conn, _ADD_TO_REPORT, {"organization_id": row.organization_id, "id": row.id, "report": json(dict(entries))})
 
 
 def delete_compared(conn: Connection, row: RunRow) -> None:
-    """Forget which customers a run compared."""
+    """Delete the customers that a run has compared (``run_rows``)."""
     run(conn, _DELETE_COMPARED, {"organization_id": row.organization_id, "id": row.id})
 
 

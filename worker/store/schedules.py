@@ -1,4 +1,7 @@
-"""Schedules: how often each connection is read. Any number of beats may look; each due one starts once."""
+"""Schedules: how often each connection is read.
+
+Any number of beats may look for due schedules; each due schedule starts one run.
+"""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -21,7 +24,7 @@ class ScheduleRow(NamedTuple):
     last_run_id: UUID | None
 
 
-#: what a connection gets that can be read, unless told otherwise
+#: the schedules of a new connection that can be read, unless the operator chooses others
 DEFAULTS = {"full": timedelta(days=7), "increment": timedelta(hours=1), "reconcile": timedelta(days=1)}
 
 _COLUMNS = ", ".join(ScheduleRow._fields)
@@ -41,8 +44,8 @@ _PAUSE = sql("""
 _LIST = sql(f"""
     SELECT {_COLUMNS} FROM schedules WHERE organization_id = :organization_id ORDER BY connection_id, kind
 """)
-# Moved on in the same statement, so that another beat finds nothing due. After an outage a schedule starts once,
-# not once for each time that it missed. Removed, paused and revoked connections are passed over.
+# The same statement finds a due schedule and sets its next time, so that another beat does not find it. After an outage
+# a schedule starts one run, not one for each time that it missed. Removed, paused and revoked connections are left out.
 _TAKE_DUE = sql(f"""
     WITH due AS (
         SELECT s.organization_id, s.connection_id, s.kind FROM schedules s
@@ -68,28 +71,26 @@ def ensure(
     every: timedelta,
     first: datetime | None = None,
 ) -> None:
-    """Read a connection so often, from ``first`` on (one period from now)."""
-    parameters = {"connection_id": connection_id, "kind": kind}
-    tx.run(_ENSURE, {**parameters, "every": every, "first": first})
+    """Have a connection read every so often, first at ``first``; without it, one period from now."""
+    tx.run(_ENSURE, {"connection_id": connection_id, "kind": kind, "every": every, "first": first})
 
 
 def pause(tx: Tx, connection_id: UUID, kind: str | None, *, is_paused: bool = True) -> int:
-    """Stop or resume one kind, or all of them; return how many there were."""
-    parameters = {"connection_id": connection_id, "kind": kind}
-    return tx.run(_PAUSE, {**parameters, "is_paused": is_paused}).rowcount
+    """Pause or resume the schedule of a kind, or all schedules of a connection; return their number."""
+    return tx.run(_PAUSE, {"connection_id": connection_id, "kind": kind, "is_paused": is_paused}).rowcount
 
 
 def of_organization(tx: Tx) -> list[ScheduleRow]:
-    """Read all schedules."""
-    return [ScheduleRow(*row) for row in tx.run(_LIST, {})]
+    """Load all schedules of an organization."""
+    return [ScheduleRow(*row) for row in tx.run(_LIST)]
 
 
 def take_due(conn: Connection) -> list[ScheduleRow]:
-    """Take the schedules that are due and move them on; the caller starts their runs in the same transaction."""
-    return [ScheduleRow(*row) for row in run(conn, _TAKE_DUE, {})]
+    """Return the schedules that are due and set their next time; the caller starts their runs in this transaction."""
+    return [ScheduleRow(*row) for row in run(conn, _TAKE_DUE)]
 
 
 def set_last_run(conn: Connection, row: ScheduleRow, run_id: UUID) -> None:
     """Note the run that a schedule started."""
-    parameters = {"organization_id": row.organization_id, "connection_id": row.connection_id, "kind": row.kind}
-    run(conn, _SET_LAST_RUN, {**parameters, "run_id": run_id})
+    key = {"organization_id": row.organization_id, "connection_id": row.connection_id, "kind": row.kind}
+    run(conn, _SET_LAST_RUN, {**key, "run_id": run_id})

@@ -1,4 +1,4 @@
-"""The suppression ledger: statements that an address must not be used, or may be again."""
+"""The suppression ledger: statements that an address must not be used, or may be used again."""
 
 from collections.abc import Collection, Iterable
 from hashlib import blake2b
@@ -42,9 +42,9 @@ _INSERT = sql(f"""
 _BY_ADDRESSES = sql("""
     SELECT s.id, s.channel, s.address, s.scope, s.reason, s.is_lift, s.occurred_at, s.expires_at, s.source,
            s.external_id, s.envelope_id, s.created_at, s.origin, s.note
-      FROM unnest(CAST(:addresses AS text[])) AS wanted
+      FROM unnest(CAST(:addresses AS text[])) AS given_address
      CROSS JOIN LATERAL (
-        SELECT * FROM suppressions WHERE organization_id = :organization_id AND address = wanted OFFSET 0) AS s
+        SELECT * FROM suppressions WHERE organization_id = :organization_id AND address = given_address OFFSET 0) AS s
 """)
 
 _WITHDRAW = sql("""
@@ -52,25 +52,25 @@ _WITHDRAW = sql("""
 """)
 
 
-def key_of(said: SuppressionStatement) -> bytes:
-    """Key a statement by everything it says: said twice, it is one row."""
+def key_of(statement: SuppressionStatement) -> bytes:
+    """Return the key of a statement, made of all its content: the same statement twice is one row."""
     parts: tuple[object, ...] = (
-        said.channel,
-        said.address,
-        said.scope,
-        said.reason,
-        said.is_lift,
-        said.occurred,
-        said.expires_at,
-        said.ref,
+        statement.channel,
+        statement.address,
+        statement.scope,
+        statement.reason,
+        statement.is_lift,
+        statement.occurred,
+        statement.expires_at,
+        statement.ref,
     )
-    if said.origin or said.note:  # appended, so that statements without keep the key they have always had
-        parts += (said.origin, said.note)
+    if statement.origin or statement.note:  # left out if empty, so that older statements keep their keys
+        parts += (statement.origin, statement.note)
     return blake2b(orjson.dumps(parts), digest_size=16).digest()
 
 
 def append(tx: Tx, stated: Iterable[tuple[SuppressionStatement, UUID]]) -> None:
-    """Add statements, each key once."""
+    """Add statements; a statement whose key is stored already changes nothing."""
     values = [
         (
             ids.new(),
@@ -90,14 +90,12 @@ def append(tx: Tx, stated: Iterable[tuple[SuppressionStatement, UUID]]) -> None:
         for key, (s, envelope_id) in sorted({key_of(s): (s, e) for s, e in stated}.items())
     ]
     names = ("id", "statement_key", "channel", "address", "scope", "reason", "is_lift", "occurred_at", "expires_at")
-    if not values:
-        return
-    parameters = columns_of(values, *names, "source", "external_id", "origin", "note", "envelope_id")
-    tx.run(_INSERT, parameters)
+    if values:
+        tx.run(_INSERT, columns_of(values, *names, "source", "external_id", "origin", "note", "envelope_id"))
 
 
 def by_addresses(tx: Tx, addresses: Collection[str]) -> list[SuppressionEntry]:
-    """Read every statement about these addresses."""
+    """Load all statements about these addresses."""
     return [
         SuppressionEntry(
             id=row[0],
@@ -119,5 +117,5 @@ def by_addresses(tx: Tx, addresses: Collection[str]) -> list[SuppressionEntry]:
 
 
 def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:
-    """Remove what these envelopes stated, before they are read anew."""
+    """Delete the statements of these envelopes, before a replay states them anew."""
     tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})
