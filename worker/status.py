@@ -10,8 +10,9 @@ from rich.table import Table
 from worker import ids
 from worker.errors import ConfigError
 from worker.inbox.nudge import publish_once
-from worker.store import connections, contacts, envelopes, privacy_requests, ready
+from worker.store import connections, contacts, privacy_requests, ready
 from worker.store.db import Tx
+from worker.store.lanes import LANES
 
 #: parked envelopes in one list, and in one replay of all
 _MOST_PARKED = 1000
@@ -92,7 +93,7 @@ def replay(tx: Tx, shown_id: str | None) -> list[UUID]:
 
 def nudge_all() -> None:
     """Nudge the workers of every lane; without a broker the sweeper finds the work."""
-    for lane in range(envelopes.LANES):
+    for lane in range(LANES):
         if not publish_once(lane):
             return
 

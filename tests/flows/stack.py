@@ -23,7 +23,7 @@ from worker.files import export_json
 from worker.inbox.drain import drain
 from worker.store import api_keys, db, organizations, runs
 from worker.store.db import Tx
-from worker.store.envelopes import LANES
+from worker.store.lanes import LANES
 
 #: Requests that a sender has open at the same time.
 CONCURRENCY = 16

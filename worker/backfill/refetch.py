@@ -22,7 +22,8 @@ from worker.providers.session import job_of, provider_session
 from worker.store import connections, db, envelopes, refetches
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
-from worker.store.envelopes import LANES, Incoming
+from worker.store.envelopes import Incoming
+from worker.store.lanes import lane_of
 
 log = structlog.get_logger()
 
@@ -80,5 +81,5 @@ def refetch(engine: Engine) -> bool:
         if rows:
             envelopes.keep(conn, [envelope_of_row(connection, row, None) for row in rows])
         refetches.delete(conn, leased)
-    nudger.nudge({connection.id.int % LANES})
+    nudger.nudge({lane_of(connection.id)})
     return True

@@ -26,7 +26,8 @@ from worker.inbox import drain, dry_run
 from worker.store import connections, db, envelopes, runs
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
-from worker.store.envelopes import LANES, Incoming
+from worker.store.envelopes import Incoming
+from worker.store.lanes import lane_of
 from worker.store.runs import RunRow
 
 T = TypeVar("T")
@@ -113,7 +114,7 @@ def _copy_counts(result: Imported, run: RunRow) -> None:
 
 def _work_off(engine: Engine, run: RunRow, *, down_to: int) -> RunRow:
     """Drain the run's lane until at most ``down_to`` rows are left; workers, if any run, drain beside us."""
-    lane, still, left = run.connection_id.int % LANES, time.monotonic(), -1
+    lane, still, left = lane_of(run.connection_id), time.monotonic(), -1
     while True:
         with engine.connect() as conn:
             found = runs.by_id(Tx(conn, run.organization_id), run.id)

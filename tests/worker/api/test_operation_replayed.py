@@ -16,7 +16,7 @@ from worker.files import export_json
 from worker.inbox.drain import drain
 from worker.store import db, organizations
 from worker.store.db import Tx
-from worker.store.envelopes import LANES
+from worker.store.lanes import LANES
 
 #: How many histories to try.
 HISTORIES = int(os.environ.get("API_HISTORIES", "25"))

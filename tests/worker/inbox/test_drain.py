@@ -19,6 +19,7 @@ from worker.inbox.drain import drain, drain_batch
 from worker.inbox.ingest import Source, accept
 from worker.store import connections, envelopes, ready
 from worker.store.db import Tx
+from worker.store.lanes import lane_of
 
 
 class Plain:
@@ -77,7 +78,7 @@ def keep(engine, source, *bodies, topic="seen"):
 
 
 def lane(source):
-    return source.id.int % envelopes.LANES
+    return lane_of(source.id)
 
 
 def rows(engine, statement):

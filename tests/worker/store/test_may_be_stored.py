@@ -10,6 +10,7 @@ from worker.domain.ledger import keyed, split_first
 from worker.domain.statements import ConsentStatement
 from worker.store import consents, contact_terms, envelopes, ready
 from worker.store.db import Tx
+from worker.store.lanes import lane_of, lane_sql
 
 ADDRESS = "emma@example.com"
 
@@ -32,11 +33,11 @@ def test_a_lane_is_the_same_in_the_store_and_outside(engine):
     connection_ids = [uuid4() for _ in range(50)]
     with engine.connect() as conn:
         found = conn.execute(
-            text(f"SELECT {envelopes.lane_of('id')} FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS t(id, n)"
+            text(f"SELECT {lane_sql('id')} FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS t(id, n)"
                  " ORDER BY n"),
             {"ids": connection_ids},
         )  # fmt: skip
-        assert list(found.scalars()) == [id_.int % envelopes.LANES for id_ in connection_ids]
+        assert list(found.scalars()) == [lane_of(id_) for id_ in connection_ids]
 
 
 def test_a_replay_links_and_settles_what_was(engine, organization_id):
