@@ -1,4 +1,7 @@
-"""Session: a client for one connection, with the credentials that the store holds for it."""
+"""Session: a client for one connection, with the credentials that the store holds for it.
+
+It commits in steps: renewed credentials are stored at once, whatever becomes of the request.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,0 +1,23 @@
+"""Deliveries: what a delivery id tells of a statement."""
+
+from uuid import uuid4
+
+from worker.domain import api_writes, deliveries
+from worker.domain.terms import Stamp
+
+
+def test_a_row_that_was_read_is_told_from_a_request_and_from_a_webhook():
+    row = Stamp(1, 1, deliveries.of_row(uuid4(), "0" * 64), 0, "")
+    request = Stamp(1, 1, api_writes.delivery_id(uuid4()), 0, "")
+    webhook = Stamp(1, 1, "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043", 0, "")
+
+    assert [deliveries.is_of_run(stamp) for stamp in (row, request, webhook)] == [True, False, False]
+    assert [api_writes.is_of_request(stamp) for stamp in (row, request, webhook)] == [False, True, False]
+
+
+def test_the_same_content_in_one_run_is_one_delivery():
+    run = uuid4()
+
+    assert deliveries.of_row(run, "a" * 64) == deliveries.of_row(run, "a" * 64)
+    assert deliveries.of_row(run, "a" * 64) != deliveries.of_row(run, "b" * 64)
+    assert deliveries.of_row(run, "a" * 64) != deliveries.of_row(uuid4(), "a" * 64)
