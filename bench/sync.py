@@ -17,6 +17,7 @@ from connectors.shopify.simulator.shop import signed
 from worker.inbox.ingest import accept
 from worker.inbox.nudge import publish_once
 from worker.store import envelopes
+from worker.store.lanes import lane_of
 
 #: events that go through before the clock starts: imports, caches, connections
 _WARM_UP = 1000
@@ -54,7 +55,7 @@ class Workers:
     def __init__(self, stack: Stack, processes: int) -> None:
         self._stack = stack
         self._processes = processes
-        self.lane = stack.connection_id.int % envelopes.LANES
+        self.lane = lane_of(stack.connection_id)
         stack.empty()
         self._fill(_WARM_UP, start=_FAR_AWAY)
         self.nudge()

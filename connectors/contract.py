@@ -14,21 +14,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar, dataclass_transform
 
-Channel = Literal["whatsapp", "sms", "email", "voice", "push", "telegram", "messenger", "instagram", "line", "viber"]
-ConsentStatus = Literal["opted_in", "opted_out", "pending", "unknown"]
-SuppressionReason = Literal[
-    "hard_bounce",
-    "soft_bounce",
-    "spam_complaint",
-    "unsubscribed",
-    "stop_keyword",
-    "invalid_address",
-    "blocked",
-    "carrier_deactivated",
-    "manual",
-    "erasure_request",
-]
-Scope = Literal["all", "marketing", "transactional"]
+# Connectors import the words of consent from here, too.
+from connectors.consent_terms import Channel as Channel  # noqa: PLC0414 - exported on purpose
+from connectors.consent_terms import ConsentStatus as ConsentStatus  # noqa: PLC0414 - exported on purpose
+from connectors.consent_terms import Purpose as Purpose  # noqa: PLC0414 - exported on purpose
+from connectors.consent_terms import Scope as Scope  # noqa: PLC0414 - exported on purpose
+from connectors.consent_terms import SuppressionReason as SuppressionReason  # noqa: PLC0414 - exported on purpose
+
 FieldValue = str | int | float | bool | None | Mapping[str, "FieldValue"] | Sequence["FieldValue"]
 
 
@@ -169,7 +161,7 @@ class ConsentStated:
     status: ConsentStatus
     address: str | None  #: e-mail or number that the consent is for; None: it is for the customer as a whole
     occurred_at: datetime | None  #: when the person decided; None if the source does not know
-    purpose: Literal["marketing", "transactional", "conversational"] = "marketing"
+    purpose: Purpose = "marketing"
     method: str | None = None  #: ``form``, ``checkout``, ``double_opt_in`` …
     evidence: Mapping[str, str] = field(default_factory=dict)
     region: str | None = None  #: as in :class:`ProfileSeen`

@@ -15,6 +15,7 @@ from worker.inbox.drain import drain
 from worker.inbox.ingest import accept, source_of
 from worker.store import connections, contacts, db, envelopes, organizations
 from worker.store.db import Tx
+from worker.store.lanes import lane_of
 
 SECRET, DOMAIN = "bench-secret", "bench.myshopify.com"
 SIZE = 60
@@ -86,7 +87,7 @@ def webhook(engine, source, person, *, tags=None, seconds_later=0):
     )
     with engine.begin() as conn:
         envelopes.keep(conn, [accept(source, list(delivery.headers.items()), delivery.body)])
-    drain(engine, source.id.int % envelopes.LANES, budget_s=10)
+    drain(engine, lane_of(source.id), budget_s=10)
 
 
 def stored(engine, organization_id, external_id):

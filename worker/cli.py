@@ -5,35 +5,33 @@ With ``--json`` a command prints one JSON document and nothing else on stdout.
 """
 
 import sys
-from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import typer
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from worker import settings
 from worker.commands import (
     backfill,
     channels,
     connections,
     connectors,
-    importing,
+    envelopes,
+    exports,
+    imports,
     keys,
-    operations,
     organizations,
     schedules,
+    stack,
+    status,
 )
-from worker.commands.context import DEFAULT_DATA_DIR, DataDir, find_stack
 from worker.errors import SyncError
-from worker.stack.supervisor import Stack, Supervisor
 
-# What only one command needs is imported there: an operator's `status` should not wait for Alembic to load.
-# Locals and payloads must not be printed with a traceback.
+# No pretty tracebacks: they print local variables, and these hold bodies and secrets.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 
 def main() -> NoReturn:
-    """Run a command; what the operator can put right is said in one line."""
+    """Run a command and exit; an error that the operator can correct is printed as one line, with exit code 1."""
     try:
         app()
     except SyncError as error:
@@ -45,43 +43,11 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-@app.command()
-def up(
-    data_dir: Annotated[Path, typer.Option("--data-dir")] = DEFAULT_DATA_DIR,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="Celery pool processes.")] = 2,
-) -> None:
-    """Run everything on this machine until SIGTERM; what is missing (Postgres, broker) is embedded."""
-    supervisor = Supervisor(data_dir, port, workers)
-
-    def say(running: Stack) -> None:
-        print(f"contactsync is up: {running['url']}  (data in {data_dir}, logs in {data_dir / 'logs'})", flush=True)
-
-    sys.exit(supervisor.run(on_ready=say))
-
-
-@app.command()
-def demo(
-    exit_: Annotated[bool, typer.Option("--exit", help="End when everything has been shown.")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
-) -> None:
-    """Play a simulated shop against a real stack and show what becomes of it."""
-    from worker.stack import demo as demonstration  # noqa: PLC0415 - see above
-
-    sys.exit(demonstration.run(port, stay=not exit_))
-
-
-@app.command(name="migrate")
-def migrate_(data_dir: DataDir = None) -> None:
-    """Bring the database to the newest schema."""
-    from worker.store import migrate  # noqa: PLC0415 - see above
-
-    find_stack(data_dir)
-    migrate.upgrade(settings.settings().database_url)
-
-
-app.add_typer(operations.app)
-app.add_typer(importing.app)
+app.add_typer(stack.app)
+app.add_typer(status.app)
+app.add_typer(envelopes.app)
+app.add_typer(exports.app)
+app.add_typer(imports.app)
 app.add_typer(organizations.app, name="organizations")
 app.add_typer(keys.app, name="keys")
 app.add_typer(connections.app, name="connections")

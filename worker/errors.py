@@ -1,8 +1,8 @@
 """Errors, grouped by what happens next.
 
 SyncError
-├── TransientError   postpone and try the same thing again
-├── PermanentError   park it with the reason, for a person to see
+├── TransientError   postpone, and try the same again
+├── PermanentError   park with the reason, for a person to see
 └── ConfigError      the operator must act
 """
 
@@ -10,13 +10,13 @@ from datetime import timedelta
 
 
 class SyncError(Exception):
-    """Base of what we raise on purpose; a bug is anything else."""
+    """Base of the errors that we raise on purpose; any other exception is a bug."""
 
 
 class TransientError(SyncError):
-    """Nothing is wrong with the data: postpone and try the same thing again.
+    """Nothing is wrong with the data: postpone, and try the same again.
 
-    ``after`` is how long to wait; such a wait is not counted as a failed attempt.
+    ``after`` is how long to wait, if known. Such a wait does not count as a failed attempt.
     """
 
     def __init__(self, message: str, after: timedelta | None = None) -> None:
@@ -25,7 +25,7 @@ class TransientError(SyncError):
 
 
 class PermanentError(SyncError):
-    """It can never succeed as it is: park it with the reason, for a person to see."""
+    """It cannot succeed as it is: park it with the reason, for a person to see."""
 
 
 class ConfigError(SyncError):

@@ -1,4 +1,4 @@
-"""Logs: one line an event, a constant name and ids; never a name, an address or a body."""
+"""Logs: one line for each event, with a constant name and ids; never a person's name, an address or a body."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ from worker.settings import settings
 
 
 def configure() -> None:
-    """Set up structlog for a process; library loggers stay at WARNING, because they quote values."""
+    """Set up logging for a process; library loggers stay at WARNING, because below it they quote values."""
     level = logging.getLevelNamesMapping().get(settings().log_level.upper(), logging.INFO)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     for noisy in ("httpx", "sqlalchemy", "celery.beat"):
@@ -31,7 +31,7 @@ def configure() -> None:
 def _exception_without_message(
     _logger: object, _name: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Keep an exception's type and place: its message may quote a row or a payload."""
+    """Reduce an exception to its type and place, because its message may quote personal data."""
     error = event.pop("exc_info", None)
     if isinstance(error, BaseException):
         last = error.__traceback__

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus; labels are outcomes and lanes, never anything of a person."""
+"""Metrics for Prometheus; labels are outcomes and statuses, never personal data."""
 
 from typing import Protocol
 
@@ -24,11 +24,11 @@ _answers = {status: ingested_total.labels(str(status)) for status in (200, 400, 
 
 
 def answered(status: int) -> None:
-    """Count an answer of the webhook route."""
+    """Count an answer of the webhook route by its HTTP status."""
     _answers[status].inc()
 
 
 def count(drained: _Drained) -> None:
-    """Add a batch to the counters."""
+    """Add the outcomes of a drained batch to the counters."""
     for outcome in ("settled", "ignored", "parked", "postponed"):
         envelopes_total.labels(outcome).inc(getattr(drained, outcome))

@@ -1,4 +1,4 @@
-"""Status: what an operator asks at three in the morning, and the button to press then."""
+"""Status: what an operator should know at 3 a.m., parked envelopes, and replay."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,15 +10,16 @@ from rich.table import Table
 from worker import ids
 from worker.errors import ConfigError
 from worker.inbox.nudge import publish_once
-from worker.store import connections, contacts, envelopes, privacy_requests, ready
+from worker.store import connections, contacts, privacy_requests, ready
 from worker.store.db import Tx
+from worker.store.lanes import LANES
 
-#: parked envelopes in one list; a replay of all takes them in these steps
+#: parked envelopes in one list, and in one replay of all
 _MOST_PARKED = 1000
 
 
 def status(tx: Tx) -> dict[str, Any]:
-    """Gather the queue, the connections and what is due, for one organization."""
+    """Return the queue, the connections and open privacy requests of an organization."""
     depth = ready.depth(tx.conn, tx.organization_id)
     outcomes = ready.outcomes(tx)
     return {
@@ -60,7 +61,7 @@ def status(tx: Tx) -> dict[str, Any]:
 
 
 def parked(tx: Tx) -> list[dict[str, Any]]:
-    """List the newest parked envelopes."""
+    """Return the newest parked envelopes, at most 1,000."""
     return [
         {
             "id": ids.show(ids.ENVELOPE, row["envelope_id"]),
@@ -76,13 +77,13 @@ def parked(tx: Tx) -> list[dict[str, Any]]:
 
 
 def replay(tx: Tx, shown_id: str | None) -> list[UUID]:
-    """Queue one envelope, or all parked ones, to be read again; return those that were.
+    """Make one envelope, or all parked envelopes (at most 1,000), due again; return their ids.
 
     Raises ConfigError for an envelope that we do not have, or whose body has expired.
     """
     if shown_id is None:
-        wanted = [row["envelope_id"] for row in ready.list_parked(tx, _MOST_PARKED)]
-        return ready.replay(tx, wanted)
+        envelope_ids = [row["envelope_id"] for row in ready.list_parked(tx, _MOST_PARKED)]
+        return ready.replay(tx, envelope_ids)
     id_ = ids.parse(ids.ENVELOPE, shown_id)
     queued = [] if id_ is None else ready.replay(tx, [id_])
     if not queued:
@@ -91,14 +92,14 @@ def replay(tx: Tx, shown_id: str | None) -> list[UUID]:
 
 
 def nudge_all() -> None:
-    """Tell the workers that there is work; without a broker the sweeper finds it."""
-    for lane in range(envelopes.LANES):
+    """Nudge the workers of every lane; without a broker the sweeper finds the work."""
+    for lane in range(LANES):
         if not publish_once(lane):
             return
 
 
 def show(console: Console, found: Mapping[str, Any]) -> None:
-    """Print a status for a person."""
+    """Print the result of ``status`` for a person."""
     inbox = found["inbox"]
     counts = Table(title="Inbox", title_justify="left", box=None)
     for name in ("due", "postponed", "parked", "settled", "ignored", "oldest_due_s"):

@@ -29,7 +29,7 @@ from worker.inbox.ingest import accept, is_ping, source_of
 from worker.inbox.nudge import READING, nudger
 from worker.settings import settings
 from worker.store import connections, db, envelopes, idempotency_keys, ready, runs
-from worker.store.envelopes import LANES
+from worker.store.lanes import LANES
 
 log = structlog.get_logger()
 

@@ -1,4 +1,4 @@
-"""Secrets at rest: the first key encrypts, all decrypt, so keys can be rotated."""
+"""Vault: encrypts secrets for the database. The first key encrypts and all keys decrypt, so keys can be rotated."""
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
@@ -7,12 +7,12 @@ from worker.settings import settings
 
 
 def seal(secret: str) -> bytes:
-    """Encrypt a secret for the database."""
+    """Encrypt a secret for the database; raises ConfigError if no usable key is set."""
     return _keys().encrypt(secret.encode())
 
 
 def unseal(sealed: bytes) -> str:
-    """Decrypt a secret; raises ConfigError if none of our keys fits."""
+    """Decrypt a secret; raises ConfigError if no usable key is set, or none fits."""
     try:
         return _keys().decrypt(sealed).decode()
     except InvalidToken:

@@ -18,14 +18,13 @@ https://trigger.dev/docs/webhooks/providers/shopify
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from connectors import json_values, signing
 from connectors.contract import Account, Envelope, Event, Receipt
-from connectors.json_values import Payload
 from connectors.reader import read_from
-from connectors.shopify import admin, consent, customers, events, orders, privacy, reads, subscriptions, summaries, tags
+from connectors.shopify import admin, customers, reads, subscriptions, topics
 
 name = "shopify"
 
@@ -47,26 +46,7 @@ gone = reads.gone
 wanted = reads.wanted
 subscribe = subscriptions.subscribe
 
-SKIPPED_TOPICS: Mapping[str, str] = {
-    "Product/create": "is about goods",
-    "Product/delete": "is about goods",
-    "Product/update": "is about goods",
-    "app/scopes_update": "says what the app may read, nothing about a customer",
-    "bulk_operations/finish": "a backfill asks for its result itself, because this topic is not guaranteed to come",
-    "checkouts/delete": "has no customer and no token; that a cart is gone changes nobody",
-    "customer_account_settings/update": "is about the shop's login page",
-    "customer_groups/create": "a saved search, not its members",
-    "customer_groups/delete": "a saved search, not its members",
-    "customer_groups/update": "a saved search, not its members",
-    "draft_orders/create": "a draft is mostly the merchant's, and may never become an order",
-    "draft_orders/delete": "a draft is mostly the merchant's, and may never become an order",
-    "draft_orders/update": "a draft is mostly the merchant's, and may never become an order",
-    "orders/delete": "that an order is gone changes nobody who bought",
-    "products/update": "is about goods",
-    "segments/create": "a segment's definition; who joins and leaves has topics of its own",
-    "segments/delete": "a segment's definition; who joins and leaves has topics of its own",
-    "segments/update": "a segment's definition; who joins and leaves has topics of its own",
-}
+SKIPPED_TOPICS = topics.SKIPPED_TOPICS
 
 _MAX_HEADER = 128  #: characters; ids are UUIDs, the longest topic has 44
 
@@ -120,7 +100,7 @@ def parse(envelope: Envelope, account: Account) -> Iterable[Event]:
         if topic in (reads.CUSTOMER, reads.GONE):
             read_at = read_from(envelope)
             return reads.translated(topic, json_values.load_own(envelope.body), account, read_at)
-        translate = _TRANSLATIONS.get(topic)
+        translate = topics.TRANSLATIONS.get(topic)
         if translate is None:
             return []
         return list(translate(json_values.load_json(envelope.body) if body is None else body, account))
@@ -142,40 +122,3 @@ def _time(header: str) -> datetime | None:
         return json_values.as_utc(header.strip())
     except ValueError:
         return None
-
-
-_TRANSLATIONS: Mapping[str, Callable[[Payload, Account], Iterator[Event]]] = {
-    "customers/create": customers.changed,
-    "customers/update": customers.changed,
-    "customers/enable": customers.changed,
-    "customers/disable": customers.changed,
-    "customers/delete": customers.removed,
-    "customers/merge": customers.merged,
-    "customers/purchasing_summary": summaries.purchases,
-    "customer.tags_added": tags.added,
-    "customer.tags_removed": tags.removed,
-    "customer.joined_segment": summaries.joined_segment,
-    "customer.left_segment": summaries.left_segment,
-    "customers_email_marketing_consent/update": consent.email_changed,
-    "customers_marketing_consent/update": consent.sms_changed,
-    "customers_whats_app_marketing_consent/update": consent.whatsapp_changed,
-    # The changelog of 2025-01 spells two topics like this, the reference does not; both spellings are read.
-    "customers/email_marketing_consent_update": consent.email_changed,
-    "customers/marketing_consent_update": consent.sms_changed,
-    "orders/create": orders.order,
-    "orders/updated": orders.order,
-    "orders/paid": orders.order,
-    "orders/cancelled": orders.order,
-    "orders/edited": orders.order,
-    "orders/fulfilled": orders.order,
-    "orders/partially_fulfilled": orders.order,
-    "checkouts/create": orders.checkout,
-    "checkouts/update": orders.checkout,
-    "Customer/create": events.changed,
-    "Customer/update": events.changed,
-    "Customer/delete": events.removed,
-    "app/uninstalled": privacy.uninstalled,
-    "customers/data_request": privacy.data_request,
-    "customers/redact": privacy.customer_redact,
-    "shop/redact": privacy.shop_redact,
-}

@@ -15,7 +15,7 @@ from connectors import json_values
 from connectors.contract import Account, Event, MalformedPayloadError, ProfileRemoved
 from connectors.json_values import Payload
 from connectors.reader import Row
-from connectors.shopify import events, gid
+from connectors.shopify import gid, next_gen_events
 from connectors.shopify.graphql import HiddenPath
 
 CUSTOMER = "read/customer"
@@ -109,7 +109,7 @@ def translated(topic: str, body: Payload, account: Account, read_at: datetime | 
     external_id = json_values.required(gid.number_id(body, "id", kind="Customer"), "the id of a Customer", "id")
     if topic == GONE:
         return [ProfileRemoved(external_id=external_id, occurred_at=read_at)]
-    return events.shown(body, external_id, account, tags_at=read_at)
+    return next_gen_events.shown(body, external_id, account, tags_at=read_at)
 
 
 def wanted(topic: str, body: bytes) -> str | None:

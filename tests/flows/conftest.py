@@ -1,4 +1,4 @@
-"""One running stack for the flows."""
+"""The running stack that all flows share."""
 
 import shutil
 import tempfile
@@ -12,7 +12,7 @@ from tests.flows.stack import RunningStack
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[RunningStack]:
-    """Everything up: web, two workers, beat, embedded Postgres and broker."""
+    """A stack with web, two workers, beat, an embedded Postgres and an embedded broker."""
     directory = Path(tempfile.mkdtemp(prefix="contactsync-test-"))
     running = RunningStack(directory)
     running.start()

@@ -1,6 +1,6 @@
-"""The API against its own document, with requests that Schemathesis makes up: `make fuzz`, or a short run as a test.
+"""Schemathesis sends the API requests that it generates from the API's document: `make fuzz`, or a short run as a test.
 
-Both take their options from ``schemathesis.toml``; this adds how much, and against what.
+Both runs take their options from ``schemathesis.toml``. This module adds the stack, the keys and the number of cases.
 """
 
 import argparse
@@ -22,16 +22,16 @@ from worker.api import examples
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SCOPES = ["--scope", "contacts:read", "--scope", "contacts:write"]
-#: it stops making up cases for an operation when they repeat, a third below what it may; the least is 200
+#: Cases for each operation. Schemathesis stops early when its cases repeat, but makes at least two thirds of these.
 EXAMPLES = 300
-#: among all operations few contacts are deleted, because what others need would be gone; so once more, alone
+#: Few contacts are deleted in the first pass, because other operations need them. The second pass only deletes.
 PASSES = ((), ("--include-method", "DELETE", "--phases", "fuzzing"))
 
 
 def fuzz(stack: RunningStack, directory: Path, *options: str) -> tuple[dict[str, Any], str]:
-    """Run Schemathesis against a stack; return its report, and what it says to people."""
+    """Run Schemathesis against a stack; return its report and its output."""
     keys, report, calls = directory / "keys.json", directory / "report.json", directory / "calls.txt"
-    keys.write_text(json.dumps({"auth": [_somebody(stack, name) for name in ("one", "other")]}))
+    keys.write_text(json.dumps({"auth": [_create_key(stack, name) for name in ("one", "other")]}))
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "--no-color"]
     options = ("run", *options, "--report", "json", "--report-json-path", str(report), f"{stack.url}/openapi.json")
     environment = {
@@ -42,18 +42,18 @@ def fuzz(stack: RunningStack, directory: Path, *options: str) -> tuple[dict[str,
         "COLUMNS": "120",
     }
     done = subprocess.run([*command, *options], cwd=directory, env=environment, capture_output=True, text=True)
-    said = done.stdout + done.stderr
-    assert report.exists(), said
+    output = done.stdout + done.stderr
+    assert report.exists(), output
     tried = Counter(calls.read_text("utf-8").splitlines())
     calls.unlink()
-    return {**json.loads(report.read_text()), "exit_code": done.returncode, "tried": tried}, said
+    return {**json.loads(report.read_text()), "exit_code": done.returncode, "tried": tried}, output
 
 
-def _somebody(stack: RunningStack, name: str) -> dict[str, object]:
-    """Make an organization that knows Ujang, and a key to it."""
+def _create_key(stack: RunningStack, name: str) -> dict[str, object]:
+    """Make a key to a new organization that has the contact Ujang."""
     key = stack.cli("keys", "create", *SCOPES, "--rate-limit", "1000000", "--organization", f"fuzz-{uuid4()}")["key"]
     headers = {"X-Api-Key": key}
-    (ujang, *_) = examples.ASKED["upsert_contact"].values()
+    (ujang, *_) = examples.REQUESTS["upsert_contact"].values()
     httpx.post(f"{stack.url}/v1/contacts", json=ujang, headers=headers, trust_env=False).raise_for_status()
     return {"name": name, "fixedHeaders": [{"name": name, "value": value} for name, value in headers.items()]}
 
@@ -73,8 +73,8 @@ def main() -> int:
         finally:
             stack.stop()
     tried: Counter[str] = Counter()
-    for report, said in passes:
-        print(said)  # noqa: T201 - a command
+    for report, output in passes:
+        print(output)  # noqa: T201 - a command
         tried += report["tried"]
     for operation, count in sorted(tried.items(), key=lambda pair: pair[1]):
         print(f"{count:>6} requests  {operation}")  # noqa: T201

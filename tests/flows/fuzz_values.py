@@ -1,6 +1,7 @@
-"""Values that Schemathesis cannot make up from the document alone: it loads this file as its hooks.
+"""Values that Schemathesis cannot generate from the document alone. It loads this module as its hooks.
 
-They are what JSON Schema has only a name for, and what is likely to be stored already. Wrong ones it makes itself.
+They are values of formats that JSON Schema only names, and values that are likely to be stored already. Schemathesis
+makes the invalid values itself.
 """
 
 import os
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from worker.api import paging
 
-#: one of each country, Ujang's among them: few enough to meet again
+#: One number of each country, and Ujang's. They are few, so that requests often name a stored number.
 NUMBERS = sorted(
     {"+6281234567890"}.union(
         phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
@@ -24,7 +25,7 @@ NUMBERS = sorted(
 )
 LOCAL_PART = st.sampled_from(["ujang", "Ujang", "ayu.lestari", "dewi+shop", "x"]) | st.text("abc019_+-", min_size=1)
 DOMAIN = st.sampled_from(["example.com", "EXAMPLE.com", "a.example.com", "xn--bcher-kva.example.com"])
-TIME = st.datetimes(datetime(1970, 1, 3), datetime(2199, 12, 30))  # noqa: DTZ001 - hypothesis wants them without a zone
+TIME = st.datetimes(datetime(1970, 1, 3), datetime(2199, 12, 30))  # noqa: DTZ001 - hypothesis takes them without a zone
 ZONE = st.just(0) | st.integers(-14 * 60, 14 * 60)
 
 
@@ -42,21 +43,21 @@ schemathesis.openapi.format("cursor", st.uuids(version=4).map(lambda id_: paging
 
 @schemathesis.hook
 def after_call(context, case, response):
-    """Note each request, so that it can be said how often an operation was tried."""
+    """Note each request, to count the requests of each operation."""
     with Path(os.environ["FUZZ_CALLS"]).open("a", encoding="utf-8") as calls:
         calls.write(f"{case.operation.label}\n")
 
 
 @schemathesis.hook
 def map_headers(context, headers):
-    """Let most edits be based on any state: one that was made up is never the contact's."""
+    """Replace most ETags with ``*``, because a generated ETag is never the contact's."""
     given = (headers or {}).get("If-Match")
     return {**headers, "If-Match": "*"} if isinstance(given, str) and len(given) % 4 else headers
 
 
 @schemathesis.hook
 def map_body(context, body):
-    """Let every other identifier be somebody's: values that were made up are nobody's."""
+    """Replace generated phone numbers with numbers that are likely to be stored."""
     if isinstance(body, dict) and isinstance(body.get("identifiers"), list):
         for position, one in enumerate(body["identifiers"]):
             if isinstance(one, dict) and one.get("type") == "phone" and isinstance(one.get("value"), str):

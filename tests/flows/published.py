@@ -111,5 +111,5 @@ ENDPOINTS = (
 
 
 def body_of(command):
-    """What a curl command sends."""
+    """Return the body that a curl command sends."""
     return json.loads(command.partition("-d '")[2].removesuffix("'"))

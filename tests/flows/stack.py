@@ -1,4 +1,4 @@
-"""A real stack for a test: `contactsync up` in a process of its own, driven from outside as a user would."""
+"""A real stack for a test: `contactsync up` in a process of its own, used from outside as a user would."""
 
 import asyncio
 import json
@@ -23,9 +23,9 @@ from worker.files import export_json
 from worker.inbox.drain import drain
 from worker.store import api_keys, db, organizations, runs
 from worker.store.db import Tx
-from worker.store.envelopes import LANES
+from worker.store.lanes import LANES
 
-#: a sender has this many requests under way
+#: Requests that a sender has open at the same time.
 CONCURRENCY = 16
 
 
@@ -42,7 +42,7 @@ class RunningStack:
         self.url = ""
 
     def start(self) -> float:
-        """Start it and wait until it answers; return the seconds that took."""
+        """Start the stack and wait until it answers; return the seconds that this took."""
         began = time.monotonic()
         with self._log.open("ab") as log:
             command = ["up", "--data-dir", str(self.data_dir), "--port", "0", "--workers", str(self._workers)]
@@ -55,7 +55,7 @@ class RunningStack:
         return time.monotonic() - began
 
     def stop(self) -> int:
-        """Ask it to end as an operator would; return its exit code."""
+        """Stop the stack with SIGTERM, as an operator would; return its exit code."""
         if self._process is None:
             return 0
         if self._database is not None:
@@ -70,7 +70,7 @@ class RunningStack:
         return json.loads((self.data_dir / "stack.json").read_text())
 
     def cli(self, *arguments: str) -> Any:
-        """Run a command with --json; return what it printed."""
+        """Run a command with --json; return its parsed output."""
         return json.loads(self.run(*arguments, "--json"))
 
     def run(self, *arguments: str) -> bytes:
@@ -85,31 +85,31 @@ class RunningStack:
         return self.cli("connections", "add", "shopify", *arguments, "--organization", organization)["webhook_url"]
 
     def export(self, organization: str = "default") -> bytes:
-        """What `contactsync export --canonical` prints, without a process for each call."""
+        """Return the output of `contactsync export --canonical`, without a process for each call."""
         with db.snapshot(self._engine()) as conn:
             organization_id = organizations.find(conn, organization)
             return b"".join(export_json.canonical(Tx(conn, organization_id)))
 
     def client(self, organization: str = "default", *scopes: str) -> httpx.Client:
-        """A caller with a new key; one that reads and writes contacts unless told."""
+        """Return a caller with a new key; without scopes, the key may read and write contacts."""
         headers = {"X-Api-Key": self.key(organization, *scopes)}
         return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
 
     def key(self, organization: str, *scopes: str) -> str:
-        """What `contactsync keys create` makes, without a process for each call."""
+        """Make a key as `contactsync keys create` does, without a process for each call."""
         with self._engine().begin() as conn:
             organization_id = organizations.ensure(conn, organization)
-            wanted = scopes or ("contacts:read", "contacts:write")
-            return api_keys.insert_new(Tx(conn, organization_id), wanted, rate_limit=1_000_000)[1]
+            scopes = scopes or ("contacts:read", "contacts:write")
+            return api_keys.insert_new(Tx(conn, organization_id), scopes, rate_limit=1_000_000)[1]
 
     def rows(self, statement: str, organization: str, **parameters: Any) -> list[Any]:
-        """Read rows of an organization, which the statement calls `:organization_id`."""
+        """Load rows of an organization, which the SQL statement calls `:organization_id`."""
         with self._engine().connect() as conn:
             parameters["organization_id"] = organizations.find(conn, organization)
             return list(conn.execute(text(statement), parameters))
 
     def replay(self, organization: str, envelope_id: str) -> None:
-        """What `contactsync replay` does, drained at once and here: not by the workers, who need a nudge each time."""
+        """Replay as `contactsync replay` does, and drain here, because the workers would need a nudge each time."""
         with self._engine().begin() as conn:
             assert len(status.replay(Tx(conn, organizations.find(conn, organization)), envelope_id)) == 1
         for lane in range(LANES):
@@ -117,7 +117,7 @@ class RunningStack:
         self.settled(organization)
 
     def status(self, organization: str = "default") -> dict[str, Any]:
-        """What `contactsync status` shows, without a process for each call."""
+        """Return the content of `contactsync status`, without a process for each call."""
         with self._engine().connect() as conn:
             return status.status(Tx(conn, organizations.find(conn, organization)))
 
@@ -127,7 +127,7 @@ class RunningStack:
         return self._database
 
     def run_state(self, run_id: str, organization: str) -> str:
-        """The state that `contactsync backfill status` shows, without a process for each call."""
+        """Return the state in `contactsync backfill status`, without a process for each call."""
         with self._engine().connect() as conn:
             row = runs.by_id(Tx(conn, organizations.find(conn, organization)), ids.parse(ids.RUN, run_id))
         return row.state
@@ -146,7 +146,7 @@ class RunningStack:
         return self.status(organization)
 
     def workers(self) -> list[int]:
-        """Processes of the Celery worker, its pool included."""
+        """Return the process ids of the Celery worker and its pool."""
         return [pid for pid, line in _processes() if "worker.app worker" in line and self._is_ours(pid)]
 
     def kill_workers(self) -> int:
@@ -186,7 +186,7 @@ def _processes() -> Iterable[tuple[int, str]]:
 
 
 def send(deliveries: Iterable[tuple[str, Delivery]], *, during: Callable[[int], None] = lambda _: None) -> Counter[int]:
-    """Post each delivery to its URL, retrying as Shopify would; count the first answers.
+    """Post each delivery to its URL, and retry as Shopify would; count the first answers by status.
 
     ``during`` is called after each answer with the number of answers so far.
     """
@@ -220,8 +220,8 @@ def send(deliveries: Iterable[tuple[str, Delivery]], *, during: Callable[[int], 
 
 
 def wait_until(condition: Callable[[], bool], timeout: float) -> None:
-    """Wait for a condition; fail if it does not come."""
+    """Wait for a condition; fail if it is not met after ``timeout`` seconds."""
     end = time.monotonic() + timeout
     while not condition():
-        assert time.monotonic() < end, "what was awaited did not come"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.05)

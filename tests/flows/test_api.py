@@ -1,4 +1,4 @@
-"""The Contacts API over real HTTP: each endpoint as it is published, and what the page leaves open as we settled it."""
+"""The Contacts API over real HTTP: each published endpoint, and our answers where the published page is silent."""
 
 import json
 import re
@@ -37,13 +37,13 @@ def client(stack, organization):
 
 @pytest.fixture
 def ujang(client):
-    """The contact of the published example, made through the API."""
+    """The contact of the published example, created through the API."""
     return create(client, UJANG)
 
 
 @pytest.fixture
 def url(client, ujang):
-    """Where Ujang is."""
+    """The path of the contact Ujang."""
     return f"/v1/contacts/{ujang['id']}"
 
 
@@ -59,7 +59,7 @@ def data(answer, expected=200):
 
 
 def refused(answer, status, published_body=None, **fields):
-    """Whether an error has the status, the body that both published shapes ask for, and these fields in `details`."""
+    """Check an error: its status, the body of both published shapes, and these fields in `details`; return the body."""
     body = answer.json()
     assert answer.status_code == status, answer.text
     assert list(body)[:6] == ["title", "status", "detail", "error", "code", "request_id"]
@@ -99,30 +99,30 @@ def test_the_examples_are_those_of_the_published_page():
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
 def test_the_published_commands_print_what_the_page_prints(stack, organization, client):
     key = client.headers["x-api-key"]
-    made = {"id": "cnt_123"}
+    contact_id = "cnt_123"
 
     def run(command):
         command = command.replace("https://api.wazapin.id", stack.url).replace("YOUR_API_KEY", key)
         command = command.replace("curl ", "curl --silent --show-error --noproxy '*' ", 1)
-        command = command.replace("cnt_123", made["id"])
+        command = command.replace("cnt_123", contact_id)
         done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, timeout=30, check=True)
         return json.loads(done.stdout)
 
     def shows(printed, example):
-        wanted = json.loads(example)["data"]
+        expected = json.loads(example)["data"]
         assert set(printed) == {"data"}
-        assert list(wanted) == [name for name in printed["data"] if name in wanted]
-        assert {**wanted, "id": made["id"]}.items() <= printed["data"].items()
+        assert list(expected) == [name for name in printed["data"] if name in expected]
+        assert {**expected, "id": contact_id}.items() <= printed["data"].items()
 
     created = run(published.CREATE)
-    made["id"] = created["data"]["id"]
+    contact_id = created["data"]["id"]
     shows(created, published.CREATED)
     shows(run(published.RESOLVE_BY_PHONE), published.FOUND)
     shows(run(published.RESOLVE_BY_EXTERNAL_ID), published.FOUND)
     updated = run(published.UPDATE)["data"]
     assert published.body_of(published.UPDATE).items() <= updated.items()
-    assert (updated["id"], updated["phone_number"]) == (made["id"], PHONE)
-    client.delete(f"/v1/contacts/{made['id']}")
+    assert (updated["id"], updated["phone_number"]) == (contact_id, PHONE)
+    client.delete(f"/v1/contacts/{contact_id}")
     assert NOT_FOUND.items() <= run(published.RESOLVE_BY_PHONE).items()
 
 
@@ -141,11 +141,11 @@ class TestCreate:
         got = client.get(answer.headers["location"])
         assert (got.json()["data"], got.headers["etag"]) == (contact, answer.headers["etag"])
 
-    def test_said_again_it_is_the_same_contact_untouched(self, client, ujang):
+    def test_a_repeated_request_changes_nothing(self, client, ujang):
         assert create(client, UJANG, 200) == ujang
 
     @pytest.mark.parametrize("number", [PHONE, PHONE[1:], "+62 812-3456-7890", "006281234567890"])
-    def test_a_number_is_one_however_it_is_written(self, client, ujang, number):
+    def test_a_number_is_the_same_in_every_spelling(self, client, ujang, number):
         contact = create(client, {"phone_number": number, "name": "Ujang by phone"}, 200)
 
         assert contact["id"] == ujang["id"]
@@ -174,11 +174,11 @@ class TestCreate:
 
         assert (joined["name"], joined["created_at"]) == ("Ujang", ujang["created_at"])
         for source, external_id in (("crm", "7"), ("shopify", "cust_123")):
-            asked = identifier("external_id", external_id, source)
-            assert data(client.post("/v1/contacts/resolve", json=asked)) == joined
+            body = identifier("external_id", external_id, source)
+            assert data(client.post("/v1/contacts/resolve", json=body)) == joined
         assert data(client.get(f"/v1/contacts/{ujang['id']}")) == joined
 
-    def test_a_pair_makes_one_of_two_contacts_where_the_rules_do(self, client, ujang):
+    def test_a_pair_merges_two_contacts_if_the_rules_do(self, client, ujang):
         other = create(client, {"external_source": "crm", "external_id": "7", "email": "u@example.org"})
 
         one = create(client, {"external_source": "crm", "external_id": "7", "phone_number": PHONE}, 200)
@@ -186,7 +186,7 @@ class TestCreate:
         assert {data(client.get(f"/v1/contacts/{id_}"))["id"] for id_ in (ujang["id"], other["id"])} == {one["id"]}
         assert len(client.get("/v1/contacts").json()["data"]) == 1
 
-    def test_two_contacts_matched_without_a_pair_are_a_conflict(self, client, ujang):
+    def test_identifiers_of_two_contacts_without_a_pair_are_a_conflict(self, client, ujang):
         other = create(client, {"email": "other@example.com"})
 
         body = refused(
@@ -199,9 +199,9 @@ class TestCreate:
 
     def test_two_customers_of_one_source_are_a_conflict_with_a_pair_too(self, client, ujang):
         other = create(client, {"external_source": "shopify", "external_id": "2", "email": "other@example.com"})
-        asked = {"external_source": "crm", "external_id": "7", "phone_number": PHONE, "email": other["email"]}
+        body = {"external_source": "crm", "external_id": "7", "phone_number": PHONE, "email": other["email"]}
 
-        refused(client.post("/v1/contacts", json=asked), 409, CONFLICT)
+        refused(client.post("/v1/contacts", json=body), 409, CONFLICT)
 
         nobody = client.post("/v1/contacts/resolve", json=identifier("external_id", "7", "crm"))
         refused(nobody, 404, NOT_FOUND)
@@ -217,20 +217,20 @@ class TestCreate:
             ({"external_source": "api", "external_id": "1"}, ["external_source"]),
         ],
     )
-    def test_what_names_nobody_is_refused(self, client, body, fields):
+    def test_a_body_that_names_nobody_is_refused(self, client, body, fields):
         answer = refused(client.post("/v1/contacts", json=body), 422, {"code": "validation_error"}, fields=fields)
 
         assert answer["details"]
         assert client.get("/v1/contacts").json()["data"] == []
 
-    def test_what_is_not_json_is_refused(self, client):
+    def test_a_body_that_is_not_json_is_refused(self, client):
         answer = client.post("/v1/contacts", content=b'{"email": ', headers={"content-type": "application/json"})
 
         refused(answer, 400, {"code": "bad_request"})
 
 
 class TestIdempotencyKey:
-    def test_asked_again_it_answers_the_same(self, client):
+    def test_a_repeated_request_gets_the_same_answer(self, client):
         key = {"Idempotency-Key": "first"}
 
         first = client.post("/v1/contacts", json=UJANG, headers=key)
@@ -243,7 +243,7 @@ class TestIdempotencyKey:
         }
         assert (first.headers.get("idempotent-replayed"), again.headers["idempotent-replayed"]) == (None, "true")
 
-    def test_of_another_request_it_is_a_conflict(self, client, ujang, url):
+    def test_another_request_under_the_key_is_a_conflict(self, client, ujang, url):
         key = {"Idempotency-Key": "first"}
         client.post("/v1/contacts", json=UJANG, headers=key)
 
@@ -251,7 +251,7 @@ class TestIdempotencyKey:
         refused(client.post(f"{url}/notes", json={"body": "x"}, headers=key), 409, {"code": "conflict"})
         assert data(client.get(url)) == ujang
 
-    def test_a_refused_request_leaves_it_free(self, client):
+    def test_a_refused_request_does_not_use_the_key(self, client):
         key = {"Idempotency-Key": "first"}
 
         refused(client.post("/v1/contacts", json={"phone_number": "12"}, headers=key), 422)
@@ -266,8 +266,8 @@ class TestIdempotencyKey:
 
 
 class TestList:
-    def test_goes_through_pages_newest_first(self, client):
-        made = [create(client, {"email": f"{n}@example.com"}) for n in range(5)]
+    def test_pages_follow_each_other_newest_first(self, client):
+        created = [create(client, {"email": f"{n}@example.com"}) for n in range(5)]
 
         seen, cursor = [], None
         for _ in range(3):
@@ -275,7 +275,7 @@ class TestList:
             assert set(page) == {"data", "meta"}
             seen, cursor = seen + page["data"], page["meta"]["next_cursor"]
 
-        assert seen == made[::-1]
+        assert seen == created[::-1]
         assert cursor is None
 
     @pytest.mark.parametrize(
@@ -310,10 +310,10 @@ class TestList:
             return [contact["email"] for contact in data(client.get("/v1/contacts", params=query))]
 
         others = [None] if query.keys() <= {"created_after", "updated_after"} and is_found else []
-        # The feed shows a change once everything that came before it, in any organization, has ended.
+        # The feed shows a change as soon as all older transactions, of any organization, have ended.
         wait_until(lambda: Counter(found()) == Counter([EMAIL] * is_found + others), 5)
 
-    def test_the_feed_brings_each_change_once_oldest_first(self, client, ujang, url):
+    def test_the_feed_shows_each_change_once_oldest_first(self, client, ujang, url):
         second = create(client, {"email": "second@example.com"})
         seen, cursor = [], None
 
@@ -335,7 +335,7 @@ class TestList:
     @pytest.mark.parametrize(
         "query", ["limit=0", "limit=101", "cursor=x", "serch=x", "updated_after=yesterday", "tag="]
     )
-    def test_what_cannot_be_asked_is_refused(self, client, query):
+    def test_an_invalid_query_is_refused(self, client, query):
         field = query.partition("=")[0]
 
         refused(client.get(f"/v1/contacts?{query}"), 422, {"code": "validation_error"}, fields=[field])
@@ -375,16 +375,16 @@ class TestGet:
 
 
 class TestUpdate:
-    def test_changes_what_is_given(self, client, ujang, url):
-        asked = published.body_of(published.UPDATE)
+    def test_changes_the_given_fields_only(self, client, ujang, url):
+        body = published.body_of(published.UPDATE)
 
         answer = client.patch(
-            url, json={**asked, "phone_number": "62811 2345 678", "custom_fields": {"a": [1, {"b": 2}]}}
+            url, json={**body, "phone_number": "62811 2345 678", "custom_fields": {"a": [1, {"b": 2}]}}
         )
 
         changed = data(answer)
         untouched = ("id", "external_source", "external_id", "tags", "created_at")
-        assert asked.items() <= changed.items()
+        assert body.items() <= changed.items()
         assert changed["phone_number"] == "+628112345678"
         assert changed["custom_fields"] == {"tier": "premium", "a": [1, {"b": 2}]}
         assert {name: changed[name] for name in untouched} == {name: ujang[name] for name in untouched}
@@ -429,7 +429,7 @@ class TestUpdate:
     def test_nobody_is_not_found(self, client):
         refused(client.patch("/v1/contacts/cnt_123", json={"name": "x"}), 404, NOT_FOUND)
 
-    def test_an_edit_outlives_what_the_shop_says_next(self, client, ujang, url):
+    def test_an_edit_outranks_later_statements_of_the_shop(self, client, ujang, url):
         client.patch(url, json={"name": "Edited"})
 
         create(client, {**UJANG, "name": "Shop's", "custom_fields": {"tier": "basic"}}, 200)
@@ -458,14 +458,14 @@ class TestDelete:
         refused(client.get("/v1/contacts/phone/+628112345678"), 404, NOT_FOUND)
         assert client.get("/v1/contacts").json()["data"] == []
 
-    def test_an_erasure_is_due(self, stack, organization, client, url):
+    def test_a_delete_with_erase_opens_an_erasure_request(self, stack, organization, client, url):
         assert client.delete(f"{url}?erase=true").status_code == 204
 
         (due,) = stack.cli("status", "--organization", organization)["privacy_requests"]
         assert (due["kind"], due["source"], due["state"]) == ("erase_contact", "api", "open")
         assert due["due_at"] > due["requested_at"]
 
-    def test_a_plain_delete_asks_for_no_erasure(self, stack, organization, client, url):
+    def test_a_plain_delete_opens_no_erasure_request(self, stack, organization, client, url):
         client.delete(url)
 
         assert stack.status(organization)["privacy_requests"] == []
@@ -499,9 +499,9 @@ class TestByPhone:
     def test_national_form_counts_in_the_organizations_region(self, stack, organization, client, ujang):
         stack.cli("organizations", "set-region", organization, "ID")
 
-        asked = identifier("phone", "0812-3456-7890")
+        body = identifier("phone", "0812-3456-7890")
         assert data(client.get("/v1/contacts/phone/081234567890")) == ujang
-        assert data(client.post("/v1/contacts/resolve", json=asked)) == ujang
+        assert data(client.post("/v1/contacts/resolve", json=body)) == ujang
         assert data(client.get("/v1/contacts", params={"phone_number": "0812 3456 7890"})) == [ujang]
         assert create(client, {"phone_number": "(0812) 34567890", "name": "By phone"}, 200)["id"] == ujang["id"]
         other = create(client, {"phone_number": "0812-3456-7891"})
@@ -510,7 +510,7 @@ class TestByPhone:
 
 class TestResolve:
     @pytest.mark.parametrize(
-        "asked",
+        "body",
         [
             published.body_of(published.RESOLVE_BY_PHONE),
             published.body_of(published.RESOLVE_BY_EXTERNAL_ID),
@@ -519,8 +519,8 @@ class TestResolve:
             identifier("email", " Ujang@Example.com"),
         ],
     )
-    def test_and_its_alias_answer_the_same_bytes(self, client, ujang, asked):
-        resolved, alias = (client.post(f"/v1/contacts/{name}", json=asked) for name in ("resolve", "lookup"))
+    def test_and_its_alias_answer_the_same_bytes(self, client, ujang, body):
+        resolved, alias = (client.post(f"/v1/contacts/{name}", json=body) for name in ("resolve", "lookup"))
 
         assert data(resolved) == ujang
         assert {**json.loads(published.FOUND)["data"], "id": ujang["id"]}.items() <= ujang.items()
@@ -528,7 +528,7 @@ class TestResolve:
         assert resolved.headers["etag"] == alias.headers["etag"]
 
     @pytest.mark.parametrize("name", ["resolve", "lookup"])
-    def test_unknown_ones_are_ignored_unless_there_is_no_other(self, client, ujang, name):
+    def test_unknown_identifiers_are_ignored_if_another_is_known(self, client, ujang, name):
         known, unknown = identifier("email", EMAIL), identifier("email", "nobody@example.com")
         both = {"identifiers": unknown["identifiers"] + known["identifiers"]}
 
@@ -560,7 +560,7 @@ class TestResolve:
             ({}, "identifiers"),
         ],
     )
-    def test_what_is_incomplete_is_refused(self, client, name, body, field):
+    def test_an_incomplete_body_is_refused(self, client, name, body, field):
         refused(client.post(f"/v1/contacts/{name}", json=body), 422, {"code": "validation_error"}, fields=[field])
 
 
@@ -576,29 +576,29 @@ def test_identities(client, url, ujang):
         ("phone", PHONE, None, True),
         ("external_id", "cust_123", "shopify", True),
     }
-    wanted = "id type value source channel_id is_primary verified first_seen_at last_seen_at created_at"
+    published_fields = "id type value source channel_id is_primary verified first_seen_at last_seen_at created_at"
     for row in rows:
-        assert [name for name in row if name in wanted.split()] == wanted.split()
+        assert [name for name in row if name in published_fields.split()] == published_fields.split()
     assert len({row["id"] for row in rows}) == len(rows)
     refused(client.get("/v1/contacts/cnt_123/identities"), 404, NOT_FOUND)
 
 
 class TestNotes:
     def test_are_written_and_listed_newest_first(self, client, url, ujang):
-        made = [data(client.post(f"{url}/notes", json=body), 201) for body in ({"body": "one"}, {"content": "two"})]
+        notes = [data(client.post(f"{url}/notes", json=body), 201) for body in ({"body": "one"}, {"content": "two"})]
 
         listed = client.get(f"{url}/notes").json()
-        assert listed == {"data": made[::-1], "meta": {"next_cursor": None}}
-        note = made[0]
+        assert listed == {"data": notes[::-1], "meta": {"next_cursor": None}}
+        note = notes[0]
         assert " ".join(note).startswith("id contact_id body author created_at updated_at")
         assert (note["contact_id"], note["body"]) == (ujang["id"], "one")
         assert list(note["author"]) == ["type", "id", "name"]
         assert note["author"]["type"] == "api_key"
         page = client.get(f"{url}/notes?limit=1").json()
         rest = client.get(f"{url}/notes", params={"cursor": page["meta"]["next_cursor"]}).json()
-        assert (page["data"], rest["data"]) == ([made[1]], [made[0]])
+        assert (page["data"], rest["data"]) == ([notes[1]], [notes[0]])
 
-    def test_say_something_of_bounded_length_about_somebody(self, client, url):
+    def test_need_a_text_of_bounded_length_and_a_contact(self, client, url):
         for body in ({}, {"body": ""}, {"body": "x" * 10_001}, {"body": "x", "content": "y"}):
             refused(client.post(f"{url}/notes", json=body), 422, {"code": "validation_error"})
         assert client.post(f"{url}/notes", json={"body": "x" * 10_000}).status_code == 201
@@ -676,7 +676,7 @@ class TestConsent:
         assert (row["contact_id"], row["channel"]) == (ujang["id"], "whatsapp")
         assert client.get(f"{url}/consents").json() == {"data": [row], "meta": {"next_cursor": None}}
 
-    def test_said_again_it_changes_nothing(self, client, url):
+    def test_a_repeated_statement_changes_nothing(self, client, url):
         without_time = {"status": "opted_in", "method": "form"}
         first = data(client.put(f"{url}/consent/email", json=without_time))
         state = client.get(url).headers["etag"]
@@ -702,7 +702,7 @@ class TestConsent:
         assert (newer["status"], newer["id"], newer["source"]) == ("opted_out", row["id"], "api")
         assert newer["occurred_at"] > row["occurred_at"]
 
-    def test_stands_apart_by_channel_and_purpose(self, client, url):
+    def test_is_separate_by_channel_and_purpose(self, client, url):
         client.put(f"{url}/consent/whatsapp", json={"status": "opt-in"})
         client.put(f"{url}/consent/sms", json={"status": "SUBSCRIBED"})
         client.put(f"{url}/consent/whatsapp", json={"status": "opt_out", "purpose": "transactional"})
@@ -715,7 +715,7 @@ class TestConsent:
             ("whatsapp", "transactional", "opted_out"),
         ]
 
-    def test_what_is_no_consent_is_refused(self, client, url):
+    def test_an_invalid_consent_is_refused(self, client, url):
         refused(client.put(f"{url}/consent/fax", json={"status": "opted_in"}), 422, fields=["channel"])
         refused(client.put(f"{url}/consent/email", json={"status": "maybe"}), 422, fields=["status"])
         refused(client.put(f"{url}/consent/email", json={}), 422, fields=["status"])
@@ -726,43 +726,43 @@ class TestConsent:
 class TestSuppressions:
     ROW = "id contact_id channel reason scope address source note active expires_at"
 
-    def test_are_made_repeated_and_lifted(self, client, url, ujang):
+    def test_are_stated_repeated_and_lifted(self, client, url, ujang):
         path = f"{url}/suppressions"
-        asked = {"channel": "whatsapp", "reason": "manual", "note": "asked on the phone", "source": "support"}
+        body = {"channel": "whatsapp", "reason": "manual", "note": "asked on the phone", "source": "support"}
 
-        made = data(client.post(path, json=asked), 201)
-        again = data(client.post(path, json=asked))
+        first = data(client.post(path, json=body), 201)
+        again = data(client.post(path, json=body))
         listed = client.get(path).json()
-        lifted = data(client.post(path, json={**asked, "active": False}))
+        lifted = data(client.post(path, json={**body, "active": False}))
 
-        assert " ".join(made).startswith(self.ROW)
-        assert asked.items() <= made.items()
-        assert (made["contact_id"], made["scope"], made["address"]) == (ujang["id"], "all", PHONE)
-        assert (made["active"], made["lifted_at"], made["event_count"]) == (True, None, 1)
-        assert {name for name in made if again[name] != made[name]} == {
+        assert " ".join(first).startswith(self.ROW)
+        assert body.items() <= first.items()
+        assert (first["contact_id"], first["scope"], first["address"]) == (ujang["id"], "all", PHONE)
+        assert (first["active"], first["lifted_at"], first["event_count"]) == (True, None, 1)
+        assert {name for name in first if again[name] != first[name]} == {
             "event_count",
             "last_seen_at",
             "updated_at",
             "envelope_ids",
         }
         assert listed == {"data": [again], "meta": {"next_cursor": None}}
-        assert (lifted["id"], lifted["active"]) == (made["id"], False)
+        assert (lifted["id"], lifted["active"]) == (first["id"], False)
         assert data(client.get(path)) == []
         assert data(client.get(f"{path}?include=lifted")) == [lifted]
 
-    def test_an_opt_in_lifts_what_was_the_persons_will_and_nothing_else(self, client, url):
+    def test_an_opt_in_lifts_the_suppressions_by_the_person_and_no_others(self, client, url):
         path = f"{url}/suppressions"
         for reason in ("unsubscribed", "stop_keyword", "hard_bounce", "spam_complaint", "manual", "blocked"):
             data(client.post(path, json={"channel": "email", "reason": reason}), 201)
 
         client.put(f"{url}/consent/email", json={"status": "opted_in"})
 
-        standing = {row["reason"] for row in data(client.get(path))}
-        assert standing == {"hard_bounce", "spam_complaint", "manual", "blocked"}
+        active = {row["reason"] for row in data(client.get(path))}
+        assert active == {"hard_bounce", "spam_complaint", "manual", "blocked"}
         rows = data(client.get(f"{path}?include=lifted"))
         assert {row["reason"] for row in rows if row["lifted_at"]} == {"unsubscribed", "stop_keyword"}
 
-    def test_a_no_is_said_again_after_an_opt_in(self, client, url):
+    def test_an_opt_out_after_an_opt_in_counts_again(self, client, url):
         path, stop = f"{url}/suppressions", {"channel": "whatsapp", "reason": "stop_keyword"}
         client.post(path, json=stop)
         client.put(f"{url}/consent/whatsapp", json={"status": "opted_in"})
@@ -771,10 +771,10 @@ class TestSuppressions:
 
         assert (row["active"], row["event_count"]) == (True, 2)
 
-    def test_may_be_of_an_address_that_the_contact_no_longer_has(self, client, url):
-        asked = {"channel": "email", "reason": "hard_bounce", "address": "Old@Example.com"}
+    def test_may_be_about_an_address_that_the_contact_no_longer_has(self, client, url):
+        body = {"channel": "email", "reason": "hard_bounce", "address": "Old@Example.com"}
 
-        assert data(client.post(f"{url}/suppressions", json=asked), 201)["address"] == "old@example.com"
+        assert data(client.post(f"{url}/suppressions", json=body), 201)["address"] == "old@example.com"
 
     @pytest.mark.parametrize(
         ("body", "field"),
@@ -787,13 +787,13 @@ class TestSuppressions:
             ({"channel": "email", "reason": "manual", "address": "hello"}, "address"),
         ],
     )
-    def test_what_names_no_address_or_reason_is_refused(self, client, url, body, field):
-        # A literal of several kinds is named with the kind it was compared to.
+    def test_a_body_without_address_or_reason_is_refused(self, client, url, body, field):
+        # For a union of literals, pydantic adds the branch to the name of the field.
         answer = refused(client.post(f"{url}/suppressions", json=body), 422, {"code": "validation_error"})
 
         assert {detail["field"].partition(".")[0] for detail in answer["details"]} == {field}
 
-    def test_nobodys_are_not_found(self, client, url):
+    def test_of_an_unknown_contact_are_not_found(self, client, url):
         body = {"channel": "email", "reason": "manual"}
 
         refused(client.post("/v1/contacts/cnt_123/suppressions", json=body), 404, NOT_FOUND)
@@ -801,7 +801,7 @@ class TestSuppressions:
         assert refused(client.post(f"{url}/suppressions", json={**body, "active": False}), 404)["code"] == "not_found"
 
 
-def test_sendability_tells_what_decided(client, url):
+def test_sendability_names_the_deciding_consent_or_suppression(client, url):
     def verdict(channel="email", **more):
         return data(client.get(f"{url}/sendability", params={"channel": channel, **more}))
 
@@ -815,7 +815,7 @@ def test_sendability_tells_what_decided(client, url):
     refused(client.get("/v1/contacts/cnt_123/sendability?channel=email"), 404, NOT_FOUND)
 
 
-def test_the_timeline_tells_every_change_with_its_cause(client, url, ujang):
+def test_the_timeline_shows_every_change_with_its_cause(client, url, ujang):
     client.patch(url, json={"name": "Ujang Updated"})
     client.post(f"{url}/tags", json={"name": "VIP"})
     client.put(f"{url}/consent/email", json={"status": "opted_in"})
@@ -856,17 +856,17 @@ class TestKeys:
         refused(client.get("/v1/contacts", headers={"X-Api-Key": "wzp_guess"}), 401, {"code": "unauthorized"})
 
     def test_a_key_made_on_the_command_line_works_until_it_is_revoked(self, stack, organization, client):
-        made = stack.cli("keys", "create", "--scope", "contacts:read", "--organization", organization)
-        bearer = {"X-Api-Key": "", "Authorization": f"Bearer {made['key']}"}
+        key = stack.cli("keys", "create", "--scope", "contacts:read", "--organization", organization)
+        bearer = {"X-Api-Key": "", "Authorization": f"Bearer {key['key']}"}
 
         assert client.get("/v1/contacts", headers=bearer).status_code == 200
         refused(client.post("/v1/contacts", json=UJANG, headers=bearer), 403, {"code": "forbidden"})
-        stack.cli("keys", "revoke", made["key_id"], "--organization", organization)
+        stack.cli("keys", "revoke", key["key_id"], "--organization", organization)
         refused(client.get("/v1/contacts", headers=bearer), 401, {"code": "unauthorized"})
 
 
-def lives(client):
-    """A little of everything that can be written."""
+def write_everything(client):
+    """Send a few requests of each kind; return the contact Ujang."""
     ujang = create(client, {**UJANG, "tags": ["VIP"]})
     url = f"/v1/contacts/{ujang['id']}"
     crm = create(client, {"external_source": "crm", "external_id": "7", "email": "siti@example.com", "name": "Siti"})
@@ -891,7 +891,7 @@ def lives(client):
 
 
 def test_every_request_can_be_replayed_alone_and_changes_nothing(stack, organization, client):
-    ujang = lives(client)
+    ujang = write_everything(client)
     envelopes = [row.id for row in stack.rows(OF_REQUESTS, organization)]
     before = stack.export(organization)
     contacts = client.get("/v1/contacts").json()

@@ -1,4 +1,4 @@
-"""The Contacts API beside itself: many clients and webhooks about the same people at once lose and double nothing."""
+"""Concurrent use of the Contacts API: clients and webhooks about the same people lose and duplicate nothing."""
 
 import asyncio
 import os
@@ -16,9 +16,9 @@ from connectors.simulation.people import people
 from tests.flows.stack import CONCURRENCY, wait_until
 
 SEED = 11
-#: people that are written about; the promise does not depend on it, the time a run takes does
+#: How many people the requests are about. More take longer and must give the same result.
 PEOPLE = int(os.environ.get("FLOW_PEOPLE", "50"))
-#: requests about each person from each source
+#: Requests about each person from each source.
 UPSERTS = int(os.environ.get("FLOW_UPSERTS", "2"))
 
 DOMAIN, SECRET = "s.myshopify.com", "secret"
@@ -41,7 +41,7 @@ def data(answer, *expected):
 
 
 def at_once(client, calls):
-    """Send requests from many clients at once, each as soon as one has a hand free; answer in their order."""
+    """Send requests from many clients at the same time; return the answers in the order of the requests."""
     answers = [None] * len(calls)
     waiting = iter(enumerate(calls))
 
@@ -65,7 +65,7 @@ def one_by_one(client, calls):
 
 
 def upserts(rng):
-    """What two systems say about some people through the API: parts of them each time, and they agree."""
+    """Return requests of two systems about the same people, with parts of each profile; the systems agree."""
     calls, sent = [], defaultdict(lambda: {"custom_fields": {}, "tags": set()})
     for number, person in enumerate(people(SEED, PEOPLE)):
         known = sent[person.email]
@@ -74,7 +74,7 @@ def upserts(rng):
             for turn in range(UPSERTS):
                 fields = {f"{source} {turn}": rng.randrange(10**6), "tier": "premium"}
                 body = {"external_source": source, "external_id": external_id, "custom_fields": fields}
-                # One of them at least has the number, which ties the two systems' customers together.
+                # At least one request has the phone number, which links the customers of the two systems.
                 body |= {"phone_number": person.phone} if turn == 0 or rng.random() < 0.4 else {}
                 body |= {"email": person.email} if turn == 1 or rng.random() < 0.4 else {}
                 body |= {"name": known["name"]} if turn == 1 or rng.random() < 0.4 else {}
@@ -86,7 +86,7 @@ def upserts(rng):
 
 
 def webhooks(hook, sent):
-    """What the shop itself says about the same people, years ago: so it is the older word wherever both speak."""
+    """Return webhooks of the shop about the same people, dated years ago, so that the requests outrank them."""
     calls = []
     for number, person in enumerate(people(SEED, PEOPLE)):
         for month in (1, 2):
@@ -141,7 +141,7 @@ def assert_all_is_there(stack, organization, client, sent):
     seen = Counter()
     for answer in at_once(client, [("GET", f"/v1/contacts/{contact['id']}/identities", {}) for contact in contacts]):
         seen.update((row["type"], row["source"], row["value"]) for row in data(answer))
-    assert len(seen) == 4 * PEOPLE  # phone, e-mail and a number at each system
+    assert len(seen) == 4 * PEOPLE  # a phone number, an e-mail address and an external id of each system
     assert set(seen.values()) == {1}
     assert stack.rows(CLAIMED_BY_SEVERAL, organization) == []
     assert stack.rows(NOT_OWNED_ONCE, organization) == []
@@ -160,14 +160,14 @@ NOT_OWNED_ONCE = """
 
 
 def every_contact(client, **filters):
-    """All contacts, page by page."""
-    found, asked = [], {"limit": 100, **filters}
+    """Return all contacts, page by page."""
+    found, query = [], {"limit": 100, **filters}
     while True:
-        page = client.get("/v1/contacts", params=asked).json()
+        page = client.get("/v1/contacts", params=query).json()
         found += page["data"]
         if page["meta"]["next_cursor"] is None:
             return found
-        asked["cursor"] = page["meta"]["next_cursor"]
+        query["cursor"] = page["meta"]["next_cursor"]
 
 
 def test_edits_of_different_fields_at_once_are_all_kept(client):
@@ -190,15 +190,15 @@ def test_edits_of_different_fields_at_once_are_all_kept(client):
     assert now["tags"] == [f"tag {n}" for n in range(5)]
     assert sorted(note["body"] for note in data(client.get(f"{url}/notes"))) == [f"note {n}" for n in range(5)]
     for answer, (method, _, request) in zip(answers, calls, strict=True):
-        if method == "PATCH":  # who was answered saw the own edit
-            asked, shown = dict(request["json"]), answer.json()["data"]
-            assert asked.pop("custom_fields", {}).items() <= shown["custom_fields"].items()
-            assert asked.items() <= shown.items()
+        if method == "PATCH":  # each answer shows the edit of its request
+            given, shown = dict(request["json"]), answer.json()["data"]
+            assert given.pop("custom_fields", {}).items() <= shown["custom_fields"].items()
+            assert given.items() <= shown.items()
 
 
-def test_of_edits_based_on_the_same_state_one_takes_effect(client):
-    made = client.post("/v1/contacts", json={"email": "one@example.com"})
-    url, state = made.headers["location"], {"If-Match": made.headers["etag"]}
+def test_of_edits_with_the_same_etag_one_takes_effect(client):
+    created = client.post("/v1/contacts", json={"email": "one@example.com"})
+    url, state = created.headers["location"], {"If-Match": created.headers["etag"]}
 
     answers = at_once(
         client, [("PATCH", url, {"json": {"name": f"{n}"}, "headers": state}) for n in range(CONCURRENCY)]
@@ -245,7 +245,7 @@ def test_the_same_person_created_many_times_at_once_is_one_contact(client, body)
 
 @contextmanager
 def writing(client, *calls):
-    """Let writers go round and round these calls, each a function of a running number, until the block ends."""
+    """Repeat these calls from a thread each until the block ends; a call gets a running number."""
     ended, failures, written = threading.Event(), [], Counter()
 
     def write(call, first):
@@ -271,7 +271,7 @@ def writing(client, *calls):
 
 
 def walk(client, turn):
-    """Go through all pages, newest first; ``turn`` is called between two."""
+    """Return all contacts page by page, newest first; call ``turn`` between two pages."""
     found, cursor = [], None
     while True:
         page = client.get("/v1/contacts", params={"limit": 5} | ({"cursor": cursor} if cursor else {})).json()
@@ -298,24 +298,24 @@ def edit(contacts):
     return call
 
 
-def say_again(contacts):
+def repeat(contacts):
     def call(client, number):
         contact = contacts[number * 7 % len(contacts)]
         pair = {name: contact[name] for name in ("external_source", "external_id")}
-        return client.post("/v1/contacts", json={**pair, "custom_fields": {"said": number}})
+        return client.post("/v1/contacts", json={**pair, "custom_fields": {"number": number}})
 
     return call
 
 
 def make_another(client, number):
-    made = client.post("/v1/contacts", json={"email": f"new-{number}@example.com"})
-    return client.delete(made.headers["location"]) if number % 2 else made
+    created = client.post("/v1/contacts", json={"email": f"new-{number}@example.com"})
+    return client.delete(created.headers["location"]) if number % 2 else created
 
 
-def test_a_walk_through_the_pages_meets_everybody_once_while_others_write(client):
+def test_the_pages_show_everybody_once_while_others_write(client):
     crowd = a_crowd(client, 40)
 
-    with writing(client, edit(crowd), make_another, say_again(crowd), make_another) as least_written:
+    with writing(client, edit(crowd), make_another, repeat(crowd), make_another) as least_written:
 
         def turn():
             before = least_written()
@@ -326,15 +326,15 @@ def test_a_walk_through_the_pages_meets_everybody_once_while_others_write(client
     ids = Counter(contact["id"] for contact in found)
     assert {ids[contact["id"]] for contact in crowd} == {1}
     assert set(ids.values()) == {1}
-    assert least_written() >= 8  # each of them between any two pages
+    assert least_written() >= 8  # each writer wrote between any two pages
 
 
-def test_a_walk_through_the_pages_meets_whom_another_source_joins_meanwhile(client):
+def test_the_pages_show_contacts_that_another_source_joins_meanwhile(client):
     emails = [f"{n:02}@example.com" for n in range(12)]
     for email in emails:
         body = {"external_source": "shop", "external_id": email, "email": email}
         assert client.post("/v1/contacts", json=body).status_code == 201
-    joining = iter(emails)  # the oldest first, who are on the last page
+    joining = iter(emails)  # the oldest first: they are on the last page
 
     def join_two():
         for email in (next(joining), next(joining)):
@@ -347,11 +347,11 @@ def test_a_walk_through_the_pages_meets_whom_another_source_joins_meanwhile(clie
     assert Counter(contact["email"] for contact in found) == Counter(emails)
 
 
-def test_the_feed_followed_while_others_write_misses_no_change(client):
+def test_the_feed_misses_no_change_while_others_write(client):
     crowd = a_crowd(client, 20)
     rng = random.Random(SEED)
     channels, reasons = ("email", "whatsapp", "sms"), ("manual", "unsubscribed", "blocked")
-    state = {"seen": {}, "order": [], "asked": {"updated_after": "2020-01-01T00:00:00Z"}}
+    state = {"seen": {}, "order": [], "query": {"updated_after": "2020-01-01T00:00:00Z"}}
 
     def url(number):
         return f"/v1/contacts/{crowd[number * 3 % len(crowd)]['id']}"
@@ -372,15 +372,15 @@ def test_the_feed_followed_while_others_write_misses_no_change(client):
         return client.post(f"{url(number)}/tags", json={"name": f"{number % 9}"})
 
     def follow():
-        page = client.get("/v1/contacts", params={**state["asked"], "limit": 10}).json()
+        page = client.get("/v1/contacts", params={**state["query"], "limit": 10}).json()
         for contact in page["data"]:
             state["seen"][contact["id"]] = contact
             state["order"].append((contact["updated_at"], contact["id"]))
         if page["meta"]["next_cursor"]:
-            state["asked"] = {"cursor": page["meta"]["next_cursor"]}
+            state["query"] = {"cursor": page["meta"]["next_cursor"]}
         return len(page["data"])
 
-    calls = (edit(crowd), say_again(crowd), consent, suppress, note, tag, make_another, edit(crowd))
+    calls = (edit(crowd), repeat(crowd), consent, suppress, note, tag, make_another, edit(crowd))
     with writing(client, *calls) as least_written:
         wait_until(lambda: follow() < 0 or least_written() >= 15, 60)
     final = {contact["id"]: contact for contact in every_contact(client)}

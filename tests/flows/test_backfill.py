@@ -1,4 +1,4 @@
-"""Backfill against a simulated shop, on a real stack: with faults, kills and live webhooks, nothing is missing.
+"""Backfill of a simulated shop on a real stack: nothing is missing in spite of faults, kills and live webhooks.
 
 CONTACTSYNC_BACKFILL_SIZE sets the number of customers; 200,000 takes some minutes a run.
 """
@@ -109,7 +109,7 @@ def ended(stack, run_id, organization):
 
 @contextmanager
 def failing(shop):
-    """Have the shop fail in every way."""
+    """Let the shop fail in every way until the block ends."""
     shop.post("/_control/faults", **FAULTS)
     try:
         yield
@@ -119,7 +119,7 @@ def failing(shop):
 
 @contextmanager
 def killing(stack, every_s):
-    """SIGKILL a worker's processes every few seconds, and note how much memory they took."""
+    """SIGKILL the worker's processes every few seconds, and note their peak memory."""
     is_over = threading.Event()
     seen = {"kills": 0, "peak_mb": 0.0}
     rng = random.Random(3)
@@ -139,7 +139,7 @@ def killing(stack, every_s):
 
 
 def memory_mb(pid):
-    """The most that a process ever had resident."""
+    """Return the peak resident memory of a process in MB; 0 if the process has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -204,18 +204,19 @@ def test_newer_webhooks_win_over_a_run(stack, shop):
     stack.settled("live", LIMIT_S)
     live = stack.export("live")
 
-    # What a run finds that begins after all of it is what must have come out.
+    # A run that begins after all changes finds the same state as the run that went on during them.
     after = connect(stack, shop, "after")
     assert ended(stack, start(stack, after, "after"), "after")["state"] == "done"
     assert profiles(live) == profiles(stack.export("after"))
-    # Consent stays with an address, so somebody who moved, or shares one, shows more to those who listened.
-    shown, told = consents(live), consents_told(changed)
-    assert len(told) > SIZE // 100
-    assert {one: shown.get(one) for one in told} == told
+    # Consent stays with its address. So the live store shows more consents for customers who changed or share one,
+    # and only the consents in the webhooks are compared.
+    shown, stated = consents(live), consents_stated(changed)
+    assert len(stated) > SIZE // 100
+    assert {key: shown.get(key) for key in stated} == stated
 
 
 def profiles(dump):
-    """By customer: name, e-mail, phone and tags."""
+    """Return name, e-mail, phone and tags by customer."""
     return {
         line["external_id"]: (line["name"], line["email"], line["phone_number"], sorted(line["tags"]))
         for line in map(json.loads, dump.splitlines())
@@ -223,7 +224,7 @@ def profiles(dump):
 
 
 def consents(dump):
-    """By customer and channel: what a contact's consent is."""
+    """Return the status of each consent by customer and channel."""
     return {
         (line["external_id"], one["channel"]): one["status"]
         for line in map(json.loads, dump.splitlines())
@@ -231,9 +232,9 @@ def consents(dump):
     }
 
 
-def consents_told(deliveries):
-    """By customer and channel: what webhooks said last of the address, which two customers may share."""
-    said, address_of = {}, {}
+def consents_stated(deliveries):
+    """Return the last status in the webhooks by customer and channel; customers may share the address."""
+    statements, address_of = {}, {}
     for one in deliveries:
         body = json.loads(base64.b64decode(one["body"]))
         for channel, customer, address, block in (
@@ -243,17 +244,17 @@ def consents_told(deliveries):
             if block in body:
                 state = {"subscribed": "opted_in", "unsubscribed": "opted_out"}[body[block]["state"]]
                 subject = (channel, body[address].lower())
-                # Of a "yes" and a "no" in one second, the "no" counts.
-                said.setdefault(subject, []).append((body[block]["consent_updated_at"], state))
+                # Of an opt-in and an opt-out in the same second, the opt-out counts.
+                statements.setdefault(subject, []).append((body[block]["consent_updated_at"], state))
                 address_of[str(body[customer]), channel] = subject
-    return {one: max(said[subject])[1] for one, subject in address_of.items()}
+    return {key: max(statements[subject])[1] for key, subject in address_of.items()}
 
 
 def test_reconciling_finds_and_repairs_what_was_missed(stack, shop):
     added = connect(stack, shop, "drift")
     assert ended(stack, start(stack, added, "drift"), "drift")["state"] == "done"
     share = max(2, SIZE // 100)
-    shop.post("/_control/change", count=share, seed=2)  # their webhooks get lost
+    shop.post("/_control/change", count=share, seed=2)  # The webhooks of these changes are lost.
     shop.post("/_control/delete", count=share)
 
     run = ended(stack, start(stack, added, "drift", "--kind", "reconcile"), "drift")
@@ -262,7 +263,7 @@ def test_reconciling_finds_and_repairs_what_was_missed(stack, shop):
     assert run["state"] == "done", run
     assert report["missing"] == 0
     assert report["gone"] == report["removed"] == share
-    assert report["stale"] == report["repaired"] <= share  # some were deleted after they changed
+    assert report["stale"] == report["repaired"] <= share  # some of the changed ones were deleted
     assert report["stale"] >= share * 0.8
     after = connect(stack, shop, "fresh")
     assert ended(stack, start(stack, after, "fresh"), "fresh")["state"] == "done"

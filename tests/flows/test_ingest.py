@@ -63,7 +63,7 @@ def test_a_delivery_is_kept_once_under_either_secret_and_header_family(stack, ur
     assert found["contacts"] == 2
 
 
-def test_what_cannot_be_accepted_is_refused_and_not_stored(stack, url, organization):
+def test_invalid_requests_are_refused_and_not_stored(stack, url, organization):
     good = a_delivery()
 
     forged = post(url, a_delivery(secret="guess"))
@@ -112,7 +112,7 @@ def test_a_body_that_cannot_be_read_is_kept_and_parked(stack, url, organization)
     assert stack.settled(organization)["inbox"]["parked"] == len(bodies)
 
 
-def test_odd_values_harm_nobody_else(stack, url, organization):
+def test_odd_values_do_not_affect_other_envelopes(stack, url, organization):
     odd = [
         {"first_name": "nul \x00 and \ud800 surrogate"},
         {"first_name": "x" * 50_000},
@@ -196,7 +196,7 @@ def test_the_public_task_does_what_the_route_does(stack, url, organization):
     assert post(url, delivery).json()["duplicate"] is True
 
 
-def test_while_postgres_is_away_the_sender_is_told_to_come_again(stack, url, organization):
+def test_while_postgres_is_away_the_sender_is_answered_503(stack, url, organization):
     with psycopg.connect(stack.state()["database_url"].replace("+psycopg", "")) as conn:
         data_directory = conn.execute("SHOW data_directory").fetchone()[0]
     postmaster = int(Path(data_directory, "postmaster.pid").read_text().split()[0])

@@ -8,7 +8,7 @@ from connectors.simulation.deliveries import disturbed
 from tests.flows.stack import RunningStack, send, wait_until
 
 SEED = 7
-#: deliveries of a history; the promise does not depend on it, the time a run takes does
+#: Deliveries in a history. More take longer and must give the same result.
 HISTORY = int(os.environ.get("FLOW_DELIVERIES", "600"))
 
 
@@ -62,13 +62,13 @@ def test_killed_workers_and_a_flushed_broker_lose_nothing(stack):
     assert len(killed) == 2
     assert all(killed)
     assert stack.export("stormy") == stack.export("calm")
-    wait_until(lambda: len(stack.workers()) >= 3, 20)  # the worker and its pool are back
+    wait_until(lambda: len(stack.workers()) >= 3, 20)  # the worker and its pool run again
 
 
 def test_without_a_worker_the_sweeper_drains(stack):
     history = two_shops(SEED + 2, 60)
     urls = connect_two(stack, shops_of(history), "swept")
-    # Stopped, not dead: nobody restarts them, and nudges lead nowhere.
+    # The workers are stopped, not killed, so nobody restarts them, and nudges have no effect.
     stopped = stack.stop_workers()
     try:
         send((urls[shop.domain], delivery) for shop, delivery in history)

@@ -1,19 +1,19 @@
-"""The API keeps to its own document: no 5xx, no undocumented answer, nothing valid refused, nothing invalid taken.
+"""The API keeps to its own document: no 5xx, no undocumented answer, nothing valid refused, nothing invalid accepted.
 
-A short form of `make fuzz`; what is asked, and what is left out and why, is in ``schemathesis.toml``.
+This is a short form of `make fuzz`. ``schemathesis.toml`` has the options, and the exceptions with their reasons.
 """
 
 from tests.flows.fuzz import fuzz
 
-#: they take about a minute; other cases each time, and the seed is in what is printed
+#: Cases for each operation: about a minute in all. Each run has other cases; its output names the seed.
 EXAMPLES = 40
 
 
 def test_the_api_keeps_to_its_document(stack, tmp_path):
-    report, said = fuzz(stack, tmp_path, "--max-examples", str(EXAMPLES))
+    report, output = fuzz(stack, tmp_path, "--max-examples", str(EXAMPLES))
 
-    assert report["exit_code"] == 0, said
-    assert report["complete"], said
+    assert report["exit_code"] == 0, output
+    assert report["complete"], output
     assert report["operations"]["tested"] == report["operations"]["total"] > 20
     assert {name: phase["status"] for name, phase in report["phases"].items()} == {
         "examples": "success",

@@ -1,4 +1,4 @@
-"""Two organizations in one store: what the key of one can do never shows or changes the data of the other."""
+"""Two organizations in one store: the key of one never shows or changes data of the other."""
 
 import hashlib
 import uuid
@@ -17,7 +17,7 @@ from worker import ids
 from worker.store import channels, connections, db, organizations
 from worker.store.db import Tx
 
-#: in everything of B that is free text
+#: Part of every free text of B.
 MARK = "belongs-to-b"
 PHONE, EMAIL = "+6281234567890", f"ujang.{MARK}@example.com"
 TELEGRAM = "5550001111"
@@ -32,13 +32,13 @@ UJANG = {
     "tags": [MARK],
 }
 
-#: tables with an organization_id that row-level security does not guard, and why not
+#: Tables with an organization_id that row-level security does not guard, and the reason.
 UNGUARDED = {"api_keys": "read to learn whose key it is, before there is an organization to scope to"}
 
 
 @pytest.fixture(scope="module")
 def ours(stack):
-    """A: an organization with nothing in it but a key that may do everything."""
+    """A: an organization that has only a key, with all scopes."""
     name = f"a-{uuid.uuid4().hex[:8]}"
     with stack.client(name, "contacts:read", "contacts:write", "channels:lookup", "admin") as client:
         yield SimpleNamespace(name=name, client=client)
@@ -53,19 +53,19 @@ def theirs(stack):
 
 
 def fill(stack, name, client):
-    def made(method, path, expected, **body):
+    def send(method, path, expected, **body):
         answer = client.request(method, path, json=body)
         assert answer.status_code == expected, answer.text
         return answer.json()["data"]
 
     first = client.post("/v1/contacts", json=UJANG, headers={"Idempotency-Key": MARK}).json()["data"]
-    second = made("POST", "/v1/contacts", 201, external_source="shopify", external_id="72", name=f"Lost {MARK}")
-    erased = made("POST", "/v1/contacts", 201, email=f"erased.{MARK}@example.com")
+    second = send("POST", "/v1/contacts", 201, external_source="shopify", external_id="72", name=f"Lost {MARK}")
+    erased = send("POST", "/v1/contacts", 201, email=f"erased.{MARK}@example.com")
     url = f"/v1/contacts/{first['id']}"
-    made("PATCH", url, 200, custom_fields={"edited": MARK})
-    note = made("POST", f"{url}/notes", 201, body=f"Note {MARK}")
-    made("PUT", f"{url}/consent/email", 200, status="opted_in", source=MARK, evidence={"text": MARK})
-    made("POST", f"{url}/suppressions", 201, channel="whatsapp", reason="manual", note=MARK)
+    send("PATCH", url, 200, custom_fields={"edited": MARK})
+    note = send("POST", f"{url}/notes", 201, body=f"Note {MARK}")
+    send("PUT", f"{url}/consent/email", 200, status="opted_in", source=MARK, evidence={"text": MARK})
+    send("POST", f"{url}/suppressions", 201, channel="whatsapp", reason="manual", note=MARK)
     tag = client.get(f"{url}/tags").json()["data"][0]
     assert client.delete(f"/v1/contacts/{erased['id']}?erase=true").status_code == 204
     cursors = [
@@ -84,7 +84,7 @@ def fill(stack, name, client):
     waiting = signed({"id": 73, "first_name": MARK}, SECRET, domain=DOMAIN)
     assert client.post(hook, content=waiting.body, headers=waiting.headers).status_code == 200
     wait_until(lambda: stack.status(name)["inbox"]["postponed"] == 1, 10)
-    # It is noted a little later, and nothing of B may change once it stands.
+    # The time is stored a little later, and no row of B may change after this fixture.
     wait_until(lambda: (stack.status(name)["connections"][0]["last_delivery_at"] or BEGIN) >= last, 10)
     with stack._engine().begin() as conn:
         organization_id = organizations.find(conn, name)
@@ -112,7 +112,7 @@ def fill(stack, name, client):
 
 
 def pause(stack, name, hook):
-    """What `contactsync connections pause` does: what the shop sends is kept, and waits."""
+    """Pause as `contactsync connections pause` does: deliveries are stored and wait."""
     with stack._engine().begin() as conn:
         connections.set_state(
             Tx(conn, organizations.find(conn, name)), ids.parse(ids.CONNECTION, hook.rsplit("/", 1)[1]), "paused"
@@ -124,7 +124,7 @@ TOMBSTONE = """
     VALUES (:organization_id, :digest, now(), :id)
 """
 
-#: of a provider that was read, a schedule that is far off, and a customer to be read back in a while
+#: Rows of a finished run, of a schedule far in the future, and of a customer to fetch later.
 READING = (
     """INSERT INTO runs (organization_id, id, connection_id, kind, state, finished_at)
        VALUES (:organization_id, :id, :id, 'full', 'done', now())""",
@@ -137,7 +137,7 @@ READING = (
 
 
 def values(theirs):
-    """What each parameter of a path or a query is filled with: values of B."""
+    """Return the values of B for each parameter of a path or a query."""
     pair = {"external_source": "shopify", "external_id": "71"}
     return SimpleNamespace(
         path={
@@ -167,7 +167,7 @@ def values(theirs):
 
 
 def bodies(theirs):
-    """What each operation that takes a body is sent."""
+    """Return the bodies for each operation that takes one, with values of B."""
     known = [("phone", PHONE, None), ("whatsapp", PHONE[1:], None), ("email", EMAIL, None)]
     known += [("external_id", "71", "shopify"), *(("contact_id", id_, None) for id_ in theirs.ids)]
     identifiers = [
@@ -197,31 +197,31 @@ def bodies(theirs):
     }
 
 
-#: asking for these makes something of one's own, whatever others have; they come last
+#: These operations create something in A, whatever B has. They come last.
 CREATING = ("POST /v1/contacts",)
 
 
 def operations(client):
-    """Every operation that the server publishes, as (name, path, method, description)."""
+    """Return every published operation as (name, path, method, description), the creating ones last."""
     paths = client.get("/openapi.json").json()["paths"]
     found = [
-        (f"{method.upper()} {path}", path, method, said)
-        for path, said_of in paths.items()
-        for method, said in said_of.items()
+        (f"{method.upper()} {path}", path, method, description)
+        for path, methods in paths.items()
+        for method, description in methods.items()
     ]
-    return sorted(found, key=lambda one: one[0] in CREATING)
+    return sorted(found, key=lambda operation: operation[0] in CREATING)
 
 
 def requests_of(operation, theirs):
-    """All ways to call an operation with values of B; fails for one that this test does not know how to fill."""
-    name, path, method, said = operation
+    """Yield every request to an operation with values of B; fail if a parameter or body is unknown to this test."""
+    name, path, method, description = operation
     known, filled = values(theirs), bodies(theirs)
-    parameters = said.get("parameters", [])
+    parameters = description.get("parameters", [])
     in_path = [one["name"] for one in parameters if one["in"] == "path"]
     in_query = [one for one in parameters if one["in"] == "query"]
     unknown = {*in_path} - known.path.keys() | {one["name"] for one in in_query} - known.query.keys()
-    assert not unknown, f"{name}: say in `values` what of another organization {unknown} can be"
-    assert ("requestBody" in said) == (name in filled), f"{name}: say in `bodies` what it is sent"
+    assert not unknown, f"{name}: add values of another organization for {unknown} to `values`"
+    assert ("requestBody" in description) == (name in filled), f"{name}: add its bodies to `bodies`"
     urls = [
         path.format(**dict(zip(in_path, chosen, strict=True)))
         for chosen in product(*(known.path[one] for one in in_path))
@@ -235,7 +235,7 @@ def requests_of(operation, theirs):
         yield method, url, {"params": query} | ({} if body is None else {"json": body})
 
 
-def test_no_operation_shows_or_changes_what_is_anothers(stack, ours, theirs):
+def test_no_operation_shows_or_changes_data_of_another_organization(stack, ours, theirs):
     before, exported = everything_of(stack, theirs), stack.export(theirs.name)
     called = []
 
@@ -253,7 +253,7 @@ def test_no_operation_shows_or_changes_what_is_anothers(stack, ours, theirs):
 
 def assert_nothing_of_theirs(answer, name, theirs, request):
     shown = answer.text
-    for sent in (EMAIL, *request.get("params", {}).values()):  # what is said back is no secret to who said it
+    for sent in (EMAIL, *request.get("params", {}).values()):  # An answer may repeat values of its request.
         shown = shown.replace(str(sent), "")
     for secret in (MARK, theirs.note_id, *(id_.partition("_")[2] for id_ in theirs.ids)):
         assert secret not in shown, f"{name}: {answer.text}"
@@ -264,7 +264,7 @@ def assert_nothing_of_theirs(answer, name, theirs, request):
         assert contact["custom_fields"].keys() <= {"ours"}
         return
     is_empty = answer.status_code == 200 and answer.json() == {"data": [], "meta": {"next_cursor": None}}
-    # A cursor of the feed is none of a list, whoever asks.
+    # A list refuses a cursor of the feed, whoever sends it.
     is_empty = is_empty or [detail["field"] for detail in answer.json().get("details", ())] == ["cursor"]
     is_empty = is_empty or (name == "GET /v1/channels" and answer.json() == {"data": []})
     assert answer.status_code == 404 or is_empty, f"{name} {answer.request.url}: {answer.text}"
@@ -274,12 +274,12 @@ def test_the_walk_fails_for_an_operation_it_does_not_know(theirs):
     unknown_path = {"parameters": [{"name": "shelf", "in": "path"}]}
     unknown_query = {"parameters": [{"name": "near", "in": "query"}]}
 
-    for said in (unknown_path, unknown_query, {"requestBody": {}}):
-        with pytest.raises(AssertionError, match="say in"):
-            list(requests_of(("POST /v1/shelves", "/v1/shelves", "post", said), theirs))
+    for description in (unknown_path, unknown_query, {"requestBody": {}}):
+        with pytest.raises(AssertionError, match=r"add .* to `"):
+            list(requests_of(("POST /v1/shelves", "/v1/shelves", "post", description), theirs))
 
 
-def test_an_idempotency_key_is_ones_own(stack, ours, theirs):
+def test_an_idempotency_key_counts_for_its_api_key_alone(stack, ours, theirs):
     once = {"json": UJANG, "headers": {"Idempotency-Key": MARK}}
 
     with stack.client(f"{ours.name}-2") as first, stack.client(f"{ours.name}-2") as second:
@@ -291,7 +291,7 @@ def test_an_idempotency_key_is_ones_own(stack, ours, theirs):
 
 
 def everything_of(stack, theirs):
-    """A digest of all rows of B, table by table."""
+    """Return the count and the digest of all rows of B, by table."""
     found = {}
     for table in tables(stack):
         rows = stack.rows(
@@ -302,7 +302,7 @@ def everything_of(stack, theirs):
 
 
 def tables(stack, kinds="rp"):
-    """Tables (or views: v, m) with an organization_id."""
+    """Return the tables (or, as kinds ``v`` and ``m``, the views) with an organization_id."""
     found = stack.rows(
         """
         SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -317,7 +317,7 @@ def tables(stack, kinds="rp"):
 
 @contextmanager
 def session(stack, organization=None):
-    """A transaction of the API's engine, scoped to an organization or to none."""
+    """Open a transaction of the API's engine, scoped to an organization or to none."""
     engine = db.make_tenant_engine(stack.state()["database_url"])
     try:
         with engine.connect() as conn:
@@ -339,7 +339,7 @@ def test_the_database_shows_a_session_its_own_organization_alone(stack, ours, th
     guarded = [table for table in tables(stack, "rpvm") if table not in UNGUARDED]
     with stack._engine().connect() as conn:
         there = {table: count(conn, table, theirs.organization_id) for table in guarded}
-    assert 0 not in there.values(), there  # or nothing is shown by it
+    assert 0 not in there.values(), there  # else the test shows nothing
 
     with session(stack, ours.name) as conn:
         seen = {table: count(conn, table, theirs.organization_id) for table in guarded}

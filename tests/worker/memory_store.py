@@ -9,9 +9,9 @@ import orjson
 from worker import ids
 from worker.domain import fold
 from worker.domain.changeset import Encoder, changeset
-from worker.domain.consent import SuppressionEntry
+from worker.domain.consent import SuppressionEntry, rank
 from worker.domain.folded import fold_batch
-from worker.domain.ledger import Ledgers, PriorConsent, keyed_consents, ledger_changes, rank
+from worker.domain.ledger import Ledgers, PriorConsent, keyed_consents, ledger_changes
 from worker.domain.resolve import Limits
 from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.snapshot import Snapshot
@@ -118,7 +118,9 @@ class MemoryStore:
             said = one.consent
             subject = (said.channel, said.purpose, said.address or said.ref)
             prior = PriorConsent(*subject, said.status, said.occurred, one.key)
-            if subject not in counting or rank(prior) > rank(counting[subject]):
+            if subject not in counting or rank(prior.status, prior.occurred) > rank(
+                counting[subject].status, counting[subject].occurred
+            ):
                 counting[subject] = prior
         suppressions = [
             SuppressionEntry(

@@ -1,4 +1,4 @@
-"""The web process: webhooks in, contacts out."""
+"""The web process: it takes webhooks and answers the Contacts API."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from worker import console, logs
+from worker import api_schemas, console, logs
 from worker.api import (
     channels,
     consent,
@@ -20,26 +20,25 @@ from worker.api import (
     errors,
     health,
     openapi,
-    schemas,
     subresources,
     webhooks,
 )
-from worker.api.operation import WRITERS
+from worker.api.operation import MAX_CONCURRENT_OPERATIONS
 from worker.store import db
 
-#: all errors look like this; ``openapi`` says which operation can answer which
-_PROBLEM: dict[int | str, dict[str, Any]] = {422: {"model": schemas.Problem}}
+#: The body of every error. ``openapi`` knows which operation can answer which error.
+_PROBLEM: dict[int | str, dict[str, Any]] = {422: {"model": api_schemas.Problem}}
 
 
 @asynccontextmanager
 async def _threads(_: FastAPI) -> AsyncIterator[None]:
-    """Run as many requests at once as there are connections for them: none waits for a connection and gives up."""
-    to_thread.current_default_thread_limiter().total_tokens = db.TENANT_CONNECTIONS - WRITERS
+    """Allow as many threads as connections, so that no request times out while it waits for a connection."""
+    to_thread.current_default_thread_limiter().total_tokens = db.TENANT_CONNECTIONS - MAX_CONCURRENT_OPERATIONS
     yield
 
 
 def make_api() -> FastAPI:
-    """Put the routes of the API together."""
+    """Build the API with all its routes."""
     logs.configure()
     api = FastAPI(
         version="1",
@@ -47,27 +46,27 @@ def make_api() -> FastAPI:
         redoc_url=None,
         lifespan=_threads,
         generate_unique_id_function=_name,
-        redirect_slashes=False,  # a redirect names the host as we see it, behind a proxy without its TLS
+        redirect_slashes=False,  # Behind a proxy, a redirect would name the wrong host and scheme.
     )
     api.router.routes.append(Route("/healthz", health.alive))
-    api.router.routes.append(Route("/v1/health", health.alive))  # what clients of the hosted API ask
+    api.router.routes.append(Route("/v1/health", health.alive))  # the path that clients of the hosted API use
     api.router.routes.append(Route("/readyz", health.is_ready))
     api.router.routes.append(Route("/metrics", health.metrics))
     api.router.routes.extend([*console.routes(), *docs.routes()])
     for room in (contacts, contact_writes, subresources, consent, channels):
         api.include_router(room.router, responses=_PROBLEM)
-    api.openapi = openapi.describer(api)  # type: ignore[method-assign] # as FastAPI has it
+    api.openapi = openapi.describer(api)  # type: ignore[method-assign] # FastAPI documents this way
     errors.install(api)
     return api
 
 
 def _name(route: APIRoute) -> str:
-    """Name an operation after its function: programs made from the document keep their names."""
+    """Name an operation after its function, so that the names in generated clients stay the same."""
     return route.name
 
 
 class App:
-    """Webhooks go straight to their route, everything else to the API."""
+    """Sends webhooks straight to their route, and all other requests to the API."""
 
     def __init__(self, api: ASGIApp) -> None:
         self._api = api

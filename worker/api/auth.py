@@ -1,4 +1,4 @@
-"""Who calls: an API key in ``X-Api-Key``, or as a bearer token, as Wazapin's own plugin sends it."""
+"""API keys: sent in ``X-Api-Key``, or as a bearer token, which Wazapin's own plugin does."""
 
 import time
 from collections.abc import Callable
@@ -16,12 +16,16 @@ from worker.store.api_keys import Key
 
 _api_key = APIKeyHeader(name="X-Api-Key", auto_error=False)
 _bearer = HTTPBearer(auto_error=False)
-#: the use of a key is noted once in this long; the column is for people
+#: The use of a key is stored at most this often. People look at it, so a minute is exact enough.
 _NOTE_EVERY_S = 60.0
 _noted: dict[UUID, float] = {}
 
 
 def _allowed(*scopes: str) -> Callable[..., Key]:
+    """Return a dependency that answers the caller's key if the key has one of these scopes, or ``admin``.
+
+    It raises ApiError: 401 for a missing or unknown key, 403 for a key without the scope, 429 above the rate limit.
+    """
     allowed = {*scopes, "admin"}
 
     def check(
@@ -45,9 +49,9 @@ def _allowed(*scopes: str) -> Callable[..., Key]:
     return check
 
 
-#: the caller's key; everything it may see is scoped to its organization
+#: The caller's key, whatever its scopes. The caller sees only the organization of the key.
 Caller = Annotated[Key, Depends(_allowed(*api_keys.SCOPES))]
 ReadKey = Annotated[Key, Depends(_allowed("contacts:read"))]
 WriteKey = Annotated[Key, Depends(_allowed("contacts:write"))]
-#: asking a provider about a person is a permission of its own; who may change contacts has it
+#: A look-up at a provider needs its own scope, or the scope to write contacts.
 LookupKey = Annotated[Key, Depends(_allowed("channels:lookup", "contacts:write"))]

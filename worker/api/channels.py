@@ -1,7 +1,6 @@
-"""Channels: what is connected, and what a provider shows of a person.
+"""Routes of channels: the connected accounts, and the profile that a provider shows of a person.
 
-The look-up reads: no contact is made or changed by it, and no consent is implied. What is stored about a
-person is asked of the Contacts API.
+A look-up writes nothing and implies no consent. The Contacts API answers what is stored about a person.
 """
 
 from datetime import datetime
@@ -24,11 +23,11 @@ from connectors.channels.contract import (
 )
 from worker import ids
 from worker.api.auth import Caller, LookupKey
-from worker.api.errors import ApiError, contact_not_found
+from worker.api.errors import ApiError
+from worker.api.field_types import JsonSchema, Value
 from worker.api.json_route import JsonRoute
-from worker.api.request_bodies import JsonSchema, Value
+from worker.api.loaded_contact import load_view
 from worker.domain import identifiers
-from worker.pipeline import contact_view
 from worker.providers import profile_lookup
 from worker.providers.profile_lookup import Found, ProviderTimeoutError
 from worker.store import channels, contacts, db
@@ -39,7 +38,7 @@ log = structlog.get_logger()
 
 router = APIRouter(prefix="/v1/channels", tags=["channels"], route_class=JsonRoute)
 
-#: error -> (status, code, text)
+#: The answer to each error of a look-up: status, code, text.
 _REFUSALS: dict[type[ProfileError], tuple[int, str, str]] = {
     NoSuchProfileError: (404, "profile_not_found", "no such profile"),
     ConsentRequiredError: (403, "consent_required", "the person has not agreed to be shown"),
@@ -62,20 +61,21 @@ class ChannelIdentity(BaseModel):
     value: ProviderId
 
 
+#: The three ways to name a person.
 _WAYS = (("type", "value"), ("identifier",), ("contact_id",))
 
 
-def _only(*given: str) -> JsonSchema:
-    """One way to ask, as the document says it: these fields, and none of the other ways."""
-    others = [name for way in _WAYS for name in way if name not in given]
-    fields: JsonSchema = {name: {"not": {"type": "null"}} for name in given}
-    return {"required": list(given), "properties": fields | {name: {"type": "null"} for name in others}}
+def _exactly(*names: str) -> JsonSchema:
+    """Schema: these fields are present and not null, and the fields of the other ways are absent or null."""
+    others = [name for way in _WAYS for name in way if name not in names]
+    fields: JsonSchema = {name: {"not": {"type": "null"}} for name in names}
+    return {"required": list(names), "properties": fields | {name: {"type": "null"} for name in others}}
 
 
 class ProfileLookupIn(BaseModel):
     """Who to ask the provider about: `type` and `value`, the same as `identifier`, or a `contact_id`."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [_only(*names) for names in _WAYS]})
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_exactly(*names) for names in _WAYS]})
 
     type: Type | None = None
     value: ProviderId | None = None
@@ -145,46 +145,47 @@ def list_channels(key: Caller) -> ChannelList:
 
 
 @router.post("/{channel_id}/contacts/lookup")
-def look_up_profile(key: LookupKey, channel_id: str, asked: ProfileLookupIn) -> ProfileAnswer:
+def look_up_profile(key: LookupKey, channel_id: str, lookup: ProfileLookupIn) -> ProfileAnswer:
     """Ask the channel's provider what it shows of a person; reads only, and stores nothing."""
-    _check_that_one_is_given(asked)
+    _check_one_way(lookup)
     with db.tenant_snapshot(key.organization_id) as tx:
-        channel = _channel(tx, channel_id)
+        channel = _load_channel(tx, channel_id)
         try:
             platform = _platform(channel)
         except LookupNotSupportedError as error:
             raise _refusal(channel, error) from None
-        identity = _identity(tx, platform, asked)
-        holder = _holder(tx, identity)
-    # The network is waited for without a connection to Postgres.
+        identity = _identity(tx, platform, lookup)
+        contact_id = _load_contact_id(tx, identity)
+    # The connection to Postgres is given back here, before the wait for the network.
     try:
-        found = profile_lookup.lookups().look_up(channel, platform, identity, refresh=asked.refresh)
+        found = profile_lookup.lookups().look_up(channel, platform, identity, refresh=lookup.refresh)
     except ProfileError as error:
         raise _refusal(channel, error) from None
-    return ProfileAnswer(data=_shown(channel, identity, found, holder))
+    return ProfileAnswer(data=_shown(channel, identity, found, contact_id))
 
 
-def _check_that_one_is_given(asked: ProfileLookupIn) -> None:
-    has_pair = asked.type is not None or asked.value is not None
+def _check_one_way(lookup: ProfileLookupIn) -> None:
+    """Raise ApiError (422) unless the request names the person in exactly one way."""
+    has_pair = lookup.type is not None or lookup.value is not None
     given = [
         field
         for field, is_given in (
             ("type", has_pair),
-            ("identifier", asked.identifier is not None),
-            ("contact_id", asked.contact_id is not None),
+            ("identifier", lookup.identifier is not None),
+            ("contact_id", lookup.contact_id is not None),
         )
         if is_given
     ]
     if len(given) != 1:
         reason = "give one of: type and value, identifier, contact_id"
         raise _not_valid(*(given[1:] or ("type",)), reason=reason)
-    if has_pair and asked.type is None:
+    if has_pair and lookup.type is None:
         raise _not_valid("type", reason="required with value")
-    if has_pair and asked.value is None:
+    if has_pair and lookup.value is None:
         raise _not_valid("value", reason="required with type")
 
 
-def _channel(tx: Tx, channel_id: str) -> ChannelRow:
+def _load_channel(tx: Tx, channel_id: str) -> ChannelRow:
     id_ = ids.parse(ids.CHANNEL, channel_id)
     row = None if id_ is None else channels.by_id(tx, id_)
     if row is None:
@@ -193,20 +194,23 @@ def _channel(tx: Tx, channel_id: str) -> ChannelRow:
 
 
 def _platform(channel: ChannelRow) -> Platform:
-    """The channel's platform; raises LookupNotSupportedError if it shows nobody, or this release knows none."""
+    """Return the channel's platform.
+
+    Raises LookupNotSupportedError if the platform shows no profiles, or if this release does not know the platform.
+    """
     platform = CHANNELS.get(channel.platform)
     if platform is None or not platform.HAS_LOOKUP:
         raise LookupNotSupportedError("the platform shows nobody's profile")
     return platform
 
 
-def _identity(tx: Tx, platform: Platform, asked: ProfileLookupIn) -> Identity:
-    if asked.contact_id is not None:
-        return _of_contact(tx, platform, asked.contact_id)
-    if asked.identifier is not None:
-        type_, value, within = asked.identifier.type, asked.identifier.value, "identifier."
+def _identity(tx: Tx, platform: Platform, lookup: ProfileLookupIn) -> Identity:
+    if lookup.contact_id is not None:
+        return _load_identity(tx, platform, lookup.contact_id)
+    if lookup.identifier is not None:
+        type_, value, within = lookup.identifier.type, lookup.identifier.value, "identifier."
     else:
-        type_, value, within = asked.type or "", asked.value or "", ""
+        type_, value, within = lookup.type or "", lookup.value or "", ""
     if type_ not in platform.IDENTITY_TYPES:
         raise _not_valid(f"{within}type", reason=f"this channel takes {', '.join(platform.IDENTITY_TYPES)}")
     identity = platform.identity(type_, value)
@@ -215,54 +219,54 @@ def _identity(tx: Tx, platform: Platform, asked: ProfileLookupIn) -> Identity:
     return identity
 
 
-def _of_contact(tx: Tx, platform: Platform, contact_id: str) -> Identity:
-    """The contact's identity on the channel: of the type that the platform prefers, the primary one first."""
-    id_ = ids.parse(ids.CONTACT, contact_id)
-    contact = None if id_ is None else contacts.by_any_id(tx, id_)
-    if contact is None:
-        raise contact_not_found()
-    (one,) = contact_view.load(tx, [contact])
+def _load_identity(tx: Tx, platform: Platform, contact_id: str) -> Identity:
+    """Load the contact's identity on the channel: of the type that the platform prefers, the primary one first.
+
+    Raises ApiError: 404 if there is no such contact, 422 if the contact has no identity on the platform.
+    """
+    identities = load_view(tx, contact_id).identities
     for type_ in platform.IDENTITY_TYPES:
-        for held in one.identities:
-            if held.type == type_ and (identity := platform.identity(type_, held.value)) is not None:
+        for stored in identities:
+            if stored.type == type_ and (identity := platform.identity(type_, stored.value)) is not None:
                 return identity
     raise _not_valid("contact_id", reason=f"the contact has no identity on {platform.name}")
 
 
-def _holder(tx: Tx, identity: Identity) -> str | None:
+def _load_contact_id(tx: Tx, identity: Identity) -> str | None:
+    """Return the id of the contact that owns the identity; None if nobody does."""
     address = identifiers.normal_form(identity.type, identity.value, None)
     if address is None:
         return None
-    place = (identity.type, "", address.key)
-    id_ = contacts.ids_by_keys(tx, [place]).get(place)
+    stored_key = (identity.type, "", address.key)
+    id_ = contacts.ids_by_keys(tx, [stored_key]).get(stored_key)
     return None if id_ is None else ids.show(ids.CONTACT, id_)
 
 
-def _shown(channel: ChannelRow, identity: Identity, found: Found, holder: str | None) -> ProfileLookup:
-    shown = found.profile
+def _shown(channel: ChannelRow, identity: Identity, found: Found, contact_id: str | None) -> ProfileLookup:
+    profile = found.profile
     return ProfileLookup(
         channel_id=ids.show(ids.CHANNEL, channel.id),
         platform=channel.platform,
         identity=ChannelIdentity(type=identity.type, value=identity.value),
         profile=ChannelProfile(
-            id=shown.id,
-            name=shown.name,
-            first_name=shown.first_name,
-            last_name=shown.last_name,
-            username=shown.username,
-            avatar_url=shown.avatar_url,
-            avatar_expires_at=shown.avatar_expires_at,
-            locale=shown.locale,
-            country=shown.country,
+            id=profile.id,
+            name=profile.name,
+            first_name=profile.first_name,
+            last_name=profile.last_name,
+            username=profile.username,
+            avatar_url=profile.avatar_url,
+            avatar_expires_at=profile.avatar_expires_at,
+            locale=profile.locale,
+            country=profile.country,
         ),
-        contact_id=holder,
+        contact_id=contact_id,
         fetched_at=found.fetched_at,
         cached=found.is_cached,
     )
 
 
 def _refusal(channel: ChannelRow, error: ProfileError) -> ApiError:
-    """Answer for a provider; what it says in detail is for the log, because some of it needs the operator."""
+    """Return the answer to an error of a look-up, and log the details, because the operator may have to act on them."""
     status, code, text = _REFUSALS.get(type(error), _FAILED)
     headers = None
     about = {"channel_id": ids.show(ids.CHANNEL, channel.id), "platform": channel.platform}

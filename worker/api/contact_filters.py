@@ -1,4 +1,4 @@
-"""The query of the list of contacts."""
+"""The query of the list of contacts. An unknown filter is refused: ignored, it would let other contacts through."""
 
 from collections import Counter
 from typing import Annotated
@@ -8,8 +8,8 @@ from fastapi import Request
 from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from worker.api.errors import not_valid
+from worker.api.field_types import Email, Line, Phone, Time, Value
 from worker.api.paging import Change, Paging
-from worker.api.request_bodies import Email, Line, Phone, Time, Value
 from worker.domain import identifiers
 from worker.store.contact_lists import MIN_WORD
 from worker.store.contact_terms import words
@@ -18,14 +18,14 @@ _SEARCHABLE = Field(json_schema_extra={"pattern": r"\w\w"})
 
 
 def given_once(request: Request) -> None:
-    """Refuse a filter that is given twice: only one of them would count."""
-    given = Counter(name for name, _ in request.query_params.multi_items())
-    if (name := next((name for name, times in given.items() if times > 1), None)) is not None:
+    """Refuse a parameter that is given twice, because only one of its values would count."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    if (name := next((name for name, count in counts.items() if count > 1), None)) is not None:
         raise not_valid(name, "given more than once")
 
 
 class Filters(Paging):
-    """Which contacts are wanted, and which page of them; all filters given have to fit."""
+    """Which contacts to list, and which page of them. A contact is listed if every given filter fits."""
 
     model_config = ConfigDict(extra="forbid")
     _orders = (UUID, Change)
@@ -58,7 +58,10 @@ class Filters(Paging):
         return external_id
 
     def keys(self, region: str | None) -> list[tuple[str, str, str]]:
-        """What the contacts must hold, as (type, source, key)."""
+        """Return the identifiers that a contact must claim, as (type, source, key).
+
+        Raises ApiError (422) if the phone number is not a number in the region.
+        """
         keys = []
         if self.phone_number is not None:
             phone = identifiers.given_phone(self.phone_number, region)

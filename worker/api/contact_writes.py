@@ -1,4 +1,4 @@
-"""Contacts written: create or update, edit, delete. Each is an event about a record, like a source's."""
+"""Operations that write contacts: create or update, edit, delete. They state events about records, as sources do."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,19 +9,20 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Response
 
 from connectors.contract import ErasureRequested, Event, Identifier, ProfileRemoved, ProfileSeen, TagsAdded
-from worker import ids
-from worker.api import operation, schemas
+from worker import api_schemas, ids
+from worker.api import operation
 from worker.api.auth import WriteKey
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
 from worker.api.json_route import JsonRoute
-from worker.api.operation import Answer, Held, IdempotentRequest, RepeatableRequest
+from worker.api.loaded_contact import LoadedContact, load_with_records, time_after
+from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
 from worker.domain import identifiers
-from worker.domain.api_writes import Write
+from worker.domain import registers as register_names
+from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
-from worker.domain.golden import field_register, is_custom
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import API_SOURCE, GUEST, IDENTIFIER, Ident, Ref
+from worker.domain.terms import API_SOURCE, GUEST, Ident, Ref
 from worker.pipeline.apply import Applied
 from worker.store import contacts, records
 from worker.store.api_keys import Key
@@ -34,25 +35,25 @@ CONFLICT = "contact identifiers resolve to different contacts"
 
 @router.post(
     "",
-    response_model=schemas.ContactAnswer,
+    response_model=api_schemas.ContactAnswer,
     status_code=201,
-    responses={200: {"model": schemas.ContactAnswer, "description": "Updated"}},
+    responses={200: {"model": api_schemas.ContactAnswer, "description": "Updated"}},
     response_description="Created",
     summary="Create or update a contact",
 )
-async def upsert_contact(key: WriteKey, asked: IdempotentRequest, contact: ContactIn) -> Response:
+async def upsert_contact(key: WriteKey, request: IdempotentRequest, contact: ContactIn) -> Response:
     """Create a contact, or update the one that an identifier leads to.
 
     Matched by external_source with external_id, then phone_number, then email. With an external pair the request
     speaks for that customer of that source, as a webhook would; without, it edits the contact.
     """
-    return await operation.perform(key, asked, _Upsert(key, contact))
+    return await operation.perform(key, request, _UpsertContact(key, contact))
 
 
-@router.patch("/{contact_id}", response_model=schemas.ContactAnswer)
+@router.patch("/{contact_id}", response_model=api_schemas.ContactAnswer)
 async def update_contact(
     key: WriteKey,
-    asked: RepeatableRequest,
+    request: RepeatableRequest,
     contact_id: str,
     contact: ContactPatch,
     if_match: Annotated[
@@ -60,214 +61,226 @@ async def update_contact(
     ] = None,
 ) -> Response:
     """Edit a contact. An edit goes before what sources say; ``null`` takes it back, and their value shows again."""
-    return await operation.perform(key, asked, _Patch(key, contact_id, contact, if_match))
+    return await operation.perform(key, request, _UpdateContact(key, contact_id, contact, if_match))
 
 
 @router.delete("/{contact_id}", status_code=204, response_class=Response)
 async def delete_contact(
     key: WriteKey,
-    asked: RepeatableRequest,
+    request: RepeatableRequest,
     contact_id: str,
     erase: Annotated[bool, Query(description="Also ask for the person's data to be erased everywhere")] = False,  # noqa: FBT002 - a flag of the query
 ) -> Response:
     """Delete a contact, which a newer statement of a source makes again; suppressions stay with their addresses."""
-    return await operation.perform(key, asked, _Delete(key, contact_id, erase=erase))
+    return await operation.perform(key, request, _DeleteContact(key, contact_id, erase=erase))
 
 
 @dataclass(slots=True)
-class _Upsert:
+class _UpsertContact:
     key: Key
     contact: ContactIn
-    target: Ref = ("", "")
+    target: Ref = ("", "")  #: the record that is written
     is_new: bool = False
-    minted: str = field(default_factory=lambda: ids.new().hex)
-    named: dict[str, Ident] = field(default_factory=dict)  #: identifiers by the field that gave them
+    #: made once, because `plan` runs twice and must name the same record
+    new_id: str = field(default_factory=lambda: ids.new().hex)
+    idents: dict[str, Ident] = field(default_factory=dict)  #: by the field that gives the identifier
 
-    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
-        asked = self.contact
-        profile, self.named = read_profile(asked, self.key.region)
+    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
+        contact = self.contact
+        profile, self.idents = profile_of(contact, self.key.region)
         links: tuple[tuple[Ref, Ref], ...] = ()
-        if asked.pair is not None:
-            self.target = asked.pair
-            known = records.by_refs(tx, [self.target])
+        if contact.pair is not None:
+            self.target = contact.pair
+            rows = records.by_refs(tx, [self.target])
         else:
-            held = self._matched(tx)
-            if held is None:
-                self.target, known = self._place(tx)
+            loaded = self._load_match(tx)
+            if loaded is None:
+                self.target, rows = self._record_of_new_person(tx)
             else:
-                self.target, links = held.edits(tx)
-                known = held.records + held.others
+                self.target, links = loaded.edits(tx)
+                rows = loaded.records + loaded.others
         source, external_id = self.target
-        profile["fields"].update(_cleared(asked, known, self.target))
+        profile["fields"].update(_cleared_custom_fields(contact, rows, self.target))
         events: list[tuple[str, Event]] = [(source, ProfileSeen(external_id=external_id, occurred_at=None, **profile))]
-        if asked.tags:
-            events.append((source, TagsAdded(external_id=external_id, tags=tuple(asked.tags), occurred_at=None)))
-        return Write(events=tuple(events), links=links), operation.after(now, known)
+        if contact.tags:
+            events.append((source, TagsAdded(external_id=external_id, tags=tuple(contact.tags), occurred_at=None)))
+        return ApiWrite(events=tuple(events), links=links), time_after(now, rows)
 
-    def _matched(self, tx: Tx) -> Held | None:
-        """The one contact that the number and the address lead to."""
-        lookups = {name: (kind, "", value) for name, (kind, value) in self.named.items()}
-        owners = contacts.ids_by_keys(tx, set(lookups.values()))
-        led = {name: owners[lookup] for name, lookup in lookups.items() if lookup in owners}
-        if len(set(led.values())) > 1:
-            raise conflict(self.named, led)
-        for id_ in led.values():
-            return operation.hold(tx, ids.show(ids.CONTACT, id_))
+    def _load_match(self, tx: Tx) -> LoadedContact | None:
+        """Load the contact that the phone number and the e-mail address lead to; None if they lead to nobody.
+
+        Raises ApiError (409) if they lead to different contacts.
+        """
+        keys = {name: (kind, "", value) for name, (kind, value) in self.idents.items()}
+        owners = contacts.ids_by_keys(tx, set(keys.values()))
+        contact_ids = {name: owners[key] for name, key in keys.items() if key in owners}
+        if len(set(contact_ids.values())) > 1:
+            raise conflict(self.idents, contact_ids)
+        for id_ in contact_ids.values():
+            return load_with_records(tx, ids.show(ids.CONTACT, id_))
         return None
 
-    def _place(self, tx: Tx) -> tuple[Ref, list[RecordRow]]:
-        """The record of somebody nobody knows: named like a guest of a shop, by the number, else by the address.
+    def _record_of_new_person(self, tx: Tx) -> tuple[Ref, list[RecordRow]]:
+        """Name the record of a person whom nobody knows, and load its row if there is one.
 
-        So requests that say the same at the same time speak of one record, and who was deleted comes back as before.
-        A record whose identifier was edited since is another person's by now.
+        The record is named like a guest of a shop, after the phone number, else after the e-mail address. So equal
+        requests at the same time are about one record, and a deleted person comes back under the same record. If
+        the record's identifier was edited since, the record is another person's, and a new one is named.
         """
-        ident = next(iter(self.named.values()))
+        ident = next(iter(self.idents.values()))
         ref = (API_SOURCE, f"{GUEST}{ident[0]}:{ident[1]}")
-        known = records.by_refs(tx, [ref])
-        if all(not row.record.is_live or ident in row.record.claims() for row in known):
-            return ref, known
-        return (API_SOURCE, self.minted), []
+        rows = records.by_refs(tx, [ref])
+        if all(not row.record.is_live or ident in row.record.claims() for row in rows):
+            return ref, rows
+        return (API_SOURCE, self.new_id), []
 
     def judge(self, _: Tx, people: Changeset) -> None:
-        """Refuse what would leave the identifiers with several contacts; where rules make them one, they are."""
+        """Refuse if the identifiers lead to several contacts, unless a pair is given and the rules merge them."""
         owner_of = _owners(people)
-        led = {
+        contact_ids = {
             name: people.snapshot.rows[ref].contact_id
-            for name, ident in self.named.items()
+            for name, ident in self.idents.items()
             if (ref := owner_of.get(ident))
         }
-        refs = {owner_of[ident] for ident in self.named.values() if ident in owner_of}
+        refs = {owner_of[ident] for ident in self.idents.values() if ident in owner_of}
         if self.contact.pair is not None:
-            led["external_id"] = people.snapshot.rows[self.target].contact_id
+            contact_ids["external_id"] = people.snapshot.rows[self.target].contact_id
             refs.add(self.target)
-        matched = {name: id_ for name, id_ in led.items() if id_ is not None}
+        matched = {name: id_ for name, id_ in contact_ids.items() if id_ is not None}
         self.is_new = not matched
         group_of = {ref: number for number, group in enumerate(people.resolution.groups) for ref in group}
         if self.target not in group_of:
             raise ApiError(409, "the source of this customer says that it is no more")
         stay_apart = len({group_of.get(ref) for ref in refs}) > 1
         if len(set(matched.values())) > 1 and (stay_apart or self.contact.pair is None):
-            raise conflict(self.named, matched)
+            raise conflict(self.idents, matched)
 
     def answer(self, tx: Tx, applied: Applied) -> Answer:
         id_ = applied.contact_of[self.target]
-        assert id_ is not None  # noqa: S101 - judge has seen that it stands
-        return _show(_read(tx, id_), 201 if self.is_new else 200)
+        assert id_ is not None  # noqa: S101 - judge has checked it
+        return _show(_load(tx, id_), 201 if self.is_new else 200)
 
 
 @dataclass(slots=True)
-class _Patch:
+class _UpdateContact:
     key: Key
     contact_id: str
     contact: ContactPatch
     if_match: str | None
-    held: Held | None = None
-    named: dict[str, Ident] = field(default_factory=dict)
+    loaded: LoadedContact | None = None
+    idents: dict[str, Ident] = field(default_factory=dict)  #: by the field that gives the identifier
 
-    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
-        self.held = held = operation.hold(tx, self.contact_id)
-        self._check_state(held.contact)
-        profile, self.named = read_profile(self.contact, self.key.region)
-        target, links = held.edits(tx)
-        profile["fields"].update(_cleared(self.contact, held.records, target))
+    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
+        self.loaded = loaded = load_with_records(tx, self.contact_id)
+        self._check_if_match(loaded.contact)
+        profile, self.idents = profile_of(self.contact, self.key.region)
+        target, links = loaded.edits(tx)
+        profile["fields"].update(_cleared_custom_fields(self.contact, loaded.records, target))
         events: list[tuple[str, Event]] = []
         if any(profile.values()):
             events.append((target[0], ProfileSeen(external_id=target[1], occurred_at=None, **profile)))
-            events += _freed(held, target, profile["identifiers"])
+            events += _releases(loaded, target, profile["identifiers"])
         else:
             links = ()
         pair = self.contact.pair
-        if pair is not None and all(row.ref != pair for row in held.records):
+        if pair is not None and all(row.ref != pair for row in loaded.records):
             events.append((pair[0], ProfileSeen(external_id=pair[1], occurred_at=None)))
-            links += ((held.anchor, pair),)
-        return Write(events=tuple(events), links=links), held.after(now)
+            links += ((loaded.anchor, pair),)
+        return ApiWrite(events=tuple(events), links=links), loaded.time_after(now)
 
     def judge(self, tx: Tx, people: Changeset) -> None:
-        """Under the locks: the state is still the one the edit is based on, and nobody else has the identifiers."""
-        assert self.held is not None  # noqa: S101 - plan came first
-        now = [people.snapshot.rows[row.ref].contact_id for row in self.held.records if row.ref in people.snapshot.rows]
-        mine = next((id_ for id_ in now if id_ is not None), self.held.contact.id)
-        self._check_state(_read(tx, mine))
+        """Refuse if the contact is no longer in the state of ``If-Match``, or if another contact has an identifier."""
+        assert self.loaded is not None  # noqa: S101 - plan came first
+        own_ids = [
+            people.snapshot.rows[row.ref].contact_id for row in self.loaded.records if row.ref in people.snapshot.rows
+        ]
+        own_id = next((id_ for id_ in own_ids if id_ is not None), self.loaded.contact.id)
+        self._check_if_match(_load(tx, own_id))
         owner_of = _owners(people)
-        led = {
+        contact_ids = {
             name: people.snapshot.rows[owner_of[ident]].contact_id
-            for name, ident in self.named.items()
+            for name, ident in self.idents.items()
             if ident in owner_of
         }
         pair = self.contact.pair
         if pair is not None and pair in people.snapshot.rows:
-            led["external_id"] = people.snapshot.rows[pair].contact_id
-            self._check_customer(self.held, pair, people)
-        others = {name: id_ for name, id_ in led.items() if id_ not in (None, mine)}
+            contact_ids["external_id"] = people.snapshot.rows[pair].contact_id
+            self._check_customer(self.loaded, pair, people)
+        others = {name: id_ for name, id_ in contact_ids.items() if id_ not in (None, own_id)}
         if others:
-            raise conflict(self.named, {name: id_ for name, id_ in others.items() if id_ is not None})
+            raise conflict(self.idents, {name: id_ for name, id_ in others.items() if id_ is not None})
 
-    def _check_customer(self, held: Held, pair: Ref, people: Changeset) -> None:
-        """A source knows its customers: two of them are two people, unless the source or an operator says otherwise."""
+    def _check_customer(self, loaded: LoadedContact, pair: Ref, people: Changeset) -> None:
+        """Refuse to join two customers of one source, which keeps them apart because it knows them as two people.
+
+        Only the source itself or an operator can say otherwise.
+        """
         others = [
             row.ref
-            for row in held.records
+            for row in loaded.records
             if row.record.kind == "customer" and row.record.is_live and row.ref[0] == pair[0] and row.ref != pair
         ]
-        together = any({pair, held.anchor} <= set(group) for group in people.resolution.groups)
+        together = any({pair, loaded.anchor} <= set(group) for group in people.resolution.groups)
         if others or not together:
             detail = {"field": "external_id", "reason": "the contact is another customer of this source"}
             raise ApiError(409, CONFLICT, details=[detail])
 
-    def _check_state(self, row: ContactRow) -> None:
+    def _check_if_match(self, row: ContactRow) -> None:
         if self.if_match is not None and self.if_match.strip() != "*":
-            wanted = {tag.strip() for tag in self.if_match.split(",")}
-            if schemas.etag(row) not in wanted:
+            etags = {tag.strip() for tag in self.if_match.split(",")}
+            if api_schemas.etag(row) not in etags:
                 raise ApiError(412, "the contact has changed since; get it again")
 
     def answer(self, tx: Tx, _: Applied) -> Answer:
-        return _show(operation.hold(tx, self.contact_id).contact, 200)
+        return _show(load_with_records(tx, self.contact_id).contact, 200)
 
 
 @dataclass(slots=True)
-class _Delete:
+class _DeleteContact:
     key: Key
     contact_id: str
     erase: bool = field(kw_only=True)
 
-    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
-        held = operation.hold(tx, self.contact_id)
+    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
+        loaded = load_with_records(tx, self.contact_id)
         events: list[tuple[str, Event]] = [
             (source, ProfileRemoved(external_id=external_id, occurred_at=None))
-            for source, external_id in sorted(row.ref for row in held.records if row.record.is_live)
+            for source, external_id in sorted(row.ref for row in loaded.records if row.record.is_live)
         ]
         if self.erase:
-            events.append((API_SOURCE, _erasure(held)))
-        return Write(events=tuple(events)), held.after(now)
+            events.append((API_SOURCE, _erasure_request(loaded)))
+        return ApiWrite(events=tuple(events)), loaded.time_after(now)
 
     def judge(self, tx: Tx, people: Changeset) -> None:
-        """Whoever joined the contact meanwhile was not there when it was deleted, and stays."""
+        """Refuse nothing: a record that has joined the contact meanwhile was not deleted, and stays."""
 
     def answer(self, _: Tx, __: Applied) -> Answer:
         return Answer(204)
 
 
-def _cleared(asked: Profile, known: Iterable[RecordRow], target: Ref) -> dict[str, None]:
-    """Every custom field of a record, if all are to go."""
-    if asked.custom_fields is not None or "custom_fields" not in asked.model_fields_set:
+def _cleared_custom_fields(profile: Profile, rows: Iterable[RecordRow], target: Ref) -> dict[str, None]:
+    """Clear every custom field of a record if the request has ``"custom_fields": null``."""
+    if profile.custom_fields is not None or "custom_fields" not in profile.model_fields_set:
         return {}
-    registers = [name for row in known if row.ref == target for name in row.record.registers]
-    return {name: None for name in registers if is_custom(name)}
+    registers = [name for row in rows if row.ref == target for name in row.record.registers]
+    return {name: None for name in registers if register_names.is_field(name)}
 
 
-def _freed(held: Held, target: Ref, slots: Mapping[str, Any]) -> list[tuple[str, Event]]:
-    """Let go of the same identifiers in other records of edits, which a merge may have brought here."""
-    freed: list[tuple[str, Event]] = []
-    for row in held.records:
-        mine: dict[str, Identifier | None] = {slot: None for slot in slots if IDENTIFIER + slot in row.record.registers}
-        if row.record.source == API_SOURCE and row.ref != target and mine:
-            freed.append((API_SOURCE, ProfileSeen(external_id=row.ref[1], occurred_at=None, identifiers=mine)))
-    return freed
+def _releases(loaded: LoadedContact, target: Ref, slots: Mapping[str, Any]) -> list[tuple[str, Event]]:
+    """Release the edited identifiers from other records of edits; a merge may have brought more than one here."""
+    events: list[tuple[str, Event]] = []
+    for row in loaded.records:
+        own: dict[str, Identifier | None] = {
+            slot: None for slot in slots if register_names.of_slot(slot) in row.record.registers
+        }
+        if row.record.source == API_SOURCE and row.ref != target and own:
+            events.append((API_SOURCE, ProfileSeen(external_id=row.ref[1], occurred_at=None, identifiers=own)))
+    return events
 
 
-def _erasure(held: Held) -> ErasureRequested:
-    """Name all that the contact consists of now: what comes later is not meant."""
-    claimed = {claim for row in held.records for claim in row.record.claims().values()}
+def _erasure_request(loaded: LoadedContact) -> ErasureRequested:
+    """Request the erasure of the contact's identifiers and customers as of now; later ones are not included."""
+    claimed = {claim for row in loaded.records for claim in row.record.claims().values()}
     return ErasureRequested(
         subject="contact",
         external_id=None,
@@ -276,55 +289,55 @@ def _erasure(held: Held) -> ErasureRequested:
             for claim in sorted(claimed)
         ),
         occurred_at=None,
-        customers=tuple(sorted(row.ref for row in held.records)),
+        customers=tuple(sorted(row.ref for row in loaded.records)),
     )
 
 
-def read_profile(asked: Profile, region: str | None) -> tuple[dict[str, Any], dict[str, Ident]]:
-    """Turn what is asked into the parts of an event, and name the identifiers by their field.
+def profile_of(profile: Profile, region: str | None) -> tuple[dict[str, Any], dict[str, Ident]]:
+    """Return the fields and identifiers for a ProfileSeen, and each identifier by the field that gives it.
 
-    Raises ApiError for a number that cannot be one.
+    Raises ApiError (422) if the phone number is not a number in the region.
     """
-    given = asked.model_fields_set
+    given = profile.model_fields_set
     fields: dict[str, Any] = {}
     slots: dict[str, Identifier | None] = {}
-    named: dict[str, Ident] = {}
+    idents: dict[str, Ident] = {}
     if "name" in given:
-        fields["name"] = asked.name
-    for name, value in (asked.custom_fields or {}).items():
-        fields[field_register(name)] = value
+        fields["name"] = profile.name
+    for name, value in (profile.custom_fields or {}).items():
+        fields[register_names.of_field(name)] = value
     if "phone_number" in given:
         slots["phone"] = None
-        if asked.phone_number is not None:
-            phone = identifiers.given_phone(asked.phone_number, region)
+        if profile.phone_number is not None:
+            phone = identifiers.given_phone(profile.phone_number, region)
             if phone is None:
                 raise not_valid("phone_number", "not a phone number in international form")
             slots["phone"] = Identifier(type="phone", value=phone.value)
-            named["phone_number"] = ("phone", phone.key)
+            idents["phone_number"] = ("phone", phone.key)
     if "email" in given:
         slots["email"] = None
-        if asked.email is not None and (email := identifiers.email(asked.email)):
+        if profile.email is not None and (email := identifiers.email(profile.email)):
             slots["email"] = Identifier(type="email", value=email.value)
-            named["email"] = ("email", email.key)
-    return {"fields": fields, "identifiers": slots}, named
+            idents["email"] = ("email", email.key)
+    return {"fields": fields, "identifiers": slots}, idents
 
 
-def conflict(named: Mapping[str, Ident], led: Mapping[str, UUID]) -> ApiError:
-    """Name each contact that was found, and the field that led to it."""
+def conflict(idents: Mapping[str, Ident], contact_ids: Mapping[str, UUID]) -> ApiError:
+    """Return the error for fields that lead to different contacts; both mappings are keyed by field."""
     details: list[Detail] = [
         {
             "field": name,
             "reason": "belongs to this contact",
-            "type": named[name][0] if name in named else "external_id",
+            "type": idents[name][0] if name in idents else "external_id",
             "contact_id": ids.show(ids.CONTACT, id_),
         }
-        for name, id_ in sorted(led.items())
+        for name, id_ in sorted(contact_ids.items())
     ]
     return ApiError(409, CONFLICT, details=details)
 
 
 def _owners(people: Changeset) -> dict[Ident, Ref]:
-    """Whose each identifier was before this request, among the records concerned."""
+    """The record that owned each identifier before this request, of the records in the snapshot."""
     refs = {row.id: ref for ref, row in people.snapshot.rows.items()}
     return {
         ident: refs[claim.record_id]
@@ -338,7 +351,7 @@ def _owning(claims: Iterable[Any]) -> list[Any]:
     return [claim for claim in claims if claim.is_owner]
 
 
-def _read(tx: Tx, id_: UUID) -> ContactRow:
+def _load(tx: Tx, id_: UUID) -> ContactRow:
     row = contacts.by_ids(tx, [id_]).get(id_)
     if row is None:
         raise contact_not_found()
@@ -346,8 +359,8 @@ def _read(tx: Tx, id_: UUID) -> ContactRow:
 
 
 def _show(row: ContactRow, status: int) -> Answer:
-    shown = schemas.Contact.of(row)
-    headers = {"ETag": schemas.etag(row)}
+    shown = api_schemas.Contact.of(row)
+    headers = {"ETag": api_schemas.etag(row)}
     if status == 201:
         headers["Location"] = f"/v1/contacts/{shown.id}"
-    return Answer(status, schemas.ContactAnswer(data=shown), headers)
+    return Answer(status, api_schemas.ContactAnswer(data=shown), headers)

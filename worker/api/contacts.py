@@ -1,23 +1,24 @@
-"""The Contacts API as Wazapin publishes it: reading contacts, resolving identifiers.
+"""Routes that show contacts, as Wazapin publishes them: the list, one contact, resolving identifiers.
 
-Endpoints are plain functions: FastAPI runs them in its thread pool, where waiting for Postgres holds up
-nobody. What belongs to another organization is not found.
+The routes are plain functions, so FastAPI runs them in its thread pool, and a wait for Postgres does not block other
+requests. A contact of another organization is answered as not found.
 """
 
 from collections.abc import Sequence
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from worker import ids
-from worker.api import paging, schemas
+from worker import api_schemas, ids
+from worker.api import paging
 from worker.api.auth import ReadKey
 from worker.api.contact_filters import Filters, given_once
 from worker.api.contact_writes import CONFLICT
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
 from worker.api.json_route import JsonRoute
+from worker.api.loaded_contact import load_contact
 from worker.api.request_bodies import IdentifierIn, ResolveIn
-from worker.api.subresources import find
 from worker.domain import identifiers
 from worker.domain.rows import ContactRow
 from worker.store import contact_lists, contacts, db
@@ -27,57 +28,59 @@ from worker.store.db import Tx
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
 
-_NOT_READABLE = "not a value of its type, so it leads to nobody"
+_IMPOSSIBLE = "not a value of its type, so it leads to nobody"
 _ALL_BUT_POST = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "DELETE"]
 
 
 @router.get("", dependencies=[Depends(given_once)])
-def list_contacts(key: ReadKey, query: Annotated[Filters, Query()]) -> schemas.ContactList:
+def list_contacts(key: ReadKey, query: Annotated[Filters, Query()]) -> api_schemas.ContactList:
     """List stored contacts, newest first; filters find every contact that claims the value.
 
     With ``updated_after`` the oldest change comes first, and a change shows up once all that came before it can:
     followed from cursor to cursor, the feed misses none.
     """
-    wanted = ContactFilter(
+    contact_filter = ContactFilter(
         keys=query.keys(key.region), tag=query.tag, search=query.search, created_after=query.created_after
     )
     if query.updated_after is not None or query.after is not None:
-        return _changed(key, query, wanted)
+        return _feed_page(key, query, contact_filter)
     with db.tenant_snapshot(key.organization_id) as tx:
-        rows = contact_lists.page(tx, wanted, query.before, query.limit + 1)
+        rows = contact_lists.page(tx, contact_filter, query.before, query.limit + 1)
     shown = rows[: query.limit]
-    return schemas.ContactList(
-        data=[schemas.Contact.of(row) for row in shown],
-        meta=schemas.Meta(next_cursor=paging.write(shown[-1].first_id) if len(rows) > query.limit else None),
+    return api_schemas.ContactList(
+        data=[api_schemas.Contact.of(row) for row in shown],
+        meta=api_schemas.Meta(next_cursor=paging.write(shown[-1].first_id) if len(rows) > query.limit else None),
     )
 
 
-def _changed(key: Key, query: Filters, wanted: ContactFilter) -> schemas.ContactList:
-    """A page of the feed. Its last page has a cursor too, unless it is empty: more changes will come."""
+def _feed_page(key: Key, query: Filters, contact_filter: ContactFilter) -> api_schemas.ContactList:
+    """Load a page of the feed. The last page has a cursor too, unless it is empty, because more changes will come."""
     since, after_id = query.after or (query.updated_after, None)
     if since is None or query.before is not None:
         raise not_valid("cursor", "not a cursor of this list")
-    with db.tenant_engine().connect() as tx:
-        until = contact_lists.horizon(tx)
+    with db.tenant_engine().connect() as conn:
+        until = contact_lists.horizon(conn)
     with db.tenant_snapshot(key.organization_id) as tx:
-        rows = contact_lists.changed(tx, wanted, since, after_id, until, query.limit)
-    place = None
+        rows = contact_lists.changed(tx, contact_filter, since, after_id, until, query.limit)
+    cursor = None
     if rows and rows[-1].updated_at is not None:
-        place = paging.write(paging.Change(rows[-1].updated_at, rows[-1].id))
-    return schemas.ContactList(data=[schemas.Contact.of(row) for row in rows], meta=schemas.Meta(next_cursor=place))
+        cursor = paging.write(paging.Change(rows[-1].updated_at, rows[-1].id))
+    return api_schemas.ContactList(
+        data=[api_schemas.Contact.of(row) for row in rows], meta=api_schemas.Meta(next_cursor=cursor)
+    )
 
 
 @router.get("/phone/{phone}", summary="Get a contact by phone number")
 def contact_by_phone(
     key: ReadKey, phone: Annotated[str, Path(json_schema_extra={"format": "phone"})], response: Response
-) -> schemas.ContactAnswer:
+) -> api_schemas.ContactAnswer:
     """Get the contact that a number belongs to; the plus may be left out."""
     address = None if "\x00" in phone else identifiers.given_phone(phone, key.region)
     if address is None:
         raise not_valid("phone", "not a phone number in international form")
-    lookup = ("phone", "", address.key)
+    stored_key = ("phone", "", address.key)
     with db.tenant_snapshot(key.organization_id) as tx:
-        row = contacts.by_keys(tx, [lookup]).get(lookup)
+        row = contacts.by_keys(tx, [stored_key]).get(stored_key)
     if row is None:
         raise contact_not_found()
     return _answer(row, response)
@@ -85,69 +88,73 @@ def contact_by_phone(
 
 @router.post("/lookup", operation_id="lookup_contact", summary="Resolve a contact (other name)")
 @router.post("/resolve", summary="Resolve a contact by what is known of it")
-def resolve_contact(key: ReadKey, asked: ResolveIn, response: Response) -> schemas.ContactAnswer:
+def resolve_contact(key: ReadKey, body: ResolveIn, response: Response) -> api_schemas.ContactAnswer:
     """Find the one contact that these identifiers belong to; those that nobody has are ignored."""
     with db.tenant_snapshot(key.organization_id) as tx:
-        led = _matches(tx, key, asked.identifiers)
-    found = {row.id: row for row in led if row is not None}
-    if not found:
-        raise contact_not_found(_unreadable(asked.identifiers, key.region))
-    if len(found) > 1:
-        raise ApiError(409, CONFLICT, details=_conflict(asked.identifiers, led))
-    (row,) = found.values()
+        matches = _load_matches(tx, key, body.identifiers)
+    contacts_by_id = {row.id: row for row in matches if row is not None}
+    if not contacts_by_id:
+        raise contact_not_found(_impossible_values(body.identifiers, key.region))
+    if len(contacts_by_id) > 1:
+        raise ApiError(409, CONFLICT, details=_conflicting(body.identifiers, matches))
+    (row,) = contacts_by_id.values()
     return _answer(row, response)
 
 
 @router.api_route("/lookup", methods=_ALL_BUT_POST, include_in_schema=False)
 @router.api_route("/resolve", methods=_ALL_BUT_POST, include_in_schema=False)
 def refuse_other_methods() -> None:
-    """Answer before these words are taken for the id of a contact, which would be "not found"."""
+    """Answer 405 here, because the route below would take the word for a contact's id and answer 404."""
     raise ApiError(405, "Method Not Allowed", headers={"Allow": "POST"})
 
 
 @router.get("/{contact_id}")
-def get_contact(key: ReadKey, contact_id: str, response: Response) -> schemas.ContactAnswer:
+def get_contact(key: ReadKey, contact_id: str, response: Response) -> api_schemas.ContactAnswer:
     """Get one contact; the id of a contact that was merged answers with the one it became."""
     with db.tenant_snapshot(key.organization_id) as tx:
-        row = find(tx, contact_id)
+        row = load_contact(tx, contact_id)
     return _answer(row, response)
 
 
-def _answer(row: ContactRow, response: Response) -> schemas.ContactAnswer:
-    response.headers["ETag"] = schemas.etag(row)
-    return schemas.ContactAnswer(data=schemas.Contact.of(row))
+def _answer(row: ContactRow, response: Response) -> api_schemas.ContactAnswer:
+    response.headers["ETag"] = api_schemas.etag(row)
+    return api_schemas.ContactAnswer(data=api_schemas.Contact.of(row))
 
 
-def _matches(tx: Tx, key: Key, asked: Sequence[IdentifierIn]) -> list[ContactRow | None]:
-    """The contact that each identifier leads to, in their order."""
-    births = [ids.parse(ids.CONTACT, one.value) if one.type == "contact_id" else None for one in asked]
-    lookups = [_lookup(one, key.region) for one in asked]
-    by_id = contacts.by_any_ids(tx, {id_ for id_ in births if id_ is not None})
-    owned = contacts.by_keys(tx, {lookup for lookup in lookups if lookup is not None})
+def _load_matches(tx: Tx, key: Key, given: Sequence[IdentifierIn]) -> list[ContactRow | None]:
+    """Load the contact that each identifier leads to, in the order of the identifiers; None if it leads to nobody."""
+    contact_ids = [_contact_id(identifier) for identifier in given]
+    stored_keys = [_stored_key(identifier, key.region) for identifier in given]
+    by_id = contacts.by_any_ids(tx, {id_ for id_ in contact_ids if id_ is not None})
+    by_key = contacts.by_keys(tx, {stored_key for stored_key in stored_keys if stored_key is not None})
     return [
-        by_id.get(birth) if birth is not None else owned.get(lookup) if lookup is not None else None
-        for birth, lookup in zip(births, lookups, strict=True)
+        by_id.get(id_) if id_ is not None else by_key.get(stored_key) if stored_key is not None else None
+        for id_, stored_key in zip(contact_ids, stored_keys, strict=True)
     ]
 
 
-def _lookup(asked: IdentifierIn, region: str | None) -> contacts.Key | None:
-    """Where an identifier is stored, as (type, source, key); None if the value cannot be one."""
-    kind, value = asked.type, asked.value
+def _contact_id(identifier: IdentifierIn) -> UUID | None:
+    return ids.parse(ids.CONTACT, identifier.value) if identifier.type == "contact_id" else None
+
+
+def _stored_key(identifier: IdentifierIn, region: str | None) -> contacts.Key | None:
+    """Return the (type, source, key) that an identifier is stored under; None if the value is not of the type."""
+    kind, value = identifier.type, identifier.value
     if kind == "external_id":
-        return ("external_id", asked.source or "", value)
+        return ("external_id", identifier.source or "", value)
     if kind == "phone":
         phone = identifiers.given_phone(value, region)
         return None if phone is None else ("phone", "", phone.key)
     if kind in ("whatsapp", "wa_id"):
-        return _whatsapp(value, region)
+        return _stored_key_of_whatsapp(value, region)
     if kind == "contact_id":
         return None
     address = identifiers.normal_form(kind, value, None)
     return None if address is None else (kind, "", address.key)
 
 
-def _whatsapp(value: str, region: str | None) -> contacts.Key | None:
-    """WhatsApp writes a number as digits without plus; what is no number is a business-scoped user id."""
+def _stored_key_of_whatsapp(value: str, region: str | None) -> contacts.Key | None:
+    """Take a value for a phone number, which WhatsApp writes without the plus, else for a business-scoped user id."""
     text = value.strip()
     phone = identifiers.given_phone(text, region) if any(map(str.isdigit, text[:2])) else None
     if phone is not None:
@@ -156,23 +163,23 @@ def _whatsapp(value: str, region: str | None) -> contacts.Key | None:
     return None if address is None else ("whatsapp_bsuid", "", address.key)
 
 
-def _unreadable(asked: Sequence[IdentifierIn], region: str | None) -> list[Detail]:
-    """Name the values that cannot be identifiers: a caller may think that the contact is not there."""
+def _impossible_values(given: Sequence[IdentifierIn], region: str | None) -> list[Detail]:
+    """Name the values that are not of their type, so that the caller does not conclude that the contact is missing."""
     return [
-        {"field": f"identifiers[{position}].value", "reason": _NOT_READABLE}
-        for position, one in enumerate(asked)
-        if (ids.parse(ids.CONTACT, one.value) if one.type == "contact_id" else _lookup(one, region)) is None
+        {"field": f"identifiers[{position}].value", "reason": _IMPOSSIBLE}
+        for position, identifier in enumerate(given)
+        if _contact_id(identifier) is None and _stored_key(identifier, region) is None
     ]
 
 
-def _conflict(asked: Sequence[IdentifierIn], led: Sequence[ContactRow | None]) -> list[Detail]:
+def _conflicting(given: Sequence[IdentifierIn], matches: Sequence[ContactRow | None]) -> list[Detail]:
     return [
         {
             "field": f"identifiers[{position}]",
             "reason": "belongs to this contact",
-            "type": one.type,
+            "type": identifier.type,
             "contact_id": ids.show(ids.CONTACT, row.id),
         }
-        for position, (one, row) in enumerate(zip(asked, led, strict=True))
+        for position, (identifier, row) in enumerate(zip(given, matches, strict=True))
         if row is not None
     ]

@@ -1,6 +1,6 @@
-"""``/docs``: the API's document as a page to read and try, with Swagger UI's files as ``fastapi_offline`` ships them.
+"""``/docs``: a page to read the API's document and to try requests, with Swagger UI from ``fastapi_offline``.
 
-No other host is asked for anything, and a key that is entered stays in the tab.
+The page loads nothing from another host, and a key that is entered stays in the tab.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 _SHIPPED = Path(fastapi_offline.__file__).parent / "static"
-# As strict as the console's, but for what Swagger UI draws with: styles in the page, pictures in its style sheet.
+# As strict as the console's, except that Swagger UI needs styles in the page and pictures in its style sheet.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -35,7 +35,7 @@ _PAGE = b"""<!doctype html>
 </body>
 </html>
 """
-# No validator: its badge would send the document's address to another host.
+# Without a validator, because its badge would send the document's address to another host.
 _START = b"""SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#api",
@@ -51,7 +51,7 @@ _START = b"""SwaggerUIBundle({
 
 
 def routes() -> list[Route]:
-    """Serve the page, its script, and Swagger UI's two files."""
+    """Return the routes of the page, its script, and Swagger UI's two files."""
     return [
         _own("/docs", _PAGE, "text/html"),
         _own("/docs/start.js", _START, "text/javascript"),
@@ -69,7 +69,7 @@ def _own(path: str, content: bytes, media_type: str) -> Route:
 
 def _shipped(name: str, media_type: str) -> Route:
     async def serve(_: Request) -> Response:
-        # They change with a release at most, and are large.
+        # Cached for a day: the files are large and change only with a release.
         headers = {**_HEADERS, "Cache-Control": "public, max-age=86400"}
         return FileResponse(_SHIPPED / name, media_type=media_type, headers=headers)
 

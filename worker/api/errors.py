@@ -1,4 +1,4 @@
-"""Errors of the HTTP API: one body for every failure, and a request id on every answer.
+"""Errors of the HTTP API: all have the same body, and every answer has a request id.
 
 The body satisfies both shapes that Wazapin documents: ``error`` and ``code``, and a problem object of
 RFC 9457 (``title``, ``status``, ``detail``).
@@ -43,9 +43,9 @@ KINDS = {
     504: ("Gateway Timeout", "provider_timeout"),
 }
 _RETRY_AFTER_S = "5"
-#: ids from outside end up in logs, so they are plain or replaced
+#: A request id from outside ends up in logs, so an id with other characters is replaced.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-#: pydantic's messages that quote the value, or speak of code
+#: Our words for those messages of pydantic that quote the value or speak of code.
 _REASONS = {
     "extra_forbidden": "unknown parameter",
     "missing": "required",
@@ -59,7 +59,7 @@ Detail = Mapping[str, str]
 
 
 class ApiError(HTTPException):
-    """A request that we answer with an error; ``text`` is shown to the caller and quotes no value."""
+    """A request is answered with an error. ``text`` is shown to the caller and must quote no value."""
 
     def __init__(
         self,
@@ -71,24 +71,24 @@ class ApiError(HTTPException):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(status, text, headers)
-        self.code = code  #: where the status alone does not say it
+        self.code = code  #: None: the usual code of the status
         self.details = details
 
 
 def contact_not_found(details: Sequence[Detail] | None = None) -> ApiError:
-    """No contact of this organization; one of another is not known here either."""
+    """Return the error for an id that is no contact of this organization, even if another organization has it."""
     return ApiError(404, "contact not found", details=details)
 
 
 def not_valid(field: str, reason: str) -> ApiError:
-    """One field is not what was expected."""
+    """Return the error for one field with a wrong value."""
     return ApiError(422, "the request is not valid", details=[{"field": field, "reason": reason}])
 
 
 def problem(
     request_id: str, status: int, text: str, details: Sequence[Detail] | None = None, code: str | None = None
 ) -> dict[str, Any]:
-    """The body of an error."""
+    """Return the body of an error."""
     title, usual = KINDS.get(status, (text, "error"))
     body = {
         "title": title,
@@ -102,26 +102,26 @@ def problem(
 
 
 def install(app: FastAPI) -> None:
-    """Give an app our errors, request ids and the limit on bodies."""
+    """Add our errors, the request ids and the limit on bodies to an app."""
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _not_valid)
-    # The pool's TimeoutError means that nobody gave a connection back in time.
+    # The pool raises TimeoutError if no connection became free in time.
     for unavailable in (database.OperationalError, database.InterfaceError, database.TimeoutError, TransientError):
         app.add_exception_handler(unavailable, _unavailable)
     app.add_middleware(Requests)
 
 
 class Requests:
-    """Names each request, bounds its body, and answers for what nobody caught.
+    """Middleware: gives each request an id, limits its body, and answers 500 to an exception that nobody caught.
 
-    Webhooks pass untouched: they have their own limits, and come by the thousand.
+    Webhooks pass untouched, because they have their own limits and come thousands a second.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, as ASGI has it."""
+        """Handle one request, as an ASGI application."""
         if scope["type"] != "http" or scope["path"].startswith("/webhooks/"):
             await self._app(scope, receive, send)
             return
@@ -142,9 +142,9 @@ class Requests:
             try:
                 await self._app(scope, _limited(receive, settings().max_body_bytes), answer)
             except Exception as error:
-                if started:  # too late for another answer: the server cuts the connection
+                if started:  # Too late for another answer; the server cuts the connection.
                     raise
-                # Not raised further: the server would log the message, which may quote a row.
+                # It is not raised again, because the server would log its message, which may quote a row.
                 log.exception("request_failed", exc_info=error)
                 await _answer(request_id, 500, "internal error")(scope, receive, answer)
 
@@ -182,7 +182,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    """What a path can be asked with; the framework knows of the first route only, and a path has one per method."""
+    """Return all methods of a path. The framework would name those of the first route, and each method has a route."""
     routes = [route for route in iter_route_contexts(request.app.routes) if route.methods]
     return {method for route in routes if route.path_regex.match(request.url.path) for method in route.methods or ()}
 
@@ -227,6 +227,6 @@ def _field(path: Sequence[str | int]) -> str:
 
 
 def _reason(problem: Mapping[str, Any]) -> str:
-    """What is wrong, without the value: it may be a person's."""
+    """Say what is wrong without the value, which may be a person's."""
     known = _REASONS.get(problem["type"])
     return known or str(problem["msg"]).removeprefix("Value error, ")

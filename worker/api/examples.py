@@ -1,6 +1,6 @@
-"""Examples of the API's document: one invented person, Ujang, through every operation.
+"""Examples in the API's document: one invented person, Ujang, in every operation.
 
-A test reads each against its schema, so that none can go stale.
+A test checks each example against its schema, so that none becomes outdated.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ CONTACT_ID = "cnt_01a0f755f20070008000000000000001"
 CHANNEL_ID = "chn_01a0f755f20070008000000000000002"
 OTHER_CONTACT_ID = "cnt_01a0f755f20070008000000000000003"
 TAG_ID = "tag_dmlw"
-#: of the page that ends with Ujang
+#: Leads to the page after Ujang.
 CURSOR = "AQGg91XyAHAAgAAAAAAAAAE"
 ETAG = '"01a0f755f20070008000000000000001-65cc627b95000"'
 REQUEST_ID = "req_5f0c1f6a7d3e4b2c9a8b7c6d5e4f3a2b"
@@ -150,8 +150,8 @@ _RESOLVE: Json = {
     },
 }
 
-#: operation -> bodies to send, each under what it shows
-ASKED: dict[str, Json] = {
+#: Bodies to send: operation -> title -> body.
+REQUESTS: dict[str, Json] = {
     "upsert_contact": {
         "a customer of a shop": _UJANG,
         "somebody who wrote": {"phone_number": "+6281234567890", "name": "Ujang", "tags": ["vip"]},
@@ -192,8 +192,8 @@ ASKED: dict[str, Json] = {
 _ONE_CONTACT: Json = {"Ujang": {"data": _CONTACT}}
 _ONE_TAG: Json = {"one": {"data": _TAG}, "several": {"data": [_TAG]}}
 
-#: operation -> what it answers when all is well, each under what it shows
-ANSWERED: dict[str, Json] = {
+#: Answers without an error: operation -> title -> body.
+ANSWERS: dict[str, Json] = {
     "list_contacts": {"a page": {"data": [_CONTACT], "meta": {"next_cursor": CURSOR}}},
     "upsert_contact": _ONE_CONTACT,
     "contact_by_phone": _ONE_CONTACT,
@@ -261,7 +261,7 @@ ANSWERED: dict[str, Json] = {
     "look_up_profile": {"a profile": {"data": _PROFILE}},
 }
 
-#: parameter -> a value to ask with; of a list, all of them fit together
+#: Values of parameters. Those of the list of contacts fit together, so that Ujang passes all filters.
 PARAMETERS: Json = {
     "contact_id": CONTACT_ID,
     "channel_id": CHANNEL_ID,
@@ -287,11 +287,11 @@ def _problem(status: int, text: str, *details: Json, code: str | None = None) ->
     return errors.problem(REQUEST_ID, status, text, details, code)
 
 
-def _led(field: str, type_: str, contact_id: str) -> Json:
+def _belongs_to(field: str, type_: str, contact_id: str) -> Json:
     return {"field": field, "reason": "belongs to this contact", "type": type_, "contact_id": contact_id}
 
 
-#: what can go wrong; the operations that it can happen to are named in ``openapi``
+#: Errors by name. ``openapi`` names the operations that can answer each.
 PROBLEMS: dict[str, Json] = {
     "not_json": _problem(400, "the body is not JSON"),
     "no_key": _problem(401, "invalid or missing API key"),
@@ -307,8 +307,8 @@ PROBLEMS: dict[str, Json] = {
     "several_contacts": _problem(
         409,
         "contact identifiers resolve to different contacts",
-        _led("email", "email", OTHER_CONTACT_ID),
-        _led("phone_number", "phone", CONTACT_ID),
+        _belongs_to("email", "email", OTHER_CONTACT_ID),
+        _belongs_to("phone_number", "phone", CONTACT_ID),
     ),
     "key_used_before": _problem(409, "this Idempotency-Key was used for another request"),
     "changed_since": _problem(412, "the contact has changed since; get it again"),

@@ -1,4 +1,4 @@
-"""Health and metrics: what a load balancer, an orchestrator and Prometheus ask."""
+"""Health and metrics, for load balancers, orchestrators and Prometheus."""
 
 import os
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from worker.store import db, ready
 
 
 async def alive(_: Request) -> Response:
-    """``GET /healthz``: the process answers."""
+    """``GET /healthz``: 200 as long as the process answers."""
     return JSONResponse({"status": "ok"})
 
 
 def is_ready(_: Request) -> Response:
-    """``GET /readyz``: requests can be kept, because Postgres takes them."""
+    """``GET /readyz``: 200 if Postgres can take requests, with the age of the oldest due envelope; else 503."""
     try:
         with db.engine().connect() as conn:
             oldest = max((lane.age_s for lane in ready.waiting(conn)), default=0.0)
@@ -30,7 +30,7 @@ def is_ready(_: Request) -> Response:
 
 
 class _Queue(Collector):
-    """The queue as the database sees it, whoever drains it."""
+    """The length and age of the queue, from the database, so that they cover every process that drains it."""
 
     def collect(self) -> Iterator[Metric]:
         with db.engine().connect() as conn:
@@ -47,7 +47,7 @@ class _Queue(Collector):
 
 
 def metrics(_: Request) -> Response:
-    """``GET /metrics``: of all processes on this machine when PROMETHEUS_MULTIPROC_DIR is set."""
+    """``GET /metrics``: of this process, or of all on this machine if PROMETHEUS_MULTIPROC_DIR is set."""
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

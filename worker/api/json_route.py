@@ -1,4 +1,4 @@
-"""Request bodies: JSON as the standard has it, of bounded depth, whatever Python's own reader would let pass."""
+"""A route that takes strict JSON only. Python's own parser lets NaN, infinity and lone surrogates pass."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -9,17 +9,17 @@ from fastapi.routing import APIRoute
 
 
 class _JsonRequest(Request):
-    """Reads no NaN, no infinity, no lone surrogates and nothing nested a thousand levels deep."""
+    """Refuses NaN, infinity, lone surrogates and a thousand nested levels."""
 
     async def json(self) -> Any:
-        return orjson.loads(await self.body())  # its error is a json.JSONDecodeError, which FastAPI answers
+        return orjson.loads(await self.body())  # Its error is a json.JSONDecodeError, which FastAPI handles.
 
 
 class JsonRoute(APIRoute):
-    """A route whose body is read so."""
+    """A route whose body is parsed as strict JSON."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the request before it is read."""
+        """Wrap the request before its body is parsed."""
         handle = super().get_route_handler()
 
         async def handle_json(request: Request) -> Response:

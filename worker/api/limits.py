@@ -1,7 +1,7 @@
-"""How much one API key may ask: counted in Redis, for all web processes together.
+"""The rate limit of an API key: requests per minute, counted in Redis for all web processes together.
 
-Redis is disposable, so the limit is too: while it is away or frozen every request passes, and it is asked again
-only after a while, so that it holds up one request at most.
+The service works without Redis, so the limit does too: while Redis is away or frozen, every request passes. After an
+error Redis is left alone for some seconds, so that it delays one request and not all.
 """
 
 import time
@@ -20,31 +20,31 @@ from worker.settings import settings
 
 log = structlog.get_logger()
 
-#: how long a request waits for Redis, and how long it is left alone after it did not answer
+#: How long a request waits for Redis, and how long Redis is left alone after it did not answer.
 _TIMEOUT_S = 0.1
-_LEFT_ALONE_S = 5.0
+_PAUSE_S = 5.0
 
 
 @dataclass(slots=True)
 class Limiter:
-    """Counts requests a minute by key."""
+    """Counts the requests of each key per minute."""
 
     url: str
     _limiter: FixedWindowRateLimiter | None = None
-    _ask_again_at: float = field(default=0.0)
+    _paused_until: float = field(default=0.0)
 
     def spend(self, key_id: UUID, allowed: int) -> dict[str, str]:
-        """Count a request; return headers that say what is left, none while nobody counts.
+        """Count a request of a key that may make ``allowed`` a minute; return the headers that say how many are left.
 
-        Raises ApiError when the key has used up its minute.
+        Returns no headers while Redis is away. Raises ApiError (429) if the key has made all requests of the minute.
         """
-        if not self.url or time.monotonic() < self._ask_again_at:
+        if not self.url or time.monotonic() < self._paused_until:
             return {}
         try:
             return self._count(key_id, allowed)
         except RedisError as error:
-            self._ask_again_at = time.monotonic() + _LEFT_ALONE_S
-            log.warning("rate_limit_off", error=type(error).__name__, for_s=_LEFT_ALONE_S)
+            self._paused_until = time.monotonic() + _PAUSE_S
+            log.warning("rate_limit_off", error=type(error).__name__, for_s=_PAUSE_S)
             return {}
 
     def _count(self, key_id: UUID, allowed: int) -> dict[str, str]:
@@ -76,5 +76,5 @@ class Limiter:
 
 @lru_cache
 def limiter() -> Limiter:
-    """Return this process's limiter."""
+    """Return the limiter of this process."""
     return Limiter(settings().redis_url)

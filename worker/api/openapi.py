@@ -1,7 +1,7 @@
-"""The document of the API, ``/openapi.json``: what FastAPI reads from the routes, and what only we know.
+"""The document of the API, ``/openapi.json``: what FastAPI finds in the routes, completed.
 
-Added are examples, every error that an operation can answer, headers, and links from what is answered to what
-can be asked next.
+We add examples, every error that an operation can answer, headers, and links from an answer to the operations that
+can follow.
 """
 
 from collections.abc import Callable, Iterator
@@ -61,10 +61,10 @@ _PARAMETERS = {
     "channel": "The kind of channel",
 }
 
-#: what can happen to every operation
-_ALWAYS = ("no_key", "too_many", "our_fault", "unavailable")
-#: and to those named here, beside what their parameters and bodies tell
-_SOMETIMES: dict[str, tuple[str, ...]] = {
+#: Errors of every operation.
+_COMMON_ERRORS = ("no_key", "too_many", "our_fault", "unavailable")
+#: Errors of some operations, beside the errors that follow from their parameters and bodies.
+_ERRORS: dict[str, tuple[str, ...]] = {
     "upsert_contact": ("several_contacts",),
     "update_contact": ("several_contacts", "changed_since"),
     "resolve_contact": ("contact_not_found", "several_contacts"),
@@ -100,10 +100,10 @@ _MEANINGS = {
     503: "Not possible now; nothing was changed",
     504: "The channel's provider did not answer in time",
 }
-#: answers that show a contact, whose id leads on
-_SHOW_A_CONTACT = ("upsert_contact", "update_contact", "resolve_contact", "lookup_contact", "contact_by_phone")
-#: operation -> [(the one that it leads to, its parameter, where the value is)], beside those
-_LEADS: dict[str, list[tuple[str, str, str]]] = {
+#: Operations that answer a contact. Its id leads to every operation on one contact.
+_ANSWER_A_CONTACT = ("upsert_contact", "update_contact", "resolve_contact", "lookup_contact", "contact_by_phone")
+#: Other links: operation -> [(the operation that can follow, its parameter, where the value stands)].
+_LINKS: dict[str, list[tuple[str, str, str]]] = {
     "list_contacts": [
         ("list_contacts", "cursor", "$response.body#/meta/next_cursor"),
         ("get_contact", "contact_id", "$response.body#/data/0/id"),
@@ -125,7 +125,7 @@ _LEADS: dict[str, list[tuple[str, str, str]]] = {
 
 
 def describer(api: FastAPI) -> Callable[[], Json]:
-    """Return what FastAPI calls for the document of an app; it is written once."""
+    """Return the function that FastAPI calls for the document of an app. The document is made once."""
     written: Json = {}
 
     def describe() -> Json:
@@ -156,25 +156,25 @@ def _document(api: FastAPI) -> Json:
     operations = {operation["operationId"]: operation for _, _, operation in operations_of(document)}
     for method, path, operation in operations_of(document):
         _complete(operation, components["schemas"])
-        operation["responses"] |= _refusals(method, path, operation)
+        operation["responses"] |= _error_answers(method, path, operation)
         for status, response in operation["responses"].items():
             response["headers"] = {name: _ref("headers", name) for name in _headers_of(status, operation)}
             if status < "300" and (links := dict(_links(operation, operations))):
                 response["links"] = links
-    for schema in components["schemas"].values():  # shown at the operations, where none is cut short
+    for schema in components["schemas"].values():  # The examples stand at the operations, in full.
         schema.pop("examples", None)
     return document
 
 
 def operations_of(document: Json) -> Iterator[tuple[str, str, Json]]:
-    """Each operation of a document, with its method and path."""
+    """Yield each operation of a document as (method, path, operation)."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield method, path, operation
 
 
 def _complete(operation: Json, schemas: Json) -> None:
-    """Put names, examples and meanings to what FastAPI found."""
+    """Add names, examples and descriptions to an operation."""
     name = operation["operationId"]
     if operation["summary"].istitle():
         operation["summary"] = operation["summary"].capitalize()
@@ -182,12 +182,12 @@ def _complete(operation: Json, schemas: Json) -> None:
     for parameter in operation.get("parameters", ()):
         _complete_parameter(parameter)
     if "requestBody" in operation:
-        operation["requestBody"]["content"]["application/json"]["examples"] = _named(examples.ASKED.get(name, {}))
+        operation["requestBody"]["content"]["application/json"]["examples"] = _named(examples.REQUESTS.get(name, {}))
     answers = {status: answer for status, answer in operation["responses"].items() if status < "300"}
     for answer in answers.values():
         content = answer.get("content", {}).get("application/json")
         if content is not None:
-            content["examples"] = _named(examples.ANSWERED.get(name, {}))
+            content["examples"] = _named(examples.ANSWERS.get(name, {}))
         if answer["description"] == "Successful Response":
             model = content["schema"]["$ref"].rpartition("/")[2] if content else ""
             answer["description"] = schemas[model]["description"] if model else "Done"
@@ -198,21 +198,21 @@ def _complete_parameter(parameter: Json) -> None:
     if parameter["in"] == "header":
         parameter["name"] = parameter["name"].title()
     name, schema = parameter["name"], parameter["schema"]
-    if "anyOf" in schema:  # a parameter is there or not, but never null
-        (there,) = (option for option in schema.pop("anyOf") if option != {"type": "null"})
-        schema.update(there)
+    if "anyOf" in schema:  # A parameter is present or absent, never null.
+        (schema_if_present,) = (option for option in schema.pop("anyOf") if option != {"type": "null"})
+        schema.update(schema_if_present)
     if name in _PARAMETERS:
         parameter.setdefault("description", _PARAMETERS[name])
     if name in examples.PARAMETERS and parameter.get("required"):
         parameter["example"] = examples.PARAMETERS[name]
-    elif name in examples.PARAMETERS:  # not where the page would fill it in: all filters at once find nobody
+    elif name in examples.PARAMETERS:  # Not as "example", which the page fills in: all filters at once find nobody.
         schema["examples"] = [examples.PARAMETERS[name]]
 
 
-def _refusals(method: str, path: str, operation: Json) -> Json:
-    """The errors that an operation can answer, by status."""
+def _error_answers(method: str, path: str, operation: Json) -> Json:
+    """Return the answers for the errors of an operation, by status."""
     by_status: dict[int, list[str]] = {}
-    for name in _possible(method, path, operation):
+    for name in _errors_of(method, path, operation):
         by_status.setdefault(examples.PROBLEMS[name]["status"], []).append(name)
     return {
         str(status): {
@@ -228,10 +228,10 @@ def _refusals(method: str, path: str, operation: Json) -> Json:
     }
 
 
-def _possible(method: str, path: str, operation: Json) -> Iterator[str]:
+def _errors_of(method: str, path: str, operation: Json) -> Iterator[str]:
     name = operation["operationId"]
     parameters = {(parameter["in"], parameter["name"]) for parameter in operation.get("parameters", ())}
-    yield from _ALWAYS
+    yield from _COMMON_ERRORS
     is_reading = method == "get" or name in ("resolve_contact", "lookup_contact")
     if name != "look_up_profile":
         yield "key_may_not_read" if is_reading else "key_may_not_write"
@@ -243,7 +243,7 @@ def _possible(method: str, path: str, operation: Json) -> Iterator[str]:
         yield "contact_not_found"
     if ("header", "Idempotency-Key") in parameters:
         yield "key_used_before"
-    yield from _SOMETIMES.get(name, ())
+    yield from _ERRORS.get(name, ())
 
 
 def _headers_of(status: str, operation: Json) -> Iterator[str]:
@@ -266,11 +266,11 @@ def _headers_of(status: str, operation: Json) -> Iterator[str]:
 
 def _links(operation: Json, operations: dict[str, Json]) -> Iterator[tuple[str, Json]]:
     name = operation["operationId"]
-    if name in _SHOW_A_CONTACT:
+    if name in _ANSWER_A_CONTACT:
         for other, target in operations.items():
             if _takes(target, "contact_id"):
                 yield other, _link(other, {"contact_id": "$response.body#/data/id"})
-    for other, parameter, place in _LEADS.get(name, ()):
+    for other, parameter, place in _LINKS.get(name, ()):
         is_same = _takes(operation, "contact_id") and parameter != "contact_id"
         kept = {"contact_id": "$request.path.contact_id"} if is_same else {}
         yield other, _link(other, kept | ({parameter: place} if parameter else {}))

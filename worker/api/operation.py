@@ -1,12 +1,12 @@
-"""Writing: a request that changes contacts is one transaction, through the one write path.
+"""An operation: a request that changes contacts, carried out in one transaction on the write path of webhooks.
 
-The request is kept as an envelope aimed at records, takes effect through ``apply``, and its answer is read,
-and stored for an ``Idempotency-Key``, before the commit. Whatever raises leaves nothing behind.
+The request is stored as an envelope of events about records, and ``apply`` puts them into effect. The answer is made
+before the commit; under an ``Idempotency-Key`` it is stored too. If anything raises, nothing is stored.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Protocol
@@ -18,44 +18,41 @@ from pydantic import BaseModel
 
 from connectors.contract import Event, ProfileSeen
 from worker import ids
-from worker.api.errors import ApiError, contact_not_found, not_valid
+from worker.api.errors import ApiError, not_valid
 from worker.domain import api_writes
-from worker.domain.api_writes import Write
+from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
 from worker.domain.fold import encode
 from worker.domain.normalise import normalise_api_write
-from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import API_SOURCE, Ref
-from worker.domain.times import EPOCH, microseconds, moment
+from worker.domain.rows import RecordRow
+from worker.domain.terms import Ref
+from worker.domain.times import EPOCH
 from worker.pipeline.apply import Applied, Batch, OutdatedError, apply
-from worker.store import connections, contacts, db, decisions, envelopes, idempotency_keys, records
+from worker.store import connections, db, envelopes, idempotency_keys
 from worker.store.api_keys import Key
 from worker.store.changes import ACTOR
 from worker.store.db import Tx
 from worker.store.envelopes import Incoming
 
-#: a source's clock may be ahead of ours by so much; what is asked now still comes after what it said
-_SKEW = timedelta(hours=1)
-_MICROSECOND = timedelta(microseconds=1)
 _REPLAYED = "Idempotent-Replayed"
-#: writes at work in one process; the other connections are for those who read
-WRITERS = db.TENANT_CONNECTIONS // 2
-#: what one record may hold, those since removed included
-MAX_HELD_FIELDS, MAX_HELD_TAGS, MAX_HELD_BYTES = 1000, 1000, 256 * 1024
+#: Operations at the same time in one process. The other half of the connections is for requests that only load.
+MAX_CONCURRENT_OPERATIONS = db.TENANT_CONNECTIONS // 2
+#: Limits of one record. Removed fields and tags count too, because the record keeps them.
+MAX_RECORD_FIELDS, MAX_RECORD_TAGS, MAX_RECORD_BYTES = 1000, 1000, 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """A request as far as every write needs it."""
+    """The parts of an HTTP request that every operation needs."""
 
-    topic: str  #: ``POST /v1/contacts``
+    topic: str  #: method and route, like ``POST /v1/contacts``
     idempotency_key: str | None
-    digest: bytes  #: of everything it asks
+    digest: bytes  #: SHA-256 of method, path and body; empty if the method takes no ``Idempotency-Key``
 
 
 @dataclass(slots=True)
 class Answer:
-    """What is answered."""
+    """The answer to a request."""
 
     status: int
     body: BaseModel | None = None
@@ -63,19 +60,19 @@ class Answer:
 
 
 class Operation(Protocol):
-    """One kind of write. All of it runs in the transaction, and may run again when that does."""
+    """One kind of write. Its methods run in the transaction, and run again if the transaction is tried again."""
 
-    def plan(self, tx: Tx, now: datetime) -> tuple[Write, datetime]:
-        """Work out what to state, and when it counts as said; no events where nothing has to change."""
+    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
+        """Return what to state, and the time of the statements; no events if nothing has to change."""
 
     def judge(self, tx: Tx, people: Changeset) -> None:
         """Look at the outcome under the locks; raise ApiError to refuse it."""
 
     def answer(self, tx: Tx, applied: Applied) -> Answer:
-        """Read what is so now."""
+        """Load what the request has come to."""
 
 
-async def _asked(
+async def _with_idempotency_key(
     request: Request,
     idempotency_key: Annotated[
         str | None,
@@ -83,68 +80,74 @@ async def _asked(
     ] = None,
 ) -> RequestInfo:
     route = request.scope["route"].path_format
-    said = b"\x00".join([request.method.encode(), str(request.url.path).encode(), await request.body()])
-    return RequestInfo(f"{request.method} {route}", idempotency_key, sha256(said).digest())
+    content = b"\x00".join([request.method.encode(), str(request.url.path).encode(), await request.body()])
+    return RequestInfo(f"{request.method} {route}", idempotency_key, sha256(content).digest())
 
 
-async def _asked_plainly(request: Request) -> RequestInfo:
+async def _without_idempotency_key(request: Request) -> RequestInfo:
     return RequestInfo(f"{request.method} {request.scope['route'].path_format}", None, b"")
 
 
-#: of a POST, which may be repeated under an ``Idempotency-Key``
-IdempotentRequest = Annotated[RequestInfo, Depends(_asked)]
-#: of the other methods, which may be repeated as they are
-RepeatableRequest = Annotated[RequestInfo, Depends(_asked_plainly)]
+#: Of a POST: a client can send it again under the same ``Idempotency-Key``.
+IdempotentRequest = Annotated[RequestInfo, Depends(_with_idempotency_key)]
+#: Of the other methods: a client can send them again as they are.
+RepeatableRequest = Annotated[RequestInfo, Depends(_without_idempotency_key)]
 
 
-async def perform(key: Key, asked: RequestInfo, task: Operation) -> Response:
-    """Carry a write out and answer it.
+async def perform(key: Key, request: RequestInfo, operation: Operation) -> Response:
+    """Carry out an operation and return its answer.
 
-    Writes have threads of their own: where many wait for each other's locks, those who only read do not.
+    Repeated under the same ``Idempotency-Key``, the same request gets the stored answer and changes nothing.
+    Raises ApiError: 409 if the key was used for another request, and what the operation raises to refuse it.
+
+    Operations have their own limit on threads, so that operations that wait for each other's locks do not hold up
+    requests that only load.
     """
-    return await to_thread.run_sync(_perform, key, asked, task, limiter=_writers())
+    return await to_thread.run_sync(_perform, key, request, operation, limiter=_operation_limiter())
 
 
 @lru_cache
-def _writers() -> CapacityLimiter:
-    return CapacityLimiter(WRITERS)
+def _operation_limiter() -> CapacityLimiter:
+    return CapacityLimiter(MAX_CONCURRENT_OPERATIONS)
 
 
-def _perform(key: Key, asked: RequestInfo, task: Operation) -> Response:
-    writing = _OperationBatch(key=key, asked=asked, task=task)
-    apply(db.tenant_engine(), key.organization_id, writing)
-    assert writing.response is not None  # noqa: S101 - finish made it
-    return writing.response
+def _perform(key: Key, request: RequestInfo, operation: Operation) -> Response:
+    batch = _OperationBatch(key=key, request=request, operation=operation)
+    apply(db.tenant_engine(), key.organization_id, batch)
+    assert batch.response is not None  # noqa: S101 - finish has set it
+    return batch.response
 
 
 @dataclass(slots=True, kw_only=True)
 class _OperationBatch(Batch):
+    """An operation as a batch: the request is kept as an envelope, takes effect, and is answered."""
+
     key: Key
-    asked: RequestInfo
-    task: Operation
+    request: RequestInfo
+    operation: Operation
     now: datetime = EPOCH
-    said_at: datetime = EPOCH
-    write: Write = field(default_factory=Write)
+    stated_at: datetime = EPOCH
+    write: ApiWrite = field(default_factory=ApiWrite)
     response: Response | None = None
 
     def begin(self, tx: Tx, now: datetime) -> None:
         self.statements, self.connection_of, self.response, self.now = (), {}, None, now
-        if self.asked.idempotency_key is not None:
-            self.response = self._stored(tx, self.asked.idempotency_key)
+        if self.request.idempotency_key is not None:
+            self.response = self._stored(tx, self.request.idempotency_key)
         if self.response is None:
-            self.write, self.said_at = self.task.plan(tx, now)
+            self.write, self.stated_at = self.operation.compose(tx, now)
             if self.write.events or self.write.links:
-                self._keep(tx, self.write, self.said_at)
+                self._keep(tx, self.write, self.stated_at)
 
     def _stored(self, tx: Tx, idempotency_key: str) -> Response | None:
-        stored = idempotency_keys.reserve(tx, self.key.id, idempotency_key, self.asked.digest)
+        stored = idempotency_keys.reserve(tx, self.key.id, idempotency_key, self.request.digest)
         if stored is None:
             return None
-        if stored.request_sha256 != self.asked.digest:
+        if stored.request_sha256 != self.request.digest:
             raise ApiError(409, "this Idempotency-Key was used for another request")
         return _response(stored.status, stored.body, {**stored.headers, _REPLAYED: "true"})
 
-    def _keep(self, tx: Tx, write: Write, said_at: datetime) -> None:
+    def _keep(self, tx: Tx, write: ApiWrite, stated_at: datetime) -> None:
         envelope_id = ids.new()
         connection_id = connections.of_api(tx)
         body = api_writes.encode(write)
@@ -154,47 +157,47 @@ class _OperationBatch(Batch):
                 organization_id=self.key.organization_id,
                 id=envelope_id,
                 connection_id=connection_id,
-                topic=self.asked.topic,
+                topic=self.request.topic,
                 delivery_id=api_writes.delivery_id(envelope_id),
-                sent_at=said_at,
+                sent_at=stated_at,
                 headers=orjson.dumps([(ACTOR, ids.show(ids.KEY, self.key.id))]).decode(),
                 body=body,
                 body_sha256=sha256(body).digest(),
             ),
         )
-        # Read from what was kept, so that a replay cannot read it differently.
+        # The statements come from the kept body, so that a replay cannot find other ones in it.
         kept = api_writes.decode(body)
         delivery_id = api_writes.delivery_id(envelope_id)
         self.statements = [
-            normalise_api_write(envelope_id, kept.events, kept.links, sent_at=said_at, delivery_id=delivery_id)
+            normalise_api_write(envelope_id, kept.events, kept.links, sent_at=stated_at, delivery_id=delivery_id)
         ]
         self.connection_of = {envelope_id: connection_id}
 
     def judge(self, tx: Tx, people: Changeset) -> None:
         if not self.statements:
             return
-        # What it was planned on was read without locks. Now they are held: the plan has to be the same.
-        again, said_at = self.task.plan(tx, self.now)
-        # Its own links are there by now, and are not made again.
+        # The write was composed before the locks were held. Composed again under them, it has to be the same.
+        again, stated_at = self.operation.compose(tx, self.now)
         is_same = again.events == self.write.events and set(again.links) <= set(self.write.links)
-        if not is_same or said_at != self.said_at:  # another's later word would go before ours, who come later
+        # Another time means that somebody stated something newer: ours comes later, and has to be stamped after it.
+        if not is_same or stated_at != self.stated_at:
             raise OutdatedError
         for ref in self.statements[0].records:
             if ref in people.snapshot.rows:
                 _check_size(people.snapshot.rows[ref])
-        self.task.judge(tx, people)
+        self.operation.judge(tx, people)
 
     def finish(self, tx: Tx, applied: Applied) -> None:
         if self.response is not None:
             return
-        answer = self.task.answer(tx, applied)
+        answer = self.operation.answer(tx, applied)
         body = b"" if answer.body is None else answer.body.model_dump_json().encode()
         self.response = _response(answer.status, body, answer.headers)
-        if self.asked.idempotency_key is not None:
+        if self.request.idempotency_key is not None:
             idempotency_keys.answer(
                 tx,
                 self.key.id,
-                self.asked.idempotency_key,
+                self.request.idempotency_key,
                 answer.status,
                 answer.headers,
                 body,
@@ -202,91 +205,18 @@ class _OperationBatch(Batch):
 
 
 def _check_size(row: RecordRow) -> None:
-    """A contact cannot grow without end: it is read whole with every page that it is on."""
+    """Refuse a record above the limits, because every page that shows the contact loads the whole record."""
     record = row.record
-    if len(record.tags) > MAX_HELD_TAGS:
-        raise not_valid("tags", f"the contact would have had more than {MAX_HELD_TAGS} tags")
-    if len(record.registers) > MAX_HELD_FIELDS or len(orjson.dumps(encode(record))) > MAX_HELD_BYTES:
-        raise not_valid("custom_fields", f"the contact would hold more than {MAX_HELD_BYTES} bytes")
+    if len(record.tags) > MAX_RECORD_TAGS:
+        raise not_valid("tags", f"the contact would have had more than {MAX_RECORD_TAGS} tags")
+    if len(record.registers) > MAX_RECORD_FIELDS or len(orjson.dumps(encode(record))) > MAX_RECORD_BYTES:
+        raise not_valid("custom_fields", f"the contact would hold more than {MAX_RECORD_BYTES} bytes")
 
 
 def _response(status: int, body: bytes, headers: Mapping[str, str]) -> Response:
     return Response(body, status, headers, media_type="application/json" if body else None)
 
 
-@dataclass(slots=True)
-class Held:
-    """A contact that a request is about, with its records as they stand."""
-
-    contact: ContactRow
-    records: list[RecordRow]
-    others: list[RecordRow] = field(default_factory=list)  #: not of the contact now, but about to be written
-
-    @property
-    def anchor(self) -> Ref:
-        """The record that the contact is named after: what is said of the person stays with it."""
-        return next(row.ref for row in self.records if row.id == self.contact.id)
-
-    def edits(self, tx: Tx) -> tuple[Ref, tuple[tuple[Ref, Ref], ...]]:
-        """The record that holds edits of this contact, and what ties it to the contact if nothing does yet.
-
-        Identifiers tie it only until they are edited. One tie is enough: two would hold together records that
-        nothing but an identifier had joined.
-        """
-        mine = {row.ref for row in self.records}
-        known = sorted(ref for ref in mine if ref[0] == API_SOURCE)
-        ref = known[0] if known else (API_SOURCE, ids.show(ids.CONTACT, self.contact.id))
-        if not known:  # it may be there all the same, removed with the contact that came back since
-            self.others = records.by_refs(tx, [ref])
-        if ref == self.anchor:
-            return ref, ()
-        ties = decisions.by_refs(tx, [ref])
-        is_tied = any(tie.kind == "link" and {tie.a, tie.b} - {ref} <= mine for tie in ties)
-        return ref, () if is_tied else ((self.anchor, ref),)
-
-    def after(self, now: datetime) -> datetime:
-        """A time that comes after all that its records say, unless a clock is quite wrong."""
-        return after(now, self.records + self.others)
-
-
-def hold(tx: Tx, contact_id: str) -> Held:
-    """Read the contact that a request names; raises ApiError if there is none."""
-    id_ = ids.parse(ids.CONTACT, contact_id)
-    row = None if id_ is None else contacts.by_any_id(tx, id_)
-    if row is None:
-        raise contact_not_found()
-    return held(row, records.by_contacts(tx, [row.id]))
-
-
-def held(contact: ContactRow, rows: list[RecordRow]) -> Held:
-    """Put a contact and its records together; raises OutdatedError if it moved on between the two look-ups."""
-    if all(row.id != contact.id for row in rows):
-        raise OutdatedError
-    return Held(contact, rows)
-
-
-def seen(ref: Ref) -> tuple[str, Event]:
-    """Say that a record is there: what is stated of one that was removed would not show."""
+def existence(ref: Ref) -> tuple[str, Event]:
+    """State that a record exists. Without it, a statement about a removed record would not show."""
     return ref[0], ProfileSeen(external_id=ref[1], occurred_at=None)
-
-
-def after(now: datetime, rows: list[RecordRow], *stated: int) -> datetime:
-    """A time after all that these records say, and that was stated beside them (microseconds).
-
-    A source's clock may be ahead, and what is asked now is newer.
-    """
-    newest = max([*stated, *(stamp for row in rows for stamp in _stamps(row))], default=0)
-    ahead = moment(newest)
-    if ahead is None or microseconds(now) > newest or ahead > now + _SKEW:
-        return now
-    return ahead + _MICROSECOND
-
-
-def _stamps(row: RecordRow) -> list[int]:
-    record = row.record
-    stamps = [stamp for stamp, _ in record.registers.values()]
-    stamps += [stamp for stamp, _, _ in record.tags.values()]
-    stamps += [stamp for stamp in (record.seen, record.removed) if stamp is not None]
-    if record.snapshot is not None:
-        stamps.append(record.snapshot[0])
-    return [stamp.occurred for stamp in stamps]

@@ -1,7 +1,7 @@
-"""Pages of lists: keyset behind a cursor that callers treat as opaque.
+"""Pages of lists: a cursor, opaque to callers, holds the key of the last row.
 
-Most lists go by the id, newest first: ids are minted in order of time. The feed of changes goes by the time of
-the last change, oldest first.
+Most lists are in the order of their ids, newest first, because ids are made in the order of time. The feed of changes
+is in the order of the last change, oldest first.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -17,7 +17,7 @@ from worker.domain.times import EPOCH, microseconds, moment
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 100
-#: leads every cursor, so that each order can tell its own
+#: First byte of a cursor: the order of the list that the cursor belongs to.
 _BELOW_ID, _AFTER_CHANGE = b"\x01", b"\x02"
 _NOT_OURS = "not a cursor of this list"
 
@@ -26,43 +26,43 @@ Cursor = Annotated[str, Field(max_length=100), WithJsonSchema({"type": "string",
 
 
 class Change(NamedTuple):
-    """A place in the feed of changes."""
+    """A key in the feed of changes: when a contact changed last, and its id."""
 
     updated_at: datetime
     id: UUID
 
 
 class Paging(BaseModel):
-    """Which page of a list is wanted."""
+    """Which page of a list to answer."""
 
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
     cursor: Cursor | None = Field(None, description="`meta.next_cursor` of the page before")
 
-    #: the orders that the list can go in
+    #: The orders of the list: by id, by last change, or both.
     _orders: ClassVar[tuple[type[UUID | Change], ...]] = (UUID,)
 
     @field_validator("cursor")
     @classmethod
     def _is_ours(cls, cursor: str | None) -> str | None:
-        if cursor is not None and not isinstance(_read(cursor), cls._orders):
+        if cursor is not None and not isinstance(_parse(cursor), cls._orders):
             raise ValueError(_NOT_OURS)
         return cursor
 
     @property
     def before(self) -> UUID | None:
-        """The id that the page stays below; None for the first page, or for a cursor of another order."""
-        place = None if self.cursor is None else _read(self.cursor)
-        return place if isinstance(place, UUID) else None
+        """The page holds smaller ids than this; None for the first page, and for a cursor of the feed."""
+        key = None if self.cursor is None else _parse(self.cursor)
+        return key if isinstance(key, UUID) else None
 
     @property
     def after(self) -> Change | None:
-        """The change that the page comes after; None as above."""
-        place = None if self.cursor is None else _read(self.cursor)
-        return place if isinstance(place, Change) else None
+        """The page holds later changes than this; None for the first page, and for a cursor of a list by id."""
+        key = None if self.cursor is None else _parse(self.cursor)
+        return key if isinstance(key, Change) else None
 
 
 def write(last: UUID | Change) -> str:
-    """Write the cursor of the page behind a place."""
+    """Return the cursor of the page that follows the row with this key."""
     if isinstance(last, UUID):
         packed = _BELOW_ID + last.bytes
     else:
@@ -70,18 +70,18 @@ def write(last: UUID | Change) -> str:
     return urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def _read(cursor: str) -> UUID | Change:
-    """Read a cursor; raises ValueError for what we did not write."""
+def _parse(cursor: str) -> UUID | Change:
+    """Return the key in a cursor; raises ValueError if ``write`` did not make the cursor."""
     try:
         packed = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except (Error, ValueError):
         packed = b""
-    place: UUID | Change | None = None
+    key: UUID | Change | None = None
     if len(packed) == 17 and packed[:1] == _BELOW_ID:
-        place = UUID(bytes=packed[1:])
+        key = UUID(bytes=packed[1:])
     elif len(packed) == 25 and packed[:1] == _AFTER_CHANGE:
         with suppress(OverflowError):
-            place = Change(moment(int.from_bytes(packed[1:9], "big")) or EPOCH, UUID(bytes=packed[9:]))
-    if place is None or write(place) != cursor:  # the decoder skips what is no letter of its own
+            key = Change(moment(int.from_bytes(packed[1:9], "big")) or EPOCH, UUID(bytes=packed[9:]))
+    if key is None or write(key) != cursor:  # The decoder skips characters outside its alphabet.
         raise ValueError(_NOT_OURS)
-    return place
+    return key

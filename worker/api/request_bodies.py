@@ -1,41 +1,33 @@
-"""What is asked: bodies and queries of the Contacts API, checked field by field before anything is touched.
+"""Bodies of requests to the Contacts API. Each field is checked before the request touches the store.
 
-A field that is absent says nothing, ``null`` clears. Unknown fields of a body are ignored, as the hosted
-API does; unknown parameters of a query are refused, because a filter that is ignored answers the wrong people.
+An absent field changes nothing, and ``null`` clears the field. Unknown fields are ignored, as the hosted API does.
 """
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
-import orjson
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from connectors.contract import Channel, ConsentStatus, Purpose, Scope, SuppressionReason
+from worker.api.field_types import (
+    CustomFields,
+    Email,
+    Evidence,
+    ExternalId,
+    ExternalSource,
+    JsonSchema,
+    Line,
+    NoteText,
+    Phone,
+    Remark,
+    Time,
+    Value,
+    Word,
 )
 
-from connectors.contract import Channel, ConsentStatus, Scope, SuppressionReason
-from worker.domain import identifiers
-from worker.domain.terms import API_SOURCE, GUEST
-
 MAX_IDENTIFIERS = 20
-MAX_CUSTOM_FIELDS_BYTES = 64 * 1024
-MAX_CUSTOM_FIELDS = 200
-MAX_DEPTH = 8
 MAX_TAGS = 100
-MAX_NOTE = 10_000
-MAX_EVIDENCE = 20
 
-JsonSchema = dict[str, Any]
 IdentifierType = Literal[
     "contact_id",
     "phone",
@@ -50,7 +42,6 @@ IdentifierType = Literal[
     "line",
     "viber",
 ]
-Purpose = Literal["marketing", "transactional", "conversational"]
 LegalBasis = Literal[
     "consent_with_notice",
     "legitimate_interest_client",
@@ -60,7 +51,7 @@ LegalBasis = Literal[
     "process_and_store",
     "non_gdpr",
 ]
-#: how other systems spell the four states (Klaviyo, Twilio, HubSpot, Intercom)
+#: How Klaviyo, Twilio, HubSpot and Intercom spell the four states.
 _STATUSES = {
     "subscribed": "opted_in",
     "opt_in": "opted_in",
@@ -71,138 +62,25 @@ _STATUSES = {
 }
 
 
-def _without_nul(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not contain NUL")
-    return text
-
-
-_PLAIN = AfterValidator(_without_nul)
-#: what the document says of a text that is stripped: something must be left (ECMA does not count NEL as space)
-_SOME = Field(json_schema_extra={"pattern": r"[^\s\u0085]"})
-Word = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True), _PLAIN, _SOME]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True), _PLAIN, _SOME]
-Remark = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True), _PLAIN, _SOME]
-NoteText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NOTE, strip_whitespace=True), _PLAIN, _SOME]
-Proof = Annotated[str, StringConstraints(max_length=2048), _PLAIN]
-#: names that are not words are refused, which patterns of names alone do not say
-Evidence = Annotated[
-    dict[Word, Proof], Field(max_length=MAX_EVIDENCE, json_schema_extra={"additionalProperties": False})
-]
-#: a value that may name something in the store
-Value = Annotated[str, StringConstraints(min_length=1, max_length=512), _PLAIN]
-
-
-def _checked(what: Callable[[str], object], expected: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if what(value) is None:
-            raise ValueError(expected)
-        return value
-
-    return AfterValidator(check)
-
-
-#: numbers are read again with the organization's default region, which is not known here
-Phone = Annotated[Value, WithJsonSchema({"type": "string", "format": "phone", "examples": ["+6281234567890"]})]
-Email = Annotated[
-    Value,
-    _checked(identifiers.email, "not an e-mail address"),
-    WithJsonSchema({"type": "string", "format": "email", "examples": ["ujang@example.com"]}),
-]
-
-
-def _in_the_past(at: datetime) -> datetime:
-    """Bring a time to UTC; PostgreSQL ends in the year 294276, Python in 9999, and microseconds before 1970 are odd."""
-    if not datetime(1970, 1, 2, tzinfo=UTC) <= at <= datetime(2200, 1, 1, tzinfo=UTC):
-        raise ValueError("expected a time between 1970 and 2200")
-    return at.astimezone(UTC)  # which the first and last hours of Python's calendar would not survive
-
-
-def _is_text(value: object) -> object:
-    """Refuse numbers: seconds and milliseconds would be guessed."""
-    if value is not None and not isinstance(value, str):
-        raise ValueError("expected a time as text, like 2026-10-01T12:00:00Z")
-    return value
-
-
-Time = Annotated[AwareDatetime, BeforeValidator(_is_text), AfterValidator(_in_the_past)]
-
-
-def _depth(value: object, levels: int = 0) -> int:
-    if levels > MAX_DEPTH or not isinstance(value, dict | list):
-        return levels
-    inner = value.values() if isinstance(value, dict) else value
-    return max((_depth(one, levels + 1) for one in inner), default=levels + 1)
-
-
-def _custom_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    if len(fields) > MAX_CUSTOM_FIELDS:
-        raise ValueError(f"expected at most {MAX_CUSTOM_FIELDS} fields")
-    if _depth(fields) > MAX_DEPTH:
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
-    if any(not 0 < len(name) <= 255 for name in fields):
-        raise ValueError("expected names of 1 to 255 characters")
-    written = orjson.dumps(fields)
-    if len(written) > MAX_CUSTOM_FIELDS_BYTES:
-        raise ValueError(f"larger than {MAX_CUSTOM_FIELDS_BYTES} bytes")
-    if b"\\u0000" in written and _has_nul(fields):
-        raise ValueError("must not contain NUL")
-    return fields
-
-
-def _has_nul(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(_has_nul(part) for pair in value.items() for part in pair)
-    if isinstance(value, list):
-        return any(map(_has_nul, value))
-    return isinstance(value, str) and "\x00" in value
-
-
-CustomFields = Annotated[
-    dict[str, Any],
-    AfterValidator(_custom_fields),
-    Field(
-        description=f"Merged field by field; `null` removes one. At most {MAX_DEPTH} levels and 64 KiB",
-        examples=[{"tier": "premium"}],
-        json_schema_extra={"maxProperties": MAX_CUSTOM_FIELDS, "propertyNames": {"minLength": 1, "maxLength": 255}},
-    ),
-]
-
-
-def _not_reserved_source(source: str | None) -> str | None:
-    if source == API_SOURCE:
-        raise ValueError(f"{API_SOURCE!r} is the name of this API itself; leave both fields out to use it")
-    return source
-
-
-def _not_reserved_id(external_id: str | None) -> str | None:
-    if external_id is not None and external_id.startswith(GUEST):
-        raise ValueError(f"ids that begin with {GUEST!r} stand for guests of a shop")
-    return external_id
-
-
-ExternalSource = Annotated[Word, AfterValidator(_not_reserved_source), Field(examples=["shopify"])]
-ExternalId = Annotated[Value, AfterValidator(_not_reserved_id), Field(examples=["cust_123"])]
-
-
-def _given(*names: str) -> JsonSchema:
-    """What the document says of fields that have to be there, and not null."""
+def _present(*names: str) -> JsonSchema:
+    """Schema: these fields are present and not null."""
     return {"required": list(names), "properties": {name: {"not": {"type": "null"}} for name in names}}
 
 
-def _left_out(*names: str) -> JsonSchema:
+def _absent(*names: str) -> JsonSchema:
+    """Schema: these fields are absent or null."""
     return {"properties": {name: {"type": "null"} for name in names}}
 
 
 def _together(*names: str) -> JsonSchema:
-    return {"oneOf": [_given(*names), _left_out(*names)]}
+    return {"oneOf": [_present(*names), _absent(*names)]}
 
 
 def _one_of(*names: str) -> JsonSchema:
     options = []
     for name in names:
-        given, others = _given(name), _left_out(*(other for other in names if other != name))
-        options.append({**given, "properties": given["properties"] | others["properties"]})
+        present, others = _present(name), _absent(*(other for other in names if other != name))
+        options.append({**present, "properties": present["properties"] | others["properties"]})
     return {"oneOf": options}
 
 
@@ -225,7 +103,7 @@ class Profile(BaseModel):
 
     @property
     def pair(self) -> tuple[str, str] | None:
-        """The customer that the request names."""
+        """The customer that the request names, as (external_source, external_id); None if it names none."""
         if self.external_source is None or self.external_id is None:
             return None
         return (self.external_source, self.external_id)
@@ -238,7 +116,7 @@ class ContactIn(Profile):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "anyOf": [_given("phone_number"), _given("email"), _given("external_source")],
+            "anyOf": [_present("phone_number"), _present("email"), _present("external_source")],
             **_together("external_source", "external_id"),
         }
     )
@@ -266,7 +144,7 @@ class IdentifierIn(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "if": {"properties": {"type": {"const": "external_id"}}},
-            "then": _given("source"),
+            "then": _present("source"),
         }
     )
 
@@ -316,10 +194,10 @@ class TagsIn(BaseModel):
         return self
 
 
-def _status(given: object) -> object:
-    if not isinstance(given, str):
-        return given
-    word = given.strip().lower().replace("-", "_")
+def _status(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    word = value.strip().lower().replace("-", "_")
     return _STATUSES.get(word, word)
 
 
@@ -357,7 +235,7 @@ class SuppressionIn(BaseModel):
                 "properties": {"reason": {"const": "soft_bounce"}, "active": {"const": True}},
                 "required": ["reason"],
             },
-            "then": _given("expires_at"),
+            "then": _present("expires_at"),
         }
     )
 

@@ -1,4 +1,4 @@
-"""What is answered about a contact's past: notes, and every change with its cause."""
+"""Answers about a contact's past: notes, and every change with its cause."""
 
 from datetime import datetime
 from typing import Any
@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from worker import ids
-from worker.api.schemas import Meta
+from worker.api_schemas import Meta
 from worker.store.changes import ChangeRow
 from worker.store.notes import NoteRow
 
@@ -33,7 +33,7 @@ class Note(BaseModel):
 
     @classmethod
     def of(cls, note: NoteRow, contact_id: UUID) -> "Note":
-        """Show a note; notes do not change."""
+        """Return the answer for a note. Notes never change, so it was updated when it was created."""
         return cls(
             id=ids.show(ids.NOTE, note.id),
             contact_id=ids.show(ids.CONTACT, contact_id),
@@ -51,7 +51,7 @@ class FieldChange(BaseModel):
     field: str  #: ``name``, a custom field, ``tags``, ``consent:email:marketing``, ``note``, ``merged_into`` …
     before: Any
     after: Any
-    envelope_id: str | None  #: that said the new value
+    envelope_id: str | None  #: of the statement with the new value
 
 
 class Cause(BaseModel):
@@ -60,7 +60,7 @@ class Cause(BaseModel):
     envelope_id: str
     source: str
     topic: str
-    actor: str | None  #: the API key, of a request
+    actor: str | None  #: the id of the API key, if the cause is a request
     sent_at: datetime | None
     received_at: datetime
 
@@ -69,7 +69,7 @@ class Change(BaseModel):
     """An entry of a contact's history."""
 
     id: str
-    contact_id: str  #: the id it had then
+    contact_id: str  #: the id that the contact had then
     kind: str  #: created, changed, merged, removed
     changed_at: datetime
     fields: list[FieldChange]
@@ -77,7 +77,7 @@ class Change(BaseModel):
 
     @classmethod
     def of(cls, change: ChangeRow) -> "Change":
-        """Show an entry of the change log."""
+        """Return the answer for an entry of the change log."""
         return cls(
             id=ids.show(ids.CHANGE, change.id),
             contact_id=ids.show(ids.CONTACT, change.contact_id),

@@ -1,8 +1,8 @@
-"""The webhook route: raw bytes in, one committed row each, grouped; then the answer.
+"""The webhook route: it commits the raw bytes of each request as an envelope, then answers.
 
-Concurrent requests share one insert and one synchronous commit. Nothing but Postgres stands between a
-request and its answer: a frozen broker cannot delay it. Written to ASGI itself, below the framework: what
-is called thousands of times a second needs no routing, validation or thread.
+Concurrent requests share one insert and one synchronous commit. A request waits for Postgres alone, so a frozen
+broker cannot delay its answer. The route is a plain ASGI application: it takes thousands of requests a
+second and needs none of the framework's routing, validation and threads.
 """
 
 import asyncio
@@ -32,25 +32,25 @@ from worker.store.envelopes import Incoming, Kept
 log = structlog.get_logger()
 
 PREFIX = "/webhooks/"
-#: how long a change to a connection (a rotated secret, a removal) may take to be noticed
+#: How long a connection is cached: a rotated secret or a removal takes effect within this time.
 _CACHE_S = 2.0
-#: requests in one insert; a commit's wait fills the next
-_MOST_IN_FLUSH = 200
-#: an insert that takes longer is given up, with its session; who waited for it was told to come again
+#: Requests in one insert. While it commits, requests gather for the next.
+_MAX_BATCH = 200
+#: An insert that takes longer is cancelled with its session, and its senders are answered 503.
 _FLUSH_TIMEOUT_S = 10.0
-#: the per-connection figures of the status are written this long after a delivery
-_NOTE_AFTER_S = 0.25
-#: bytes of bodies that may wait for Postgres; beyond, senders are told to come again
-_MOST_WAITING_BYTES = 64 * 1024 * 1024
+#: How long after a delivery the figures of its connection are stored, for `contactsync status`.
+_STORE_FIGURES_AFTER_S = 0.25
+#: Bytes of bodies that may wait for Postgres. Above it, senders are answered 503.
+_MAX_WAITING_BYTES = 64 * 1024 * 1024
 _RETRY_AFTER_S = "5"
 
 
 class Unavailable(Exception):  # noqa: N818 - a state, answered with 503
-    """Postgres did not take the request; the sender should try again."""
+    """Postgres has not confirmed the request. The sender should send it again."""
 
 
 class _Refused(Exception):  # noqa: N818 - an answer
-    """The request is answered without being kept."""
+    """The request is answered with an error and not stored."""
 
     def __init__(self, status: int, error: str, code: str, **headers: str) -> None:
         super().__init__(code)
@@ -60,8 +60,8 @@ class _Refused(Exception):  # noqa: N818 - an answer
 
 
 @dataclass(slots=True)
-class _Notes:
-    """What happened to a connection since its figures were last written."""
+class _Figures:
+    """What happened at a connection since its figures were last stored."""
 
     delivered_at: datetime | None = None
     refused: int = 0
@@ -69,42 +69,45 @@ class _Notes:
 
 @dataclass(slots=True)
 class Inbox:
-    """Groups requests into inserts; one per process, living on its event loop."""
+    """Gathers requests into inserts. Each process has one, on its event loop."""
 
     write: Callable[[list[Incoming]], Coroutine[Any, Any, list[Kept]]]
     _waiting: list[tuple[Incoming, "asyncio.Future[Kept]"]] = field(default_factory=list)
-    _notes: dict[UUID, _Notes] = field(default_factory=dict)
+    _figures: dict[UUID, _Figures] = field(default_factory=dict)
     _flushing: "asyncio.Task[None] | None" = None
-    _noting: "asyncio.Task[None] | None" = None
+    _storing_figures: "asyncio.Task[None] | None" = None
     _waiting_bytes: int = 0
 
     async def keep(self, incoming: Incoming) -> Kept:
-        """Return once the request is committed; raises Unavailable if it could not be."""
-        if self._waiting_bytes > _MOST_WAITING_BYTES:
+        """Return once the request is committed; raises Unavailable if that is not certain.
+
+        A request that is stored already is a duplicate; it returns the envelope of the first.
+        """
+        if self._waiting_bytes > _MAX_WAITING_BYTES:
             raise Unavailable
         future: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
         self._waiting.append((incoming, future))
         self._waiting_bytes += len(incoming.body)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
-        self._note(incoming.connection_id).delivered_at = datetime.now(UTC)
+        self._figures_of(incoming.connection_id).delivered_at = datetime.now(UTC)
         return await future
 
     def refuse(self, connection_id: UUID) -> None:
-        """Count a bad signature."""
-        self._note(connection_id).refused += 1
+        """Count a bad signature in the figures of the connection."""
+        self._figures_of(connection_id).refused += 1
 
     async def _flush(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:_MOST_IN_FLUSH], self._waiting[_MOST_IN_FLUSH:]
+                batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
                 self._waiting_bytes -= sum(len(incoming.body) for incoming, _ in batch)
-                # Who was told to come again meanwhile will.
+                # A request that timed out meanwhile was answered 503, and its sender will send it again.
                 live = [(incoming, future) for incoming, future in batch if not future.done()]
                 if live:
                     await self._write(live)
         finally:
-            self._flushing = None  # whatever happened, the next request starts anew
+            self._flushing = None  # Even after an error, the next request starts a new flush.
 
     async def _write(self, batch: "list[tuple[Incoming, asyncio.Future[Kept]]]") -> None:
         try:
@@ -117,29 +120,29 @@ class Inbox:
                     future.set_exception(Unavailable())
             return
         lanes = set()
-        for (incoming, future), one in zip(batch, kept, strict=True):
+        for (incoming, future), result in zip(batch, kept, strict=True):
             if not future.done():
-                future.set_result(one)
-            if not one.is_duplicate:
+                future.set_result(result)
+            if not result.is_duplicate:
                 lanes.add(incoming.lane)
-            elif one.is_mismatch:
-                log.warning("delivery_id_reused", envelope_id=str(one.envelope_id))
+            elif result.is_mismatch:
+                log.warning("delivery_id_reused", envelope_id=str(result.envelope_id))
         if lanes:
             nudger.nudge(lanes)
 
-    def _note(self, connection_id: UUID) -> _Notes:
-        if self._noting is None:
-            self._noting = asyncio.create_task(self._write_notes())
-        notes = self._notes.get(connection_id)
-        if notes is None:
-            notes = self._notes[connection_id] = _Notes()
-        return notes
+    def _figures_of(self, connection_id: UUID) -> _Figures:
+        if self._storing_figures is None:
+            self._storing_figures = asyncio.create_task(self._store_figures())
+        figures = self._figures.get(connection_id)
+        if figures is None:
+            figures = self._figures[connection_id] = _Figures()
+        return figures
 
-    async def _write_notes(self) -> None:
-        await asyncio.sleep(_NOTE_AFTER_S)
-        self._noting = None
-        notes, self._notes = self._notes, {}
-        rows = [(id_, note.delivered_at, note.refused) for id_, note in notes.items()]
+    async def _store_figures(self) -> None:
+        await asyncio.sleep(_STORE_FIGURES_AFTER_S)
+        self._storing_figures = None
+        figures_of, self._figures = self._figures, {}
+        rows = [(id_, figures.delivered_at, figures.refused) for id_, figures in figures_of.items()]
         try:
             await asyncio.to_thread(_note_deliveries, rows)
         except SQLAlchemyError as error:
@@ -147,7 +150,7 @@ class Inbox:
 
 
 class _Writer:
-    """Keeps batches on the event loop: a thread would wait for the interpreter after every round trip."""
+    """Stores batches from the event loop, because a thread would wait for the interpreter after every round trip."""
 
     def __init__(self) -> None:
         self._engine: AsyncEngine | None = None
@@ -160,8 +163,8 @@ class _Writer:
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            # Postgres was restarted since. Whether the batch was committed is unknown, and does not
-            # matter: what is there already is a duplicate.
+            # Postgres has restarted. We do not know whether it committed the batch, and need not know: requests
+            # that are stored already come back as duplicates.
             return await self._keep(self._engine, batch)
 
     async def _keep(self, engine: AsyncEngine, batch: list[Incoming]) -> list[Kept]:
@@ -175,23 +178,23 @@ def _note_deliveries(rows: list[tuple[UUID, datetime | None, int]]) -> None:
 
 
 class Sources:
-    """Connections by id, remembered for a moment."""
+    """A cache of connections by their ids."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, Source | None]] = {}
+        self._cache: dict[str, tuple[float, Source | None]] = {}
 
     async def find(self, shown_id: str) -> Source | None:
-        """Return the connection behind an id; None for an unknown or removed one."""
-        known = self._known.get(shown_id)
-        if known is not None and known[0] > time.monotonic():
-            return known[1]
+        """Return the connection with an id, cached for two seconds; None if it is unknown or removed."""
+        cached = self._cache.get(shown_id)
+        if cached is not None and cached[0] > time.monotonic():
+            return cached[1]
         id_ = ids.parse(ids.CONNECTION, shown_id)
         if id_ is None:
             return None
-        if len(self._known) > 10_000:  # ids that were made up must not fill the memory
-            self._known.clear()
+        if len(self._cache) > 10_000:  # Invented ids must not fill the memory.
+            self._cache.clear()
         source = await asyncio.to_thread(_load, id_)
-        self._known[shown_id] = (time.monotonic() + _CACHE_S, source)
+        self._cache[shown_id] = (time.monotonic() + _CACHE_S, source)
         return source
 
 
@@ -209,7 +212,7 @@ async def receive(scope: Scope, receive_: Receive, send: Send) -> None:
     """``POST /webhooks/{connection_id}``, as an ASGI application."""
     try:
         async with asyncio.timeout(settings().ingest_timeout_s):
-            kept = await _take(scope, receive_)
+            kept = await _store(scope, receive_)
         content: Mapping[str, object] = {"ping": True}
         if kept is not None:
             content = {"envelope_id": ids.show(ids.ENVELOPE, kept.envelope_id), "duplicate": kept.is_duplicate}
@@ -223,8 +226,11 @@ async def receive(scope: Scope, receive_: Receive, send: Send) -> None:
         await _answer(send, 503, content, **{"retry-after": _RETRY_AFTER_S})
 
 
-async def _take(scope: Scope, receive_: Receive) -> Kept | None:
-    """Do all that leads to a row, None for a ping; raises _Refused with the answer if there is to be none."""
+async def _store(scope: Scope, receive_: Receive) -> Kept | None:
+    """Check a request and store it; return None for a ping, which is not stored.
+
+    Raises _Refused with the answer for a request that we refuse.
+    """
     if scope["method"] != HTTPMethod.POST:
         raise _Refused(405, "expected POST", "method_not_allowed", allow="POST")
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
@@ -247,7 +253,7 @@ async def _take(scope: Scope, receive_: Receive) -> Kept | None:
 
 
 async def _body(receive_: Receive, limit: int) -> bytes:
-    """Read the body as it comes."""
+    """Read the body, and stop as soon as it exceeds the limit; raises _Refused."""
     body = b""
     more = True
     while more:

@@ -18,11 +18,12 @@ from worker import ids
 from worker.domain import deliveries
 from worker.errors import ConfigError
 from worker.inbox.nudge import nudger
-from worker.providers.session import asking, job_of
+from worker.providers.session import job_of, provider_session
 from worker.store import connections, db, envelopes, refetches
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
-from worker.store.envelopes import LANES, Incoming
+from worker.store.envelopes import Incoming
+from worker.store.lanes import lane_of
 
 log = structlog.get_logger()
 
@@ -68,7 +69,7 @@ def refetch(engine: Engine) -> bool:
     if external_ids:
         reader = connectors.reader_of(connection.connector)
         try:
-            with asking(engine, connection) as fetch:
+            with provider_session(engine, connection) as fetch:
                 rows = list(reader.read_some(job_of(connection, "full"), external_ids, fetch))
         except (ReadingError, MalformedPayloadError, ConfigError) as error:
             log.warning("read_back_failed", connection_id=str(connection.id), reason=str(error))
@@ -80,5 +81,5 @@ def refetch(engine: Engine) -> bool:
         if rows:
             envelopes.keep(conn, [envelope_of_row(connection, row, None) for row in rows])
         refetches.delete(conn, leased)
-    nudger.nudge({connection.id.int % LANES})
+    nudger.nudge({lane_of(connection.id)})
     return True

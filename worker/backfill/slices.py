@@ -27,11 +27,12 @@ from worker.backfill.refetch import envelope_of_row, refetch
 from worker.errors import ConfigError
 from worker.inbox import drain, dry_run
 from worker.inbox.nudge import nudger
-from worker.providers.session import asking, job_of
+from worker.providers.session import job_of, provider_session
 from worker.store import connections, db, envelopes, run_rows, runs
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
-from worker.store.envelopes import LANES, Incoming
+from worker.store.envelopes import Incoming
+from worker.store.lanes import lane_of
 from worker.store.runs import RunRow
 
 log = structlog.get_logger()
@@ -143,7 +144,7 @@ class _Slice:
     def _read_pages(self) -> None:
         reader = connectors.reader_of(self.connection.connector)
         kind: Kind = "ids" if self.row.kind == "reconcile" else "increment" if self.row.kind == "increment" else "full"
-        with asking(self.engine, self.connection, on_wait=self._waited) as fetch:
+        with provider_session(self.engine, self.connection, on_wait=self._waited) as fetch:
             job = job_of(self.connection, kind, self.row.since)
             if self.row.phase == "reading":
                 for page in reader.read(job, self.row.cursor, fetch):
@@ -236,7 +237,7 @@ class _Slice:
         if time.monotonic() > self.until:
             self._release()
             return True
-        lane = self.connection.id.int % LANES
+        lane = lane_of(self.connection.id)
         while self._has_rows_to_drain() and self.row.left > _BACKLOG:
             if drain.drain_batch(self.engine, lane).leased == 0:
                 if self.row.left < _MOST_HELD:
@@ -262,7 +263,7 @@ class _Slice:
 
     def _nudge(self) -> None:
         if not self.row.is_dry:
-            nudger.nudge({self.connection.id.int % LANES})
+            nudger.nudge({lane_of(self.connection.id)})
 
     def _waited(self, seconds: float) -> None:
         self.waited_s += seconds

@@ -1,1 +1,1 @@
-"""The commands of `contactsync`, one module a group; `worker.cli` puts them together."""
+"""The commands of `contactsync`, one module for each noun; `worker.cli` puts them together."""

@@ -1,4 +1,4 @@
-"""Commands about runs: read a provider now, and see how that goes."""
+"""Commands about runs: start reading a provider, watch and cancel."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -24,13 +24,13 @@ from worker.store.runs import RunRow
 
 app = group("Backfill: read what a provider has, as much as was missed or all of it.")
 
-_REFRESH_S = 0.5
+_REFRESH_S = 0.5  #: pause between two looks at a run
 
 RunId = Annotated[str, typer.Argument(help="run_…")]
 
 
 class Kind(StrEnum):
-    """What a run reads."""
+    """Which customers a run reads."""
 
     full = "full"
     increment = "increment"
@@ -52,16 +52,16 @@ def start(
     """Begin to read a connection's provider; the workers do it."""
     moment = None if since is None else _moment(since)
     if moment is not None and kind is not Kind.increment:
-        raise ConfigError("--since: only an increment has one")
+        raise ConfigError("--since goes with --kind increment only")
     if confirm and kind is not Kind.reconcile:
-        raise ConfigError("--confirm: only reconciling removes customers")
+        raise ConfigError("--confirm goes with --kind reconcile only: no other run removes customers")
     with database(data_dir) as conn:
         connection = find(conn, organization, connection_id)
         id_ = slices.start(conn, connection, kind.value, since=moment, is_dry=dry_run, is_confirmed=confirm)
         if id_ is None:
             under_way = runs.running(Tx(conn, connection.organization_id), connection.id, kind.value)
             shown = "" if under_way is None else f": {ids.show(ids.RUN, under_way.id)}"
-            raise ConfigError(f"a run of this kind is under way{shown}; see `backfill status`, or cancel it")
+            raise ConfigError(f"a run of this kind is already running{shown}; see `backfill status`, or cancel it")
     publish_once(READING)
     run_id = ids.show(ids.RUN, id_)
     if watch_ and not as_json:
@@ -146,7 +146,7 @@ def cancel(
 
 
 def described(row: RunRow) -> dict[str, Any]:
-    """Return what an operator may see of a run."""
+    """Return a run as the output document of the commands."""
     shown: dict[str, Any] = {
         "run_id": ids.show(ids.RUN, row.id),
         "connection_id": ids.show(ids.CONNECTION, row.connection_id),
@@ -177,7 +177,7 @@ def _for_people(row: RunRow) -> list[Mapping[str, Any]]:
 
 
 def _lines(shown: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """One line a value: reports and their examples are laid out, not quoted as programs would."""
+    """Yield one line for each value; the values inside reports and their examples get lines of their own."""
     for name, value in shown.items():
         if name == "examples":
             for one in value:

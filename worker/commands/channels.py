@@ -1,4 +1,4 @@
-"""Commands about channels: accounts on messaging platforms that profiles are looked up through."""
+"""Commands about channels: accounts on messaging platforms, for looking up profiles."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from connectors.channels import CHANNELS
 from connectors.channels.contract import Platform
 from worker import ids
-from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show, transaction
 from worker.errors import ConfigError
 from worker.store import channels, organizations
 from worker.store.db import Tx
@@ -39,9 +39,10 @@ def add_channel(
     secret = _token(known, token)
     origin = _origin(known.API_URL if api_url is None else api_url)
     with database(data_dir) as conn:
+        tx = Tx(conn, organizations.ensure(conn, organization))
         try:
             id_ = channels.insert_new(
-                Tx(conn, organizations.ensure(conn, organization)),
+                tx,
                 platform=platform,
                 name=shown,
                 api_url=origin,
@@ -56,8 +57,8 @@ def add_channel(
 @app.command("list")
 def list_channels(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the connected channels of an organization, without their tokens."""
-    with database(data_dir) as conn:
-        rows = channels.of_organization(Tx(conn, organization_id(conn, organization)))
+    with transaction(data_dir, organization) as tx:
+        rows = channels.of_organization(tx)
     found = [
         {
             "channel_id": ids.show(ids.CHANNEL, row.id),
@@ -87,7 +88,7 @@ def remove_channel(
 
 
 def _token(platform: Platform, given: str | None) -> str | None:
-    """Check a token without repeating it: errors end in shells' histories and logs."""
+    """Return a checked token; errors do not repeat it, because they end up in logs and terminals."""
     if platform.TOKEN is None:
         if given is not None:
             raise ConfigError(f"--token: {platform.name} takes none")

@@ -1,7 +1,7 @@
-"""`connections add`: one command a connector that we ship, made from what the connector says it needs.
+"""`connections add`: one command for each connector that we ship, built from the connector's own declarations.
 
-A connector names its ``OPTIONS`` (by name, with an example), its ``CREDENTIALS`` if it reads, and checks options in
-``settle``. Connectors of other packages are added with ``connections add custom NAME``.
+A connector declares its ``OPTIONS`` (name and example) and, if it reads a provider, its ``CREDENTIALS``; it checks
+options in ``settle``. For connectors of other packages there is ``connections add custom NAME``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -87,28 +87,31 @@ def _add(
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Check what was given, and store the connection; nothing of it is repeated in an error."""
+    """Check the options, store the connection and print its webhook URL.
+
+    A connection with credentials gets the default schedules. Errors do not repeat secrets or credentials.
+    """
     name = provider.name if source is None else source.strip()
     secrets = list(webhook_secret or ())
     if not name or not all(secret.strip() for secret in secrets):
         raise ConfigError("--source and --webhook-secret must not be empty")
     if name == API_SOURCE:
-        raise ConfigError("--source: 'api' is the name under which edits through the API are kept")
+        raise ConfigError("--source: 'api' is reserved for edits through the API")
     reads = can_read(provider.name)
     missing = [one for one in getattr(provider, "CREDENTIALS", ()) if not credentials.get(one, "").strip()]
     if credentials and missing:
-        raise ConfigError(f"--{missing[0].replace('_', '-')}: needed to read the provider")
+        raise ConfigError(f"--{missing[0].replace('_', '-')} is needed to read the provider")
     if credentials and not reads:
-        raise ConfigError(f"{provider.name} is not read; it takes no credentials")
+        raise ConfigError(f"{provider.name} cannot be read, so it takes no credentials")
     if not secrets and not credentials:
-        raise ConfigError("give --webhook-secret for webhooks, or what it takes to read the provider, or both")
+        raise ConfigError("give --webhook-secret for webhooks, or credentials for reading the provider, or both")
     settled = _settled(provider, options, api_url, is_read=bool(credentials))
     home = None if region is None else country("--region", region)
     with database(data_dir) as conn:
-        organization_id = organizations.ensure(conn, organization)
+        tx = Tx(conn, organizations.ensure(conn, organization))
         try:
             id_ = connections.insert_new(
-                Tx(conn, organization_id),
+                tx,
                 connector=provider.name,
                 source=name,
                 options=settled,
@@ -121,17 +124,17 @@ def _add(
             raise ConfigError(f"--source: {name!r} is taken; each connection needs a name of its own") from None
         if credentials:
             for kind, every in schedules.DEFAULTS.items():
-                schedules.ensure(Tx(conn, organization_id), id_, kind, every)
+                schedules.ensure(tx, id_, kind, every)
     show(as_json, {"connection_id": ids.show(ids.CONNECTION, id_), "webhook_url": webhook_url(id_)})
 
 
 def _settled(provider: Connector, options: Mapping[str, str], api_url: str | None, *, is_read: bool) -> dict[str, str]:
-    """Check options as the connector does, and where its provider's API is."""
+    """Return the options as the connector's ``settle`` returns them, with the origin of its API checked."""
     given = dict(options) if api_url is None else {**options, "api_url": api_url.strip()}
     settle: Callable[[Mapping[str, str]], Mapping[str, str]] = getattr(provider, "settle", dict)
     try:
         settled = dict(settle(given))
-    except ValueError as error:  # a connector's own words: they name the option and what was expected
+    except ValueError as error:  # the connector's message names the option and what it expected
         raise ConfigError(f"--{error}") from None
     try:
         if "api_url" in settled:
@@ -144,7 +147,7 @@ def _settled(provider: Connector, options: Mapping[str, str], api_url: str | Non
 
 
 def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
-    """Read NAME=VALUE options."""
+    """Parse NAME=VALUE options; raises ConfigError, without the value, for anything else."""
     found = {}
     for one in given or ():
         name, equals, value = one.partition("=")
@@ -155,13 +158,13 @@ def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
 
 
 def webhook_url(id_: Any) -> str:
-    """Return the URL to give to a connection's webhooks."""
+    """Return the URL to which the provider should send a connection's webhooks."""
     url = settings.settings().public_url or f"http://127.0.0.1:{settings.settings().port}"
     return f"{url.rstrip('/')}/webhooks/{ids.show(ids.CONNECTION, id_)}"
 
 
 def _command(provider: Connector) -> Callable[..., None]:
-    """Make a connector's command: its own credentials and options by name, and what all of them take."""
+    """Return a connector's command: its own credentials and options by name, and the options of all connectors."""
     credentials: tuple[str, ...] = tuple(getattr(provider, "CREDENTIALS", ()))
     options: Mapping[str, str] = provider.OPTIONS  # type: ignore[attr-defined]
 

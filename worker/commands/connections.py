@@ -1,4 +1,4 @@
-"""Commands about connections: accounts at providers whose webhooks are kept and worked on."""
+"""Commands about connections: accounts at providers, which send us webhooks or are read."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +14,10 @@ from connectors.reader import ReadingError, Subscriber
 from worker import ids
 from worker.commands import connection_add
 from worker.commands.connection_add import webhook_url
-from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show, transaction
 from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
-from worker.providers.session import asking, job_of
+from worker.providers.session import job_of, provider_session
 from worker.store import connections, db, ready
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
@@ -34,8 +34,8 @@ Secrets = Annotated[
 @app.command("list")
 def list_connections(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the connections of an organization."""
-    with database(data_dir) as conn:
-        rows = connections.of_organization(Tx(conn, organization_id(conn, organization)))
+    with transaction(data_dir, organization) as tx:
+        rows = connections.of_organization(tx)
     show(as_json, [connections.describe(row) for row in rows])
 
 
@@ -103,7 +103,7 @@ def authorize(
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         if not can_read(row.connector):
-            raise ConfigError(f"{row.connector} is not read; it takes no credentials")
+            raise ConfigError(f"{row.connector} cannot be read, so it takes no credentials")
         missing = [name for name in reader_of(row.connector).CREDENTIALS if not given.get(name, "").strip()]
         if missing:
             raise ConfigError(f"--credential: {missing[0]}=… is needed to read the provider")
@@ -125,10 +125,10 @@ def subscribe(
         raise ConfigError(f"{connection_id} has no credentials, or {row.connector} has no API for webhooks")
     subscriber = cast("Subscriber", connector(row.connector))
     try:
-        with asking(db.engine(), row) as fetch:
+        with provider_session(db.engine(), row) as fetch:
             done = subscriber.subscribe(job_of(row, "full"), webhook_url(row.id), fetch)
     except (ReadingError, MalformedPayloadError) as error:
-        raise ConfigError(f"the provider did not do it: {error}") from None
+        raise ConfigError(f"the webhooks could not be registered: {error}") from None
     show(as_json, {"connection_id": connection_id, "webhook_url": webhook_url(row.id), "topics": dict(done)})
 
 
@@ -145,18 +145,18 @@ def approve_fields(
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         known = connector(row.connector).PROTECTED_FIELDS
-        wanted = known if everything else frozenset(fields or ())
-        if unknown := wanted - known:
+        approved = known if everything else frozenset(fields or ())
+        if unknown := approved - known:
             raise ConfigError(f"unknown fields {', '.join(sorted(unknown))}; expected {', '.join(sorted(known))}")
-        connections.set_approved_fields(Tx(conn, row.organization_id), row.id, sorted(wanted))
-    show(as_json, {"connection_id": connection_id, "approved_fields": sorted(wanted)})
+        connections.set_approved_fields(Tx(conn, row.organization_id), row.id, sorted(approved))
+    show(as_json, {"connection_id": connection_id, "approved_fields": sorted(approved)})
 
 
 def find(conn: Connection, organization: str, shown_id: str) -> ConnectionRow:
-    """Find a connection by the id that an operator gave; raises ConfigError if there is none."""
+    """Return the connection with an id such as ``con_…``; raises ConfigError if the organization has none."""
     id_ = ids.parse(ids.CONNECTION, shown_id)
     row = None if id_ is None else connections.by_id(conn, id_)
-    # Edits through the API are kept under a connection that nobody made, and nobody must touch.
+    # Edits through the API belong to an internal connection, which operators must not change.
     if row is None or row.connector == API_SOURCE or row.organization_id != organization_id(conn, organization):
         raise ConfigError(f"no connection {shown_id} in organization {organization!r}")
     return row
@@ -173,7 +173,7 @@ def _change(
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         if row.state == "removed" and state != "removed":
-            raise ConfigError(f"{connection_id} was removed; add the shop again")
+            raise ConfigError(f"{connection_id} was removed; add the connection again")
         tx = Tx(conn, row.organization_id)
         connections.set_state(tx, row.id, state)
         queue(tx, row.id)

@@ -1,4 +1,4 @@
-"""Commands about connectors: which there are, and whether one keeps what connectors promise."""
+"""Commands about connectors: list them, and check one with the conformance suite."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -27,7 +27,7 @@ def list_connectors(as_json: Json = False) -> None:
         else:
             taken[origin.name] = origin.package
             try:
-                row |= _offers(_load(origin))
+                row |= _offers(_import(origin))
             except ConfigError as error:
                 row["error"] = str(error)
         found.append(row)
@@ -46,7 +46,7 @@ def check(name: Annotated[str, typer.Argument(help="As `connectors list` shows i
             f"no connector {name!r}; known: {known}. A package offers one with an entry point in its pyproject.toml, "
             f'and has to be installed beside contactsync: [project.entry-points."{ENTRY_POINTS}"] {name} = "its.module"'
         )
-    findings = conformance.check(conformance.subject_of(_load(origin), registered=name))
+    findings = conformance.check(conformance.subject_of(_import(origin), registered=name))
     count = Counter(finding.state for finding in findings)
     if as_json:
         passed = not count["failed"]
@@ -59,11 +59,11 @@ def check(name: Annotated[str, typer.Argument(help="As `connectors list` shows i
         raise typer.Exit(1)
 
 
-def _load(origin: Origin) -> Connector:
-    """Import a connector; whatever goes wrong in a package of others is said in one line."""
+def _import(origin: Origin) -> Connector:
+    """Import a connector; any failure of another package becomes a ConfigError of one line."""
     try:
         return connector(origin.name)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the module of a stranger may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a module of another package may raise anything
         raise ConfigError(
             f"{origin.name}: {origin.package} cannot be imported: {type(error).__name__}: {error}"
         ) from None

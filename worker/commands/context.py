@@ -1,7 +1,9 @@
-"""What every command shares: its options, the stack it speaks to, whose data it is about, and how it answers."""
+"""Shared by all commands: common options, finding the stack and the organization, and printing the result."""
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,6 +19,7 @@ from worker import settings
 from worker.errors import ConfigError
 from worker.stack.supervisor import secret_key, stack
 from worker.store import db, organizations
+from worker.store.db import Tx
 
 DEFAULT_DATA_DIR = Path(".contactsync")
 
@@ -26,12 +29,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def group(help_: str) -> typer.Typer:
-    """Make a group of commands."""
+    """Return a new group of commands."""
     return typer.Typer(no_args_is_help=True, help=help_)
 
 
 def find_stack(data_dir: Path | None) -> None:
-    """Point this process at a stack; raises ConfigError with what to do if there is none."""
+    """Set the settings of this process to those of a stack.
+
+    ``data_dir`` comes first, then DATABASE_URL, then ``.contactsync``. Raises ConfigError, which says what to do, if
+    no stack runs there.
+    """
     if data_dir is None and os.environ.get("DATABASE_URL"):
         if (DEFAULT_DATA_DIR / "secret.key").exists():
             os.environ.setdefault("CONTACTSYNC_SECRET_KEYS", secret_key(DEFAULT_DATA_DIR))
@@ -52,13 +59,20 @@ def find_stack(data_dir: Path | None) -> None:
 
 
 def database(data_dir: Path | None) -> Any:
-    """Open the one transaction of a command."""
+    """Open the one transaction of a command, as a context manager that yields a Connection."""
     find_stack(data_dir)
     return db.engine().begin()
 
 
+@contextmanager
+def transaction(data_dir: Path | None, organization: str) -> Iterator[Tx]:
+    """Open the one transaction of a command for an organization; raises ConfigError if it does not exist."""
+    with database(data_dir) as conn:
+        yield Tx(conn, organization_id(conn, organization))
+
+
 def organization_id(conn: Connection, name: str) -> UUID:
-    """Find an organization by name; raises ConfigError if there is none. The default one is made on first use."""
+    """Return the id of an organization; raises ConfigError if there is none. The first use creates ``default``."""
     found = organizations.find(conn, name)
     if found is None and name == "default":
         return organizations.ensure(conn, name)
@@ -68,14 +82,14 @@ def organization_id(conn: Connection, name: str) -> UUID:
 
 
 def country(option: str, text: str) -> str:
-    """Read the country that an option names, for phone numbers in national form."""
+    """Check a country code and return it in capitals; ``option`` is named in the ConfigError."""
     if not (len(text) == 2 and text.isalpha() and text.isascii()):
         raise ConfigError(f"{option}: expected two letters (ISO 3166-1), e.g. ID")
     return text.upper()
 
 
 def show(as_json: bool, found: Any) -> None:
-    """Print what a command found: one JSON document, or a table for people."""
+    """Print the result of a command: one JSON document, or a table with a row for each item."""
     if as_json:
         sys.stdout.buffer.write(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z) + b"\n")
         return

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from worker import ids
-from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show, transaction
 from worker.errors import ConfigError
 from worker.store import api_keys, organizations
 from worker.store.db import Tx
@@ -27,15 +27,16 @@ def create_key(
     if unknown := set(scope) - set(api_keys.SCOPES):
         raise ConfigError(f"--scope: expected {', '.join(api_keys.SCOPES)}, got {', '.join(sorted(unknown))}")
     with database(data_dir) as conn:
-        id_, key = api_keys.insert_new(Tx(conn, organizations.ensure(conn, organization)), scope, rate_limit=rate_limit)
+        tx = Tx(conn, organizations.ensure(conn, organization))
+        id_, key = api_keys.insert_new(tx, scope, rate_limit=rate_limit)
     show(as_json, {"key_id": ids.show(ids.KEY, id_), "key": key})
 
 
 @app.command("list")
 def list_keys(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the keys of an organization, without their secrets."""
-    with database(data_dir) as conn:
-        found = api_keys.of_organization(Tx(conn, organization_id(conn, organization)))
+    with transaction(data_dir, organization) as tx:
+        found = api_keys.of_organization(tx)
     show(as_json, [{"key_id": ids.show(ids.KEY, row.pop("id")), **row} for row in found])
 
 

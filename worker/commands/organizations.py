@@ -1,4 +1,4 @@
-"""Commands about organizations: the tenants of a store."""
+"""Commands about organizations, the tenants of a store."""
 
 from typing import Annotated
 

@@ -9,7 +9,7 @@ import typer
 from worker import ids
 from worker.commands.backfill import Kind
 from worker.commands.connections import ConnectionId, find
-from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, database, group, show, transaction
 from worker.errors import ConfigError
 from worker.store import connections, schedules
 from worker.store.db import Tx
@@ -23,10 +23,9 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 @app.command("list")
 def list_schedules(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List what is read how often, and when next."""
-    with database(data_dir) as conn:
-        id_ = organization_id(conn, organization)
-        rows = schedules.of_organization(Tx(conn, id_))
-        known = {row.id: row for row in connections.of_organization(Tx(conn, id_))}
+    with transaction(data_dir, organization) as tx:
+        rows = schedules.of_organization(tx)
+        known = {row.id: row for row in connections.of_organization(tx)}
     found = []
     for row in rows:
         connection = known.get(row.connection_id)
@@ -37,7 +36,7 @@ def list_schedules(organization: Organization = "default", data_dir: DataDir = N
             "connection_id": ids.show(ids.CONNECTION, row.connection_id),
             "source": connection.source,
             "kind": row.kind,
-            "every": _written(row.every),
+            "every": _shown(row.every),
             "next_run_at": row.next_run_at,
             "state": "revoked" if connection.revoked_at is not None else state,
             "last_run_id": None if row.last_run_id is None else ids.show(ids.RUN, row.last_run_id),
@@ -62,7 +61,7 @@ def set_schedule(
         if not row.can_be_read:
             raise ConfigError(f"{connection_id} cannot be read: give it credentials with `connections authorize`")
         schedules.ensure(Tx(conn, row.organization_id), row.id, kind.value, period)
-    show(as_json, {"connection_id": connection_id, "kind": kind.value, "every": _written(period)})
+    show(as_json, {"connection_id": connection_id, "kind": kind.value, "every": _shown(period)})
 
 
 @app.command("pause")
@@ -77,8 +76,8 @@ def pause(
     """Stop reading a connection by schedule; runs under way go on."""
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
-        wanted = None if kind is None else kind.value
-        count = schedules.pause(Tx(conn, row.organization_id), row.id, wanted, is_paused=not resume)
+        only = None if kind is None else kind.value
+        count = schedules.pause(Tx(conn, row.organization_id), row.id, only, is_paused=not resume)
     if not count:
         raise ConfigError(f"{connection_id} has no such schedule; `schedules set` makes one")
     show(as_json, {"connection_id": connection_id, "schedules": count, "state": "active" if resume else "paused"})
@@ -91,7 +90,7 @@ def _period(text: str) -> timedelta:
     return timedelta(**{_UNITS[parts[2]]: int(parts[1])})
 
 
-def _written(period: timedelta) -> str:
+def _shown(period: timedelta) -> str:
     minutes = int(period.total_seconds()) // 60
     for unit, size in (("w", 7 * 24 * 60), ("d", 24 * 60), ("h", 60)):
         if minutes % size == 0:

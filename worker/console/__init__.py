@@ -1,4 +1,4 @@
-"""The operator's page: a look at the store through the public API, with a key that stays in the browser."""
+"""The operator's page: it shows contacts through the public API, with a key that stays in the browser."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ _FILES = {
     "/console.js": ("console.js", "text/javascript"),
     "/console.css": ("console.css", "text/css"),
 }
-# Nothing from elsewhere, nothing inline: contacts are shown here, and their names come from strangers.
+# The browser runs nothing inline and loads nothing from elsewhere, because contacts' names come from strangers.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -21,7 +21,7 @@ _HEADERS = {
 
 
 def routes() -> list[Route]:
-    """Serve the page and its two files from memory."""
+    """Return the routes of the page and its two files. The files are read once, here."""
     return [_route(path, *file) for path, file in _FILES.items()]
 
 

@@ -1,7 +1,7 @@
-"""Writes: what a request of the API states, in a form that is kept as an envelope and read again by a replay.
+"""API writes: what a request of the API states, as the body of an envelope and back.
 
-The record that a request was aimed at is chosen when it is accepted and kept with it, so that reading it again
-does the same whatever has become of the contact since. Pure.
+The record that a request is aimed at is chosen when the request is accepted, and is kept in the body. So a replay
+does the same, whatever has become of the contact since.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,39 +15,39 @@ import orjson
 from connectors.contract import Event, Identifier
 from worker.domain.terms import Ref, Stamp
 
-#: leads the delivery id of every request, so that a stamp tells the time of an arrival from a source's clock
+#: prefix of the delivery id of every request; it tells a time of arrival from a time of a source's clock
 _DELIVERY = "api:"
 _EVENTS: Mapping[str, type[Any]] = {event.__name__: event for event in get_args(Event)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
+class ApiWrite:
     """The statements of one request."""
 
     events: tuple[tuple[str, Event], ...] = ()  #: (source, event)
-    links: tuple[tuple[Ref, Ref], ...] = ()  #: records that are one person
+    links: tuple[tuple[Ref, Ref], ...] = ()  #: pairs of records that are one person
 
 
 def delivery_id(envelope_id: UUID) -> str:
-    """Name a request among the deliveries."""
+    """Return the delivery id of a request."""
     return _DELIVERY + envelope_id.hex
 
 
 def is_of_request(stamp: Stamp) -> bool:
-    """Whether a statement came through the API and has no time but that of its arrival."""
+    """Whether a statement came through the API, and its time is the time of its arrival."""
     return stamp.delivery_id.startswith(_DELIVERY) and stamp.occurred == stamp.sent
 
 
-def encode(write: Write) -> bytes:
-    """Write the body of the envelope."""
+def encode(write: ApiWrite) -> bytes:
+    """Return the body of a request's envelope."""
     events = [{"source": source, "event": type(event).__name__, "said": event} for source, event in write.events]
     return orjson.dumps({"events": events, "links": write.links}, option=orjson.OPT_UTC_Z)
 
 
-def decode(body: bytes) -> Write:
-    """Read what ``dump`` wrote."""
+def decode(body: bytes) -> ApiWrite:
+    """Return the write that ``encode`` made a body of. Fields that an older release knew are left out."""
     kept = orjson.loads(body)
-    return Write(
+    return ApiWrite(
         events=tuple((one["source"], _event(_EVENTS[one["event"]], one["said"])) for one in kept["events"]),
         links=tuple((tuple(a), tuple(b)) for a, b in kept["links"]),
     )
@@ -55,7 +55,7 @@ def decode(body: bytes) -> Write:
 
 def _event(kind: type[Any], said: Mapping[str, Any]) -> Event:
     known = {field.name for field in fields(kind)}
-    values = {name: _READERS.get(name, _as_is)(value) for name, value in said.items() if name in known}
+    values = {name: _DECODERS.get(name, _as_is)(value) for name, value in said.items() if name in known}
     return kind(**values)  # type: ignore[no-any-return]
 
 
@@ -77,7 +77,7 @@ def _pairs(value: Any) -> tuple[tuple[str, ...], ...]:
     return tuple(map(tuple, value))
 
 
-_READERS: Mapping[str, Callable[[Any], Any]] = {
+_DECODERS: Mapping[str, Callable[[Any], Any]] = {
     "occurred_at": _time,
     "created_at": _time,
     "expires_at": _time,

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from worker.domain import registers
 from worker.domain.changes import Change, EncodedDetails, StoredDetail, only_cause
 from worker.domain.fold import Record
-from worker.domain.golden import Golden, field_register, golden
+from worker.domain.golden import Golden, golden
 from worker.domain.resolve import Resolution, resolve
 from worker.domain.rows import (
     ClaimRow,
@@ -311,5 +312,5 @@ def _fields(contact: ContactRow | Golden) -> dict[str, Any]:
         "external_id": contact.external_id,
     }
     for name, value in contact.custom_fields.items():
-        found[field_register(name)] = value
+        found[registers.of_field(name)] = value
     return found

@@ -1,8 +1,8 @@
-"""Standing: what the ledgers add up to. Pure functions of the set of statements.
+"""Consent: what the ledgers add up to, and whether a message may be sent.
 
-Per address the newest statement wins, on equal times the more restrictive; a contact shows, per
-(channel, purpose), the most restrictive over its addresses and its own records. ``unknown`` replaces
-nothing, and a record that its source merged away can still say no, but not yes.
+For each address the newest statement counts; of two with the same time, the more restrictive one. A contact shows, for
+each (channel, purpose), the most restrictive consent of its addresses and its own records. ``unknown`` replaces
+nothing. A record that its source merged away can still say no, but not yes.
 """
 
 from collections import defaultdict
@@ -15,10 +15,15 @@ from worker.domain.terms import Ref
 
 #: the higher, the more restrictive
 RESTRICTIVENESS = {"unknown": 0, "opted_in": 1, "pending": 2, "opted_out": 3}
-#: reasons that a newer opt-in of the address lifts; a bounce or complaint is not a matter of will
+#: reasons that a newer opt-in of the address lifts. A bounce or a complaint is no wish of the person, and stays
 LIFTED_BY_OPT_IN = frozenset({"unsubscribed", "stop_keyword"})
 
 Key = tuple[str, str]  #: (channel, purpose)
+
+
+def rank(status: str, occurred: int) -> tuple[bool, int, int]:
+    """Rank the statements about one address: ``unknown`` last, then by time, then by how restrictive they are."""
+    return (status != "unknown", occurred, RESTRICTIVENESS[status])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +42,17 @@ class ConsentEntry:
     envelope_id: UUID | None
     created_at: datetime
     is_lost: bool  #: its record was merged away by its source
-    origin: str | None = None  #: where it was made, if not at the source itself
+    origin: str | None = None  #: where it was given, if not at the source itself
     legal_basis: str | None = None
     expires_at: datetime | None = None
-    is_repeat: bool = False  #: said again what counted already
+    is_repeat: bool = False  #: it repeats the status that counted already
 
     @property
     def strength(self) -> tuple[bool, int, int, int, Ref, str, list[tuple[str, str]], tuple[str, str, str]]:
-        """How it ranks among the statements about one address; no two that differ rank equal."""
+        """Rank the statements about one address; two that differ never rank equal."""
         occurred = 0 if self.is_lost and self.status != "opted_out" else self.occurred
         return (
-            self.status != "unknown",
-            occurred,
-            RESTRICTIVENESS[self.status],
+            *rank(self.status, occurred),
             self.occurred,
             self.ref,
             self.method or "",
@@ -79,7 +82,7 @@ class SuppressionEntry:
 
 @dataclass(slots=True)
 class Suppression:
-    """An address that must not be used, or had not to be."""
+    """An address that must not be used, or that must not have been used for a while."""
 
     id: UUID
     channel: str
@@ -89,7 +92,7 @@ class Suppression:
     source: str
     first_seen: int
     last_seen: int
-    lifted: int | None  #: None while it stands
+    lifted: int | None  #: when it was lifted, microseconds; None while it counts
     expires_at: datetime | None
     count: int
     created_at: datetime
@@ -98,12 +101,12 @@ class Suppression:
     note: str | None = None
 
     def is_active(self, now: datetime) -> bool:
-        """Whether it stands at a moment."""
+        """Whether it counts at a moment."""
         return self.lifted is None and (self.expires_at is None or self.expires_at > now)
 
 
 def counting_by_address(statements: Iterable[ConsentEntry]) -> dict[tuple[str, str, str | Ref], ConsentEntry]:
-    """The statement that counts per (channel, purpose, address), or record for those without one."""
+    """Return the statement that counts, by (channel, purpose, address); by record, where there is no address."""
     winners: dict[tuple[str, str, str | Ref], ConsentEntry] = {}
     for statement in statements:
         key = (statement.channel, statement.purpose, statement.address or statement.ref)
@@ -114,7 +117,10 @@ def counting_by_address(statements: Iterable[ConsentEntry]) -> dict[tuple[str, s
 
 
 def first_statement(counting: ConsentEntry, statements: Iterable[ConsentEntry]) -> ConsentEntry:
-    """The statement that one that only repeats it repeats: when, and how, it was first said."""
+    """Return the first statement with this content.
+
+    A later statement that repeats it is shown with the first one's time and method.
+    """
     if not counting.is_repeat:
         return counting
     about = (counting.channel, counting.purpose, counting.address or counting.ref, counting.status)
@@ -123,7 +129,7 @@ def first_statement(counting: ConsentEntry, statements: Iterable[ConsentEntry]) 
 
 
 def shown_by_contact(statements: Iterable[ConsentEntry]) -> dict[Key, ConsentEntry]:
-    """What a contact shows per (channel, purpose), from all statements about its addresses and records."""
+    """Return what a contact shows, by (channel, purpose), from every statement about its addresses and records."""
     shown: dict[Key, ConsentEntry] = {}
     for (channel, purpose, _), statement in counting_by_address(statements).items():
         known = shown.get((channel, purpose))
@@ -133,7 +139,7 @@ def shown_by_contact(statements: Iterable[ConsentEntry]) -> dict[Key, ConsentEnt
 
 
 def suppressions(statements: Iterable[SuppressionEntry], consents: Iterable[ConsentEntry] = ()) -> list[Suppression]:
-    """Add up the suppressions of some addresses; ``consents`` are the statements about the same ones."""
+    """Add up the suppressions of some addresses; ``consents`` are the statements about the same addresses."""
     opted_in: dict[tuple[str, str, str], int] = defaultdict(int)  # by (channel, address, purpose)
     for consent in consents:
         if consent.status == "opted_in" and consent.address and not consent.is_lost:
@@ -144,13 +150,13 @@ def suppressions(statements: Iterable[SuppressionEntry], consents: Iterable[Cons
         grouped[statement.channel, statement.address, statement.scope, statement.reason].append(statement)
     found = []
     for (channel, address, scope, reason), group in sorted(grouped.items()):
-        made = sorted((s for s in group if not s.is_lift), key=_said)
-        if not made:
+        begun = sorted((s for s in group if not s.is_lift), key=_by_time)
+        if not begun:
             continue
         lift = max((s.occurred for s in group if s.is_lift), default=0)
         if reason in LIFTED_BY_OPT_IN:
             lift = max(lift, opted_in[channel, address, "transactional" if scope == "transactional" else "marketing"])
-        first, last = made[0], made[-1]
+        first, last = begun[0], begun[-1]
         found.append(
             Suppression(
                 id=first.id,
@@ -163,10 +169,10 @@ def suppressions(statements: Iterable[SuppressionEntry], consents: Iterable[Cons
                 last_seen=last.occurred,
                 lifted=lift if lift > last.occurred else None,
                 expires_at=last.expires_at,
-                count=len(made),
-                created_at=min(s.created_at for s in made),
+                count=len(begun),
+                created_at=min(s.created_at for s in begun),
                 updated_at=max(s.created_at for s in group),
-                envelope_ids=[s.envelope_id for s in made if s.envelope_id is not None],
+                envelope_ids=[s.envelope_id for s in begun if s.envelope_id is not None],
                 note=last.note,
             )
         )
@@ -175,7 +181,7 @@ def suppressions(statements: Iterable[SuppressionEntry], consents: Iterable[Cons
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a message may be sent, and what decided."""
+    """Whether a message may be sent, and what decided it."""
 
     sendable: bool
     reason: (
@@ -195,13 +201,13 @@ def verdict(
 ) -> Verdict:
     """Decide whether an address may be written to on a channel for a purpose.
 
-    A suppression beats every consent. Marketing needs an opt-in that is in force; other purposes need only that
-    the person has not refused.
+    A suppression beats every consent. Marketing needs an opt-in that has not expired; for other purposes it is enough
+    that the person has not refused.
     """
     if address is None:
         return Verdict(False, "no_address", consent)
-    standing = (s for s in suppressed if s.address == address and s.channel in (channel, "all") and s.is_active(now))
-    for suppression in standing:
+    active = (s for s in suppressed if s.address == address and s.channel in (channel, "all") and s.is_active(now))
+    for suppression in active:
         if suppression.scope == "all" or (suppression.scope == "marketing") == (purpose == "marketing"):
             return Verdict(False, "suppressed", consent, suppression)
     status = "no_consent" if consent is None else consent.status
@@ -212,7 +218,7 @@ def verdict(
     return Verdict(status == "opted_in", status, consent)
 
 
-def _said(s: SuppressionEntry) -> tuple[object, ...]:
+def _by_time(s: SuppressionEntry) -> tuple[object, ...]:
     return (s.occurred, s.ref, str(s.expires_at), s.origin or "", s.note or "")
 
 

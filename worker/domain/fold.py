@@ -1,8 +1,7 @@
-"""Fold: what one source says about one customer, whatever order it said it in.
+"""Fold: what one source says about one customer, whatever the order in which it was said.
 
-A record is a set of last-writer-wins registers, each with a stamp. A register takes a value only if
-its stamp is greater, so folding is commutative, associative and idempotent: batches, retries, several
-workers and replays need no ordering. Pure: no database, no clock.
+A record is a set of registers, each with a stamp. A register takes a value only if the value's stamp is greater. So
+folding is commutative, associative and idempotent, and batches, retries, several workers and replays need no order.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from worker.domain.registers import CREATED, is_identifier
 from worker.domain.statements import (
     ProfileStatement,
     RecordStatement,
@@ -17,7 +17,7 @@ from worker.domain.statements import (
     TagSnapshotStatement,
     TagsStatement,
 )
-from worker.domain.terms import CREATED, IDENTIFIER, Claim, Kind, Stamp
+from worker.domain.terms import Claim, Kind, Stamp
 
 
 @dataclass(slots=True)
@@ -36,11 +36,11 @@ class Record:
 
     @property
     def is_live(self) -> bool:
-        """Not removed, or seen again since; a record that was only mentioned counts as live."""
+        """Whether the customer was not removed, or was seen since. A record that was only mentioned counts as live."""
         return self.removed is None or (self.seen is not None and self.seen > self.removed)
 
     def effective(self) -> dict[str, tuple[Stamp, Any]]:
-        """Registers as they read now: nothing of a removed record, nothing up to a removal."""
+        """Return the registers that count: none of a removed record, and none as old as a removal."""
         if not self.is_live:
             return {}
         if self.removed is None:
@@ -48,7 +48,7 @@ class Record:
         return {name: register for name, register in self.registers.items() if register[0] > self.removed}
 
     def effective_tags(self) -> dict[str, tuple[Stamp, str]]:
-        """Tags as they read now, by key: where each came from and how it is spelt."""
+        """Return the tags that count, by key: the stamp and the spelling of each."""
         if not self.is_live:
             return {}
         floor = self.removed
@@ -67,9 +67,9 @@ class Record:
         return present
 
     def content(self) -> tuple[bool, dict[str, Any], dict[str, str]]:
-        """What this record says, without when it was said: whether it is live, its values and its tags."""
+        """Return what the record says, without its times: whether it is live, its values and its tags."""
         values = {
-            name: tuple(value) if value is not None and name.startswith(IDENTIFIER) else value  # a list once stored
+            name: tuple(value) if value is not None and is_identifier(name) else value  # JSON has made a list of it
             for name, (_, value) in self.effective().items()
         }
         return (self.is_live, values, {key: name for key, (_, name) in self.effective_tags().items()})
@@ -80,7 +80,7 @@ class Record:
         return None if register is None else register[1]
 
     def claims(self) -> dict[tuple[str, str], Claim]:
-        """The identifiers this record claims, by (type, key); worked out once until something changes."""
+        """Return the identifiers that the record claims, by (type, key); kept until something changes."""
         if self._claims is None:
             claims = self._claims = {}
             effective = self.effective()
@@ -94,11 +94,11 @@ class Record:
         return self._claims
 
 
-# Customers of one source mostly have the same registers, in the same order.
+# Most customers of one source have the same registers in the same order.
 @lru_cache(maxsize=1024)
 def _identifiers(registers: tuple[str, ...]) -> Sequence[str]:
-    """Those of these registers that hold identifiers, in one order: of two spellings of one value the first shows."""
-    return sorted(name for name in registers if name.startswith(IDENTIFIER))
+    """Return the registers that hold identifiers, sorted: of two spellings of one value the first one is shown."""
+    return sorted(name for name in registers if is_identifier(name))
 
 
 @lru_cache(maxsize=1024)
@@ -107,9 +107,9 @@ def _in_order(registers: tuple[str, ...]) -> Sequence[str]:
 
 
 def fold(record: Record, statements: Iterable[RecordStatement]) -> bool:
-    """Let a record take in statements about it, in place; whether anything changed.
+    """Let a record take in statements about it, in place; return whether anything changed.
 
-    A statement it already knows, or one older than what it holds, changes nothing.
+    A statement that the record knows, or that is older than what the record holds, changes nothing.
     """
     changed = False
     for statement in statements:
@@ -120,9 +120,9 @@ def fold(record: Record, statements: Iterable[RecordStatement]) -> bool:
 
 
 def repeats(record: Record, statements: Iterable[RecordStatement]) -> bool:
-    """Whether statements plainly say what a record says already, be it at a later time.
+    """Whether statements plainly say what a record says already, perhaps at a later time.
 
-    False where it takes folding them to know. To be asked before.
+    Returns False if only folding can tell. Call it before folding.
     """
     if record.removed is not None or record.tags:
         return False
@@ -142,11 +142,11 @@ def repeats(record: Record, statements: Iterable[RecordStatement]) -> bool:
 
 
 def _is_same(known: Any, value: Any) -> bool:
-    return bool(known == value) or (type(known) is list and tuple(known) == value)  # a claim, once stored
+    return bool(known == value) or (type(known) is list and tuple(known) == value)  # JSON has made a list of a claim
 
 
 def withdraw(record: Record, envelope_id: str) -> None:
-    """Take back everything an envelope stated, before it is read anew."""
+    """Take back everything that an envelope (by its id in hex) stated, before it is normalised anew."""
 
     def of_others(stamp: Stamp | None) -> bool:
         return stamp is not None and stamp.envelope_id != envelope_id
@@ -162,7 +162,7 @@ def withdraw(record: Record, envelope_id: str) -> None:
 def _state(record: Record, statement: ProfileStatement) -> bool:
     stamp = statement.stamp
     registers = record.registers
-    if not registers:  # all that is said of most customers
+    if not registers:  # most customers are stated once
         record.registers = {name: (stamp, value) for name, value in statement.registers.items()}
         changed = bool(record.registers)
     else:
@@ -186,10 +186,10 @@ def _remove(record: Record, statement: RemovalStatement) -> bool:
 
 
 def _is_older(delta: Stamp, snapshot: Stamp) -> bool:
-    """Whether a set of tags was read after a delta: not, if both bear the same time.
+    """Whether a change of tags is older than a whole set of them; a change of the same time is not.
 
-    Sources tell times in whole seconds. A tag that is changed just after the set was read is in no later
-    statement, and one that was changed just before is in the set already: keeping the delta is right in both cases.
+    Sources tell times in whole seconds. A tag that was changed just after the set was read is in no later statement; a
+    tag that was changed just before is in the set already. Keeping the change is right in both cases.
     """
     return delta <= snapshot if not delta.occurred else delta.occurred < snapshot.occurred
 
@@ -210,8 +210,8 @@ def _read_tags(record: Record, statement: TagSnapshotStatement) -> bool:
     if record.snapshot is not None and statement.stamp <= record.snapshot[0]:
         return False
     record.snapshot = (statement.stamp, dict(statement.tags))
-    # Older deltas are overruled for ever. Only taking the snapshot back could revive them, and that
-    # is done by a replay, which reads the kept envelopes again.
+    # The set overrules older changes for ever. Only a replay could revive them by taking the set back, and a replay
+    # normalises the kept envelopes again.
     record.tags = {key: kept for key, kept in record.tags.items() if not _is_older(kept[0], statement.stamp)}
     return True
 
@@ -225,34 +225,36 @@ _FOLDS: Mapping[type, Callable[[Record, Any], bool]] = {
 
 
 def encode(record: Record) -> dict[str, Any]:
-    """Write a record's state as JSON values; stamps are stored once and referred to by index."""
+    """Return a record's state as JSON values. Each stamp is stored once, and registers refer to it by index."""
     stamps: dict[Stamp, int] = {}
 
-    def at(stamp: Stamp) -> int:
+    def index_of(stamp: Stamp) -> int:
         return stamps.setdefault(stamp, len(stamps))
 
     registers: dict[str, tuple[int, Any]] = {}
     last, place = None, 0
     for name in _in_order(tuple(record.registers)):
         stamp, value = record.registers[name]
-        if stamp is not last:  # one statement gives most of a record's values
-            last, place = stamp, at(stamp)
+        if stamp is not last:  # most values of a record come from one statement
+            last, place = stamp, index_of(stamp)
         registers[name] = (place, value)
     state: dict[str, Any] = {"r": registers}
     if record.tags:
-        state["t"] = {key: [at(stamp), present, name] for key, (stamp, present, name) in sorted(record.tags.items())}
+        state["t"] = {
+            key: [index_of(stamp), present, name] for key, (stamp, present, name) in sorted(record.tags.items())
+        }
     if record.snapshot is not None:
-        state["n"] = [at(record.snapshot[0]), record.snapshot[1]]
+        state["n"] = [index_of(record.snapshot[0]), record.snapshot[1]]
     if record.seen is not None:
-        state["v"] = at(record.seen)
+        state["v"] = index_of(record.seen)
     if record.removed is not None:
-        state["x"] = at(record.removed)
+        state["x"] = index_of(record.removed)
     state["s"] = [tuple(stamp) for stamp in stamps]
     return state
 
 
 def decode(source: str, external_id: str, kind: Kind, state: Mapping[str, Any]) -> Record:
-    """Read a record's state as ``dump`` wrote it."""
+    """Return the record whose state ``encode`` made."""
     stamps = [Stamp(*stamp) for stamp in state["s"]]
     record = Record(source, external_id, kind)
     record.registers = {name: (stamps[at], value) for name, (at, value) in state["r"].items()}

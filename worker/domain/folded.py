@@ -62,8 +62,8 @@ def fold_batch(
     contents = {ref: rows[ref].record.content() for ref in suspects if rows[ref].version > 0 and withdrawn is None}
     changed = set() if withdrawn is None else _take_back(rows, withdrawn)
     for stated in statements:
-        for ref, said in stated.records.items():
-            if fold(rows[ref].record, said):
+        for ref, about in stated.records.items():
+            if fold(rows[ref].record, about):
                 changed.add(ref)
     deleted = [] if withdrawn is None else _remove_unspoken(statements, withdrawn)
     repeating = _repeating(rows, contents, changed, statements)
@@ -95,8 +95,8 @@ def _with_news(rows: Mapping[Ref, RecordRow], statements: Iterable[EnvelopeState
     """
     news = {ref for ref, row in rows.items() if row.version == 0}
     for stated in statements:
-        for ref, said in stated.records.items():
-            if ref not in news and (stated.source == API_SOURCE or not repeats(rows[ref].record, said)):
+        for ref, about in stated.records.items():
+            if ref not in news and (stated.source == API_SOURCE or not repeats(rows[ref].record, about)):
                 news.add(ref)
         for decision in stated.decisions:
             news.update((decision.a, decision.b))

@@ -1,7 +1,7 @@
-"""Golden: what a contact shows, computed from the records of one person. Pure.
+"""Golden: what a contact shows, computed from the records of one person.
 
-For each field the value of the best record that has one: an edit through the API first (the newest, where a
-merge brought several together), then by the connection's priority, then the record its source created first,
+Each field shows the value of the best record that has one. An edit through the API comes first (the newest edit, where
+a merge brought several together), then the connection's priority decides, then which record its source created first,
 then (source, external_id).
 """
 
@@ -10,17 +10,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from worker.domain import registers
 from worker.domain.fold import Record
-from worker.domain.terms import API_SOURCE, CREATED, IDENTIFIER, Ref, Stamp
+from worker.domain.registers import FIRST_NAME, LAST_NAME, NAME, FieldPlace
+from worker.domain.terms import API_SOURCE, Ref, Stamp
 
-#: leads the register of a custom field whose name would mean something else here: ``name``, ``#created``, ``a.b``
-VERBATIM = ":"
-_NAMES = ("name", "first_name", "last_name")
-#: what a contact shows beside its custom fields
-_SHOWN = frozenset({*_NAMES, "email", "phone_number", "external_source", "external_id", "tags"})
-#: what was given as an identifier and is none is kept under its slot's name and this
-_AS_GIVEN = "_as_given"
-_PREFIXES = (IDENTIFIER, "#", VERBATIM, "tag:", "consent:", "suppression:")
 _LAST = 1 << 62
 
 
@@ -34,7 +28,7 @@ class Origin(NamedTuple):
 
 @dataclass(slots=True)
 class Golden:
-    """What a contact shows, and where each value came from (by ``name``, ``email``, field, ``tag:vip``)."""
+    """What a contact shows. ``origins`` tells who said each value, by ``name``, ``email``, field or ``tag:vip``."""
 
     external_source: str
     external_id: str
@@ -47,10 +41,10 @@ class Golden:
 
 
 def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[str, int]) -> Golden:
-    """Compute what the contact of these records shows.
+    """Return what the contact of these records shows; at least one of them is live and not lost.
 
-    ``lost`` are records that their source merged away: they give no values. ``priorities`` of sources
-    without a connection count as 100, the default of a connection.
+    ``lost`` are records that their source merged away: they give no values. ``priorities`` are by source, lower first;
+    a source without a connection has 100, the default of a connection.
     """
     gone = set(lost)
     ranked = [r for r in records if r.is_live and (r.source, r.external_id) not in gone]
@@ -88,14 +82,14 @@ def _rank(record: Record, priorities: Mapping[str, int]) -> tuple[bool, int, int
 
 
 def _take_name(contact: Golden, record: Record, effective: Mapping[str, tuple[Stamp, Any]]) -> None:
-    """First and last name are one value: half of one source and half of another is nobody's name."""
+    """Take the name from one record: the first name of one source and the last name of another are nobody's name."""
     if contact.name is not None:
         return
-    whole = effective.get("name")
+    whole = effective.get(NAME)
     if whole and whole[1]:
         contact.name, stamp = whole[1], whole[0]
     else:
-        first, last = effective.get("first_name"), effective.get("last_name")
+        first, last = effective.get(FIRST_NAME), effective.get(LAST_NAME)
         if not (first and first[1]):
             first, last = last, None
         if not (first and first[1]):
@@ -107,16 +101,16 @@ def _take_name(contact: Golden, record: Record, effective: Mapping[str, tuple[St
 
 
 def _take_values(contact: Golden, record: Record, effective: Mapping[str, tuple[Stamp, Any]]) -> Origin | None:
-    """Take identifiers and custom fields that no better record has; return the last origin."""
+    """Take the identifiers and custom fields that no better record has; return the last origin."""
     fields, origins = contact.custom_fields, contact.origins
     origin: Origin | None = None
-    said: Stamp | None = None
+    last_stamp: Stamp | None = None
     for register, place in _places(tuple(effective)):
         stamp, value = effective[register]
         if value is None:
             continue
-        if stamp is not said or origin is None:  # one statement gives most of a record's values
-            origin, said = Origin(record.source, record.external_id, stamp), stamp
+        if stamp is not last_stamp or origin is None:  # most values of a record come from one statement
+            origin, last_stamp = Origin(record.source, record.external_id, stamp), stamp
         if place is None:
             _take_identifier(contact, value, origin)
             continue
@@ -125,7 +119,7 @@ def _take_values(contact: Golden, record: Record, effective: Mapping[str, tuple[
             continue
         if entry is not None:
             _take_entry(contact, register, name, entry, value, origin)
-        elif fields.get(name) is None:  # not entry by entry already
+        elif fields.get(name) is None:  # no better record gave entries of it
             fields[name] = value
             origins[whole] = origin
     return origin
@@ -141,35 +135,21 @@ def _take_identifier(contact: Golden, claim: Sequence[Any], origin: Origin) -> N
         contact.origins["phone_number"] = origin
 
 
-class _Place(NamedTuple):
-    """Where a custom field is shown."""
-
-    name: str
-    entry: str | None  #: ``segments.3`` is one of ``segments``
-    whole: str  #: the register that would hold all of the field
-
-
 @lru_cache(maxsize=1024)
-def _places(registers: tuple[str, ...]) -> Sequence[tuple[str, _Place | None]]:
-    """Where registers are shown, but for names, in the order in which they are taken; None for identifiers.
+def _places(held: tuple[str, ...]) -> Sequence[tuple[str, FieldPlace | None]]:
+    """Return where registers are shown, names left out, in the order in which they are taken; None for identifiers.
 
-    Customers of one source mostly have the same registers, in the same order.
+    Cached, because most customers of one source have the same registers in the same order.
     """
-    found: list[tuple[str, _Place | None]] = []
-    for register in sorted(registers):
-        if register.startswith(IDENTIFIER):
-            found.append((register, None))
-        elif register.startswith(VERBATIM):
-            name = register.removeprefix(VERBATIM)
-            found.append((register, _Place(name, None, field_register(name))))
-        elif register not in _NAMES and register != CREATED:
-            name, dot, entry = register.partition(".")
-            found.append((register, _Place(name, entry if dot else None, field_register(name))))
-    return found
+    return [
+        (register, None if registers.is_identifier(register) else registers.place_of(register))
+        for register in sorted(held)
+        if registers.is_identifier(register) or registers.is_field(register)
+    ]
 
 
 def _take_entry(contact: Golden, register: str, name: str, entry: str, value: Any, origin: Origin) -> None:
-    """Take an entry of a custom field: one source's entries may meet another's."""
+    """Take one entry of a custom field; other sources may give other entries of it."""
     if register not in contact.origins:
         fields = contact.custom_fields
         fields[name] = {**(fields.get(name) or {}), entry: value}
@@ -177,23 +157,10 @@ def _take_entry(contact: Golden, register: str, name: str, entry: str, value: An
 
 
 def _newest(records: Iterable[Record]) -> dict[str, Stamp]:
-    """The newest edit of each field, over all records of edits."""
+    """Return the stamp of the newest edit of each field, over all records of edits."""
     newest: dict[str, Stamp] = {}
     for record in records:
         for name, (stamp, _) in record.effective().items():
             if name not in newest or stamp > newest[name]:
                 newest[name] = stamp
     return newest
-
-
-@lru_cache(maxsize=4096)
-def field_register(name: str) -> str:
-    """Return the register of a custom field that was given by its plain name; also its name among the origins."""
-    is_special = name in _SHOWN or name.startswith(_PREFIXES) or name.endswith(_AS_GIVEN)
-    is_plain = not is_special and "." not in name
-    return name if is_plain else VERBATIM + name
-
-
-def is_custom(register: str) -> bool:
-    """Whether a register holds a custom field."""
-    return register not in _NAMES and register != CREATED and not register.startswith(IDENTIFIER)

@@ -1,7 +1,7 @@
-"""Identifiers and addresses in their one normal form, for every source and every look-up.
+"""Identifiers: the one normal form of numbers, e-mails and ids, for every source and every look-up.
 
-A number is stored as its source wrote it (in E.164) and compared by a *key*: E.164 after the quirks of
-three countries in which one line has two spellings (``docs/adr/0004``). An e-mail is compared in lower case.
+A number is stored in E.164 as its source has it, and compared by its *key*. The key also evens out three countries
+in which one line has two spellings (ADR 4). An e-mail is compared in lower case.
 """
 
 import re
@@ -15,7 +15,7 @@ from phonenumbers import PhoneNumber, PhoneNumberFormat
 
 #: longer values are refused: the b-tree holds 2,704 bytes, and no real identifier comes near
 MAX_LENGTH = 255
-#: local parts that answer for a machine, not for a person
+#: local parts of mailboxes that belong to a machine
 MACHINE_MAILBOXES = frozenset({"noreply", "no-reply", "no_reply", "donotreply", "do-not-reply", "mailer-daemon"})
 
 #: channels whose addresses are numbers
@@ -24,17 +24,17 @@ _PHONE_CHANNELS = frozenset({"sms", "whatsapp", "voice"})
 _BRAZIL_MOBILE_WITHOUT_NINE = re.compile(r"\+55([1-9][0-9])([6-9][0-9]{7})")
 _MEXICO_WITH_ONE = re.compile(r"\+521([0-9]{10})")
 _ARGENTINA_WITH_NINE = re.compile(r"\+549([0-9]{10})")
-#: most numbers: E.164 as it is written
+#: what most numbers look like: E.164 without blanks
 _PLAIN_PHONE = re.compile(r"\+[1-9][0-9]{5,16}")
-#: most addresses: nothing before the @ that could be read in two ways, and a domain without international letters
+#: what most addresses look like: a local part that has one reading, and a domain in ASCII
 _PLAIN_EMAIL = re.compile(r"([a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*)@([A-Za-z0-9.-]+)")
 _MAX_EMAIL = 254
-#: values remembered: some batches, in which the same address is stated several times
+#: values that are remembered: those of some batches, because a batch states the same address several times
 _CACHED = 8192
 
 
 class Address(NamedTuple):
-    """A value that identifies: ``key`` to compare by, ``value`` to show."""
+    """An identifier in its normal form: ``key`` to compare by, ``value`` to show."""
 
     key: str
     value: str
@@ -42,10 +42,10 @@ class Address(NamedTuple):
 
 @lru_cache(maxsize=_CACHED)
 def phone(value: str, region: str | None) -> Address | None:
-    """Read a number; ``region`` (ISO 3166-1 alpha-2) is for numbers in national form. None if it is none.
+    """Return the normal form of a phone number; None if the text is no number.
 
-    A number in national form must be valid; one in international form only possible, because
-    numbering plans grow faster than the library's tables.
+    ``region`` (ISO 3166-1 alpha-2) is the country of numbers in national form. A national number must be valid. An
+    international number need only be possible, because numbering plans grow faster than the library's tables.
     """
     if _is_plain(value):
         return Address(phone_key(value), value)
@@ -53,7 +53,7 @@ def phone(value: str, region: str | None) -> Address | None:
     if not 4 <= len(text) <= MAX_LENGTH:
         return None
     if text.startswith("00") and text[2:3] not in ("", "0"):
-        text = "+" + text[2:]  # the library mangles "00 62 …"
+        text = "+" + text[2:]  # the library misreads "00 62 …"
     is_international = text.startswith("+")
     try:
         number = phonenumbers.parse(text, None if is_international else region)
@@ -67,10 +67,10 @@ def phone(value: str, region: str | None) -> Address | None:
 
 
 class _Plan(NamedTuple):
-    """What the library knows of a country calling code, as far as it matters to a plain number."""
+    """What the library knows about a country calling code, as far as plain numbers need it."""
 
-    start: int  #: of the national number, in E.164
-    lengths: frozenset[int]  #: possible ones, of the national number
+    start: int  #: index of the national number's first digit in E.164
+    lengths: frozenset[int]  #: possible lengths of the national number
     rewritten: re.Pattern[str]  #: matches the start of a national number that the library may change
 
 
@@ -94,9 +94,9 @@ def _plan(digits: str) -> _Plan | None:
 
 
 def _is_plain(given: str) -> bool:
-    """Whether the library would take a number apart only to find it possible and to write it as it was.
+    """Whether the library would call a number possible and write it unchanged.
 
-    It does that to nearly every number that a machine sends, and takes twenty times as long.
+    Nearly every number that a machine sends is like that, and the library takes twenty times as long to see it.
     """
     if not _PLAIN_PHONE.fullmatch(given) or (plan := _plan(given[1:4])) is None:
         return False
@@ -104,7 +104,10 @@ def _is_plain(given: str) -> bool:
 
 
 def given_phone(value: str, region: str | None) -> Address | None:
-    """Read a number as people and programs give it: also without its plus, as WhatsApp does."""
+    """Return the normal form of a number that a person or a program gave, also without its plus.
+
+    WhatsApp writes its ids without a plus.
+    """
     text = value.strip()
     found = phone(text, region)
     if found is None and text[:1].isdigit():
@@ -113,10 +116,10 @@ def given_phone(value: str, region: str | None) -> Address | None:
 
 
 def phone_key(e164: str) -> str:
-    """Return the one spelling under which a line is compared.
+    """Return the one spelling under which a phone line is compared.
 
-    Brazil put a nine before mobile numbers (WhatsApp often leaves it out); Mexico's 1 after +52 and
-    Argentina's 9 after +54 mark a mobile line and are dropped or added by habit.
+    Brazil put a nine before mobile numbers, and WhatsApp often leaves it out. Mexico's 1 after +52 and Argentina's 9
+    after +54 mark a mobile line; people add or drop them by habit.
     """
     if e164.startswith("+5"):
         if found := _BRAZIL_MOBILE_WITHOUT_NINE.fullmatch(e164):
@@ -130,13 +133,16 @@ def phone_key(e164: str) -> str:
 
 @lru_cache(maxsize=_CACHED)
 def email(value: str) -> Address | None:
-    """Read an e-mail address; white space is dropped, as shops do. None if it is none."""
+    """Return the normal form of an e-mail address; None if the text is no address.
+
+    White space is dropped, as shops do.
+    """
     text = "".join(value.split())
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
     if not text or len(text) > MAX_LENGTH:
         return None
-    # The library takes a domain apart letter by letter, and shops' customers share a few of them.
+    # The library checks a domain letter by letter. The customers of a shop share few domains, so these are remembered.
     if (plain := _PLAIN_EMAIL.fullmatch(text)) and "--" not in plain[2] and len(text) <= _MAX_EMAIL:
         domain = _domain(plain[2])
         shown = domain and f"{plain[1]}@{domain}"
@@ -147,7 +153,7 @@ def email(value: str) -> Address | None:
 
 @lru_cache(maxsize=4096)
 def _domain(given: str) -> str | None:
-    """Read the domain of an e-mail address; None if mail cannot go there."""
+    """Return the normal form of a domain; None if no address can have it."""
     shown = _email(f"a@{given}")
     return shown and shown.removeprefix("a@")
 
@@ -160,7 +166,10 @@ def _email(given: str) -> str | None:
 
 
 def normal_form(kind: str, value: str, region: str | None) -> Address | None:
-    """Read an identifier of any type; None if the value cannot be one."""
+    """Return the normal form of an identifier of any type; None if the value cannot be one.
+
+    ``region`` is as in ``phone``.
+    """
     if kind == "email":
         return email(value)
     if kind == "phone":
@@ -170,9 +179,9 @@ def normal_form(kind: str, value: str, region: str | None) -> Address | None:
 
 
 def type_of_address(channel: str, address: str) -> str:
-    """Return the type of identifier that an address of a channel is; ``all`` covers e-mails and numbers."""
+    """Return which type of identifier an address of a channel is. The channel ``all`` has e-mails and numbers."""
     if channel == "whatsapp" and any(map(str.isalpha, address)):
-        return "whatsapp_bsuid"  # no number: WhatsApp's id of a person for one business
+        return "whatsapp_bsuid"  # WhatsApp's business-scoped user id, which is no number
     if channel in _PHONE_CHANNELS:
         return "phone"
     if channel == "all":
@@ -181,26 +190,28 @@ def type_of_address(channel: str, address: str) -> str:
 
 
 def of_address(channel: str, address: str) -> tuple[str, str]:
-    """Return the identifier that a normalised address is: what ties a ledger row to the records that claim it."""
+    """Return the identifier that an address in its normal form is.
+
+    It ties a row of a ledger to the records that claim the address.
+    """
     return (type_of_address(channel, address), address)
 
 
 @lru_cache(maxsize=_CACHED)
 def identifies_nobody(kind: str, key: str) -> bool:
-    """Whether a value is a placeholder: the mailbox of a machine, a number of one digit repeated."""
+    """Whether a value is a placeholder: the mailbox of a machine, or a number that repeats one digit."""
     if kind == "email":
         return key.partition("@")[0] in MACHINE_MAILBOXES
     if kind == "phone":
         if "0" != key[-2] != key[-1]:
-            return (
-                False  # both digits are of the national number, which begins after any zeros: no need to take it apart
-            )
+            # The last two digits belong to the national number. They differ, so it does not repeat one digit.
+            return False
         return len(set(str(phonenumbers.parse(key, None).national_number))) == 1
     return False
 
 
 def _is_usable(number: PhoneNumber, *, is_international: bool) -> bool:
-    # What looks only at the length comes first: it answers for nearly all.
+    # The first check looks only at the length, and answers for nearly every number.
     return (is_international and phonenumbers.is_possible_number(number)) or phonenumbers.is_valid_number(number)
 
 

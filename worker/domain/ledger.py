@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from worker.domain.changes import Change
-from worker.domain.consent import RESTRICTIVENESS, SuppressionEntry, suppressions
+from worker.domain.consent import SuppressionEntry, rank, suppressions
 from worker.domain.statements import (
     ConsentStatement,
     EnvelopeStatements,
@@ -113,7 +113,7 @@ def ledger_changes(
 
     ``consents`` are those of ``statements``, keyed; ``ledgers`` is what stands about their addresses and records.
     ``contact_of`` and ``record_ids`` are by record, ``connection_of`` by envelope. ``changes`` are the entries about
-    people; what is told of a contact that is among them joins its entry. ``name_note`` gives the id of a note, and how
+    people; what happens beside such a contact's profile joins its entry. ``name_note`` gives the id of a note, and how
     it is shown, by envelope and position.
     """
     log = _Log(changes)
@@ -121,7 +121,7 @@ def ledger_changes(
     if consents:
         result.new_consents, result.consents = split_first(consents, ledgers.consents)
         _log_consents(log, ledgers.consents, [*result.new_consents, *result.consents], contact_of)
-    result.suppressions = [(said, stated.envelope_id) for stated in statements for said in stated.suppressions]
+    result.suppressions = [(one, stated.envelope_id) for stated in statements for one in stated.suppressions]
     if result.suppressions:
         _log_suppressions(log, ledgers.suppressions, result.suppressions, contact_of)
     for stated in statements:
@@ -149,7 +149,7 @@ def split_first(
     Where ``prior`` says nothing about an address, nothing was stated about it.
     """
     by_key = {one.key: one for one in consents}
-    for before in prior:  # most of what is said again is what counts
+    for before in prior:  # most repeated statements are those that count
         by_key.pop(before.key, None)
     known = {(before.channel, before.purpose, before.subject) for before in prior}
     first: list[KeyedConsent] = []
@@ -169,7 +169,7 @@ class _Log:
         self._own: set[UUID] = set()
 
     def add(self, contact_id: UUID | None, name: str, before: str | None, after: str | None, envelope_id: UUID) -> None:
-        """Tell of a contact what ``name`` was and is; of nobody, nothing."""
+        """Add to a contact's entry what ``name`` was and is now; without a contact, nothing happens."""
         if contact_id is None:
             return
         entry = self.entries.get(contact_id)
@@ -201,12 +201,12 @@ def _log_consents(
         consent = one.consent
         subject = (consent.channel, consent.purpose, consent.address or consent.ref)
         best = counting.get(subject)
-        if best is None or rank(consent) > rank(best.consent):
+        if best is None or _rank(consent) > _rank(best.consent):
             counting[subject] = one
     for subject, best in counting.items():
         consent = best.consent
         before = counted.get(subject)
-        if before is not None and rank(before) >= rank(consent):
+        if before is not None and _rank(before) >= _rank(consent):
             continue
         status = None if before is None else before.status
         if status != consent.status:
@@ -222,30 +222,30 @@ def _log_suppressions(
 ) -> None:
     """Log the suppressions that begin or end."""
     before = _states(stored)
-    after = _states([*stored, *(_entry(said, envelope_id) for said, envelope_id in added)])
-    for said, envelope_id in added:
-        key = (said.channel, said.address, said.scope, said.reason)
+    after = _states([*stored, *(_entry(suppression, envelope_id) for suppression, envelope_id in added)])
+    for suppression, envelope_id in added:
+        key = (suppression.channel, suppression.address, suppression.scope, suppression.reason)
         if before.get(key) != after.get(key):
-            name = f"suppression:{said.channel}:{said.reason}:{said.scope}"
-            log.add(contact_of.get(said.ref), name, before.get(key), after.get(key), envelope_id)
+            name = f"suppression:{suppression.channel}:{suppression.reason}:{suppression.scope}"
+            log.add(contact_of.get(suppression.ref), name, before.get(key), after.get(key), envelope_id)
 
 
-def _entry(said: SuppressionStatement, envelope_id: UUID) -> SuppressionEntry:
+def _entry(suppression: SuppressionStatement, envelope_id: UUID) -> SuppressionEntry:
     """Return a statement as the ledger will hold it; id and time are not those it will have."""
     return SuppressionEntry(
         id=envelope_id,
-        channel=said.channel,
-        address=said.address,
-        scope=said.scope,
-        reason=said.reason,
-        is_lift=said.is_lift,
-        occurred=said.occurred,
-        expires_at=said.expires_at,
-        ref=said.ref,
+        channel=suppression.channel,
+        address=suppression.address,
+        scope=suppression.scope,
+        reason=suppression.reason,
+        is_lift=suppression.is_lift,
+        occurred=suppression.occurred,
+        expires_at=suppression.expires_at,
+        ref=suppression.ref,
         envelope_id=envelope_id,
         created_at=EPOCH,
-        origin=said.origin,
-        note=said.note,
+        origin=suppression.origin,
+        note=suppression.note,
     )
 
 
@@ -256,6 +256,5 @@ def _states(entries: Iterable[SuppressionEntry]) -> dict[tuple[str, str, str, st
     }
 
 
-def rank(consent: ConsentStatement | PriorConsent) -> tuple[bool, int, int]:
-    """Return how a consent ranks among those about one address: by time, the more restrictive on equal ones."""
-    return (consent.status != "unknown", consent.occurred, RESTRICTIVENESS[consent.status])
+def _rank(consent: ConsentStatement | PriorConsent) -> tuple[bool, int, int]:
+    return rank(consent.status, consent.occurred)

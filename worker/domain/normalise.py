@@ -1,7 +1,7 @@
-"""Normalise: an inbox row becomes statements about records, ledger rows and decisions.
+"""Normalise: an envelope becomes statements about records, rows of the ledgers, and decisions.
 
-The connector says what the envelope states; here values get their one normal form, the same for every
-source: addresses, stamps, keys of guests. Pure but for the connectors' registry.
+The connector, which is handed in, says what the envelope states. Here addresses, stamps and keys of guests get their
+one normal form, the same for every source.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +29,7 @@ from connectors.contract import (
     TagsSnapshot,
 )
 from worker.domain import identifiers
+from worker.domain import registers as register_names
 from worker.domain.statements import (
     ConsentStatement,
     EnvelopeStatements,
@@ -41,22 +42,21 @@ from worker.domain.statements import (
     TagSnapshotStatement,
     TagsStatement,
 )
-from worker.domain.terms import API_SOURCE, CREATED, GUEST, IDENTIFIER, Decision, Kind, Ref, Stamp
+from worker.domain.terms import API_SOURCE, GUEST, Decision, Kind, Ref, Stamp
 from worker.domain.times import microseconds
 
 
 def normalise(envelope_id: UUID, envelope: Envelope, connector: Connector, account: Account) -> EnvelopeStatements:
-    """Read one envelope.
+    """Return what an envelope states; the same envelope always gives the same statements.
 
-    Raises MalformedPayloadError when the body is not what the provider documents; the same envelope
-    always gives the same reading.
+    Raises MalformedPayloadError when the body is not what the provider documents.
     """
-    reading = EnvelopeStatements(envelope_id, account.source)
+    result = EnvelopeStatements(envelope_id, account.source)
     sent, written_id = microseconds(envelope.sent_at), envelope_id.hex
     for position, event in enumerate(connector.parse(envelope, account)):
         stamp = _stamp(event.occurred_at, sent, envelope.delivery_id, position, written_id)
-        _NORMALISERS[type(event)](reading, account, event, stamp)
-    return reading
+        _NORMALISERS[type(event)](result, account, event, stamp)
+    return result
 
 
 def normalise_api_write(
@@ -67,48 +67,53 @@ def normalise_api_write(
     sent_at: datetime,
     delivery_id: str,
 ) -> EnvelopeStatements:
-    """Read what a request of the API states: events, each about a source, and records that are one person."""
-    reading = EnvelopeStatements(envelope_id, API_SOURCE)
+    """Return what a request of the API states.
+
+    ``events`` are pairs of a source and an event about it, ``links`` pairs of records that are one person.
+    """
+    result = EnvelopeStatements(envelope_id, API_SOURCE)
     sent = microseconds(sent_at)
     for position, (source, event) in enumerate(events):
         stamp = _stamp(event.occurred_at, sent, delivery_id, position, envelope_id.hex)
-        _NORMALISERS[type(event)](reading, Account(source=source), event, stamp)
+        _NORMALISERS[type(event)](result, Account(source=source), event, stamp)
     for a, b in links:
-        _add(reading, a, None)
-        _add(reading, b, None)
-        reading.decisions.append(Decision("link", a, b, sent, ""))  # said twice, it is one decision
-    return reading
+        _add(result, a, None)
+        _add(result, b, None)
+        result.decisions.append(
+            Decision("link", a, b, sent, "")
+        )  # without a tie, so that the same link twice is one decision
+    return result
 
 
 def _stamp(occurred_at: datetime | None, sent: int, delivery_id: str, position: int, envelope_id: str) -> Stamp:
-    """Stamp a statement: the provider's clock, never ahead of the sending time, which counts without it."""
+    """Stamp a statement with the time that the provider gives, at most the sending time; without one, with that."""
     occurred = 0 if occurred_at is None else microseconds(occurred_at)
     if sent and (occurred == 0 or occurred > sent):
         occurred = sent
     return Stamp(occurred, sent, delivery_id, position, envelope_id)
 
 
-def _add(reading: EnvelopeStatements, ref: Ref, statement: RecordStatement | None, kind: Kind = "customer") -> None:
-    statements = reading.records.setdefault(ref, [])
+def _add(result: EnvelopeStatements, ref: Ref, statement: RecordStatement | None, kind: Kind = "customer") -> None:
+    statements = result.records.setdefault(ref, [])
     if statement is not None:
         statements.append(statement)
-    # The API has no customers of its own: rule 4 is for shops, which know theirs.
-    reading.kinds.setdefault(ref, "guest" if ref[0] == API_SOURCE else kind)
+    # A record of the API is no customer: rule 4 of resolve is for shops, which know their customers.
+    result.kinds.setdefault(ref, "guest" if ref[0] == API_SOURCE else kind)
 
 
-def _profile_seen(reading: EnvelopeStatements, account: Account, event: ProfileSeen, stamp: Stamp) -> None:
+def _profile_seen(result: EnvelopeStatements, account: Account, event: ProfileSeen, stamp: Stamp) -> None:
     registers: dict[str, Any] = dict(event.fields)
     claims: dict[str, tuple[str, str, str, bool] | None] = {}
     region = account.region or event.region
     for slot, identifier in event.identifiers.items():
         claim, as_given = _claim(identifier, region)
         claims[slot] = claim
-        registers[IDENTIFIER + slot] = claim
-        registers[f"{slot}_as_given"] = as_given
+        registers[register_names.of_slot(slot)] = claim
+        registers[register_names.as_given(slot)] = as_given
         if claim is not None:
-            reading.idents.add(claim[:2])
+            result.idents.add(claim[:2])
     if event.created_at is not None:
-        registers[CREATED] = microseconds(event.created_at)
+        registers[register_names.CREATED] = microseconds(event.created_at)
     external_id = event.external_id
     kind: Kind = "customer"
     if external_id is None:
@@ -116,11 +121,11 @@ def _profile_seen(reading: EnvelopeStatements, account: Account, event: ProfileS
         kind = "guest"
         if external_id is None:
             return
-    _add(reading, (account.source, external_id), ProfileStatement(stamp, registers, event.exists), kind)
+    _add(result, (account.source, external_id), ProfileStatement(stamp, registers, event.exists), kind)
 
 
 def _claim(identifier: Identifier | None, region: str | None) -> tuple[tuple[str, str, str, bool] | None, str | None]:
-    """Return a claim, and the value as given where it is no identifier."""
+    """Return the claim of an identifier; of a value that is none, return it as it was given."""
     if identifier is None:
         return None, None
     address = identifiers.normal_form(identifier.type, identifier.value, region)
@@ -130,7 +135,7 @@ def _claim(identifier: Identifier | None, region: str | None) -> tuple[tuple[str
 
 
 def _guest_key(claims: Mapping[str, tuple[str, str, str, bool] | None]) -> str | None:
-    """A guest is keyed by e-mail, else by number; without either it is nobody."""
+    """Return a guest's external id: its e-mail, else its number; None for a guest with neither, who is nobody."""
     for slot in ("email", "phone"):
         claim = claims.get(slot)
         if claim is not None:
@@ -138,59 +143,59 @@ def _guest_key(claims: Mapping[str, tuple[str, str, str, bool] | None]) -> str |
     return None
 
 
-def _profile_removed(reading: EnvelopeStatements, account: Account, event: ProfileRemoved, stamp: Stamp) -> None:
-    _add(reading, (account.source, event.external_id), RemovalStatement(stamp))
+def _profile_removed(result: EnvelopeStatements, account: Account, event: ProfileRemoved, stamp: Stamp) -> None:
+    _add(result, (account.source, event.external_id), RemovalStatement(stamp))
 
 
-def _profiles_merged(reading: EnvelopeStatements, account: Account, event: ProfilesMerged, stamp: Stamp) -> None:
+def _profiles_merged(result: EnvelopeStatements, account: Account, event: ProfilesMerged, stamp: Stamp) -> None:
     kept, lost = (account.source, event.kept_external_id), (account.source, event.lost_external_id)
-    _add(reading, kept, None)
-    _add(reading, lost, None)
+    _add(result, kept, None)
+    _add(result, lost, None)
     if kept != lost:
         tie = f"{stamp.sent}:{stamp.delivery_id}:{stamp.position}"
-        reading.decisions.append(Decision("source_merge", kept, lost, stamp.occurred, tie))
+        result.decisions.append(Decision("source_merge", kept, lost, stamp.occurred, tie))
 
 
 def _by_key(tags: Iterable[str]) -> dict[str, str]:
-    """Tags by their case-folded key; the first spelling wins."""
+    """Return tags by their case-folded key; the first spelling counts."""
     found: dict[str, str] = {}
     for tag in tags:
         found.setdefault(tag.casefold(), tag)
     return found
 
 
-def _tags_added(reading: EnvelopeStatements, account: Account, event: TagsAdded, stamp: Stamp) -> None:
-    _add(reading, (account.source, event.external_id), TagsStatement(stamp, _by_key(event.tags), present=True))
+def _tags_added(result: EnvelopeStatements, account: Account, event: TagsAdded, stamp: Stamp) -> None:
+    _add(result, (account.source, event.external_id), TagsStatement(stamp, _by_key(event.tags), present=True))
 
 
-def _tags_removed(reading: EnvelopeStatements, account: Account, event: TagsRemoved, stamp: Stamp) -> None:
-    _add(reading, (account.source, event.external_id), TagsStatement(stamp, _by_key(event.tags), present=False))
+def _tags_removed(result: EnvelopeStatements, account: Account, event: TagsRemoved, stamp: Stamp) -> None:
+    _add(result, (account.source, event.external_id), TagsStatement(stamp, _by_key(event.tags), present=False))
 
 
-def _tags_snapshot(reading: EnvelopeStatements, account: Account, event: TagsSnapshot, stamp: Stamp) -> None:
-    _add(reading, (account.source, event.external_id), TagSnapshotStatement(stamp, _by_key(event.tags)))
+def _tags_snapshot(result: EnvelopeStatements, account: Account, event: TagsSnapshot, stamp: Stamp) -> None:
+    _add(result, (account.source, event.external_id), TagSnapshotStatement(stamp, _by_key(event.tags)))
 
 
 def _address(channel: str, value: str | None, region: str | None) -> str | None:
-    """Normalise an address for its channel."""
+    """Return the normal form of an address of a channel; None if it is missing or cannot be one."""
     if value is None:
         return None
     found = identifiers.normal_form(identifiers.type_of_address(channel, value), value, region)
     return None if found is None else found.key
 
 
-def _consent_stated(reading: EnvelopeStatements, account: Account, event: ConsentStated, stamp: Stamp) -> None:
+def _consent_stated(result: EnvelopeStatements, account: Account, event: ConsentStated, stamp: Stamp) -> None:
     ref = (account.source, event.external_id or "")
     address = _address(event.channel, event.address, account.region or event.region)
     if event.external_id is not None:
-        _add(reading, ref, None)
+        _add(result, ref, None)
     elif address is None:
         return
-    # A "no" without a time counts from the sending time (so does the stamp); anything else is a baseline.
+    # A "no" without a time counts from the sending time, which its stamp has. Other statements are a baseline then.
     occurred = stamp.occurred if event.occurred_at is not None or event.status == "opted_out" else 0
     if address is not None:
-        reading.idents.add(identifiers.of_address(event.channel, address))
-    said = ConsentStatement(  # by position, which takes half the time
+        result.idents.add(identifiers.of_address(event.channel, address))
+    consent = ConsentStatement(  # by position, because names take twice as long
         event.channel,
         event.purpose,
         address,
@@ -204,18 +209,18 @@ def _consent_stated(reading: EnvelopeStatements, account: Account, event: Consen
         event.expires_at,
         event.is_repeat,
     )
-    reading.consents.append(said)
+    result.consents.append(consent)
 
 
-def _suppression_stated(reading: EnvelopeStatements, account: Account, event: SuppressionStated, stamp: Stamp) -> None:
+def _suppression_stated(result: EnvelopeStatements, account: Account, event: SuppressionStated, stamp: Stamp) -> None:
     ref = (account.source, event.external_id or "")
     if event.external_id is not None:
-        _add(reading, ref, None)
+        _add(result, ref, None)
     address = _address(event.channel, event.address, account.region or event.region)
     if address is None:
         return
-    reading.idents.add(identifiers.of_address(event.channel, address))
-    reading.suppressions.append(
+    result.idents.add(identifiers.of_address(event.channel, address))
+    result.suppressions.append(
         SuppressionStatement(
             channel=event.channel,
             address=address,
@@ -231,26 +236,26 @@ def _suppression_stated(reading: EnvelopeStatements, account: Account, event: Su
     )
 
 
-def _erasure_requested(reading: EnvelopeStatements, _account: Account, event: ErasureRequested, stamp: Stamp) -> None:
+def _erasure_requested(result: EnvelopeStatements, _account: Account, event: ErasureRequested, stamp: Stamp) -> None:
     subjects = None
     if event.subject == "contact":
-        claims = [(one.type, found.key) for one in event.identifiers if (found := _read(one))]
+        claims = [(one.type, found.key) for one in event.identifiers if (found := _normal_form(one))]
         subjects = {"records": sorted(event.customers), "identifiers": sorted(claims)}
-    reading.privacy_requests.append(
+    result.privacy_requests.append(
         PrivacyRequest(
             kind=f"erase_{event.subject}", external_id=event.external_id, occurred=stamp.occurred, subjects=subjects
         )
     )
 
 
-def _read(identifier: Identifier) -> identifiers.Address | None:
+def _normal_form(identifier: Identifier) -> identifiers.Address | None:
     return identifiers.normal_form(identifier.type, identifier.value, None)
 
 
-def _note_added(reading: EnvelopeStatements, account: Account, event: NoteAdded, stamp: Stamp) -> None:
+def _note_added(result: EnvelopeStatements, account: Account, event: NoteAdded, stamp: Stamp) -> None:
     ref = (account.source, event.external_id)
-    _add(reading, ref, None)
-    reading.notes.append(
+    _add(result, ref, None)
+    result.notes.append(
         Note(
             ref=ref,
             position=stamp.position,
@@ -263,16 +268,14 @@ def _note_added(reading: EnvelopeStatements, account: Account, event: NoteAdded,
     )
 
 
-def _export_requested(reading: EnvelopeStatements, _account: Account, event: ExportRequested, stamp: Stamp) -> None:
-    reading.privacy_requests.append(
+def _export_requested(result: EnvelopeStatements, _account: Account, event: ExportRequested, stamp: Stamp) -> None:
+    result.privacy_requests.append(
         PrivacyRequest(kind="export", external_id=event.external_id, occurred=stamp.occurred)
     )
 
 
-def _connection_revoked(
-    reading: EnvelopeStatements, _account: Account, _event: ConnectionRevoked, stamp: Stamp
-) -> None:
-    reading.revoked = max(reading.revoked or 0, stamp.occurred)
+def _connection_revoked(result: EnvelopeStatements, _account: Account, _event: ConnectionRevoked, stamp: Stamp) -> None:
+    result.revoked = max(result.revoked or 0, stamp.occurred)
 
 
 _NORMALISERS: dict[type[Any], Callable[[EnvelopeStatements, Account, Any, Stamp], None]] = {

@@ -1,9 +1,12 @@
-"""Resolve: which records are one person. Pure: a function of the set of records and decisions.
+"""Resolve: which records are one person. A function of the set of records and decisions, whatever their order.
 
-Rules (numbers as in the design): 1 the same (source, external_id) is one record; 2 a decision beats
-everything; 3 identifiers join records, numbers before e-mails; 4 two live customers of one source are two
-people; 5 crowded or placeholder values identify nobody; 6 the order of work below; 7 in an oversize
-component only decisions join.
+1. The same (source, external_id) is one record.
+2. A decision beats everything else.
+3. Identifiers join records, numbers before e-mails.
+4. Two live customers of one source are two people.
+5. Crowded and placeholder values identify nobody.
+6. The strongest claims are tried first (``_ranked``).
+7. In an oversize component only decisions join.
 """
 
 from collections import Counter, defaultdict
@@ -15,40 +18,42 @@ from worker.domain import identifiers
 from worker.domain.terms import API_SOURCE, Decision, Ident, Ref
 from worker.domain.union_find import UnionFind
 
-_LAST = 1 << 62  # a record whose source never said when it was created ranks after all others
-_ORDER_OF_TYPES = {"phone": 0, "whatsapp_bsuid": 1, "email": 3}  # other messengers' ids stand between
+#: creation of a record whose source never told it: it ranks after all others
+_LAST = 1 << 62
+#: types in the order of work; ids of other messengers stand between
+_ORDER_OF_TYPES = {"phone": 0, "whatsapp_bsuid": 1, "email": 3}
 
 
 class Member(NamedTuple):
-    """What resolving needs to know of a record."""
+    """What resolve needs to know about a record."""
 
     ref: Ref
-    is_customer: bool  #: a guest is evidence and exempt from rule 4
+    is_customer: bool  #: False for a guest, which rule 4 does not bind
     is_live: bool
     created: int | None  #: at its source, microseconds
-    claims: tuple[tuple[Ident, bool], ...]  #: identifier, verified; empty unless live
+    claims: tuple[tuple[Ident, bool], ...]  #: (identifier, is verified); empty unless live
 
     @property
     def seniority(self) -> tuple[int, bool, str, str]:
-        """Older first; the same for every worker."""
+        """Sort older records first, in the same way for every worker."""
         return (_LAST if self.created is None else self.created, self.ref[0] == API_SOURCE, *self.ref)
 
 
 class Limits(NamedTuple):
-    """Where guessing stops."""
+    """The sizes at which identifiers stop to join records."""
 
-    crowd: int  #: more customers of one source claiming a value: it identifies nobody
-    component: int  #: more records connected through identifiers: only decisions join them
+    crowd: int  #: a value that more customers of one source claim identifies nobody
+    component: int  #: where identifiers connect more records, only decisions join them
 
 
 @dataclass(slots=True)
 class Resolution:
     """Who is who among the given members."""
 
-    groups: list[tuple[Ref, ...]]  #: each with a live member; the oldest first
-    owners: dict[Ident, Ref] = field(default_factory=dict)  #: the strongest claim of each identifier
-    contested: set[Ident] = field(default_factory=set)  #: claimed by members of two groups
-    lost: set[Ref] = field(default_factory=set)  #: merged away by their source: no golden values
+    groups: list[tuple[Ref, ...]]  #: people: each group has a live member, and begins with the oldest
+    owners: dict[Ident, Ref] = field(default_factory=dict)  #: the record with the strongest claim on each identifier
+    contested: set[Ident] = field(default_factory=set)  #: identifiers that members of two groups claim
+    lost: set[Ref] = field(default_factory=set)  #: members that their source merged away; they give no values
     oversize: set[Ref] = field(default_factory=set)  #: members that rule 7 kept apart
 
 
@@ -92,9 +97,8 @@ def resolve(
 ) -> Resolution:
     """Group members into people.
 
-    ``members`` must be whole components: everything connected to a member through a claim (contested
-    ones included) or a decision. ``crowded`` are identifiers already known to identify nobody; those
-    that show it among the members are found here.
+    ``members`` must be whole components: everything that a claim (contested ones included) or a decision connects to
+    a member. ``crowded`` are identifiers that are known to identify nobody; others are found among the members.
     """
     decisions = list(decisions)
     alone, together = _split_off_alone(members, decisions, limits, crowded)
@@ -111,7 +115,7 @@ def resolve(
 def _split_off_alone(
     members: Collection[Member], decisions: Iterable[Decision], limits: Limits, crowded: Collection[Ident]
 ) -> tuple[list[Member], list[Member]]:
-    """Tell those apart that nothing connects to another, as nearly all are: there is nothing to work out."""
+    """Part the members that nothing connects to another from the rest. Nearly all are alone, and need no work."""
     decided = {ref for decision in decisions for ref in (decision.a, decision.b)}
     times = Counter(ident for member in members for ident, _ in member.claims)
     alone: list[Member] = []
@@ -130,12 +134,12 @@ def _grouped(
     members: Collection[Member], decisions: Iterable[Decision], limits: Limits, crowded: Collection[Ident]
 ) -> Resolution:
     by_ref = {member.ref: member for member in members}
-    standing = _standing(decisions, by_ref)
+    counting = _counting(decisions, by_ref)
     claimants = _claimants(by_ref.values(), limits, crowded)
-    oversize = _oversize(by_ref.values(), claimants, standing, limits.component)
+    oversize = _oversize(by_ref.values(), claimants, counting, limits.component)
 
     groups = _Groups(by_ref.values())
-    lost = _decide(groups, standing)
+    lost = _decide(groups, counting)
     ranked = _ranked(claimants, lost)
     for _, refs in ranked:
         if refs[0] not in oversize:
@@ -160,9 +164,9 @@ def crowds(members: Iterable[Member], limits: Limits) -> set[Ident]:
 
 
 def is_crowd(claimants: Sequence[tuple[str, bool]], limits: Limits) -> bool:
-    """Whether (source, is customer) of those who claim a value show that it identifies nobody.
+    """Whether so many claim a value that it identifies nobody. ``claimants`` are (source, is a customer).
 
-    More customers of one source than the limit; or more records in all than a component may have.
+    They are a crowd if they are more customers of one source than the limit, or more records than a component may have.
     """
     if len(claimants) <= limits.crowd:
         return False
@@ -172,34 +176,34 @@ def is_crowd(claimants: Sequence[tuple[str, bool]], limits: Limits) -> bool:
     return len(claimants) > limits.component or max(counts.values()) > limits.crowd
 
 
-def _decide(groups: _Groups, standing: Sequence[Decision]) -> set[Ref]:
+def _decide(groups: _Groups, counting: Sequence[Decision]) -> set[Ref]:
     """Carry out the decisions; return the records that their source merged away."""
     kept_by: dict[Ref, Ref] = {}
-    for decision in standing:
+    for decision in counting:
         if decision.kind == "apart":
             groups.keep_apart(decision.a, decision.b)
-    for decision in standing:
+    for decision in counting:
         if decision.kind == "apart" or not groups.join(decision.a, decision.b, decided=True):
             continue
         if decision.kind == "source_merge" and decision.b not in kept_by:
             survivor = decision.a
             while survivor in kept_by:
                 survivor = kept_by[survivor]
-            if survivor != decision.b:  # a circle of merges has to end somewhere: the strongest stand
+            if survivor != decision.b:  # a circle of merges ends with its weakest one
                 kept_by[decision.b] = decision.a
     return set(kept_by)
 
 
-def _standing(decisions: Iterable[Decision], known: Collection[Ref]) -> list[Decision]:
-    """The strongest decision of each pair, strongest first."""
+def _counting(decisions: Iterable[Decision], known: Collection[Ref]) -> list[Decision]:
+    """Return the strongest decision of each pair, strongest first."""
     pairs: set[frozenset[Ref]] = set()
-    standing = []
+    counting = []
     for decision in sorted(decisions, key=lambda d: d.strength, reverse=True):
         pair = frozenset((decision.a, decision.b))
         if pair not in pairs and decision.a in known and decision.b in known:
             pairs.add(pair)
-            standing.append(decision)
-    return standing
+            counting.append(decision)
+    return counting
 
 
 def _claimants(
@@ -216,10 +220,10 @@ def _claimants(
 
 
 def _ranked(claimants: dict[Ident, list[tuple[bool, Member]]], lost: Collection[Ref]) -> list[tuple[Ident, list[Ref]]]:
-    """Identifiers in order of work, each with its claims sorted, strongest first.
+    """Return identifiers in the order of work, each with its claimants, the strongest claim first.
 
-    The claim of a record that its source merged away comes last: the source has already given the
-    value back, perhaps to a new customer.
+    The claim of a record that its source merged away comes last, because the source may have given the value to a new
+    customer since.
     """
 
     def strength(claim: tuple[bool, Member]) -> tuple[bool, bool, tuple[int, bool, str, str]]:
@@ -238,10 +242,10 @@ def _ranked(claimants: dict[Ident, list[tuple[bool, Member]]], lost: Collection[
 def _oversize(
     members: Iterable[Member],
     claimants: dict[Ident, list[tuple[bool, Member]]],
-    standing: Sequence[Decision],
+    counting: Sequence[Decision],
     limit: int,
 ) -> set[Ref]:
-    """Members of components with more records than ``limit`` (rule 7)."""
+    """Return the members of components with more records than ``limit`` (rule 7)."""
     members = list(members)
     if len(members) <= limit:
         return set()
@@ -249,14 +253,14 @@ def _oversize(
     for claims in claimants.values():
         for _, member in claims[1:]:
             connected.union(claims[0][1].ref, member.ref)
-    for decision in standing:
+    for decision in counting:
         connected.union(decision.a, decision.b)
     sizes = connected.sizes(member.ref for member in members)
     return {member.ref for member in members if sizes[connected.find(member.ref)] > limit}
 
 
 def _people(by_ref: dict[Ref, Member], groups: _Groups, lost: Collection[Ref]) -> list[tuple[Ref, ...]]:
-    """The groups that a live record stands for; one merged away stays with its survivor, and goes with it."""
+    """Return the groups with a live record. A record that was merged away stays with its survivor, and goes with it."""
     found: dict[Ref, list[Member]] = defaultdict(list)
     for member in by_ref.values():
         if member.is_live or member.ref in lost:

@@ -11,11 +11,11 @@ from worker.domain.terms import Decision, Kind, Ref, Stamp
 
 @dataclass(slots=True)
 class ProfileStatement:
-    """Registers to set: profile fields by name, ``@slot`` for identifiers (a Claim or None)."""
+    """What a source says about a customer's profile: only the fields that it named."""
 
     stamp: Stamp
-    registers: Mapping[str, Any]
-    exists: bool = True
+    registers: Mapping[str, Any]  #: profile fields by name, identifiers by ``@slot`` (a Claim or None)
+    exists: bool = True  #: False for a side fact, which does not revive a removed customer
 
 
 @dataclass(slots=True)
@@ -27,43 +27,43 @@ class RemovalStatement:
 
 @dataclass(slots=True)
 class TagsStatement:
-    """Tags put on (``present``) or taken off; names by their case-folded key."""
+    """A change of a customer's tags."""
 
     stamp: Stamp
-    tags: Mapping[str, str]
-    present: bool
+    tags: Mapping[str, str]  #: spelling by case-folded key
+    present: bool  #: True: put on; False: taken off
 
 
 @dataclass(slots=True)
 class TagSnapshotStatement:
-    """The customer's tags, all of them."""
+    """The whole set of a customer's tags."""
 
     stamp: Stamp
-    tags: Mapping[str, str]
+    tags: Mapping[str, str]  #: as in TagsStatement
 
 
 RecordStatement = ProfileStatement | RemovalStatement | TagsStatement | TagSnapshotStatement
 
 
 class ConsentStatement(NamedTuple):
-    """A row of the consent ledger to be."""
+    """What a source says about consent: one row of the consent ledger."""
 
     channel: str
     purpose: str
-    address: str | None  #: normalised; None: it belongs to the record
+    address: str | None  #: in its normal form; None: the consent is the record's, whatever its address
     status: str
     occurred: int  #: microseconds, 0 for a baseline
     ref: Ref
     method: str | None
     evidence: Mapping[str, str]
-    origin: str | None = None
+    origin: str | None = None  #: where it was given, if not at the source itself
     legal_basis: str | None = None
     expires_at: datetime | None = None
-    is_repeat: bool = False
+    is_repeat: bool = False  #: it repeats the status that counted already
 
 
 class SuppressionStatement(NamedTuple):
-    """A row of the suppression ledger to be."""
+    """What a source says about an address that must not be used: one row of the suppression ledger."""
 
     channel: str
     address: str
@@ -78,24 +78,25 @@ class SuppressionStatement(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A note to be."""
+    """A note that somebody wrote about a person."""
 
-    ref: Ref  #: the record it stays with
+    ref: Ref  #: the record that it stays with
     position: int  #: in its envelope
     body: str
-    written: int
+    written: int  #: microseconds
     author_type: str
     author_id: str | None
     author_name: str | None
 
 
 class PrivacyRequest(NamedTuple):
-    """A person's or shop's request that a source passed on."""
+    """A request to see or to erase data, which a source passed on."""
 
     kind: str  #: export, erase_customer, erase_shop, erase_contact
     external_id: str | None
     occurred: int
-    #: what a contact held when it was to be erased: ``records`` [[source, external_id]], ``identifiers`` [[type, key]]
+    #: what the contact held when its erasure was asked for: ``records`` [[source, external_id]], ``identifiers``
+    #: [[type, key]]
     subjects: Mapping[str, Any] | None = None
 
 
@@ -108,7 +109,7 @@ class EnvelopeStatements:
     #: statements by record; a record that is only mentioned has an empty list
     records: dict[Ref, list[RecordStatement]] = field(default_factory=dict)
     kinds: dict[Ref, Kind] = field(default_factory=dict)
-    #: identifiers the envelope states, wherever they end up; what a writer locks
+    #: every identifier that the envelope names; a writer locks them
     idents: set[tuple[str, str]] = field(default_factory=set)
     consents: list[ConsentStatement] = field(default_factory=list)
     suppressions: list[SuppressionStatement] = field(default_factory=list)

@@ -4,71 +4,61 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-#: (type, key), e.g. ("phone", "+6281234567890")
+#: an identifier as (type, key), e.g. ("phone", "+6281234567890")
 Ident = tuple[str, str]
-
-
-#: (source, external_id)
+#: a record as (source, external_id)
 Ref = tuple[str, str]
+#: a guest bought without being a customer
+Kind = Literal["customer", "guest"]
 
-
-#: the source of what is entered through the API without naming another. Its records are edits of a person, not
-#: customers of a shop: they join whomever they are about, and are nobody's oldest record while another stands
+#: The source of an API request that names no other source. Its records are edits of a person, not customers of a
+#: shop: they join the person that they are about, and rank as the oldest record only where no other record is left.
 API_SOURCE = "api"
-
-
-#: leads the external id of somebody who bought without being a customer
+#: prefix of a guest's external id
 GUEST = "guest:"
 
 
-#: registers beside the profile fields
-CREATED = "#created"  #: the record's creation at its source, microseconds
-
-
-IDENTIFIER = "@"  #: prefix of an identifier's slot: ``@email``
-
-
-Kind = Literal["customer", "guest"]
-
-
 class Stamp(NamedTuple):
-    """When and where something was said; compared as a whole, never by arrival.
+    """When and where a statement was made. Stamps are compared as a whole; the time of arrival is no part of them.
 
-    Times are microseconds since 1970, 0 for unknown (a baseline that beats nothing timed).
+    Times are microseconds since 1970. 0 is an unknown time: a baseline, which beats no statement that has a time.
     """
 
     occurred: int
     sent: int
     delivery_id: str
     position: int
-    envelope_id: str  #: hex; one to one with the delivery id, kept to explain the value
+    envelope_id: str  #: hex; each delivery has one envelope, and the change log names it as the cause
 
 
 class Claim(NamedTuple):
-    """An identifier in its normal form, with the proof the source has of it."""
+    """An identifier that a record claims, in its normal form."""
 
     type: str
     key: str
     value: str
-    is_verified: bool
+    is_verified: bool  #: the source has proof of it
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Two records are one person (link, source_merge: ``a`` was kept, ``b`` lost) or are not (apart)."""
+    """A statement that two records are one person (link, source_merge), or are two people (apart).
+
+    In a source_merge the source kept ``a`` and gave up ``b``.
+    """
 
     kind: Literal["link", "apart", "source_merge"]
     a: Ref
     b: Ref
     occurred: int  #: microseconds, 0 for unknown
-    tie: str
+    tie: str  #: decides between two decisions of one time
 
     @property
     def strength(self) -> tuple[bool, int, str, str, Ref, Ref]:
-        """An operator's word beats a source's; then the newest counts."""
+        """Rank a decision: an operator's beats a source's, then the newest beats the older."""
         return (self.kind != "source_merge", self.occurred, self.tie, self.kind, self.a, self.b)
 
 
 def envelope_of(stamp: Stamp) -> UUID:
-    """Return the envelope that made a statement."""
+    """Return the id of the envelope that a statement came in."""
     return UUID(hex=stamp.envelope_id)

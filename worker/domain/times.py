@@ -10,7 +10,7 @@ def microseconds(at: datetime | None) -> int:
     if at is None:
         return 0
     since = at - EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds  # a division takes twice as long
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds  # a division would take twice as long
 
 
 def moment(at: int) -> datetime | None:

@@ -1,1 +1,1 @@
-"""Files: tables in and out."""
+"""Tables in and out: importing files of customers, exporting every contact."""

@@ -1,6 +1,7 @@
-"""Columns: what the header of a file says, and which of our names its columns are likely to be.
+"""Column guess: the header of a file, and which column is likely to hold which of our fields.
 
-``guess`` only proposes; whoever imports the file confirms. So it proposes nothing whose first rows could not be read.
+``guess`` only proposes, and the person who imports the file confirms. It proposes a column only if most of its
+first cells can be read as that field.
 """
 
 import csv
@@ -15,17 +16,17 @@ from connectors.files.cells import Cells
 from worker.errors import ConfigError
 
 DELIMITERS = ",;\t|"
-_JUDGED_ROWS = 50
+_JUDGED_ROWS = 50  #: rows that decide which delimiter cuts the file best
 
-_Judge = Callable[[str, str, dict[str, Any]], bool]  #: whether the cell of a column of a row can be what we name
+_Judge = Callable[[str, str, dict[str, Any]], bool]  #: (our name, column, row) -> whether the cell can be that field
 
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PHONE = re.compile(r"'?(?:\+|0)[0-9 ().\-/]{6,24}")
-#: what is an e-mail or a number by its look; under a column's name it is enough to look like one
+#: Under a header such as "Phone" a looser pattern is enough: a number without + or 0 counts too.
 _LOOKS = {"email": _MAIL, "phone": re.compile(r"'?[+(0-9][0-9 ().\-/]{4,24}")}
 
-#: by our name: what exports and people call it, letters and digits only, the likeliest first. English, German,
-#: Indonesian, Spanish, French, Portuguese, Dutch; Shopify, Klaviyo, Mailchimp, HubSpot; our own export.
+#: Our name -> headers that exports and people use for it, letters and digits only, the likeliest first. English,
+#: German, Indonesian, Spanish, French, Portuguese, Dutch; Shopify, Klaviyo, Mailchimp, HubSpot; our own export.
 _HEADERS: Mapping[str, str] = {
     "external_id": "externalid customerid recordid recordidcontact klaviyoid euid kundennummer kundennr kundenid "
     "idpelanggan nomorpelanggan kodepelanggan idcliente clienteid codigocliente numeroclient idclient clientid "
@@ -76,12 +77,13 @@ _HEADERS: Mapping[str, str] = {
 
 
 def header_of(beginning: Sequence[str], *, is_whole: bool) -> tuple[str, list[str]]:
-    """Return the delimiter and the columns of a CSV file that begins with these lines; the last may be cut off.
+    """Return the delimiter and the column names of a CSV file that begins with these lines.
 
-    Raises ConfigError if there is no header, or one that does not tell its columns apart.
+    Unless ``is_whole``, the last line is dropped, because it may be cut off. Raises ConfigError if there is no
+    header, if the first line looks like a row, or if two columns have the same name.
     """
     lines = list(beginning)
-    while lines and (not lines[0].strip() or lines[0].lower().startswith("sep=")):  # Excel's own line
+    while lines and (not lines[0].strip() or lines[0].lower().startswith("sep=")):  # Excel writes "sep=;" there
         lines.pop(0)
     if not is_whole:
         if len(lines) < 2:
@@ -98,7 +100,10 @@ def header_of(beginning: Sequence[str], *, is_whole: bool) -> tuple[str, list[st
 
 
 def names_of(header: Sequence[str]) -> list[str]:
-    """Return the names of the columns, those without one by their place; raises ConfigError for a name given twice."""
+    """Return the names of the columns; a column without a name is called ``column 3`` by its place.
+
+    Raises ConfigError if two columns have the same name.
+    """
     names = [" ".join(cell.split()) or f"column {place}" for place, cell in enumerate(header, 1)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"the header has a name more than once: {', '.join(name[:60] for name in twice[:5])}")
@@ -106,7 +111,10 @@ def names_of(header: Sequence[str]) -> list[str]:
 
 
 def guess(columns: Sequence[str], sample: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Propose a mapping, our name to column, by the names of the columns and what is in the first rows."""
+    """Propose a mapping from our names to columns, by the headers and by the cells of the first rows.
+
+    The mapping may be empty. A column is proposed for one field; only the e-mail may serve as the external_id too.
+    """
     rows = [dict(row) for row in sample]
     by_name: dict[str, str] = {}
     for column in columns:
@@ -136,14 +144,14 @@ def guess(columns: Sequence[str], sample: Iterable[Mapping[str, Any]]) -> dict[s
 
 
 def _part_names(mapping: dict[str, str]) -> None:
-    """Beside "Vorname", "Name" is the family's; beside "Sobrenome", "Nome" is the first."""
+    """Take "Name" for the last name beside "Vorname", and "Nome" for the first name beside "Sobrenome"."""
     has_first, has_last = "first_name" in mapping, "last_name" in mapping
     if "name" in mapping and has_first != has_last:
         mapping["last_name" if has_first else "first_name"] = mapping.pop("name")
 
 
 def _own_fields(columns: Sequence[str]) -> dict[str, str]:
-    """Find the custom fields of our own exports: ``field.tier``, and of JSON lines ``custom_fields.tier``."""
+    """Find the custom fields of our own exports: ``field.tier`` in CSV, ``custom_fields.tier`` in JSON lines."""
     found = {column: column for column in columns if column.startswith((files.FIELD, files.JSON))}
     inner = [column for column in columns if column.startswith("custom_fields.")]
     for column in inner:
@@ -153,7 +161,7 @@ def _own_fields(columns: Sequence[str]) -> dict[str, str]:
 
 
 def _are_mostly(is_one: _Judge, ours: str, column: str, rows: list[dict[str, Any]]) -> bool:
-    """Whether four in five cells are one; a column without any cell may be anything."""
+    """Whether four in five filled cells can be this field; a column without filled cells passes."""
     judged = [is_one(ours, column, row) for row in rows if _is_given(column, row)]
     return sum(judged) * 5 >= len(judged) * 4
 
@@ -182,13 +190,13 @@ def _is_readable(ours: str, column: str, row: dict[str, Any]) -> bool:
 
 
 def _looks_it(ours: str, column: str, row: dict[str, Any]) -> bool:
-    """Whether a cell under any name can only be one: a bare row of digits can be anything."""
+    """Whether a cell looks like an e-mail or phone whatever its header; bare digits do not, they may be any number."""
     pattern = _MAIL if ours == "email" else _PHONE
     return _is_readable(ours, column, row) and pattern.fullmatch(str(row.get(column, "")).strip()) is not None
 
 
 def _plain(header: str) -> str:
-    """Reduce a name to what its spellings share: "E-Mail" and "e_mail", "Prénom" and "prenom"."""
+    """Return the letters and digits of a header without accents: "E-Mail" and "e_mail" become "email"."""
     parts = unicodedata.normalize("NFKD", header.casefold())
     return "".join(one for one in parts if one.isalnum())
 
@@ -197,12 +205,12 @@ def _cells(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     reader = csv.reader(lines, delimiter=delimiter)
     try:
         return [cells for cells, _ in zip(reader, range(_JUDGED_ROWS), strict=False) if cells]
-    except csv.Error:  # a cell without an end, for this delimiter
+    except csv.Error:  # with this delimiter, a quoted cell never ends
         return []
 
 
 def _fit(rows: Sequence[Sequence[str]]) -> tuple[bool, int]:
-    """How well rows look cut up: most of them as the header is, into as many cells as can be."""
+    """Score a delimiter: first whether most rows have as many cells as the header, then how many cells it has."""
     if not rows or len(rows[0]) < 2:
         return (False, 0)
     alike = sum(len(row) == len(rows[0]) for row in rows)

@@ -1,11 +1,11 @@
-"""Sheet: every contact as a line of CSV, for spreadsheets and for other systems.
+"""Export as CSV: every contact as one line, for spreadsheets and other systems.
 
-Flat, so it leaves out what a contact has many of: the JSON lines of ``export.jsonl`` have it. Its columns are named so
-that an import takes the file back as it is.
+A line holds single values only; the lists of a contact are in ``export_json.jsonl``. The columns have the names
+that an import understands, so that an exported file can be imported unchanged.
 
-A custom field has a column of its own, because a field that cannot be filtered by is of no use in a sheet; their names
-are looked up in a first pass. A column ``field.tier`` holds text. Where any contact holds something else under that
-name, the column is ``json.tier`` and each of its cells JSON, so that a number comes back as a number.
+Each custom field has a column of its own, so that a spreadsheet can filter by it. A first pass over the store finds
+the names. The column ``field.tier`` holds text. If any contact holds something else than text under that name, the
+column is ``json.tier`` and all its cells are JSON, so that a number comes back as a number.
 """
 
 import csv
@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from connectors.files import FIELD, JSON
-from worker.api.schemas import Contact
+from worker.api_schemas import Contact
 from worker.domain.times import moment
 from worker.errors import ConfigError
 from worker.files.export_json import pages
@@ -29,21 +29,21 @@ from worker.store import contacts
 from worker.store.db import Tx
 
 CHANNELS = ("email", "sms", "whatsapp")
-#: more columns than that are not a sheet; a spreadsheet takes 16,384
+#: custom fields in one file; a spreadsheet takes 16,384 columns, but nobody reads that many
 MAX_FIELDS = 1_000
 _FIELD_PAGE = 20_000
 _SEPARATOR = re.compile(r"[,;|\n\r]")
-_MARK = "\ufeff"  #: tells spreadsheets that a file is UTF-8
+_MARK = "\ufeff"  #: byte order mark: tells spreadsheets that the file is UTF-8
 _CONTACT = ("contact_id", "name", "email", "phone_number", "external_source", "external_id", "tags")
 _TIMES = ("created_at", "updated_at")
 
 
 def lines(tx: Tx, *, is_raw: bool = False) -> Iterator[bytes]:
-    """Yield a file of CSV, a page of contacts at a time; ``tx`` should see one snapshot, as of ``export.canonical``.
+    """Yield a CSV file in UTF-8: the header, then a page of contacts at a time.
 
-    Cells that a spreadsheet would run as formulas are led by an apostrophe. ``is_raw`` is for programs: no
-    apostrophes, and no mark of the encoding at the beginning. Raises ConfigError for more custom fields than
-    MAX_FIELDS.
+    ``tx`` should see one snapshot, as for ``export_json.canonical``. A cell that a spreadsheet would run as a formula
+    gets an apostrophe. ``is_raw`` is for programs: no apostrophes, and no byte order mark. Raises ConfigError if the
+    store has more than MAX_FIELDS custom fields.
     """
     fields = contacts.field_names(tx, _FIELD_PAGE)
     if len(fields) > MAX_FIELDS:
@@ -51,21 +51,21 @@ def lines(tx: Tx, *, is_raw: bool = False) -> Iterator[bytes]:
     names = [*_CONTACT, *(name for one in CHANNELS for name in _channel_names(one)), *_TIMES]
     columns = [*names, *((FIELD if is_text else JSON) + name for name, is_text in sorted(fields.items()))]
     now = datetime.now(UTC)
-    yield ("" if is_raw else _MARK).encode() + written([columns], is_raw=is_raw)
+    yield ("" if is_raw else _MARK).encode() + csv_bytes([columns], is_raw=is_raw)
     for page in pages(tx):
         rows = ([*map(flat(one, now).get, names), *_fields(one, fields)] for one in page)
-        yield written([["" if cell is None else cell for cell in row] for row in rows], is_raw=is_raw)
+        yield csv_bytes([["" if cell is None else cell for cell in row] for row in rows], is_raw=is_raw)
 
 
-def written(rows: Sequence[Sequence[str]], *, is_raw: bool) -> bytes:
-    """Write rows as CSV (RFC 4180)."""
+def csv_bytes(rows: Sequence[Sequence[str]], *, is_raw: bool) -> bytes:
+    """Return rows as CSV in UTF-8 (RFC 4180); cells are guarded unless ``is_raw``."""
     stream = io.StringIO()
     csv.writer(stream).writerows(rows if is_raw else [[guard(cell) for cell in row] for row in rows])
     return stream.getvalue().encode()
 
 
 def flat(one: ContactView, now: datetime) -> dict[str, str | None]:
-    """Show what a contact has one of."""
+    """Return the single values of a contact by column, without custom fields."""
     shown = Contact.of(one.contact)
     return {
         "contact_id": shown.id,
@@ -82,13 +82,13 @@ def flat(one: ContactView, now: datetime) -> dict[str, str | None]:
 
 
 def joined(tags: Sequence[str]) -> str:
-    """Write tags in one cell; as a JSON list where one of them could not be told from two."""
+    """Return tags as one cell: ``a, b``, or a JSON list if a tag holds a separator or looks like JSON."""
     is_clear = not any(_SEPARATOR.search(tag) or tag.startswith(("[", '"')) or tag.endswith('"') for tag in tags)
     return ", ".join(tags) if is_clear else json.dumps(tags, ensure_ascii=False)
 
 
 def field_cell(value: Any, *, is_text: bool) -> str:
-    """Write a custom field, in a column of text or of JSON."""
+    """Return a custom field as a cell of a text column or of a JSON column."""
     return value if is_text else orjson.dumps(value).decode()
 
 
@@ -102,15 +102,15 @@ def _channel_names(channel: str) -> tuple[str, ...]:
     return (f"{channel}_consent", f"{channel}_consent_at", f"{channel}_suppressed")
 
 
-def _channel(one: ContactView, channel: str, now: datetime) -> dict[str, str | None]:
-    """Show what counts for marketing, and why an address of the contact must not be used, if one must not."""
-    statements = (consent.statement for consent in one.consents)
-    counting = next((said for said in statements if (said.channel, said.purpose) == (channel, "marketing")), None)
-    suppressed = (said for said in one.suppressions if said.channel in (channel, "all") and said.is_active(now))
+def _channel(view: ContactView, channel: str, now: datetime) -> dict[str, str | None]:
+    """Return a channel's three cells: its marketing consent, since when, and why an address is suppressed."""
+    statements = (consent.statement for consent in view.consents)
+    counting = next((entry for entry in statements if (entry.channel, entry.purpose) == (channel, "marketing")), None)
+    suppressed = (one for one in view.suppressions if one.channel in (channel, "all") and one.is_active(now))
     values = (
         None if counting is None else counting.status,
         None if counting is None else _time(moment(counting.occurred)),
-        ", ".join(sorted({said.reason for said in suppressed})),
+        ", ".join(sorted({one.reason for one in suppressed})),
     )
     return dict(zip(_channel_names(channel), values, strict=True))
 

@@ -1,7 +1,7 @@
-"""Export: every contact, one line of JSON each; in the canonical form, or in that of the Contacts API.
+"""Export as JSON: one line for each contact, in the canonical form or in the form of the Contacts API.
 
-The canonical dump is a function of the set of accepted envelopes: nothing in it tells when they came, how often, or
-in which order. So no ids of ours, no times of arrival, no delivery ids; every list is sorted by what it says.
+The canonical export depends only on the set of accepted envelopes, not on when they came, how often or in which
+order. So it has no ids of ours, no times of arrival and no delivery ids, and every list is sorted by its content.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from worker.api import schemas
+from worker import api_schemas
 from worker.domain.api_writes import is_of_request
 from worker.domain.consent import ConsentEntry, Suppression
 from worker.domain.deliveries import is_of_run
@@ -26,10 +26,10 @@ _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
 def canonical(tx: Tx) -> Iterator[bytes]:
-    """Yield the contacts as lines of JSON, sorted by the customer that leads each.
+    """Yield the contacts as lines of JSON, sorted by their leading customer (external_source, external_id).
 
-    Stores that were fed the same envelopes yield the same bytes. ``tx`` should see one snapshot
-    (``db.snapshot``), or a dump of a store at work mixes two states of it.
+    Two stores that accepted the same envelopes yield the same bytes. ``tx`` should see one snapshot
+    (``db.snapshot``); otherwise an export during a drain mixes two states of the store.
     """
     for page in pages(tx):
         for one in page:
@@ -37,24 +37,24 @@ def canonical(tx: Tx) -> Iterator[bytes]:
 
 
 def jsonl(tx: Tx) -> Iterator[bytes]:
-    """Yield the contacts as the Contacts API shows them, with what it lists of each: as lines of JSON."""
+    """Yield the contacts as lines of JSON, as the Contacts API shows them, with identities, consents, suppressions."""
     now = datetime.now(UTC)
     for page in pages(tx):
         for one in page:
             id_ = one.contact.id
             shown = {
-                **dict(schemas.Contact.of(one.contact)),
-                "identities": [dict(schemas.Identity.of(identity, id_)) for identity in one.identities],
-                "consents": [dict(schemas.Consent.of(consent, id_)) for consent in one.consents],
+                **dict(api_schemas.Contact.of(one.contact)),
+                "identities": [dict(api_schemas.Identity.of(identity, id_)) for identity in one.identities],
+                "consents": [dict(api_schemas.Consent.of(consent, id_)) for consent in one.consents],
                 "suppressions": [
-                    dict(schemas.Suppression.of(suppression, id_, now)) for suppression in one.suppressions
+                    dict(api_schemas.Suppression.of(suppression, id_, now)) for suppression in one.suppressions
                 ],
             }
             yield orjson.dumps(shown, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
 
 def pages(tx: Tx) -> Iterator[list[ContactView]]:
-    """Yield all contacts with what is known of them, a page at a time, sorted by the customer that leads each."""
+    """Yield the views of all contacts, a page at a time, sorted by their leading customer."""
     after = ("", "")
     while page := contacts.page_by_external_id(tx, after, _PAGE):
         yield contact_view.load(tx, page)
@@ -89,8 +89,8 @@ def _line(one: ContactView) -> dict[str, Any]:
 
 
 def _origin(name: str, origin: Origin) -> dict[str, Any]:
-    # What came through the API without a time of its own has only that of its arrival; a set of tags that was read
-    # has only that of the reading.
+    # An API write that states no time has only its time of arrival. A set of tags read from a provider has only the
+    # time at which we read it. Neither is in the canonical form.
     is_untimed = is_of_request(origin.stamp) or (name.startswith("tag:") and is_of_run(origin.stamp))
     return {
         "source": origin.source,

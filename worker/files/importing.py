@@ -1,7 +1,8 @@
-"""Imports: the rows of a file become envelopes of a source of its own, drained like webhooks.
+"""Importing: the rows of a file become envelopes of a source of their own, and are drained like webhooks.
 
-The same file imported twice is the same envelopes; a file that was corrected speaks for a later time (when it was
-last changed), so it wins. Rows that cannot be read are not kept but handed back with the reason.
+Commits in steps, a page of rows at a time. Importing the same file twice keeps the same envelopes once. The time of
+a file is when it was last changed, so a corrected file is newer and wins. A row that cannot be read is not kept; it
+is handed back with the reason.
 """
 
 import time
@@ -25,41 +26,42 @@ from worker.inbox import drain, dry_run
 from worker.store import connections, db, envelopes, runs
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
-from worker.store.envelopes import LANES, Incoming
+from worker.store.envelopes import Incoming
+from worker.store.lanes import lane_of
 from worker.store.runs import RunRow
 
 T = TypeVar("T")
 
 _PAGE = 500
-#: rows kept and not worked off, before the next page
+#: The next page waits until at most this many kept rows are still due.
 _BACKLOG = 2_000
-#: all that others hold is worked off within a lease, or is ours again
+#: After this long without progress we give up. A lease lasts seconds, so a killed worker's rows are due long before.
 _STUCK_S = 120.0
 
 
 @dataclass(slots=True)
 class Imported:
-    """What became of a file."""
+    """Counts of the rows of a file, so far or at the end."""
 
     read: int = 0
     changed: int = 0
     unchanged: int = 0
     rejected: int = 0
-    report: dict[str, object] = field(default_factory=dict)  #: of a dry run
+    report: dict[str, object] = field(default_factory=dict)  #: of a dry run: what would have changed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class File:
-    """How the rows of a file are to be understood."""
+    """How to understand the rows of a file."""
 
-    mapping: Mapping[str, str]  #: our name: column
-    as_of: datetime  #: the time it speaks for
-    empty_is_none: bool = False
+    mapping: Mapping[str, str]  #: our name -> column
+    as_of: datetime  #: aware; the file states what was true then
+    empty_is_none: bool = False  #: an empty cell clears the field; else it says nothing
 
     def headers(self) -> str:
-        """The headers of its rows' envelopes."""
-        made = files.headers_of(self.mapping, self.as_of, empty_is_none=self.empty_is_none)
-        return db.json([[name, value] for name, value in made.items()])
+        """Return the headers of each row's envelope, as JSON."""
+        headers = files.headers_of(self.mapping, self.as_of, empty_is_none=self.empty_is_none)
+        return db.json([[name, value] for name, value in headers.items()])
 
 
 def import_rows(
@@ -74,42 +76,45 @@ def import_rows(
     reject: Callable[[TabularRow, str], None],
     on_progress: Callable[[Imported], None] = lambda _: None,
 ) -> Imported:
-    """Import rows and wait until they have taken effect; ``reject`` gets each that cannot be read, and why.
+    """Import rows, and return when all of them have been drained.
 
-    Raises ConfigError if the source belongs to something else than files.
+    ``reject`` is called with each row that cannot be read, and the reason. With ``is_dry`` nothing is stored, and
+    the result has a ``report``. Rows that were imported before count as unchanged. Raises ConfigError if the source
+    is another system's or paused, and PermanentError if the rows are not drained for two minutes.
     """
     if is_dry:
-        return _try(engine, _made_up(organization_id, source, region), file, rows, reject, on_progress)
+        return _dry_run(engine, _unsaved_connection(organization_id, source, region), file, rows, reject, on_progress)
     with engine.begin() as conn:
-        connection = _connection(Tx(conn, organization_id), source, region)
-        run = runs.start_import(Tx(conn, organization_id), connection.id, uuid4())
+        tx = Tx(conn, organization_id)
+        connection = _connection(tx, source, region)
+        run = runs.start_import(tx, connection.id, uuid4())
     result = Imported()
     for page in _pages(rows):
-        good = [one for row in page if (one := _readable(connection, file, row, result, reject))]
+        good = [one for row in page if (one := _read_row(connection, file, row, result, reject))]
         with engine.begin() as conn:
             db.enter(Tx(conn, organization_id))
             kept = envelopes.keep(conn, [incoming for incoming, _ in good], run.id) if good else []
             known = sum(1 for one in kept if one.is_duplicate)
             run = runs.advance_import(conn, run, read=len(kept), unchanged=known)
         result.read += len(page)
-        _take(result, run)
+        _copy_counts(result, run)
         on_progress(result)
         _work_off(engine, run, down_to=_BACKLOG)
     with engine.begin() as conn:
         runs.end_import(conn, run)
     run = _work_off(engine, run, down_to=0)
-    _take(result, run)
+    _copy_counts(result, run)
     result.rejected += run.parked
     return result
 
 
-def _take(result: Imported, run: RunRow) -> None:
+def _copy_counts(result: Imported, run: RunRow) -> None:
     result.changed, result.unchanged = run.changed, run.unchanged
 
 
 def _work_off(engine: Engine, run: RunRow, *, down_to: int) -> RunRow:
-    """Drain until no more than ``down_to`` rows wait; whatever workers there are help."""
-    lane, still, left = run.connection_id.int % LANES, time.monotonic(), -1
+    """Drain the run's lane until at most ``down_to`` rows are left; workers, if any run, drain beside us."""
+    lane, still, left = lane_of(run.connection_id), time.monotonic(), -1
     while True:
         with engine.connect() as conn:
             found = runs.by_id(Tx(conn, run.organization_id), run.id)
@@ -118,12 +123,12 @@ def _work_off(engine: Engine, run: RunRow, *, down_to: int) -> RunRow:
         if found.left != left:
             left, still = found.left, time.monotonic()
         if time.monotonic() - still > _STUCK_S:
-            raise PermanentError(f"{left:,} rows are kept and not worked off; see `contactsync status`")
+            raise PermanentError(f"{left:,} rows are kept but were not drained; see `contactsync status`")
         if drain.drain_batch(engine, lane).leased + drain.drain_batch(engine, lane, suspects=True).leased == 0:
             time.sleep(0.05)
 
 
-def _try(
+def _dry_run(
     engine: Engine,
     connection: ConnectionRow,
     file: File,
@@ -133,37 +138,40 @@ def _try(
 ) -> Imported:
     result = Imported()
     for page in _pages(rows):
-        good = [one for row in page if (one := _readable(connection, file, row, result, reject))]
-        readings = [reading for _, reading in good]
-        applied = dry_run.try_statements(engine, connection.organization_id, connection.id, readings)
-        changed = sum(1 for reading in readings if reading.envelope_id in applied.changed_by)
+        good = [one for row in page if (one := _read_row(connection, file, row, result, reject))]
+        statements = [stated for _, stated in good]
+        applied = dry_run.try_statements(engine, connection.organization_id, connection.id, statements)
+        changed = sum(1 for stated in statements if stated.envelope_id in applied.changed_by)
         result.read += len(page)
         result.changed += changed
-        result.unchanged += len(readings) - changed
+        result.unchanged += len(statements) - changed
         result.report = dry_run.report(result.report, applied, ())
         on_progress(result)
     return result
 
 
-def _readable(
+def _read_row(
     connection: ConnectionRow,
     file: File,
     row: TabularRow,
     result: Imported,
     reject: Callable[[TabularRow, str], None],
 ) -> tuple[Incoming, EnvelopeStatements] | None:
-    """Make a row's envelope and read it at once: the operator is there to put it right."""
+    """Return a row's envelope and its statements; hand a row without statements to ``reject`` and return None.
+
+    The drain would find the same mistakes, but only now is the operator there to correct them.
+    """
     reason = row.error or "no row"
     if row.values is not None:
         incoming = _incoming(connection, file, row)
         try:
-            reading = dry_run.statements_of(incoming, connection)
+            stated = dry_run.statements_of(incoming, connection)
         except MalformedPayloadError as error:
             reason = str(error)
         else:
-            if not reading.is_empty:
-                return incoming, reading
-            reason = "its e-mail or phone cannot be read, and it has no external_id: it is about nobody"
+            if not stated.is_empty:
+                return incoming, stated
+            reason = "it has no external_id, and no e-mail or phone that can be read: it identifies nobody"
     reject(row, reason)
     result.rejected += 1
     return None
@@ -172,7 +180,7 @@ def _readable(
 def _incoming(connection: ConnectionRow, file: File, row: TabularRow) -> Incoming:
     body = files.body_of(row.values or {})
     headers = file.headers()
-    # Of two rows about one customer the later one wins: the id breaks the tie of their times.
+    # Both rows of one customer have the time of the file. The delivery id breaks the tie, so the later row wins.
     digest = sha256(headers.encode() + b"\0" + body).hexdigest()
     return Incoming(
         organization_id=connection.organization_id,
@@ -188,7 +196,7 @@ def _incoming(connection: ConnectionRow, file: File, row: TabularRow) -> Incomin
 
 
 def _connection(tx: Tx, source: str, region: str | None) -> ConnectionRow:
-    """Find the connection of a source of files, made on first use."""
+    """Return the connection of a source of files; the first import creates it."""
     found = next(
         (one for one in connections.of_organization(tx) if _is_in_use(one, source)),
         None,
@@ -215,8 +223,8 @@ def _is_in_use(connection: ConnectionRow, source: str) -> bool:
     return connection.source == source and connection.state != "removed"
 
 
-def _made_up(organization_id: UUID, source: str, region: str | None) -> ConnectionRow:
-    """A connection that is not stored, for a dry run."""
+def _unsaved_connection(organization_id: UUID, source: str, region: str | None) -> ConnectionRow:
+    """Return a connection for a dry run; it is not in the store."""
     return ConnectionRow(
         organization_id=organization_id,
         id=ids.new(),

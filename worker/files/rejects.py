@@ -1,6 +1,6 @@
-"""Rejects: the rows of a file that were not taken, in a file beside it, each with its line and the reason.
+"""Rejects: a file beside the imported one, with every rejected row, its line number and the reason.
 
-It holds what the rows hold, so only its owner may read it.
+The rows hold personal data, so only the owner of the file may read it.
 """
 
 import csv
@@ -19,8 +19,8 @@ _COLUMNS = ("line", "reason", "row")
 class Rejects:
     """Writes ``<file>.rejects.csv``; used in a ``with``.
 
-    The file appears whole when the ``with`` ends, and in place of an earlier one; without a rejected row the earlier
-    one goes. After an error nothing has changed.
+    The complete file appears when the ``with`` ends, and replaces the file of an earlier import. If no row was
+    rejected, the earlier file is deleted. If the ``with`` ends with an error, the earlier file stays as it was.
     """
 
     def __init__(self, imported: Path) -> None:
@@ -35,7 +35,7 @@ class Rejects:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._stream is None or self._part is None:
             if kind is None:
-                self.path.unlink(missing_ok=True)  # it speaks of an earlier state of the file
+                self.path.unlink(missing_ok=True)  # it lists rejects of an earlier import
             return
         self._stream.close()
         if kind is None:
@@ -44,7 +44,7 @@ class Rejects:
             self._part.unlink(missing_ok=True)
 
     def add(self, line: int, reason: str, raw: str) -> None:
-        """Note a row, as it was in the file."""
+        """Write a rejected row as it was in the file. Raises ConfigError if the directory cannot be written."""
         if self._stream is None:
             self._stream = self._open()
             csv.writer(self._stream).writerow(_COLUMNS)
@@ -53,10 +53,11 @@ class Rejects:
 
     def _open(self) -> TextIO:
         try:
-            # Made with mode 0600, in the same directory: only there can it be put in place in one step.
+            # mkstemp creates it with mode 0600. It is in the same directory, because a rename across file systems is
+            # not one step.
             handle, part = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be written: {error.strerror}") from None
         self._part = Path(part)
-        # The mark tells spreadsheets that it is UTF-8; bytes that were not are shown as escapes.
+        # The mark (BOM) tells spreadsheets that the file is UTF-8. Bytes that are not UTF-8 appear as escapes.
         return os.fdopen(handle, "w", encoding="utf-8-sig", errors="backslashreplace", newline="")

@@ -1,8 +1,8 @@
 """Tabular: the rows of a CSV or JSONL file, one at a time, however large the file is.
 
-Nothing but a row and a sample of the first 64 KB is held. What kind of file it is, its encoding and its delimiter are
-judged by that sample, never asked. A bad row is yielded with the reason, and the rest goes on; ConfigError is raised
-only for what makes a whole file unreadable.
+Memory holds one row and a sample of the first 64 KB. The sample decides the format, the encoding and the delimiter;
+the operator names none of them. A bad row is yielded with the reason, and reading goes on. ConfigError is raised
+only if the whole file cannot be read.
 """
 
 import csv
@@ -22,9 +22,9 @@ from worker.errors import ConfigError
 from worker.files.column_guess import header_of, names_of
 from worker.files.formula_guard import unguard
 
-#: characters of a row, over as many lines as it takes; longer ones are rejected
+#: characters in a row, all its lines together; a longer row is rejected
 MAX_ROW = 1_000_000
-SAMPLE = 65_536  #: bytes that the file is judged by; its header must fit
+SAMPLE = 65_536  #: bytes from which format, encoding and delimiter are guessed; the header must fit in
 SAMPLE_ROWS = 200
 _BLOCK = 65_536
 
@@ -32,14 +32,14 @@ Format = Literal["csv", "jsonl"]
 
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
-    (b"\xff\xfe\0\0", "utf-32"),  # before UTF-16, whose mark it begins with
+    (b"\xff\xfe\0\0", "utf-32"),  # before UTF-16, whose mark is the beginning of this one
     (b"\0\0\xfe\xff", "utf-32"),
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-_BYTE = re.compile("[\udc80-\udcff]")  #: a byte that is no UTF-8, as Python's "surrogateescape" shows it
+_BYTE = re.compile("[\udc80-\udcff]")  #: a byte that is not UTF-8, as Python's "surrogateescape" decodes it
 _GZIP = b"\x1f\x8b"
-#: beginnings of files that are no text
+#: first bytes of files that are not text
 _FOREIGN = {
     b"PK\x03\x04": "an Excel or zip file: save it as CSV, or unpack it",
     b"\xd0\xcf\x11\xe0": "an old Excel file: save it as CSV",
@@ -49,28 +49,28 @@ _FOREIGN = {
 
 
 class TabularRow(NamedTuple):
-    """A row, or why it cannot be read."""
+    """A row, or the reason why it cannot be read."""
 
-    number: int  #: of its first line, as an editor shows it
-    values: dict[str, Any] | None  #: by column; text, or of a JSON line anything; None if the row is rejected
+    number: int  #: the number of its first line, as an editor shows it
+    values: dict[str, Any] | None  #: by column; text in CSV, any JSON value in JSONL; None if the row is rejected
     error: str | None
-    raw: str  #: the row as it was
+    raw: str  #: the row as it is in the file
 
 
 @dataclass(slots=True)
 class Table:
-    """An open file of rows."""
+    """An open file of rows, and what its first 64 KB show."""
 
     format: Format
-    columns: list[str]  #: of a JSONL file those of the sample; an object's inner ones as ``address.city``
-    sample: list[dict[str, Any]]  #: the first rows, for ``guess`` and for showing what was understood
+    columns: list[str]  #: in JSONL the keys that the sample has; a key inside an object is ``address.city``
+    sample: list[dict[str, Any]]  #: the first rows, for ``guess`` and for showing the mapping to a person
     delimiter: str = ","
-    notes: list[str] = field(default_factory=list)  #: what the operator should know; more may come while reading
+    notes: list[str] = field(default_factory=list)  #: remarks for the operator; reading the rows may add more
     _lines: "_Lines" = field(repr=False, kw_only=True)
     _unguards: bool = field(kw_only=True, default=True)
 
     def rows(self) -> Iterator[TabularRow]:
-        """Yield the rows, once. Raises ConfigError if the file turns out to be damaged further on."""
+        """Yield the rows; works once. Raises ConfigError in the middle if the rest of the file is damaged."""
         if self.format == "jsonl":
             return _objects(self._lines)
         return _records(self._lines, self.delimiter, unguards=self._unguards)
@@ -78,9 +78,10 @@ class Table:
 
 @contextmanager
 def open_table(path: Path, *, unguards: bool = True) -> Iterator[Table]:
-    """Open a file, packed by gzip or not.
+    """Open a CSV or JSONL file, gzipped or not; close it when the block ends.
 
-    ``unguards`` takes off the apostrophe that our exports put before what a spreadsheet would take for a formula.
+    ``unguards`` removes the apostrophe that our exports put before cells that a spreadsheet would run as formulas.
+    Raises ConfigError if the file cannot be read or holds no rows.
     """
     try:
         stream = path.open("rb")
@@ -93,7 +94,7 @@ def open_table(path: Path, *, unguards: bool = True) -> Iterator[Table]:
 
 
 def read_table(stream: BinaryIO, *, unguards: bool = True) -> Table:
-    """Look at the beginning of a stream of bytes and say what it is; raises ConfigError if it holds no rows."""
+    """Return a stream of bytes as a table, judged by its first 64 KB; raises ConfigError if it holds no rows."""
     head, stream = _peek(stream, len(_GZIP))
     if head.startswith(_GZIP):
         stream = cast("BinaryIO", gzip.GzipFile(fileobj=stream))
@@ -121,7 +122,7 @@ def read_table(stream: BinaryIO, *, unguards: bool = True) -> Table:
 def _sample(rows: Iterator[TabularRow], *, is_whole: bool) -> list[dict[str, Any]]:
     found = [row.values for row, _ in zip(rows, range(SAMPLE_ROWS + 1), strict=False)]
     if not is_whole or len(found) > SAMPLE_ROWS:
-        found = found[:-1]  # cut off where the sample ends
+        found = found[:-1]  # the last row may be cut off where the sample ends
     return [values for values in found if values is not None]
 
 
@@ -140,7 +141,7 @@ def _keys(found: list[dict[str, Any]]) -> list[str]:
 
 
 def _objects(lines: "_Lines") -> Iterator[TabularRow]:
-    """Rows of JSON lines."""
+    """Yield the rows of a JSONL file."""
     for number, line in lines:
         raw = line.rstrip("\r\n")
         if not raw.strip():
@@ -158,13 +159,13 @@ def _objects(lines: "_Lines") -> Iterator[TabularRow]:
 
 
 def _records(lines: "_Lines", delimiter: str, *, unguards: bool) -> Iterator[TabularRow]:
-    """Rows of CSV, after the header."""
-    csv.field_size_limit(MAX_ROW)  # of the process; the default is an eighth of it
-    taken = _Taken(lines)
-    records = csv.reader(taken, delimiter=delimiter, strict=True)
+    """Yield the rows of a CSV file after its header."""
+    csv.field_size_limit(MAX_ROW)  # for the whole process; the default, 128 KB, is too small
+    row_lines = _RowLines(lines)
+    records = csv.reader(row_lines, delimiter=delimiter, strict=True)
     columns: list[str] | None = None
     while True:
-        taken.start()
+        row_lines.start()
         error = None
         try:
             cells = next(records)
@@ -174,8 +175,8 @@ def _records(lines: "_Lines", delimiter: str, *, unguards: bool) -> Iterator[Tab
             cells, error = [], "a quote is not closed, or closed in the middle of a cell"
         except _TooLongError:
             cells, error = [], f"longer than {MAX_ROW:,} characters, or a quote is not closed"
-        raw = "".join(taken.lines).rstrip("\r\n")
-        error = taken.error or error
+        raw = "".join(row_lines.lines).rstrip("\r\n")
+        error = row_lines.error or error
         if error is None and (not raw.strip() or (columns is None and raw.lower().startswith("sep="))):
             continue
         if columns is None:
@@ -186,10 +187,10 @@ def _records(lines: "_Lines", delimiter: str, *, unguards: bool) -> Iterator[Tab
         if error is None and len(cells) != len(columns):
             error = f"{len(cells)} cells, where the header has {len(columns)}"
         if error is not None:
-            yield TabularRow(taken.number, None, error, raw)
+            yield TabularRow(row_lines.number, None, error, raw)
             continue
         yield TabularRow(
-            taken.number, dict(zip(columns, map(unguard, cells) if unguards else cells, strict=True)), None, raw
+            row_lines.number, dict(zip(columns, map(unguard, cells) if unguards else cells, strict=True)), None, raw
         )
 
 
@@ -197,8 +198,8 @@ class _TooLongError(Exception):
     pass
 
 
-class _Taken:
-    """Hands lines to the reader of CSV and remembers those of the row that it is at."""
+class _RowLines:
+    """Feeds lines to ``csv.reader``, and remembers the lines of the current row."""
 
     def __init__(self, lines: "_Lines") -> None:
         self._lines = lines
@@ -210,7 +211,7 @@ class _Taken:
         self.error: str | None = None
         self._length = 0
 
-    def __iter__(self) -> "_Taken":
+    def __iter__(self) -> "_RowLines":
         return self
 
     def __next__(self) -> str:
@@ -225,16 +226,16 @@ class _Taken:
 
 
 class _Lines:
-    """Numbered lines of a stream of bytes, with their ends; ``error`` says what is wrong with the last one.
+    """Numbered lines of a stream of bytes, with their line ends; ``error`` says what is wrong with the last line.
 
-    Text without a mark of its encoding is UTF-8 or, if it cannot be, Windows-1252, which is what spreadsheets save
-    in Europe and America. The first line that is not plain ASCII decides.
+    Text without a byte order mark is UTF-8, or else Windows-1252, in which spreadsheets save in Europe and America.
+    The first line with a character outside ASCII decides between the two.
     """
 
     def __init__(self, stream: BinaryIO, encoding: str, notes: list[str]) -> None:
         self._is_utf8 = None if encoding == "utf-8" else True
         self._is_wide = encoding in ("utf-16", "utf-32")
-        # What is no UTF-8 comes through as half surrogates, from which the bytes can be had back.
+        # Bytes that are not UTF-8 become half surrogates, which encode back to the same bytes.
         errors = "replace" if self._is_wide else "surrogateescape"
         self._text = io.TextIOWrapper(stream, encoding, errors, newline="")
         self._notes = notes
@@ -259,7 +260,7 @@ class _Lines:
         return self._number, line if self._is_wide or line.isascii() else self._decoded(line)
 
     def _read(self) -> str:
-        with _readable(f"after line {self._number:,}"):
+        with _damage_reported(f"after line {self._number:,}"):
             return self._text.readline(MAX_ROW + 1)
 
     def _decoded(self, line: str) -> str:
@@ -269,17 +270,17 @@ class _Lines:
             if not is_utf8:
                 self._notes.append("the file is not UTF-8; it was read as Windows-1252")
         if self._is_utf8:
-            self.error = self.error or (None if is_utf8 else "not UTF-8, which the rest of the file is")
+            self.error = self.error or (None if is_utf8 else "this line is not UTF-8, but the rest of the file is")
             return line
         try:
             return line.encode("utf-8", "surrogateescape").decode("cp1252")
         except UnicodeDecodeError:
-            self.error = self.error or "neither UTF-8 nor Windows-1252"
+            self.error = self.error or "this line is neither UTF-8 nor Windows-1252"
             return line
 
 
 class _Joined(io.RawIOBase):
-    """What was read of a stream already, then the rest of it."""
+    """A stream that begins with bytes already read, and goes on with the rest."""
 
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
         self._head = head
@@ -289,24 +290,24 @@ class _Joined(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        wanted = len(buffer)
-        taken, self._head = self._head[:wanted], self._head[wanted:]
-        taken = taken or self._rest.read(wanted)
-        buffer[: len(taken)] = taken
-        return len(taken)
+        size = len(buffer)
+        chunk, self._head = self._head[:size], self._head[size:]
+        chunk = chunk or self._rest.read(size)
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
 
 
 def _peek(stream: BinaryIO, size: int) -> tuple[bytes, BinaryIO]:
-    """Return the first bytes of a stream, and the stream with them."""
+    """Return the first bytes of a stream, and a stream that still begins with them."""
     head = b""
-    with _readable("at its beginning"):
+    with _damage_reported("at its beginning"):
         while len(head) < size and (more := stream.read(size - len(head))):
             head += more
     return head, io.BufferedReader(_Joined(head, stream), _BLOCK)
 
 
 @contextmanager
-def _readable(where: str) -> Iterator[None]:
+def _damage_reported(where: str) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile):
@@ -316,7 +317,7 @@ def _readable(where: str) -> Iterator[None]:
 
 
 def _encoding(sample: bytes) -> str:
-    """Return the encoding that the file is marked with, else UTF-8; raises ConfigError for what is no text."""
+    """Return the encoding that a byte order mark names, else UTF-8; raises ConfigError if the file is not text."""
     for magic, what in _FOREIGN.items():
         if sample.startswith(magic):
             raise ConfigError(f"this is {what}")
@@ -324,5 +325,5 @@ def _encoding(sample: bytes) -> str:
         if sample.startswith(mark):
             return encoding
     if b"\0" in sample:
-        raise ConfigError("this is no text, or UTF-16 without a mark: save it as CSV in UTF-8")
+        raise ConfigError("this is not text, or it is UTF-16 without a byte order mark: save it as CSV in UTF-8")
     return "utf-8"

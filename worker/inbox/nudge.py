@@ -9,7 +9,7 @@ import time
 
 import structlog
 
-from worker.store.envelopes import LANES
+from worker.store.lanes import LANES
 
 log = structlog.get_logger()
 

@@ -1,6 +1,6 @@
-"""View: everything that is known of contacts, for those who show it.
+"""Contact view: everything that is known about contacts, for those who show it.
 
-Read set-wise: a page of contacts takes five statements, however many contacts it has.
+A page of contacts takes five SQL statements, however many contacts it has.
 """
 
 from collections import defaultdict
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from worker.domain import consent, identifiers
+from worker.domain import consent, identifiers, registers
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
 from worker.domain.golden import Origin, golden
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import IDENTIFIER, Claim, Ident, Ref
+from worker.domain.terms import Claim, Ident, Ref
 from worker.domain.times import moment
 from worker.store import claims, connections, consents, records, suppressions
 from worker.store.claims import HeldRow
@@ -34,15 +34,16 @@ class Identity:
     owner: Ref | None  #: the record with the strongest claim; None: the value identifies nobody
     is_verified: bool
     is_contested: bool  #: records of two contacts claim it
-    is_primary: bool  #: the one of its type that the contact shows
-    first_seen_at: datetime | None  #: the oldest and newest statement that stands, by the sources' clocks
+    is_primary: bool  #: the contact shows it, and no other of its type
+    #: times of the oldest and the newest statement that counts, by the sources' clocks
+    first_seen_at: datetime | None
     last_seen_at: datetime | None
-    created_at: datetime  #: when we first heard of the record that claims it
+    created_at: datetime  #: when we first heard about the record that claims it
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A tag, and where it came from."""
+    """A tag, and who said it."""
 
     key: str
     name: str
@@ -51,7 +52,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class CountingConsent:
-    """The statement that counts for a (channel, purpose), and when we first heard of that pair."""
+    """The statement that counts for a (channel, purpose), and when we first heard about this pair."""
 
     statement: ConsentEntry
     created_at: datetime
@@ -59,22 +60,22 @@ class CountingConsent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactView:
-    """A contact with everything that is known of it; lists are sorted by what they say, not by arrival."""
+    """A contact with everything that is known about it. Lists are sorted by their content, never by arrival."""
 
     contact: ContactRow
     records: list[RecordRow]
     origins: Mapping[str, Origin]  #: by ``name``, ``email``, ``phone_number``, custom field, ``tag:vip``
     tags: list[Tag]
     identities: list[Identity]  #: those the contact owns
-    unowned: list[Identity]  #: claimed by its records; they belong to another contact, or to nobody
+    unowned: list[Identity]  #: those that its records claim, and that belong to another contact or to nobody
     consents: list[CountingConsent]
     suppressions: list[Suppression]
 
 
 def load(tx: Tx, contacts: Sequence[ContactRow]) -> list[ContactView]:
-    """Read all that is known of these contacts, in their order.
+    """Load all that is known about these contacts, in their order.
 
-    ``tx`` should see one snapshot (``db.snapshot``), or a contact may have moved on between two statements.
+    ``tx`` should see one snapshot (``db.snapshot``). Otherwise a contact may change between two SQL statements.
     """
     records_of: dict[UUID, list[RecordRow]] = defaultdict(list)
     for row in records.by_contacts(tx, [contact.id for contact in contacts]):
@@ -95,24 +96,24 @@ def load(tx: Tx, contacts: Sequence[ContactRow]) -> list[ContactView]:
 class _Ledger:
     """Statements of both ledgers, by what they are about.
 
-    Sorted by what they say, so that statements of equal strength never count by the order of their rows.
+    They are sorted by their content, so that the order of rows never decides between statements of equal strength.
     """
 
     def __init__(self, stated: Iterable[ConsentEntry], suppressed: Iterable[SuppressionEntry]) -> None:
         self._consents: dict[str | Ref, list[ConsentEntry]] = defaultdict(list)
         self._suppressions: dict[str, list[SuppressionEntry]] = defaultdict(list)
-        for statement in sorted(stated, key=_said):
+        for statement in sorted(stated, key=_newest_first):
             self._consents[statement.address or statement.ref].append(statement)
-        for suppression in sorted(suppressed, key=_suppressed):
+        for suppression in sorted(suppressed, key=_oldest_first):
             self._suppressions[suppression.address].append(suppression)
 
     def consents(self, held: Collection[Ident], refs: Iterable[Ref]) -> list[ConsentEntry]:
-        """Statements about these identifiers, and those without an address of these records."""
+        """Return the statements about these identifiers, and those of these records that name no address."""
         about = [s for key in _keys(held) for s in self._consents.get(key, ()) if _is_held(s.channel, key, held)]
         return about + [s for ref in refs for s in self._consents.get(ref, ())]
 
     def suppressions(self, held: Collection[Ident]) -> list[SuppressionEntry]:
-        """Statements that these identifiers must not be used, or may be again."""
+        """Return the statements that these identifiers must not be used, or may be used again."""
         return [s for key in _keys(held) for s in self._suppressions.get(key, ()) if _is_held(s.channel, key, held)]
 
 
@@ -153,7 +154,7 @@ def _consents(stated: Sequence[ConsentEntry]) -> list[CountingConsent]:
 
 
 def _identities(contact: ContactRow, rows: Sequence[RecordRow], held: Sequence[HeldRow]) -> list[Identity]:
-    """Every claim of the records, and their customer numbers; the primary of each type first."""
+    """Return every claim of the records, and their customer numbers; the primary of each type comes first."""
     by_id = {row.id: row for row in rows}
     seen = _seen(rows)
     primaries = _primaries(contact)
@@ -200,7 +201,7 @@ def _customer(contact: ContactRow, row: RecordRow) -> Identity:
 
 
 def _primaries(contact: ContactRow) -> set[Ident]:
-    """The identifiers that the contact's own fields show, as they are compared."""
+    """Return the identifiers that the contact's fields show."""
     shown = set()
     if contact.email is not None:
         shown.add(("email", contact.email.lower()))
@@ -210,18 +211,18 @@ def _primaries(contact: ContactRow) -> set[Ident]:
 
 
 def _seen(rows: Iterable[RecordRow]) -> dict[Ident, tuple[int, int]]:
-    """The oldest and the newest time that records state each identifier with; 0 if none knows."""
+    """Return the oldest and the newest time of the statements of each identifier that has one."""
     times: dict[Ident, list[int]] = defaultdict(list)
     for row in rows:
         for name, (stamp, value) in row.record.effective().items():
-            if name.startswith(IDENTIFIER) and value is not None and stamp.occurred:
+            if registers.is_identifier(name) and value is not None and stamp.occurred:
                 claim = Claim(*value)
                 times[claim.type, claim.key].append(stamp.occurred)
     return {ident: (min(found), max(found)) for ident, found in times.items()}
 
 
 def _is_held(channel: str, address: str, held: Collection[Ident]) -> bool:
-    """Whether a ledger row is about one of these identifiers, not about the same text of another kind."""
+    """Whether a row of a ledger is about one of these identifiers, and not about the same text of another type."""
     return identifiers.of_address(channel, address) in held or (channel, address) in held
 
 
@@ -230,7 +231,7 @@ def _keys(held: Iterable[Ident]) -> list[str]:
 
 
 def born(id_: UUID) -> datetime:
-    """When an id was minted (UUIDv7: milliseconds in its first 48 bits)."""
+    """Return when an id was minted. A UUIDv7 has the milliseconds in its first 48 bits."""
     at = moment((id_.int >> 80) * 1000)
     assert at is not None  # noqa: S101 - no id of ours was minted in 1970
     return at
@@ -240,13 +241,13 @@ def _ref(row: RecordRow) -> Ref:
     return row.ref
 
 
-def _said(s: ConsentEntry) -> tuple[object, ...]:
-    """Newest first; two statements never say the same, so this is an order."""
+def _newest_first(s: ConsentEntry) -> tuple[object, ...]:
+    """Sort the newest first. No two statements say the same, so the order is complete."""
     rest = (s.origin or "", s.legal_basis or "", str(s.expires_at))
     return (-s.occurred, s.channel, s.purpose, s.ref, s.status, s.method or "", sorted(s.evidence.items()), rest)
 
 
-def _suppressed(s: SuppressionEntry) -> tuple[object, ...]:
-    """Oldest first; of two at the same time the one that lasts longer counts, so it comes last."""
+def _oldest_first(s: SuppressionEntry) -> tuple[object, ...]:
+    """Sort the oldest first. Of two with the same time the longer one counts, so it comes last."""
     lasts = (s.expires_at is None, s.expires_at.isoformat() if s.expires_at else "")
     return (s.occurred, s.ref, s.channel, s.scope, s.reason, s.is_lift, lasts, s.origin or "", s.note or "")

@@ -59,7 +59,7 @@ def load(
 
 
 def is_current(tx: Tx, snapshot: Snapshot) -> bool:
-    """Whether nothing of a snapshot has changed since it was loaded; to be asked under the locks.
+    """Whether nothing of a snapshot has changed since it was loaded. Call it under the locks.
 
     Contacts need no look of their own: whoever writes one writes one of its records.
     """
@@ -179,10 +179,10 @@ class _Components:
         snapshot, limits = self._snapshot, self._snapshot.limits
         nobodys = {ident for ident in idents if identifiers.identifies_nobody(*ident)}
         snapshot.crowded |= nobodys
-        asked = set(idents) - nobodys
-        found = claims.claimants(self._tx, asked, _most_claimants(snapshot))
+        shared = set(idents) - nobodys
+        found = claims.claimants(self._tx, shared, _most_claimants(snapshot))
         record_ids: set[UUID] = set()
-        for ident in asked:
+        for ident in shared:
             rows = found.get(ident, [])
             now = self._claiming.get(ident, ())
             snapshot.claimed[ident] = rows

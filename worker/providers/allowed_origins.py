@@ -1,4 +1,4 @@
-"""Where we may send requests: origins that an operator configured, over https, or http on this machine."""
+"""The origins that we may send requests to: https, or http on this machine, where simulators run."""
 
 import re
 from ipaddress import ip_address
@@ -11,10 +11,10 @@ _HOST = re.compile(rb"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
 def origin(text: str, *, may_have_path: bool = False) -> str:
-    """Read the origin of a provider's API: https, or http on this machine for simulators.
+    """Check the origin of a provider's API and return it without a trailing slash.
 
-    Raises ConfigError for anything else, and for more than an origin; with ``may_have_path`` a path may follow, as
-    that of a shop below a folder.
+    With ``may_have_path`` a path may follow the host, because some shops are installed below a folder. Raises
+    ConfigError for any other scheme or host, and for a text that holds more than an origin.
     """
     try:
         url = httpx.URL(text.strip())

@@ -1,7 +1,8 @@
-"""Courier: asks a provider for a reader; owns HTTP, retries, waiting and credentials.
+"""Client: sends a reader's requests to its provider; owns HTTP, retries, waits and credentials.
 
-Requests go to the connection's own API, with its credentials, or to a download host that the reader names,
-without them. Nothing of a request or an answer gets into an error or a log: both hold tokens and persons.
+A request to the connection's own API carries the connection's credentials. A request to a download host that the
+reader lists carries none. Errors and logs quote neither requests nor answers, because both hold tokens and
+personal data.
 """
 
 import email.utils
@@ -23,7 +24,7 @@ from worker.providers.allowed_origins import origin
 
 _TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 _ATTEMPTS = 5
-#: waits up to this long are sat out here; for longer ones the run is given back and taken up later
+#: The client itself waits up to this long. If the provider demands more, the run is postponed.
 _PATIENCE = timedelta(seconds=3)
 #: a page of 250 customers is below 1 MB
 _MAX_BYTES = 32 * 1024 * 1024
@@ -31,51 +32,59 @@ _MAX_LINE = 8 * 1024 * 1024
 _CHUNK = 256 * 1024
 
 
-class Wallet(Protocol):
-    """Keeps a connection's credentials, which another process may renew meanwhile."""
+class CredentialStore(Protocol):
+    """Holds the credentials of one connection. Another process may renew them at any time."""
 
-    def read(self, *, fresh: bool = False) -> Credentials:
-        """Return them; as they are kept now, if ``fresh``."""
+    def load(self, *, fresh: bool = False) -> Credentials:
+        """Return the credentials; with ``fresh``, look them up again instead of trusting what is in memory."""
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Keep other processes from renewing."""
+        """Hold the right to renew: other processes wait until the block ends."""
 
-    def write(self, credentials: Credentials) -> None:
-        """Keep renewed ones."""
+    def save(self, credentials: Credentials) -> None:
+        """Store renewed credentials."""
 
 
-class Courier:
-    """What a reader asks with."""
+class ProviderClient:
+    """Sends the requests of one reader to one account; call it like a function, and close it at the end.
+
+    ``on_wait`` is called with the seconds before each wait that the provider demands.
+    """
 
     def __init__(
         self,
         reader: Reader,
         api_url: str,
-        wallet: Wallet,
+        store: CredentialStore,
         *,
         transport: httpx.BaseTransport | None = None,
         on_wait: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._reader = reader
         self._root = origin(api_url, may_have_path=True)
-        self._wallet = wallet
+        self._store = store
         self._on_wait = on_wait
         self._client = httpx.Client(
             transport=transport,
             timeout=_TIMEOUT,
             follow_redirects=False,
             trust_env=False,
-            # Offsets of a download count bytes as they were sent, and a few encoded ones can become many.
+            # No compression: the offsets of a download count bytes on the wire, and a small compressed body can
+            # unpack to a huge one.
             headers={"User-Agent": "contactsync", "Accept-Encoding": "identity"},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
 
     def close(self) -> None:
-        """Let go of the network."""
+        """Close the connections to the provider."""
         self._client.close()
 
     def __call__(self, request: Request, check: Callable[[Answer], None] | None = None) -> Answer:
-        """Ask, again after short waits; raises a ReadingError."""
+        """Send a request and return the answer; make up to 5 attempts, with short waits between them.
+
+        ``check`` may raise a ReadingError for an answer of no use, such as that to a throttled GraphQL query. Raises a
+        ReadingError; TryAgainError carries the provider's wait if that is longer than 3 seconds.
+        """
 
         def wait(error: Exception) -> bool | float:
             if not isinstance(error, TryAgainError):
@@ -92,47 +101,50 @@ class Courier:
             on=wait, attempts=_ATTEMPTS, timeout=None, wait_initial=0.1, wait_max=2.0, wait_jitter=0.2
         ):
             with attempt:
-                return self._asked(request, check)
+                return self._attempt(request, check)
         raise AssertionError("unreachable")
 
-    def _asked(self, request: Request, check: Callable[[Answer], None] | None) -> Answer:
+    def _attempt(self, request: Request, check: Callable[[Answer], None] | None) -> Answer:
         url, is_own = self._url(request)
-        credentials = self._wallet.read() if is_own else {}
-        answer = self._fetch(request, url, self._reader.authorize(credentials) if is_own else {})
+        credentials = self._store.load() if is_own else {}
+        answer = self._send(request, url, self._reader.authorize(credentials) if is_own else {})
         if answer.status == 401 and is_own and self._renew(credentials):
-            answer = self._fetch(request, url, self._reader.authorize(self._wallet.read()))
+            answer = self._send(request, url, self._reader.authorize(self._store.load()))
         if check is not None:
             check(answer)
         return answer
 
     def _renew(self, used: Credentials) -> bool:
-        """Renew credentials that were refused, unless somebody did meanwhile; False if they cannot be renewed."""
-        with self._wallet.exclusive():
-            present = self._wallet.read(fresh=True)
+        """Renew credentials that the provider refused; return False if this provider has no renewal.
+
+        If another process has renewed them already, its credentials are used and no request is sent.
+        """
+        with self._store.exclusive():
+            present = self._store.load(fresh=True)
             if present != used:
                 return True
             request = self._reader.renewal(present)
             if request is None:
                 return False
-            answer = self._fetch(request, self._url(request)[0], {})
-            self._wallet.write(self._reader.renewed(present, answer))
+            answer = self._send(request, self._url(request)[0], {})
+            self._store.save(self._reader.renewed(present, answer))
             return True
 
     def _url(self, request: Request) -> tuple[httpx.URL, bool]:
-        """Return the URL, and whether it is the connection's own API."""
+        """Return the URL, and whether it belongs to the connection's own API."""
         if request.url.startswith("/"):
             return httpx.URL(self._root + request.url), True
         try:
             url = httpx.URL(request.url)
             root = origin(f"{url.scheme}://{url.netloc.decode()}")
         except (httpx.InvalidURL, ConfigError):
-            raise UnreadableError("the provider named an address that cannot be asked") from None
+            raise UnreadableError("the provider named a URL that we cannot send a request to") from None
         is_listed = url.scheme == "https" and url.host in self._reader.DOWNLOAD_HOSTS and url.port is None
         if not is_listed and root != origin(str(httpx.URL(self._root).copy_with(path="/"))):
-            raise UnreadableError("the provider named a host that it is not known to use")
+            raise UnreadableError("the provider named a host that its connector does not list")
         return url, False
 
-    def _fetch(self, request: Request, url: httpx.URL, authorization: "Credentials") -> Answer:
+    def _send(self, request: Request, url: httpx.URL, authorization: "Credentials") -> Answer:
         headers = {**request.headers, **authorization}
         if request.offset:
             headers["Range"] = f"bytes={request.offset}-"
@@ -150,15 +162,15 @@ class Courier:
                 lines: Iterator[tuple[int, bytes]] = iter(())
             else:
                 body, lines = b"", _lines(response, request.offset)
-        # "from None": such errors carry the request, and so the token.
+        # "from None": these errors hold the request, and the request holds the token.
         except httpx.TransportError as error:
             raise TryAgainError(f"the provider could not be reached ({type(error).__name__})") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise UnreadableError(f"the provider could not be asked ({type(error).__name__})") from None
+            raise UnreadableError(f"the request to the provider failed ({type(error).__name__})") from None
         status, by_name = response.status_code, dict(response.headers)
         if status >= 500 or status == 429:
             raise TryAgainError(f"the provider answered with status {status}", retry_after(by_name))
-        if 300 <= status < 400:  # followed, it would carry the token to a host that nobody chose
+        if 300 <= status < 400:  # following it would carry the token to a host that no operator chose
             raise AccessRefusedError(f"the provider redirects (status {status}): check the connection's --api-url")
         not_before, not_after = _times(by_name.get("date"), began, time.monotonic() - began_s)
         return Answer(
@@ -167,9 +179,10 @@ class Courier:
 
 
 def _times(date: str | None, began: datetime, took_s: float) -> tuple[datetime, datetime]:
-    """Bound when the answer was made, by the provider's clock if it shows one.
+    """Return the earliest and the latest time at which the provider can have read its data.
 
-    ``Date`` is cut to whole seconds; what it dates may have been read as long before as the request took.
+    By the provider's clock if the answer has a ``Date`` header, else by ours. ``Date`` is cut to whole seconds, and
+    the provider may have read its data at any time since the request began.
     """
     try:
         shown = email.utils.parsedate_to_datetime(date or "").astimezone(UTC)
@@ -180,7 +193,7 @@ def _times(date: str | None, began: datetime, took_s: float) -> tuple[datetime, 
 
 def _body(response: httpx.Response) -> bytes:
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise UnreadableError("the provider's answer is encoded although that was not wanted")
+        raise UnreadableError("the provider's answer is compressed, which we did not accept")
     body = bytearray()
     for chunk in response.iter_raw(_CHUNK):
         body += chunk
@@ -190,7 +203,10 @@ def _body(response: httpx.Response) -> bytes:
 
 
 def _lines(response: httpx.Response, offset: int) -> Iterator[tuple[int, bytes]]:
-    """Yield a download's lines as they come; never more of it is held than a chunk and a line."""
+    """Yield the lines of a download, each with the offset of its end.
+
+    Memory holds one chunk and one line at most. The response is closed at the end, and also after an error.
+    """
     try:
         at = offset if response.status_code == 206 else 0
         rest = b""
@@ -198,13 +214,13 @@ def _lines(response: httpx.Response, offset: int) -> Iterator[tuple[int, bytes]]
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
                 at += len(line) + 1
-                if at > offset:  # a server that knows no ranges sends it all again
+                if at > offset:  # a server without range support sends the whole file again
                     yield at, line
             if len(rest) > _MAX_LINE:
                 raise UnreadableError(f"a line of the download is longer than {_MAX_LINE} bytes")
         if rest:
             yield at + len(rest), rest
     except httpx.TransportError as error:
-        raise TryAgainError(f"the download was cut ({type(error).__name__})") from None
+        raise TryAgainError(f"the download broke off ({type(error).__name__})") from None
     finally:
         response.close()

@@ -1,4 +1,7 @@
-"""Access: ask a connection's provider, with the credentials that are kept for it."""
+"""Session: a client for one connection, with the credentials that the store holds for it.
+
+It commits in steps: renewed credentials are stored at once, whatever becomes of the request.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,41 +11,44 @@ from sqlalchemy import Engine
 
 import connectors
 from connectors.reader import Credentials, Job, Kind, Reader
-from worker.providers.client import Courier
+from worker.providers.client import ProviderClient
 from worker.store import connections, locks
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
 
 
 @contextmanager
-def asking(
+def provider_session(
     engine: Engine, connection: ConnectionRow, *, on_wait: Callable[[float], None] = lambda _: None
-) -> Iterator[Courier]:
-    """Ask a connection's provider; ``on_wait`` is told of the seconds that it makes us wait."""
+) -> Iterator[ProviderClient]:
+    """Open a client for a connection's provider, and close it when the block ends.
+
+    ``on_wait`` is called with the seconds before each wait that the provider demands.
+    """
     reader: Reader = connectors.reader_of(connection.connector)
     api_url = connection.options.get("api_url") or reader.api_url(connection.options)
-    courier = Courier(reader, api_url, _Purse(engine, connection), on_wait=on_wait)
+    client = ProviderClient(reader, api_url, _StoredCredentials(engine, connection), on_wait=on_wait)
     try:
-        yield courier
+        yield client
     finally:
-        courier.close()
+        client.close()
 
 
 def job_of(connection: ConnectionRow, kind: Kind, since: datetime | None = None) -> Job:
-    """Say what is to be read of a connection."""
+    """Describe to a reader what to read: the kind of run, the account, and from when on."""
     return Job(kind=kind, account=connection.account(), credentials=connection.credentials(), since=since)
 
 
-class _Purse:
-    """The credentials of a connection."""
+class _StoredCredentials:
+    """The credentials of a connection, as they are in the store."""
 
     def __init__(self, engine: Engine, connection: ConnectionRow) -> None:
         self._engine = engine
         self._connection = connection
         self._known: Credentials = connection.credentials()
 
-    def read(self, *, fresh: bool = False) -> Credentials:
-        """Return them; as they are stored now, if ``fresh``."""
+    def load(self, *, fresh: bool = False) -> Credentials:
+        """Return the credentials; with ``fresh``, load them from the store again."""
         if fresh:
             with self._engine.connect() as conn:
                 row = connections.by_id(conn, self._connection.id)
@@ -51,13 +57,13 @@ class _Purse:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep others from renewing: a refresh token may be good for one use."""
+        """Hold a lock that lets one process renew at a time, because some refresh tokens work only once."""
         with self._engine.begin() as conn:
             locks.take_named(conn, f"credentials:{self._connection.id}")
             yield
 
-    def write(self, credentials: Credentials) -> None:
-        """Store renewed ones."""
+    def save(self, credentials: Credentials) -> None:
+        """Store renewed credentials, in a transaction of their own."""
         with self._engine.begin() as conn:
             connections.set_credentials(Tx(conn, self._connection.organization_id), self._connection.id, credentials)
         self._known = credentials

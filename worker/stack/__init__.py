@@ -1,1 +1,1 @@
-"""Stack: everything on one machine."""
+"""The whole stack on one machine: its processes, embedded servers, and the demo."""

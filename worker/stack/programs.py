@@ -1,4 +1,4 @@
-"""Programs: what the supervisor runs, each as a process, and when it is started again."""
+"""Programs: the processes that the supervisor runs, and when it starts one again."""
 
 import signal
 import sys
@@ -13,14 +13,14 @@ import structlog
 from worker.errors import ConfigError
 from worker.stack.processes import HOST, Reaper, kill_group, spawn
 
-_FIRST_PAUSE_S = 0.2  #: before a restart; doubles with each
+_FIRST_PAUSE_S = 0.2  #: before the first restart; doubles with each further one
 _LONGEST_PAUSE_S = 5.0
-_HEALTHY_S = 10.0  #: up for so long: the next restart is a first one again
+_HEALTHY_S = 10.0  #: after running this long, the next restart counts as the first again
 
 
 @dataclass(frozen=True)
 class Program:
-    """A process of ours, and what it needs."""
+    """A command that the supervisor runs, and whether it needs a broker."""
 
     name: str
     command: tuple[str, ...]
@@ -28,7 +28,7 @@ class Program:
 
 
 def our_programs(data_dir: Path, port: int, workers: int) -> list[Program]:
-    """Return web, worker and beat."""
+    """Return the commands of web, worker and beat; ``workers`` is the number of Celery's pool processes."""
     web = f"uvicorn worker.api.app:app --host {HOST} --port {port} --loop uvloop --http httptools"
     worker = f"celery -A worker.app worker --pool prefork --concurrency {workers} --queues wake,ingest"
     beat = "celery -A worker.app beat --scheduler worker.beat:SweepScheduler --pidfile= --loglevel WARNING"
@@ -68,20 +68,20 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     def launch(self) -> None:
-        """Start the process, and kill what its last one left behind."""
-        self.stop(timeout_s=0)  # others are under watch too
-        # Where our packages are, because celery and `python -m` look for them in the working directory first.
+        """Start the process; kill what is left of the last one first."""
+        self.stop(timeout_s=0)  # no waiting: the caller watches other processes too
+        # celery and `python -m` look for packages in the working directory first, so it must be ours.
         package = Path(__file__).resolve().parents[2]
         self._process = spawn(self._command, log=self.log, env=self._env, cwd=package)
         self._reaper.watch(self._process.pid)
 
-    def ask_to_end(self) -> None:
-        """Begin a clean end: only the main process is told, Celery's knows how to end its own children."""
+    def terminate(self) -> None:
+        """Ask the main process to end cleanly; do not wait. Celery's main process ends its own children."""
         if self._process and self.is_running():
             self._process.terminate()
 
     def stop(self, *, timeout_s: float = 5) -> None:
-        """End it now, with all its children."""
+        """Kill the process and its children; wait at most ``timeout_s`` seconds. Does nothing if it is not running."""
         if self._process:
             kill_group(self._process, timeout_s=timeout_s)
             self._reaper.forget(self._process.pid)
@@ -89,11 +89,11 @@ class Child:
 
 
 class Runnable(Protocol):
-    """Something that can end by itself and be launched again: a program of ours, or an embedded server."""
+    """A process that may end by itself and can be launched again: a ``Child`` or an embedded server."""
 
     @property
     def name(self) -> str:
-        """What the log calls it."""
+        """Its name in the log."""
 
     @property
     def exit_code(self) -> int | None:
@@ -103,25 +103,25 @@ class Runnable(Protocol):
         """Whether the process lives."""
 
     def launch(self) -> None:
-        """Start it; what its last process left behind goes first."""
+        """Start it; kill what is left of its last process first."""
 
 
 @dataclass
 class Watched:
-    """One process under watch, and when it may start again."""
+    """A process that the supervisor keeps running, and when its next start is due."""
 
     process: Runnable
     launched_at: float
     pause_s: float = 0.0
-    due_at: float | None = None  #: set while it is down
+    due_at: float | None = None  #: time of the next start, by ``time.monotonic``; None while it is running
 
     def look(self, now: float, log: structlog.typing.WrappedLogger) -> None:
-        """Bring the process back if it is down and has paused long enough."""
+        """Start the process again if it is down and its pause is over; ``now`` is ``time.monotonic()``."""
         if self.process.is_running():
             if now - self.launched_at > _HEALTHY_S:
                 self.pause_s = 0.0
         elif self.due_at is None:
-            # Killed from outside (for want of memory, by an operator): that says nothing about the next start.
+            # SIGKILL comes from outside (out of memory, an operator). The next start may well succeed: a short pause.
             is_killed = self.process.exit_code == -signal.SIGKILL
             longest_s = _FIRST_PAUSE_S if is_killed else _LONGEST_PAUSE_S
             self.pause_s = min(self.pause_s * 2 or _FIRST_PAUSE_S, longest_s)

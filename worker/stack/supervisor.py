@@ -1,6 +1,6 @@
-"""`contactsync up`: everything in one process tree, brought back when it dies, gone when we are.
+"""`contactsync up`: the whole stack in one process tree. A process that dies is started again; all end with us.
 
-The order: lock, Postgres, broker, key, migrations, then web, worker and beat; at the end the other way round.
+Order of the start: lock, Postgres, broker, key, migrations, then web, worker and beat. The end is in reverse order.
 """
 
 import fcntl
@@ -38,7 +38,7 @@ from worker.stack.processes import (
 from worker.stack.programs import Child, Program, Runnable, Watched, our_programs
 
 READY_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 10.0  #: what a drain may take; what it had not committed is due again
+STOP_TIMEOUT_S = 10.0  #: a drain may need that long; what it has not committed by then is due again later
 _TICK_S = 0.1
 
 _STATE = "stack.json"
@@ -46,11 +46,11 @@ _LOCK = "stack.lock"
 
 
 class StackError(ConfigError):
-    """The stack cannot run; the message says why and what to do."""
+    """The stack cannot run. The message says why, and what to do."""
 
 
 class Stack(TypedDict):
-    """What others on this machine need to know of a running stack."""
+    """How other processes on this machine reach a running stack; kept in ``stack.json``."""
 
     pid: int
     database_url: str
@@ -61,7 +61,7 @@ class Stack(TypedDict):
 
 
 class Supervisor:
-    """Starts the stack of one data directory, keeps it running, and leaves nothing behind."""
+    """Starts the stack of one data directory, keeps it running, and ends all its processes."""
 
     def __init__(
         self,
@@ -88,9 +88,10 @@ class Supervisor:
         self._log = _stderr_log()
 
     def run(self, *, on_ready: Callable[[Stack], object] | None = None, stop: threading.Event | None = None) -> int:
-        """Run until ``stop`` is set, or a signal asks for it, and return the exit code.
+        """Run until ``stop`` is set or SIGTERM, SIGINT or SIGHUP arrives; return the exit code.
 
-        Blocks; the processes end with the calling thread. ``on_ready`` is called once the web process answers.
+        Blocks. The processes end with the calling thread. ``on_ready`` is called once, when the web process answers.
+        A second signal cuts the clean end short. Returns 1 and prints the reason if the stack cannot run.
         """
         self._stop = stop or self._stop
         try:
@@ -105,12 +106,14 @@ class Supervisor:
                     self._end()
         except ConfigError as error:
             if not self._is_stopping():
-                sys.stderr.write(f"contactsync: {error}\n")  # for a person: it has lines
+                sys.stderr.write(
+                    f"contactsync: {error}\n"
+                )  # not a log event: the message has several lines, for a person
                 return 1
         return 0
 
     def _start(self) -> None:
-        """Start everything in order, or raise."""
+        """Start everything in order; raises ConfigError if something cannot run."""
         if not port_is_free(self.port):
             raise StackError(f"port {self.port} is taken; choose another with --port")
         if self._postgres:
@@ -136,14 +139,14 @@ class Supervisor:
             raise StackError(f"the web process did not answer in {READY_TIMEOUT_S:.0f} s; see {self.data_dir / 'logs'}")
 
     def _is_ready(self) -> bool:
-        """Whether the web process answers; raises if it cannot come to that."""
+        """Whether the web process answers; raises StackError if a process has ended or we are to stop."""
         for child in self._children:
             if not child.is_running():
                 tail = log_tail(child.log)
                 raise StackError(f"{child.name} ended while it started ({child.exit_code}); {child.log} says:\n{tail}")
         if self._is_stopping():
-            raise StackError("asked to stop before everything was up")
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)  # urllib would ask the proxy
+            raise StackError("stopped by a signal before everything was up")
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)  # urllib would go through a proxy
         try:
             connection.request("GET", "/readyz")
             return connection.getresponse().status == http.HTTPStatus.OK
@@ -168,17 +171,17 @@ class Supervisor:
         processes: list[Runnable] = [*self._children]
         processes += [server for server in (self._postgres, self._broker) if server]
         watched = [Watched(process, time.monotonic()) for process in processes]
-        # The handler of a signal only counts: an Event set there could wait for itself being waited for.
+        # The signal handler only counts, because Event.set() in a handler can deadlock with the wait() below.
         while not self._is_stopping():
             for one in watched:
                 one.look(time.monotonic(), self._log)
             self._stop.wait(_TICK_S)
 
     def _end(self) -> None:
-        """End everything: what uses the servers first."""
+        """End everything: first the processes that use the servers, then the servers."""
         (self.data_dir / _STATE).unlink(missing_ok=True)
         for child in self._children:
-            child.ask_to_end()
+            child.terminate()
         until(lambda: self._is_hurried() or not any(c.is_running() for c in self._children), timeout_s=STOP_TIMEOUT_S)
         for child in self._children:
             child.stop()
@@ -196,7 +199,7 @@ class Supervisor:
 
     @contextmanager
     def _counted_signals(self) -> Iterator[None]:
-        """Count what asks us to end; only the main thread may, elsewhere ``stop`` has to do."""
+        """Count the signals that ask us to end. Python allows that in the main thread only; elsewhere use ``stop``."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -213,11 +216,11 @@ class Supervisor:
 
 
 def stack(data_dir: Path) -> Stack | None:
-    """Return how to reach the stack that runs on this directory; None if none does."""
+    """Return how to reach the stack that runs on this directory; None if no stack runs there."""
     content = read_json(data_dir / _STATE)
     if not content or not is_alive(content["pid"]):
         return None
-    # Another process may have got the id since; only a stack holds the lock.
+    # The id may belong to another process by now, but only a running stack holds the lock.
     with (data_dir / _LOCK).open("rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -227,9 +230,9 @@ def stack(data_dir: Path) -> Stack | None:
 
 
 def secret_key(data_dir: Path) -> str:
-    """Return the key that encrypts the secrets of connections, made the first time.
+    """Return the key that encrypts the secrets of connections; the first call creates it.
 
-    Raises StackError if the file is empty: a new key could not read what the old one wrote.
+    Raises StackError if the file is empty: a new key could not decrypt what the lost key encrypted.
     """
     path = data_dir / "secret.key"
     if not path.exists():
@@ -241,7 +244,7 @@ def secret_key(data_dir: Path) -> str:
 
 @contextmanager
 def _lock(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory for one stack."""
+    """Hold the lock of the data directory; raises StackError if another stack runs on it."""
 
     def taken() -> bool:
         with suppress(BlockingIOError):
@@ -251,20 +254,20 @@ def _lock(data_dir: Path) -> Iterator[None]:
 
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open_private(data_dir / _LOCK) as lock:
-        if not until(taken, timeout_s=0.3):  # ``stack`` holds it for a moment
+        if not until(taken, timeout_s=0.3):  # ``stack()`` may hold the lock for a moment
             raise StackError(f"another contactsync runs on {data_dir}; stop it, or choose another with --data-dir")
         yield
 
 
 def _empty(directory: Path) -> Path:
-    """Make a directory in which our processes share their metrics; those of dead ones would count for ever."""
+    """Return the directory, emptied: metrics of processes that died would count for ever."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
     return directory
 
 
 def _upgrade(database_url: str) -> None:
-    # Slow to load, and ``stack`` is asked often.
+    # Alembic is slow to import, and most commands import this module only to find the stack.
     from sqlalchemy.exc import OperationalError  # noqa: PLC0415
 
     from worker.store.migrate import upgrade  # noqa: PLC0415
@@ -276,7 +279,7 @@ def _upgrade(database_url: str) -> None:
 
 
 def _stderr_log() -> structlog.typing.WrappedLogger:
-    """Return a logger of our own: what is printed to stdout belongs to the command line."""
+    """Return a logger that writes to stderr, because stdout belongs to the output of commands."""
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

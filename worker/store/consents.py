@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import TextClause
 
 from worker import ids
-from worker.domain.consent import ConsentEntry
+from worker.domain.consent import RESTRICTIVENESS, ConsentEntry
 from worker.domain.ledger import KeyedConsent, PriorConsent
 from worker.domain.terms import Ref
 from worker.domain.times import microseconds
@@ -69,6 +69,10 @@ _BY_ADDRESSES = sql(f"""
     SELECT {_COLUMNS} FROM {_ABOUT} {_OF_RECORD}
 """)
 
+#: statuses in the order of ``domain.consent.rank``
+_BY_RESTRICTIVENESS = ", ".join(
+    f"'{status}'" for status in sorted(RESTRICTIVENESS, key=lambda status: -RESTRICTIVENESS[status])
+)
 # Sorted by the columns that differ most first, so that most comparisons of rows end early.
 _NEWEST = sql(f"""
     SELECT DISTINCT ON (coalesce(s.address, s.source || ' ' || s.external_id), s.channel, s.purpose)
@@ -76,7 +80,7 @@ _NEWEST = sql(f"""
       FROM {_ABOUT}
      ORDER BY coalesce(s.address, s.source || ' ' || s.external_id), s.channel, s.purpose,
               (s.status <> 'unknown') DESC, s.occurred_at DESC NULLS LAST,
-              array_position(ARRAY['opted_out', 'pending', 'opted_in', 'unknown'], s.status)
+              array_position(ARRAY[{_BY_RESTRICTIVENESS}], s.status)
 """)
 
 _WITHDRAW = sql("DELETE FROM consents WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)")

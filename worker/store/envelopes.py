@@ -10,15 +10,7 @@ from sqlalchemy import Connection, TextClause
 
 from worker.store.batch_writer import columns_of, rows_of
 from worker.store.db import Tx, run, sql
-
-#: connections are spread over lanes of the queue, so that a flood from one shop does not hold up the others;
-#: a divisor of 256, because ``lane_of`` takes the last byte of an id
-LANES = 8
-
-
-def lane_of(column: str) -> str:
-    """Write the SQL of the lane of a connection, from the column with its id; equal to ``Incoming.lane``."""
-    return f"get_byte(uuid_send({column}), 15) % {LANES}"
+from worker.store.lanes import lane_of, lane_sql
 
 
 class Incoming(NamedTuple):
@@ -37,7 +29,7 @@ class Incoming(NamedTuple):
     @property
     def lane(self) -> int:
         """The lane of its connection."""
-        return self.connection_id.int % LANES
+        return lane_of(self.connection_id)
 
 
 class Kept(NamedTuple):
@@ -86,7 +78,7 @@ _KEEP = sql(f"""
         RETURNING organization_id, id, connection_id
     ), queued AS (
         INSERT INTO ready (organization_id, envelope_id, connection_id, lane, run_id)
-        SELECT organization_id, id, connection_id, {lane_of("connection_id")}, :run_id
+        SELECT organization_id, id, connection_id, {lane_sql("connection_id")}, :run_id
           FROM kept
     )
     SELECT id FROM kept

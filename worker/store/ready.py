@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 
 from worker.store.batch_writer import columns_of, rows_of
 from worker.store.db import Tx, read_binary, run, sql
-from worker.store.envelopes import LANES, EnvelopeRow, lane_of
+from worker.store.envelopes import EnvelopeRow
+from worker.store.lanes import LANES, lane_sql
 
 #: rows at the head of a lane that the sweeper looks at: more than all workers together lease
 _HEAD = 5000
@@ -190,7 +191,7 @@ _REPLAY = sql(f"""
         DELETE FROM outcomes o USING replayed r WHERE o.organization_id = r.organization_id AND o.envelope_id = r.id
     )
     INSERT INTO ready (organization_id, envelope_id, connection_id, lane, replay)
-    SELECT organization_id, id, connection_id, {lane_of("connection_id")}, true FROM replayed
+    SELECT organization_id, id, connection_id, {lane_sql("connection_id")}, true FROM replayed
         ON CONFLICT (organization_id, envelope_id) DO UPDATE
        SET replay = true, next_run_at = now(), attempts = 0, crashes = 0
     RETURNING envelope_id

@@ -17,7 +17,7 @@ from connectors.reader import (
     TryAgainError,
     UnreadableError,
 )
-from connectors.shopify import changes
+from connectors.shopify import changes, topics
 from connectors.shopify.simulator import graphql
 from connectors.shopify.simulator.admin import SimulatedShop
 from tests.connectors.fetching import Clock, Scripted, Worker, an_answer, pages_of
@@ -467,7 +467,7 @@ def subscribe(worker: Worker) -> dict[str, str]:
 def test_every_followed_topic_of_the_admin_api_is_registered(shop: SimulatedShop, worker: Worker):
     compliance = {"customers/data_request", "customers/redact", "shop/redact"}
     misspelled = {"customers/email_marketing_consent_update", "customers/marketing_consent_update"}
-    followed = {t for t in shopify._TRANSLATIONS if not t.startswith("Customer/")} - compliance - misspelled
+    followed = {t for t in topics.TRANSLATIONS if not t.startswith("Customer/")} - compliance - misspelled
 
     done = subscribe(worker)
 

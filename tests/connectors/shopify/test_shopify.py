@@ -26,6 +26,7 @@ from connectors.contract import (
     TagsAdded,
     TagsSnapshot,
 )
+from connectors.shopify.topics import TRANSLATIONS
 from tests.connectors.recorded import PAYLOADS, an_envelope, requests
 
 GID = "gid://shopify/Customer/5150"
@@ -594,16 +595,16 @@ def test_uninstalled_app_needs_nothing_from_the_body():
 def test_every_followed_topic_has_a_recorded_request():
     recorded = {request.content["topic"] for request in requests() if request.connector is shopify}
 
-    assert shopify._TRANSLATIONS.keys() <= recorded
+    assert TRANSLATIONS.keys() <= recorded
 
 
 def test_no_topic_is_both_followed_and_skipped():
-    assert not shopify._TRANSLATIONS.keys() & shopify.SKIPPED_TOPICS.keys()
+    assert not TRANSLATIONS.keys() & shopify.SKIPPED_TOPICS.keys()
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples are not in the repository")
 def test_published_samples_give_events_nothing_or_a_readable_reason():
-    topics = {re.sub(r"[/.]", "_", topic): topic for topic in [*shopify._TRANSLATIONS, *shopify.SKIPPED_TOPICS]}
+    topics = {re.sub(r"[/.]", "_", topic): topic for topic in [*TRANSLATIONS, *shopify.SKIPPED_TOPICS]}
     # The misspelled topics have the same file names as the real topics, which are recorded.
     topics |= {re.sub(r"[/.]", "_", topic): topic for topic in (EMAIL_CONSENT, SMS_CONSENT)}
     topics |= {

@@ -1,4 +1,4 @@
-"""The app on the test's database, a key to it, and ways to fill the store."""
+"""The app on the test's database, keys and callers for it, and ways to fill the store."""
 
 import asyncio
 import os
@@ -40,8 +40,15 @@ def is_time(text):
     return re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text) is not None
 
 
+def url_of(client, source, external_id):
+    """Return the path of the contact of a source's customer."""
+    query = {"external_source": source, "external_id": external_id}
+    (contact,) = client.get("/v1/contacts", params=query).json()["data"]
+    return f"/v1/contacts/{contact['id']}"
+
+
 class Client:
-    """Calls the app as a server would; what it raises is answered, not raised."""
+    """Calls the app as a server would. An exception in the app becomes an answer."""
 
     def __init__(self, app, headers=None):
         self.app, self.headers = app, headers or {}
@@ -71,7 +78,7 @@ def app(engine, monkeypatch):
 
 @pytest.fixture
 def a_key(engine):
-    """Make keys: by default one that reads the contacts of the default organization."""
+    """Make keys; by default, a key to the contacts of the default organization, read only."""
 
     def a_key(*scopes, organization="default"):
         with engine.begin() as conn:
@@ -95,7 +102,7 @@ def stranger(app):
 
 @pytest.fixture
 def say(engine):
-    """Let a source state events."""
+    """State events as a source does; return the envelope's id."""
 
     def say(source, *events, organization="default", minute=60):
         with engine.begin() as conn:

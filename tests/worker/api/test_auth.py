@@ -1,4 +1,4 @@
-"""Auth: who may read, and that nobody reads across organizations."""
+"""Keys: who may see contacts, and that nobody sees those of another organization."""
 
 import pytest
 from sqlalchemy import text
@@ -36,7 +36,7 @@ def test_a_caller_without_a_key_is_unauthorized(stranger, headers):
     assert answer.json() == UNAUTHORIZED | {"request_id": answer.headers["x-request-id"]}
 
 
-def test_the_key_is_asked_for_before_the_request_is_read(stranger):
+def test_the_key_is_checked_before_the_request(stranger):
     assert stranger.get("/v1/contacts?limit=none").status_code == 401
     assert stranger.post("/v1/contacts/resolve", json={}).status_code == 401
 
@@ -55,7 +55,7 @@ def test_a_key_without_the_scope_is_forbidden(stranger, a_key):
     assert answer.json()["code"] == "forbidden"
 
 
-def test_a_revoked_key_ends_at_once(engine, stranger, organization_id):
+def test_a_revoked_key_is_refused_at_once(engine, stranger, organization_id):
     with engine.begin() as conn:
         id_, key = api_keys.insert_new(Tx(conn, organization_id), ["contacts:read"])
     assert stranger.get("/v1/contacts", headers={"X-Api-Key": key}).status_code == 200
@@ -66,14 +66,14 @@ def test_a_revoked_key_ends_at_once(engine, stranger, organization_id):
     assert stranger.get("/v1/contacts", headers={"X-Api-Key": key}).status_code == 401
 
 
-def test_the_use_of_a_key_is_noted(engine, client):
+def test_the_use_of_a_key_is_stored(engine, client):
     client.get("/v1/contacts")
 
     with engine.connect() as conn:
         assert conn.execute(text("SELECT last_used_at IS NOT NULL FROM api_keys")).scalar_one()
 
 
-def test_another_organization_is_not_found(engine, stranger, a_key, ujang, say):
+def test_a_contact_of_another_organization_is_not_found(engine, stranger, a_key, ujang, say):
     say("shopify", a_profile("theirs", phone="+6281273509101"), organization="other")
     headers = {"X-Api-Key": a_key(organization="other")}
     theirs = stranger.get("/v1/contacts", headers=headers).json()["data"]

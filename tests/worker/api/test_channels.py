@@ -1,4 +1,4 @@
-"""Channels: what is connected, and asking a provider about a person."""
+"""Channels: the list of connected accounts, and the look-up of a profile at a provider."""
 
 import json
 import threading
@@ -26,12 +26,12 @@ OK = (200, {"ok": True, "result": CHAT})
 
 @pytest.fixture
 def telegram(monkeypatch):
-    """Telegram's API on this machine: gives ``answer``, after ``during`` was called; counts how often."""
-    state = SimpleNamespace(answer=OK, asked=0, during=lambda: None)
+    """Telegram's API on this machine: counts requests, calls ``during`` for each, then answers ``answer``."""
+    state = SimpleNamespace(answer=OK, requests=0, during=lambda: None)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
-            state.asked += 1
+            state.requests += 1
             self.rfile.read(int(self.headers["content-length"]))
             state.during()
             status, body = state.answer
@@ -51,7 +51,7 @@ def telegram(monkeypatch):
     state.url = f"http://127.0.0.1:{server.server_port}"
     profile_lookup.lookups.cache_clear()
     yield state
-    profile_lookup.lookups()._hands.shutdown(wait=True)
+    profile_lookup.lookups()._threads.shutdown(wait=True)
     profile_lookup.lookups().close()
     profile_lookup.lookups.cache_clear()
     server.shutdown()
@@ -81,21 +81,21 @@ def channel_id(a_channel, telegram):
 
 
 @pytest.fixture
-def looker(app, a_key):
+def lookup_client(app, a_key):
     return Client(app, {"X-Api-Key": a_key("channels:lookup")})
 
 
 @pytest.fixture
-def ask(looker, channel_id):
-    def ask(asked=SITI, *, of=channel_id):
-        return looker.post(f"/v1/channels/{of}/contacts/lookup", json=asked)
+def look_up(lookup_client, channel_id):
+    def look_up(body=SITI, *, of=channel_id):
+        return lookup_client.post(f"/v1/channels/{of}/contacts/lookup", json=body)
 
-    return ask
+    return look_up
 
 
 @pytest.fixture
 def siti(say, client):
-    """A stored contact whom a shop knows by her Telegram id; her customer number could be one too."""
+    """A stored contact whose Telegram id a shop knows. Her customer number could be a Telegram id too."""
     say("shopify", a_profile("7001", name="Siti R.", other=[("telegram", "5550001111")]))
     (contact,) = client.get("/v1/contacts").json()["data"]
     return contact["id"]
@@ -121,22 +121,22 @@ def test_connected_channels_are_listed_oldest_first_without_their_tokens(client,
     }
 
 
-def test_channels_of_others_are_not_listed(client, a_channel):
+def test_channels_of_another_organization_are_not_listed(client, a_channel):
     a_channel(organization="other")
 
     assert client.get("/v1/channels").json() == {"data": []}
 
 
-def test_channels_are_for_those_with_a_key(stranger):
+def test_channels_need_a_key(stranger):
     assert stranger.get("/v1/channels").status_code == 401
     assert stranger.post("/v1/channels/chn_1/contacts/lookup", json=SITI).status_code == 401
 
 
-# --- asking ------------------------------------------------------------------------------------------------------
+# --- a profile ------------------------------------------------------------------------------------------------------
 
 
-def test_a_profile_is_answered_as_the_contract_has_it(ask, channel_id, siti):
-    answer = ask()
+def test_a_profile_has_the_published_shape(look_up, channel_id, siti):
+    answer = look_up()
 
     assert answer.status_code == 200
     data = answer.json()["data"]
@@ -161,43 +161,43 @@ def test_a_profile_is_answered_as_the_contract_has_it(ask, channel_id, siti):
     }
 
 
-def test_the_three_ways_to_ask_say_the_same(ask, siti):
-    answers = [ask(asked).json()["data"] for asked in (SITI, {"identifier": SITI}, {"contact_id": siti})]
+def test_three_ways_to_name_a_person_give_the_same_answer(look_up, siti):
+    answers = [look_up(body).json()["data"] for body in (SITI, {"identifier": SITI}, {"contact_id": siti})]
 
     assert [answer["identity"] for answer in answers] == [SITI] * 3
     assert [answer["contact_id"] for answer in answers] == [siti] * 3
     assert [answer["cached"] for answer in answers] == [False, True, True]
 
 
-def test_an_id_is_answered_as_the_provider_writes_it(ask, siti):
-    data = ask({"type": "telegram", "value": " 005550001111 "}).json()["data"]
+def test_the_answer_has_the_id_as_the_provider_writes_it(look_up, siti):
+    data = look_up({"type": "telegram", "value": " 005550001111 "}).json()["data"]
 
     assert data["identity"] == SITI
     assert data["contact_id"] == siti
 
 
-def test_nobody_stored_has_the_identity(ask):
-    assert ask().json()["data"]["contact_id"] is None
+def test_an_identity_that_no_contact_has_is_answered_without_a_contact(look_up):
+    assert look_up().json()["data"]["contact_id"] is None
 
 
-def test_a_contact_of_others_is_not_named(ask, say):
+def test_a_contact_of_another_organization_is_not_named(look_up, say):
     say("shopify", a_profile("siti", other=[("telegram", "5550001111")]), organization="other")
 
-    assert ask().json()["data"]["contact_id"] is None
+    assert look_up().json()["data"]["contact_id"] is None
 
 
-def test_refresh_asks_again(ask, telegram):
-    ask()
-    assert ask().json()["data"]["cached"]
-    assert telegram.asked == 1
+def test_refresh_asks_the_provider_again(look_up, telegram):
+    look_up()
+    assert look_up().json()["data"]["cached"]
+    assert telegram.requests == 1
 
     telegram.answer = (200, {"ok": True, "result": {**CHAT, "last_name": "Wulandari"}})
-    data = ask({**SITI, "refresh": True}).json()["data"]
+    data = look_up({**SITI, "refresh": True}).json()["data"]
 
     assert (data["cached"], data["profile"]["last_name"]) == (False, "Wulandari")
 
 
-def test_asking_writes_nothing(ask, siti, engine):
+def test_a_look_up_writes_nothing(look_up, siti, engine):
     rows = "SELECT md5(coalesce(string_agg(t::text, ',' ORDER BY t::text), '')) FROM {} t"
 
     def stored():
@@ -205,34 +205,34 @@ def test_asking_writes_nothing(ask, siti, engine):
             return {
                 table: conn.execute(text(rows.format(table))).scalar_one()
                 for table in TABLES.split(", ")
-                if table != "api_keys"  # the use of a key is noted
+                if table != "api_keys"  # the use of a key is stored
             }
 
     before = stored()
-    assert ask().status_code == 200
+    assert look_up().status_code == 200
 
     assert stored() == before
 
 
-def test_no_connection_is_held_while_the_provider_is_waited_for(ask, siti, telegram, engine):
-    held = []
+def test_no_transaction_is_open_during_the_wait_for_the_provider(look_up, siti, telegram, engine):
+    counts = []
 
-    def look():
+    def count_open():
         with engine.connect() as conn:
             open_ = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
-            held.append(conn.execute(text(open_)).scalar_one())
+            counts.append(conn.execute(text(open_)).scalar_one())
 
-    telegram.during = look
-    assert ask({"contact_id": siti}).status_code == 200
+    telegram.during = count_open
+    assert look_up({"contact_id": siti}).status_code == 200
 
-    assert held == [0]
+    assert counts == [0]
 
 
-# --- what is refused ---------------------------------------------------------------------------------------------
+# --- refusals ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("asked", "fields"),
+    ("body", "fields"),
     [
         ({}, ["type"]),
         ({"refresh": True}, ["type"]),
@@ -254,66 +254,66 @@ def test_no_connection_is_held_while_the_provider_is_waited_for(ask, siti, teleg
         ({"identifier": {"type": "telegram", "value": "secret"}}, ["identifier.value"]),
     ],
 )
-def test_a_wrong_field_is_named_and_the_provider_not_asked(ask, telegram, asked, fields):
-    answer = ask(asked)
+def test_a_wrong_field_is_named_and_the_provider_gets_no_request(look_up, telegram, body, fields):
+    answer = look_up(body)
 
     assert answer.status_code == 422
     assert answer.json()["code"] == "validation_error"
     assert [detail["field"] for detail in answer.json()["details"]] == fields
     assert "secret" not in answer.text
-    assert telegram.asked == 0
+    assert telegram.requests == 0
 
 
-def test_who_gives_nothing_is_told_what_to_give(ask):
-    assert "identifier, contact_id" in ask({}).json()["details"][0]["reason"]
+def test_an_empty_request_is_answered_with_the_ways_to_name_a_person(look_up):
+    assert "identifier, contact_id" in look_up({}).json()["details"][0]["reason"]
 
 
-def test_a_contact_without_an_identity_on_the_channel_is_refused(ask, ujang, telegram):
-    answer = ask({"contact_id": ujang["id"]})
+def test_a_contact_without_an_identity_on_the_channel_is_refused(look_up, ujang, telegram):
+    answer = look_up({"contact_id": ujang["id"]})
 
     assert answer.status_code == 422
     assert answer.json()["details"][0]["field"] == "contact_id"
-    assert telegram.asked == 0
+    assert telegram.requests == 0
 
 
-def test_an_unknown_contact_is_not_found(ask, say, client):
+def test_an_unknown_contact_is_not_found(look_up, say, client):
     say("shopify", a_profile("siti", other=[("telegram", "5550001111")]), organization="other")
 
     for unknown in ("cnt_1", ids.show(ids.CONTACT, ids.new())):
-        answer = ask({"contact_id": unknown})
+        answer = look_up({"contact_id": unknown})
         assert answer.status_code == 404
         assert (answer.json()["error"], answer.json()["code"]) == ("contact not found", "not_found")
 
 
-def test_a_channel_that_is_not_the_caller_s_is_not_found(ask, a_channel, engine, organization_id, telegram):
+def test_a_channel_of_another_organization_is_not_found(look_up, a_channel, engine, organization_id, telegram):
     removed = a_channel(url=telegram.url, name="gone")
     with engine.begin() as conn:
         channels.remove(Tx(conn, organization_id), ids.parse(ids.CHANNEL, removed))
     theirs = a_channel(url=telegram.url, organization="other")
 
     for unknown in ("chn_1", "telegram", ids.show(ids.CHANNEL, ids.new()), removed, theirs):
-        answer = ask(of=unknown)
+        answer = look_up(of=unknown)
         assert answer.status_code == 404
         assert (answer.json()["error"], answer.json()["code"]) == ("channel not found", "not_found")
-    assert telegram.asked == 0
+    assert telegram.requests == 0
 
 
 @pytest.mark.parametrize(
-    "asked", [{"type": "phone", "value": "+6281234567890"}, SITI, {"contact_id": "cnt_1"}, {"identifier": SITI}]
+    "body", [{"type": "phone", "value": "+6281234567890"}, SITI, {"contact_id": "cnt_1"}, {"identifier": SITI}]
 )
-def test_whatsapp_has_no_lookup_whoever_is_asked_about(ask, a_channel, asked):
-    answer = ask(asked, of=a_channel("whatsapp"))
+def test_whatsapp_has_no_lookup_whoever_is_looked_up(look_up, a_channel, body):
+    answer = look_up(body, of=a_channel("whatsapp"))
 
     assert answer.status_code == 422
     assert answer.json()["code"] == "lookup_not_supported"
 
 
-def test_a_platform_of_a_later_release_has_no_lookup_here(ask, a_channel):
-    assert ask(of=a_channel("pigeon")).json()["code"] == "lookup_not_supported"
+def test_a_platform_of_a_later_release_has_no_lookup_here(look_up, a_channel):
+    assert look_up(of=a_channel("pigeon")).json()["code"] == "lookup_not_supported"
 
 
 @pytest.mark.parametrize(
-    ("says", "status", "code"),
+    ("error", "status", "code"),
     [
         ((400, {"description": "Bad Request: chat not found"}), 404, "profile_not_found"),
         ((403, {"description": "Forbidden: bot was blocked by the user"}), 403, "consent_required"),
@@ -324,46 +324,46 @@ def test_a_platform_of_a_later_release_has_no_lookup_here(ask, a_channel):
         ((302, {}), 502, "provider_error"),
     ],
 )
-def test_what_the_provider_says_has_a_status_and_a_code(ask, telegram, says, status, code):
-    telegram.answer = says
+def test_every_error_of_the_provider_has_a_status_and_a_code(look_up, telegram, error, status, code):
+    telegram.answer = error
 
-    answer = ask()
+    answer = look_up()
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers.get("retry-after") == ("35" if status == 429 else None)
-    assert not [told for told in (TOKEN, "AAH", "5550001111", "127.0.0.1", "secret") if told in answer.text]
+    assert not [secret for secret in (TOKEN, "AAH", "5550001111", "127.0.0.1", "secret") if secret in answer.text]
 
 
-def test_a_provider_that_does_not_answer_is_a_timeout(ask, telegram, monkeypatch):
+def test_a_provider_that_does_not_answer_is_a_timeout(look_up, telegram, monkeypatch):
     monkeypatch.setattr(profile_lookup.lookups(), "_budget_s", 0.3)
     over = threading.Event()
     telegram.during = lambda: over.wait(10)
 
-    answer = ask()
+    answer = look_up()
     over.set()
 
     assert (answer.status_code, answer.json()["code"]) == (504, "provider_timeout")
 
 
-def test_who_may_only_read_contacts_may_not_ask_providers(client, channel_id, telegram):
+def test_a_key_for_contacts_alone_may_not_look_up(client, channel_id, telegram):
     answer = client.post(f"/v1/channels/{channel_id}/contacts/lookup", json=SITI)
 
     assert answer.status_code == 403
-    assert (answer.json()["code"], telegram.asked) == ("forbidden", 0)
+    assert (answer.json()["code"], telegram.requests) == ("forbidden", 0)
 
 
 @pytest.mark.parametrize("scope", ["channels:lookup", "contacts:write", "admin"])
-def test_asking_providers_is_a_permission(stranger, a_key, channel_id, scope):
+def test_these_scopes_allow_a_look_up(stranger, a_key, channel_id, scope):
     headers = {"X-Api-Key": a_key(scope)}
 
     assert stranger.post(f"/v1/channels/{channel_id}/contacts/lookup", json=SITI, headers=headers).status_code == 200
 
 
-# --- what the operator is told -----------------------------------------------------------------------------------
+# --- the log -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("says", "event"),
+    ("error", "event"),
     [
         ((401, {"description": "Unauthorized"}), "channel_token_refused"),
         ((404, {"description": "Not Found"}), "channel_token_refused"),
@@ -371,40 +371,40 @@ def test_asking_providers_is_a_permission(stranger, a_key, channel_id, scope):
         ((418, {}), "channel_lookup_failed"),
     ],
 )
-def test_a_broken_channel_is_told_to_the_operator_without_its_token(ask, telegram, channel_id, capsys, says, event):
-    logs.configure()  # again, because the stream of the test itself is another one
-    telegram.answer = says
+def test_a_broken_channel_is_logged_without_its_token(look_up, telegram, channel_id, capsys, error, event):
+    logs.configure()  # again, because the test has another stderr
+    telegram.answer = error
 
-    ask()
+    look_up()
 
     log = capsys.readouterr().err
     assert f'"{event}"' in log
     assert channel_id in log
-    assert not [told for told in (TOKEN, "AAH", "5550001111", "127.0.0.1") if told in log]
+    assert not [secret for secret in (TOKEN, "AAH", "5550001111", "127.0.0.1") if secret in log]
 
 
-def test_what_only_concerns_the_caller_is_not_logged(ask, telegram, capsys):
+def test_an_error_of_the_caller_is_not_logged(look_up, telegram, capsys):
     logs.configure()
     telegram.answer = (400, {"description": "Bad Request: chat not found"})
 
-    ask()
+    look_up()
 
     assert capsys.readouterr().err == ""
 
 
-# --- the description ---------------------------------------------------------------------------------------------
+# --- the document ---------------------------------------------------------------------------------------------
 
 
-def test_examples_of_the_description_are_valid():
-    for asked in examples.ASKED["look_up_profile"].values():
-        api._check_that_one_is_given(api.ProfileLookupIn.model_validate(asked))
-    for answer in examples.ANSWERED["look_up_profile"].values():
+def test_examples_of_the_document_are_valid():
+    for body in examples.REQUESTS["look_up_profile"].values():
+        api._check_one_way(api.ProfileLookupIn.model_validate(body))
+    for answer in examples.ANSWERS["look_up_profile"].values():
         assert api.ProfileAnswer.model_validate(answer).model_dump(mode="json") == answer
-    for answer in examples.ANSWERED["list_channels"].values():
+    for answer in examples.ANSWERS["list_channels"].values():
         assert api.ChannelList.model_validate(answer).model_dump(mode="json") == answer
 
 
-def test_the_description_knows_that_one_way_to_ask_is_given(app):
+def test_the_document_demands_exactly_one_way_to_name_a_person(app):
     (type_and_value, identifier, contact_id) = app.openapi()["components"]["schemas"]["ProfileLookupIn"]["oneOf"]
 
     assert type_and_value["required"] == ["type", "value"]

@@ -1,4 +1,4 @@
-"""The Contacts API: the published examples, byte for byte where they are exact, and what they leave open."""
+"""Routes that show contacts: the published examples, and the cases that these leave open."""
 
 import pytest
 from sqlalchemy import text
@@ -16,8 +16,8 @@ EXAMPLE = {
 
 
 def resolve(client, *identifiers, path="resolve"):
-    asked = [dict(zip(("type", "value", "source"), one, strict=False)) for one in identifiers]
-    return client.post(f"/v1/contacts/{path}", json={"identifiers": asked})
+    given = [dict(zip(("type", "value", "source"), identifier, strict=False)) for identifier in identifiers]
+    return client.post(f"/v1/contacts/{path}", json={"identifiers": given})
 
 
 def external_ids(answer):
@@ -64,7 +64,7 @@ class TestByPhone:
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
     @pytest.mark.parametrize("number", ["hello", "081234567890", "12", "+", "%00"])
-    def test_what_is_no_number_is_refused(self, client, number):
+    def test_a_value_that_is_no_number_is_refused(self, client, number):
         answer = client.get(f"/v1/contacts/phone/{number}")
 
         assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
@@ -72,7 +72,7 @@ class TestByPhone:
 
 
 class TestList:
-    def test_goes_through_all_pages_newest_first(self, client, say):
+    def test_pages_follow_each_other_newest_first(self, client, say):
         for n in range(5):
             say("shop", a_profile(str(n)))
         first = client.get("/v1/contacts?limit=2")
@@ -85,12 +85,12 @@ class TestList:
         assert external_ids(last) == ["0"]
         assert last.json()["meta"] == {"next_cursor": None}
 
-    def test_a_full_last_page_says_that_it_is_the_last(self, client, say):
+    def test_a_full_last_page_has_no_cursor(self, client, say):
         say("shop", a_profile("1"), a_profile("2"))
 
         assert client.get("/v1/contacts?limit=2").json()["meta"]["next_cursor"] is None
 
-    def test_shows_fifty_unless_told(self, client, say):
+    def test_a_page_has_fifty_contacts_by_default(self, client, say):
         say("shop", *(a_profile(str(n)) for n in range(51)))
 
         assert len(client.get("/v1/contacts").json()["data"]) == 50
@@ -116,7 +116,7 @@ class TestList:
 
         assert external_ids(client.get(f"/v1/contacts?{query}")) == found
 
-    def test_a_filter_finds_everybody_who_claims_the_value(self, client, say):
+    def test_a_filter_finds_every_contact_that_claims_the_value(self, client, say):
         say("shop", *(a_profile(str(n), phone=PHONE) for n in range(3)))
 
         first = client.get(f"/v1/contacts?phone_number={PHONE[1:]}&limit=2")
@@ -147,7 +147,7 @@ class TestList:
             ("serach=ujang", "serach"),
         ],
     )
-    def test_a_query_that_means_nothing_is_refused(self, client, query, field):
+    def test_an_invalid_query_is_refused(self, client, query, field):
         answer = client.get(f"/v1/contacts?{query}")
 
         assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
@@ -214,20 +214,20 @@ class TestResolve:
 
         assert answer.json() == {"data": ujang}
 
-    def test_none_known_is_not_found(self, client, ujang):
+    def test_identifiers_that_nobody_has_are_not_found(self, client, ujang):
         answer = resolve(client, ("email", "nobody@example.com"), ("external_id", "cust_123", "woocommerce"))
 
         assert answer.status_code == 404
         assert {"error": "contact not found", "code": "not_found"}.items() <= answer.json().items()
         assert "details" not in answer.json()
 
-    def test_a_value_that_nobody_can_have_is_pointed_out(self, client, ujang):
+    def test_an_impossible_value_is_named(self, client, ujang):
         answer = resolve(client, ("phone", "081234567890"), ("email", "nobody@example.com"))
 
         assert answer.status_code == 404
         assert [detail["field"] for detail in answer.json()["details"]] == ["identifiers[0].value"]
 
-    def test_two_contacts_are_a_conflict_that_names_both(self, client, ujang, say):
+    def test_identifiers_of_two_contacts_are_a_conflict_that_names_both(self, client, ujang, say):
         say("shop", a_profile("2", email="budi@example.com"))
         (budi,) = client.get("/v1/contacts?email=budi@example.com").json()["data"]
 
@@ -244,37 +244,37 @@ class TestResolve:
             ("identifiers[3]", "email", ujang["id"]),
         ]
 
-    def test_one_contact_may_be_named_twenty_times_in_all_ways(self, client, ujang):
-        spelt = [(kind, number) for kind in ("phone", "whatsapp", "wa_id") for number in (PHONE, PHONE[1:])]
-        spelt += [("email", EMAIL), ("email", EMAIL.upper()), ("external_id", "cust_123", "shopify")]
-        spelt += [("contact_id", ujang["id"])]
+    def test_twenty_identifiers_may_lead_to_one_contact(self, client, ujang):
+        identifiers = [(kind, number) for kind in ("phone", "whatsapp", "wa_id") for number in (PHONE, PHONE[1:])]
+        identifiers += [("email", EMAIL), ("email", EMAIL.upper()), ("external_id", "cust_123", "shopify")]
+        identifiers += [("contact_id", ujang["id"])]
 
-        answer = resolve(client, *spelt, *spelt)
+        answer = resolve(client, *identifiers, *identifiers)
 
-        assert len(spelt) == 10
+        assert len(identifiers) == 10
         assert answer.json() == {"data": ujang}
 
     @pytest.mark.parametrize("by", ["external_id", "contact_id", "merged"])
-    def test_an_id_conflicts_with_what_leads_elsewhere(self, client, ujang, say, by):
+    def test_an_id_conflicts_with_identifiers_of_another_contact(self, client, ujang, say, by):
         say("shop", a_profile("2"), a_profile("3", created=1))
         ids = {one["external_id"]: one["id"] for one in client.get("/v1/contacts").json()["data"]}
         say("shop", ProfilesMerged(kept_external_id="2", lost_external_id="3", occurred_at=T0))
-        asked = {
+        identifier = {
             "external_id": ("external_id", "2", "shop"),
             "contact_id": ("contact_id", ids["2"]),
             "merged": ("contact_id", ids["3"]),
         }[by]
 
-        answer = resolve(client, ("phone", PHONE), asked, ("external_id", "cust_123", "shopify"))
+        answer = resolve(client, ("phone", PHONE), identifier, ("external_id", "cust_123", "shopify"))
 
         assert answer.status_code == 409
         assert [(d["field"], d["type"], d["contact_id"]) for d in answer.json()["details"]] == [
             ("identifiers[0]", "phone", ujang["id"]),
-            ("identifiers[1]", asked[0], ids["2"]),
+            ("identifiers[1]", identifier[0], ids["2"]),
             ("identifiers[2]", "external_id", ujang["id"]),
         ]
 
-    def test_the_key_that_a_guest_is_kept_under_leads_to_nobody(self, client, engine, say):
+    def test_the_internal_id_of_a_guest_leads_to_nobody(self, client, engine, say):
         say("shop", a_profile(None, email=EMAIL))
         with engine.connect() as conn:
             external_id = conn.execute(text("SELECT external_id FROM records WHERE kind = 'guest'")).scalar_one()

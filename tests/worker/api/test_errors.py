@@ -1,4 +1,4 @@
-"""Errors: one body for every failure, and nothing of a person in it."""
+"""Errors: every error has the same body, and none contains data of a person."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def resolve(client, content, **headers):
     return client.post("/v1/contacts/resolve", content=content, headers={"Content-Type": "application/json", **headers})
 
 
-def test_an_unknown_route_answers_like_everything_else(client):
+def test_an_unknown_route_has_the_same_body(client):
     answer = client.get("/v1/nothing")
 
     assert answer.status_code == 404
@@ -42,7 +42,7 @@ def test_an_unknown_route_answers_like_everything_else(client):
     }
 
 
-def test_a_wrong_method_says_which_are_right(client):
+def test_a_wrong_method_is_answered_with_the_right_ones(client):
     answer = client.request("PUT", "/v1/contacts/resolve")
 
     assert answer.status_code == 405
@@ -50,7 +50,7 @@ def test_a_wrong_method_says_which_are_right(client):
     assert "POST" in answer.headers["allow"]
 
 
-def test_a_request_id_is_minted_or_taken_over(client):
+def test_a_request_id_is_made_or_taken_from_the_request(client):
     assert re.fullmatch(r"req_[0-9a-f]{32}", client.get("/v1/contacts").headers["x-request-id"])
 
     answer = client.get("/v1/nothing", headers={"X-Request-Id": "trace-1.a:b"})
@@ -89,7 +89,7 @@ def test_a_body_without_a_length_has_the_same_limit(client):
 
 
 @pytest.mark.parametrize(
-    ("asked", "field", "reason"),
+    ("body", "field", "reason"),
     [
         ({}, "identifiers", "required"),
         ({"identifiers": []}, "identifiers", "at least 1"),
@@ -104,24 +104,24 @@ def test_a_body_without_a_length_has_the_same_limit(client):
         ([], "body", "object"),
     ],
 )
-def test_a_wrong_field_is_named_and_never_quoted(client, asked, field, reason):
-    answer = client.post("/v1/contacts/resolve", json=asked)
+def test_a_wrong_field_is_named_and_never_quoted(client, body, field, reason):
+    answer = client.post("/v1/contacts/resolve", json=body)
 
     assert answer.status_code == 422
-    body = answer.json()
-    assert body["code"] == "validation_error"
-    assert [detail["field"] for detail in body["details"]] == [field]
-    assert reason in body["details"][0]["reason"]
+    error = answer.json()
+    assert error["code"] == "validation_error"
+    assert [detail["field"] for detail in error["details"]] == [field]
+    assert reason in error["details"][0]["reason"]
     assert "secret" not in answer.text
 
 
-def test_half_a_character_is_refused(client):
+def test_a_lone_surrogate_is_refused(client):
     answer = resolve(client, b'{"identifiers": [{"type": "email", "value": "\\ud800"}]}')
 
     assert answer.status_code == 400
 
 
-def test_a_body_that_is_not_sent_as_json_is_told_so(client):
+def test_a_body_of_another_type_is_refused_with_the_right_type(client):
     answer = resolve(client, b'{"identifiers": []}', **{"Content-Type": "text/plain"})
 
     assert answer.status_code == 422
@@ -129,7 +129,7 @@ def test_a_body_that_is_not_sent_as_json_is_told_so(client):
 
 
 def test_a_bug_is_answered_without_details(broken_client, capsys):
-    logs.configure()  # again, because the stream of the test itself is another one
+    logs.configure()  # again, because the test has another stderr
 
     answer = broken_client.get("/v1/broken")
 
@@ -149,7 +149,7 @@ def test_a_bug_is_answered_without_details(broken_client, capsys):
     assert "ujang" not in log
 
 
-def test_a_database_that_is_away_asks_to_try_again(client, monkeypatch):
+def test_without_a_database_the_answer_is_503_with_retry_after(client, monkeypatch):
     away = db.make_engine("postgresql://nobody@127.0.0.1:1/nothing")
     monkeypatch.setitem(db._engines, (os.getpid(), "tenant"), away)
 
@@ -160,7 +160,7 @@ def test_a_database_that_is_away_asks_to_try_again(client, monkeypatch):
     assert int(answer.headers["retry-after"]) > 0
 
 
-def test_an_exhausted_pool_asks_to_try_again(client, monkeypatch):
+def test_an_exhausted_pool_is_answered_503(client, monkeypatch):
     class Exhausted:
         def begin(self):
             raise exc.TimeoutError

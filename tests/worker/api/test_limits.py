@@ -1,4 +1,4 @@
-"""How much a key may ask, counted on a real broker; and what happens without one."""
+"""The rate limit of a key, on a real broker; and the answers without a broker."""
 
 import os
 import shutil
@@ -35,14 +35,14 @@ def limiter(broker, monkeypatch):
 
 @pytest.fixture
 def limited(app, engine, limiter):
-    """A caller that may ask twice a minute."""
+    """A caller that may send two requests a minute."""
     with engine.begin() as conn:
         organization_id = organizations.ensure(conn, "default")
         _, key = api_keys.insert_new(Tx(conn, organization_id), ["contacts:read"], rate_limit=2)
     return Client(app, {"X-Api-Key": key})
 
 
-def test_a_key_that_asks_too_much_is_told_when_to_come_again(limited):
+def test_above_the_limit_the_answer_is_429_with_retry_after(limited):
     first, second, third = (limited.get("/v1/contacts") for _ in range(3))
 
     assert [answer.status_code for answer in (first, second, third)] == [200, 200, 429]
@@ -63,14 +63,14 @@ def test_each_key_has_its_own_minute(limited, app, a_key):
     assert other.headers["ratelimit-limit"] == "30000"
 
 
-def test_errors_tell_what_is_left_too(limited):
+def test_errors_have_the_headers_too(limited):
     answer = limited.get("/v1/contacts/cnt_unknown")
 
     assert answer.status_code == 404
     assert answer.headers["ratelimit-remaining"] == "1"
 
 
-def test_a_frozen_broker_lets_everybody_pass_and_is_left_alone(limited, broker, limiter):
+def test_with_a_frozen_broker_every_request_passes_and_one_waits(limited, broker, limiter):
     os.kill(broker.pid, signal.SIGSTOP)
     try:
         began = time.monotonic()
@@ -81,10 +81,10 @@ def test_a_frozen_broker_lets_everybody_pass_and_is_left_alone(limited, broker, 
 
     assert {answer.status_code for answer in answers} == {200}
     assert "ratelimit-limit" not in answers[-1].headers
-    assert took < 2  # one waited for the time-out, the others did not ask
+    assert took < 2  # one waited for the time-out, the others did not ask the broker
 
 
-def test_without_a_broker_nobody_counts(app, a_key, monkeypatch):
+def test_without_a_broker_every_request_passes(app, a_key, monkeypatch):
     monkeypatch.setattr("worker.api.auth.limiter", lambda: Limiter("redis://127.0.0.1:1/0"))
 
     answer = Client(app, {"X-Api-Key": a_key()}).get("/v1/contacts")

@@ -1,4 +1,4 @@
-"""The document of the API: valid, with examples that are true, and a page that shows it from here."""
+"""The document of the API: it is valid, its examples are true, and its page loads nothing from another host."""
 
 import asyncio
 import re
@@ -9,17 +9,17 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from tests.worker.api.conftest import is_time
-from worker import ids
-from worker.api import docs, examples, paging, schemas
+from worker import api_schemas, ids
+from worker.api import docs, examples, paging
 from worker.api.app import make_api
 from worker.api.errors import KINDS
 from worker.api.openapi import operations_of
 
 DOCUMENT = make_api().openapi()
 OPERATIONS = {operation["operationId"]: operation for _, _, operation in operations_of(DOCUMENT)}
-#: parameters that need no description
+#: Parameters whose names say enough.
 UNDERSTOOD = ("limit", "phone_number", "email", "external_id", "created_after", "purpose", "include")
-#: as published, and what is beside it
+#: The published operations of the Contacts API, and the look-up of profiles.
 PUBLISHED = """
 POST /v1/contacts
 GET /v1/contacts
@@ -42,8 +42,8 @@ POST /v1/channels/{channel_id}/contacts/lookup
 """
 
 
-def reading(schema):
-    """Check values against a schema of the document."""
+def validator_of(schema):
+    """Return a validator for a schema of the document."""
     return jsonschema_rs.Draft202012Validator({**schema, "components": DOCUMENT["components"]}, validate_formats=True)
 
 
@@ -61,7 +61,7 @@ def bodies():
     """Each body of the document that has examples: a name, its schema, and the examples."""
     for name, operation in OPERATIONS.items():
         if "requestBody" in operation:
-            yield f"{name} asked", operation["requestBody"]["content"]["application/json"]
+            yield f"{name} request", operation["requestBody"]["content"]["application/json"]
         for status, response in operation["responses"].items():
             for content in response.get("content", {}).values():
                 yield f"{name} {status}", content
@@ -104,7 +104,7 @@ def test_every_operation_says_what_it_does(name):
 
 @pytest.mark.parametrize(("where", "content"), list(bodies()))
 def test_every_body_has_examples_that_its_schema_takes(where, content):
-    validator = reading(content["schema"])
+    validator = validator_of(content["schema"])
 
     assert content["examples"], where
     for name, example in content["examples"].items():
@@ -112,16 +112,16 @@ def test_every_body_has_examples_that_its_schema_takes(where, content):
         assert errors == [], f"{where}, {name}"
 
 
-@pytest.mark.parametrize("table", [examples.ASKED, examples.ANSWERED], ids=["asked", "answered"])
-def test_no_example_is_of_an_operation_that_is_gone(table):
+@pytest.mark.parametrize("table", [examples.REQUESTS, examples.ANSWERS], ids=["requests", "answers"])
+def test_every_example_is_of_an_existing_operation(table):
     assert set(table) <= set(OPERATIONS)
 
 
-def test_every_example_of_a_parameter_is_one():
+def test_every_example_of_a_parameter_is_valid():
     for operation in OPERATIONS.values():
         for parameter in operation.get("parameters", ()):
             shown = [parameter["example"]] if "example" in parameter else parameter["schema"].get("examples", [])
-            assert all(reading(parameter["schema"]).is_valid(value) for value in shown), parameter["name"]
+            assert all(validator_of(parameter["schema"]).is_valid(value) for value in shown), parameter["name"]
             assert shown or parameter["name"] in ("cursor", "erase")
 
 
@@ -131,12 +131,12 @@ def test_examples_of_ids_and_cursors_can_be_read():
     assert contact_id is not None
     assert ids.parse(ids.CHANNEL, examples.CHANNEL_ID) is not None
     assert paging.Paging(cursor=examples.CURSOR).before == contact_id
-    assert schemas.tag_key(examples.TAG_ID) == "vip"
+    assert api_schemas.tag_key(examples.TAG_ID) == "vip"
     assert contact_id.hex in examples.ETAG
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_error_is_shown_as_it_is_answered(name):
+def test_every_error_has_an_example_with_its_status(name):
     for status, response in OPERATIONS[name]["responses"].items():
         if status < "400":
             continue
@@ -164,7 +164,7 @@ def test_the_two_published_errors_are_exact():
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "asked", "name"),
+    ("method", "path", "request_parts", "name"),
     [
         ("GET", f"/v1/contacts/{examples.CONTACT_ID}", {}, "contact_not_found"),
         (
@@ -177,14 +177,14 @@ def test_the_two_published_errors_are_exact():
         ("GET", "/v1/contacts/phone/x", {}, "wrong_phone"),
     ],
 )
-def test_an_error_of_the_document_is_what_is_answered(client, method, path, asked, name):
-    answer = client.request(method, path, **asked)
+def test_the_server_answers_the_errors_of_the_document(client, method, path, request_parts, name):
+    answer = client.request(method, path, **request_parts)
 
     assert answer.json() == {**examples.PROBLEMS[name], "request_id": answer.headers["x-request-id"]}
 
 
-def test_what_is_answered_has_the_shape_of_its_example(client, ujang):
-    shown = examples.ANSWERED["get_contact"]["Ujang"]["data"]
+def test_an_answer_has_the_shape_of_its_example(client, ujang):
+    shown = examples.ANSWERS["get_contact"]["Ujang"]["data"]
 
     answer = client.get(f"/v1/contacts/{ujang['id']}").json()["data"]
 
@@ -205,7 +205,7 @@ def test_links_lead_to_operations_and_name_their_parameters():
         assert set(leads) == takers
 
 
-def test_headers_are_documented_where_they_are_answered():
+def test_headers_are_documented_at_their_answers():
     created = OPERATIONS["upsert_contact"]["responses"]["201"]["headers"]
     refused = OPERATIONS["get_contact"]["responses"]
 
@@ -238,12 +238,12 @@ def test_the_page_is_served_under_a_strict_policy(path):
     assert answer.headers["cache-control"]
 
 
-def test_the_page_takes_nothing_from_another_host():
+def test_the_page_loads_nothing_from_another_host():
     api = make_api()
     page = get(api, "/docs").text
-    wanted = set(re.findall(r'(?:src|href)="([^"]+)"', page)) - {"data:,"}
+    loaded = set(re.findall(r'(?:src|href)="([^"]+)"', page)) - {"data:,"}
 
     assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|https?://", page)
     assert not re.search(r"https?://", get(api, "/docs/start.js").text)
     assert not re.search(r"url\(\s*[\"']?(https?:)?//|@import", get(api, "/docs/swagger-ui.css").text)
-    assert all(get(api, path).status_code == 200 for path in wanted)
+    assert all(get(api, path).status_code == 200 for path in loaded)

@@ -11,6 +11,7 @@ from worker.inbox.drain import drain
 from worker.inbox.ingest import Source, accept
 from worker.store import connections, db, envelopes, runs
 from worker.store.db import Tx
+from worker.store.lanes import lane_of
 
 
 def again(engine, connection):
@@ -31,7 +32,7 @@ def due(engine):
 
 
 def work_off(engine, connection):
-    drain(engine, connection.id.int % envelopes.LANES, budget_s=10)
+    drain(engine, lane_of(connection.id), budget_s=10)
 
 
 def run_of(engine, connection, id_):

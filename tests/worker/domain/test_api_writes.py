@@ -19,7 +19,7 @@ from connectors.contract import (
     TagsRemoved,
 )
 from worker.domain import api_writes
-from worker.domain.api_writes import Write
+from worker.domain.api_writes import ApiWrite
 from worker.domain.terms import Stamp
 from worker.domain.times import microseconds
 
@@ -72,7 +72,7 @@ events = st.one_of(
 
 @given(
     st.builds(
-        Write,
+        ApiWrite,
         events=st.lists(st.tuples(texts, events)).map(tuple),
         links=st.lists(st.tuples(st.tuples(texts, texts), st.tuples(texts, texts))).map(tuple),
     )
@@ -90,7 +90,7 @@ def test_only_a_request_without_a_time_of_its_own_counts_by_its_arrival(occurred
 
 
 def test_an_unknown_field_of_a_later_version_is_left_out():
-    write = Write(events=(("shop", ProfileRemoved(external_id="1", occurred_at=datetime(2026, 1, 1, tzinfo=UTC))),))
+    write = ApiWrite(events=(("shop", ProfileRemoved(external_id="1", occurred_at=datetime(2026, 1, 1, tzinfo=UTC))),))
 
     kept = api_writes.encode(write).replace(b'"external_id":"1"', b'"external_id":"1","later":[1]')
 

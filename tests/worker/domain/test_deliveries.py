@@ -1,24 +1,30 @@
-"""Delivery ids: a stamp tells a row that was read from all other deliveries."""
+"""Deliveries: what a delivery id tells of a statement."""
 
 from uuid import uuid4
-
-import pytest
 
 from worker.domain import api_writes, deliveries
 from worker.domain.terms import Stamp
 
 
-def a_stamp(delivery_id):
-    return Stamp(1, 1, delivery_id, 0, "e")
+def test_a_row_that_was_read_is_told_from_a_request_and_from_a_webhook():
+    row = Stamp(1, 1, deliveries.of_row(uuid4(), "0" * 64), 0, "")
+    request = Stamp(1, 1, api_writes.delivery_id(uuid4()), 0, "")
+    webhook = Stamp(1, 1, "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043", 0, "")
+
+    assert [deliveries.is_of_run(stamp) for stamp in (row, request, webhook)] == [True, False, False]
+    assert [api_writes.is_of_request(stamp) for stamp in (row, request, webhook)] == [False, True, False]
 
 
-def test_a_row_is_known_by_its_delivery_id():
-    run_id = uuid4()
+def test_the_same_content_in_one_run_is_one_delivery():
+    run = uuid4()
 
-    assert deliveries.of_row(run_id, "d" * 64) == f"read:{run_id.hex}:{'d' * 32}"  # stored: it never changes
-    assert deliveries.is_of_run(a_stamp(deliveries.of_row(run_id, "d" * 64)))
+    assert deliveries.of_row(run, "a" * 64) == deliveries.of_row(run, "a" * 64)
+    assert deliveries.of_row(run, "a" * 64) != deliveries.of_row(run, "b" * 64)
+    assert deliveries.of_row(run, "a" * 64) != deliveries.of_row(uuid4(), "a" * 64)
 
 
-@pytest.mark.parametrize("delivery_id", ["1234", "file:000000000001:d", api_writes.delivery_id(uuid4())])
-def test_other_deliveries_are_none(delivery_id):
-    assert not deliveries.is_of_run(a_stamp(delivery_id))
+def test_the_delivery_id_of_a_row_never_changes():
+    """It is stored, and a run that is read again after an update must meet the rows that it has kept."""
+    run = uuid4()
+
+    assert deliveries.of_row(run, "d" * 64) == f"read:{run.hex}:{'d' * 32}"

@@ -3,7 +3,8 @@
 import pytest
 
 from worker.domain.fold import Record, fold
-from worker.domain.golden import field_register, golden
+from worker.domain.golden import golden
+from worker.domain.registers import of_field
 from worker.domain.statements import ProfileStatement
 from worker.domain.terms import API_SOURCE, Stamp
 
@@ -84,7 +85,7 @@ def test_an_edit_taken_back_on_one_record_is_not_revived_by_an_older_one():
     "name", ["name", "first_name", "email", "phone_number", "a.b", "#created", "@email", ":x", "tag:vip", "tags", ""]
 )
 def test_a_custom_field_may_have_any_name(name):
-    edit = a_record(API_SOURCE, "e", (5, {"name": "Ujang", field_register(name): 1}))
+    edit = a_record(API_SOURCE, "e", (5, {"name": "Ujang", of_field(name): 1}))
 
     contact = shown(edit)
 
@@ -93,7 +94,7 @@ def test_a_custom_field_may_have_any_name(name):
 
 
 def test_a_plain_field_keeps_its_name_so_that_an_edit_meets_the_sources():
-    assert field_register("orders_count") == "orders_count"
+    assert of_field("orders_count") == "orders_count"
 
 
 def test_entries_of_a_field_come_together_from_several_sources():

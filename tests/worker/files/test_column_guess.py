@@ -1,4 +1,4 @@
-"""Guessing what columns are: by their names in exports and languages, and by what is in them."""
+"""Column guess: by headers of many exports and languages, and by the cells below them."""
 
 import pytest
 from hypothesis import given
@@ -185,11 +185,11 @@ def test_exports_and_languages(header, row, mapping):
 
 
 @pytest.mark.parametrize(("header", "row", "mapping"), EXPORTS.values(), ids=EXPORTS)
-def test_by_their_names_alone_the_same_and_more(header, row, mapping):
+def test_without_rows_the_headers_alone_are_enough(header, row, mapping):
     assert mapping.items() <= guessed(header).items()
 
 
-def test_a_column_under_any_name_is_known_by_what_is_in_it():
+def test_a_column_is_recognised_by_its_cells():
     assert guessed("A,B,C", "4711,ayu@example.com,+62 812-7350-9101", "4712,budi@example.com,0812 7350 9102") == {
         "email": "B",
         "phone": "C",
@@ -197,7 +197,7 @@ def test_a_column_under_any_name_is_known_by_what_is_in_it():
     assert guessed("A,B", "123456789,12.50", "987654321,99.00") == {}
 
 
-def test_a_column_that_its_name_promises_but_its_cells_deny_is_not_proposed():
+def test_a_column_whose_cells_contradict_its_header_is_not_proposed():
     assert guessed("Email,Mail", "yes,ayu@example.com", "no,budi@example.com") == {"email": "Mail"}
     assert guessed("Id,Created,Newsletter,WhatsApp", "1,14/09/2026,sometimes,yes") == {"external_id": "Id"}
     assert guessed("Id", "1.23457E+15") == {}
@@ -209,15 +209,15 @@ def test_one_odd_cell_in_many_does_not_hide_a_column():
     assert guessed("Id,Created", *rows) == {"external_id": "Id", "created_at": "Created"}
 
 
-def test_who_has_tags_but_no_number_is_known_by_the_e_mail():
+def test_without_an_external_id_tags_take_the_e_mail_for_it():
     assert guessed("Email,Tags", "ayu@example.com,VIP") == {"email": "Email", "tags": "Tags", "external_id": "Email"}
 
 
-def test_a_time_of_a_consent_that_nothing_states_is_left_out():
+def test_a_consent_time_without_a_consent_is_left_out():
     assert guessed("Email,CONFIRM_TIME", "ayu@example.com,2026-01-01") == {"email": "Email"}
 
 
-def test_objects_of_json_lines_are_looked_into():
+def test_keys_inside_json_objects_are_found():
     row = {"id": 1, "address": {"city": "Bandung"}, "custom_fields": {"tier": "gold", "last": {"order": 1}}}
     columns = [
         "id",
@@ -243,7 +243,7 @@ def test_objects_of_json_lines_are_looked_into():
     ),
     data=st.data(),
 )
-def test_a_proposal_that_names_somebody_is_one_that_can_be_imported(columns, data):
+def test_a_proposal_with_an_identifier_can_be_imported(columns, data):
     cells = st.sampled_from(["", "yes", "ayu@example.com", "+6281273509101", "2026-01-01", "VIP", "1"]) | st.text()
     rows = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(columns, cells)), max_size=3))
 

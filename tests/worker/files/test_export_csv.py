@@ -1,4 +1,4 @@
-"""Exports for others: the lines of the API, and a sheet that an import takes back as it was."""
+"""Export as CSV, which an import takes back unchanged, and as the JSON lines of the API."""
 
 import csv
 import io
@@ -21,8 +21,8 @@ from connectors.contract import (
     TagsSnapshot,
 )
 from worker import ids
-from worker.domain.golden import field_register
 from worker.domain.normalise import normalise_api_write
+from worker.domain.registers import of_field
 from worker.errors import ConfigError
 from worker.files import export_csv, export_json
 from worker.files.column_guess import guess
@@ -41,16 +41,16 @@ def store(engine, organization_id):
 
 
 class Store:
-    """A store that is fed events of the source ``shop``."""
+    """A store that applies events of the source ``shop``."""
 
     def __init__(self, engine, organization_id):
         self._engine, self._organization_id = engine, organization_id
 
     def feed(self, *events, at=T0):
-        said = normalise_api_write(
+        statements = normalise_api_write(
             ids.new(), [("shop", event) for event in events], sent_at=at, delivery_id=uuid4().hex
         )
-        apply(self._engine, self._organization_id, Batch([said], {said.envelope_id: uuid4()}))
+        apply(self._engine, self._organization_id, Batch([statements], {statements.envelope_id: uuid4()}))
 
     def csv(self, **options):
         with db.snapshot(self._engine) as conn:
@@ -69,7 +69,7 @@ def seen(external_id="1", *, email=None, phone=None, **fields):
     return ProfileSeen(
         external_id=external_id,
         occurred_at=T0,
-        fields={(name if name == "name" else field_register(name)): value for name, value in fields.items()},
+        fields={(name if name == "name" else of_field(name)): value for name, value in fields.items()},
         identifiers={slot: Identifier(type=slot, value=value) for slot, value in given.items() if value},
     )
 
@@ -83,7 +83,7 @@ def reason(reason, channel, address, **more):
 
 
 def imported(content, unguards=True):
-    """What an import of these bytes, mapped as it is guessed, states of each row."""
+    """Return what an import of these bytes, with the guessed mapping, states for each row."""
     table = read_table(io.BytesIO(content), unguards=unguards)
     headers = files.headers_of(guess(table.columns, table.sample), T0)
     for row in table.rows():
@@ -130,7 +130,7 @@ def test_a_contact_is_a_line_with_its_consents_and_suppressions(store):
     }
 
 
-def test_a_field_has_a_column_of_json_where_anybody_has_more_than_text_there(store):
+def test_a_field_that_is_not_always_text_has_a_json_column(store):
     store.feed(seen("1", points="12", tier="gold", remark=""), seen("2", points=12, last={"order": [1, True]}))
 
     first, second = store.rows()
@@ -141,7 +141,7 @@ def test_a_field_has_a_column_of_json_where_anybody_has_more_than_text_there(sto
     assert (first["json.remark"], second["json.remark"]) == ('""', "")
 
 
-def test_names_of_fields_are_found_over_pages_and_of_one_organization(store, engine, monkeypatch):
+def test_field_names_come_from_all_pages_and_one_organization(store, engine, monkeypatch):
     store.feed(*(seen(str(n), **{f"f{n}": "x", "all": 1 if n == 4 else "x"}) for n in range(5)), seen("9"))
     with engine.begin() as conn:
         other = organizations.ensure(conn, "other")
@@ -153,7 +153,7 @@ def test_names_of_fields_are_found_over_pages_and_of_one_organization(store, eng
         assert contacts.field_names(Tx(conn, other), 100) == {}
 
 
-def test_too_many_fields_for_columns_are_refused_before_anything_is_written(store, monkeypatch):
+def test_too_many_fields_are_refused_before_the_first_line(store, monkeypatch):
     monkeypatch.setattr(export_csv, "MAX_FIELDS", 2)
     store.feed(seen(a="1", b="2"))
     assert store.rows()
@@ -163,7 +163,7 @@ def test_too_many_fields_for_columns_are_refused_before_anything_is_written(stor
         store.csv()
 
 
-def test_pages_lose_and_double_nobody(store, monkeypatch):
+def test_every_contact_is_on_exactly_one_page(store, monkeypatch):
     monkeypatch.setattr(export_json, "_PAGE", 2)
     store.feed(*(seen(str(n), tier=str(n)) for n in (5, 10, 3, 1, 4)))
 
@@ -212,7 +212,7 @@ def test_json_lines_have_the_keys_of_the_api(store):
     assert (suppressed["reason"], suppressed["active"]) == ("hard_bounce", True)
 
 
-def test_a_guest_has_no_number_in_either(store):
+def test_a_guest_has_no_external_id_in_either_format(store):
     store.feed(seen(None, email="ayu@example.com"))
 
     assert [(row["external_source"], row["external_id"]) for row in store.rows()] == [("", "")]
@@ -238,7 +238,7 @@ def fields_of(events):
 
 
 def registers(held):
-    return {field_register(name): value for name, value in held.items()}
+    return {of_field(name): value for name, value in held.items()}
 
 
 def test_a_sheet_is_imported_as_it_was_exported(store):
@@ -269,7 +269,7 @@ def test_a_sheet_is_imported_as_it_was_exported(store):
     is_raw=st.booleans(),
 )
 @example(rows=[("=1", ['["a"]', '"b"'], {"tier": "12"}), ("'=1", ["a, b", "[x]"], {"tier": 12})], is_raw=False)
-def test_whatever_is_in_a_sheet_is_read_as_it_was(rows, is_raw):
+def test_any_cell_is_imported_as_it_was_exported(rows, is_raw):
     held = sorted({key for *_, of_row in rows for key in of_row})
     is_text = {key: all(type(of_row.get(key, "x")) is str for *_, of_row in rows) for key in held}
     names = [f"{'field' if is_text[key] else 'json'}.{key}" for key in held]
@@ -280,7 +280,7 @@ def test_whatever_is_in_a_sheet_is_read_as_it_was(rows, is_raw):
     ]
 
     found = list(
-        imported(export_csv.written([["external_id", "name", "tags", *names], *cells], is_raw=is_raw), not is_raw)
+        imported(export_csv.csv_bytes([["external_id", "name", "tags", *names], *cells], is_raw=is_raw), not is_raw)
     )
 
     assert [fields_of(events) for events in found] == [{"name": name, **registers(of_row)} for name, _, of_row in rows]

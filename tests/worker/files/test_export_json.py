@@ -1,4 +1,4 @@
-"""Export: stores fed the same envelopes print the same bytes, whatever the order."""
+"""Export as JSON: the same envelopes give the same bytes, in any order."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -100,14 +100,14 @@ deliveries = st.tuples(st.sampled_from(["shop", "till"]), times, st.lists(events
 
 
 def feed(engine, sent, *, batch):
-    """Let deliveries, each with its number, take effect in an empty store; return its dump."""
+    """Apply numbered deliveries to an empty store; return its canonical export."""
     empty(engine)
     with engine.begin() as conn:
         organization_id = organizations.ensure(conn, "default")
     for start in range(0, len(sent), batch):
         readings = [
-            normalise_api_write(ids.new(), [(source, event) for event in said], sent_at=at, delivery_id=f"d{number}")
-            for number, (source, at, said) in sent[start : start + batch]
+            normalise_api_write(ids.new(), [(source, event) for event in events], sent_at=at, delivery_id=f"d{number}")
+            for number, (source, at, events) in sent[start : start + batch]
         ]
         apply(engine, organization_id, Batch(readings, {r.envelope_id: uuid4() for r in readings}))
     return dump(engine, organization_id)
@@ -131,7 +131,7 @@ def test_shuffled_and_repeated_deliveries_print_the_same_bytes(engine, sent, dat
     assert otherwise.decode() == in_order.decode()
 
 
-def test_a_line_tells_everything_and_nothing_of_ours(engine):
+def test_a_line_has_everything_but_our_ids_and_times(engine):
     seen = ProfileSeen(
         external_id="1",
         occurred_at=T0,
@@ -139,7 +139,7 @@ def test_a_line_tells_everything_and_nothing_of_ours(engine):
         identifiers={"email": email("Ujang@example.com", verified=True), "phone": phone(PHONES[0])},
     )
     rival = ProfileSeen(external_id="2", occurred_at=T0, identifiers={"phone": phone(PHONES[0])})
-    said = [
+    events = [
         seen,
         TagsAdded(external_id="1", tags=("VIP",), occurred_at=T0 + timedelta(microseconds=5)),
         ConsentStated(
@@ -156,7 +156,7 @@ def test_a_line_tells_everything_and_nothing_of_ours(engine):
         ),
     ]
 
-    lines = feed(engine, [(0, ("shop", T0 + timedelta(minutes=1), said)), (1, ("shop", T0, [rival]))], batch=2)
+    lines = feed(engine, [(0, ("shop", T0 + timedelta(minutes=1), events)), (1, ("shop", T0, [rival]))], batch=2)
 
     first, second = map(orjson.loads, lines.splitlines())
     assert first == {
@@ -241,7 +241,7 @@ def test_a_line_tells_everything_and_nothing_of_ours(engine):
     ]
 
 
-def test_a_dump_passes_pages(engine, monkeypatch):
+def test_an_export_goes_over_pages(engine, monkeypatch):
     monkeypatch.setattr(export_json, "_PAGE", 2)
     sent = [
         (n, ("shop", T0, [ProfileSeen(external_id=str(n), occurred_at=T0, fields={"tier": "premium"})]))
@@ -253,7 +253,7 @@ def test_a_dump_passes_pages(engine, monkeypatch):
     assert [orjson.loads(line)["external_id"] for line in lines.splitlines()] == ["1", "10", "3", "4", "5"]
 
 
-def test_a_dump_stays_in_its_organization(engine):
+def test_an_export_stays_in_its_organization(engine):
     feed(engine, [(0, ("shop", T0, [ProfileSeen(external_id="1", occurred_at=T0)]))], batch=1)
     with engine.begin() as conn:
         other = organizations.ensure(conn, "other")

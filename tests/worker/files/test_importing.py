@@ -1,4 +1,4 @@
-"""Imports: rows of a file, through the same door as webhooks."""
+"""Importing: rows of a file become envelopes and are drained like webhooks."""
 
 import io
 import json
@@ -94,7 +94,7 @@ def test_rows_that_cannot_be_read_are_handed_back_and_the_rest_goes_on(engine, o
         assert conn.execute(text("SELECT count(*) FROM envelopes")).scalar() == 2
 
 
-def test_a_dry_run_tells_and_writes_nothing(engine, organization_id):
+def test_a_dry_run_reports_and_writes_nothing(engine, organization_id):
     run(engine, organization_id, PEOPLE)
     later = PEOPLE.replace("Ayu,", "Ayunda,") + "3,cici@example.com,Cici,,\n"
 
@@ -109,7 +109,7 @@ def test_a_dry_run_tells_and_writes_nothing(engine, organization_id):
         assert conn.execute(text("SELECT count(*) FROM connections WHERE source <> 'api'")).scalar() == 1
 
 
-def test_a_file_does_not_speak_for_a_shop(engine, organization_id):
+def test_a_file_cannot_use_the_source_of_a_shop(engine, organization_id):
     with engine.begin() as conn:
         connections.insert_new(
             Tx(conn, organization_id),

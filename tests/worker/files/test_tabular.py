@@ -1,4 +1,4 @@
-"""Files as rows: what they are is judged by their beginning, and a bad row harms itself only."""
+"""Tabular: the beginning of a file decides its format, and a bad row spoils no other row."""
 
 import csv
 import gzip
@@ -39,7 +39,7 @@ def errors(content):
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_the_delimiter_and_the_ends_of_lines_are_found_out(delimiter, end):
+def test_the_delimiter_and_the_line_ends_are_detected(delimiter, end):
     lines = [["E-Mail", "Name, first", "Note"], ["ayu@example.com", "Ayu, Lestari", "a;b|c"]]
     content = end.join(delimiter.join(f'"{cell}"' for cell in line) for line in lines)
 
@@ -58,14 +58,14 @@ def test_a_file_of_one_column_is_a_file():
     assert values("Email\nayu@example.com\n") == [{"Email": "ayu@example.com"}]
 
 
-def test_excel_s_line_about_the_delimiter_is_no_header_but_a_line():
+def test_excel_s_sep_line_is_skipped_but_counted():
     (row,) = rows("sep=;\nEmail;Name\nayu@example.com;Ayu\n")
 
     assert row == (3, {"Email": "ayu@example.com", "Name": "Ayu"}, None, "ayu@example.com;Ayu")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
-def test_encodings_are_told_by_their_mark_or_by_their_bytes(encoding):
+def test_encodings_are_detected_by_their_mark_or_their_bytes(encoding):
     opened = table("Name,Prénom\nMüller,José\n".encode(encoding))
 
     assert opened.columns == ["Name", "Prénom"]
@@ -78,7 +78,7 @@ def test_utf_16_in_the_other_order_of_bytes():
 
 
 @pytest.mark.parametrize("later", ["José", "日本"])
-def test_what_the_sample_does_not_show_decides_when_it_comes(later):
+def test_the_first_line_outside_ascii_decides_even_beyond_the_sample(later):
     plain = "Name\n" + "plain\n" * MANY * 2
 
     assert values((plain + later).encode())[-1] == {"Name": later}
@@ -96,8 +96,8 @@ def test_one_bad_byte_rejects_its_row_and_does_not_change_how_the_rest_is_read()
     content = "Name\nJosé\n".encode() + b"Mar\xeda\n" + "Zoë\n".encode()
 
     assert [row.values for row in rows(content)] == [{"Name": "José"}, None, {"Name": "Zoë"}]
-    assert errors(content) == [(3, "not UTF-8, which the rest of the file is")]
-    assert errors(b"Name\nJos\xe9\n\x81\n") == [(3, "neither UTF-8 nor Windows-1252")]
+    assert errors(content) == [(3, "this line is not UTF-8, but the rest of the file is")]
+    assert errors(b"Name\nJos\xe9\n\x81\n") == [(3, "this line is neither UTF-8 nor Windows-1252")]
 
 
 def test_a_character_cut_by_the_end_of_the_sample_is_whole_in_the_rows():
@@ -202,7 +202,7 @@ def test_json_lines_show_the_columns_of_their_first_rows_inner_ones_too():
     assert (opened.format, opened.columns) == ("jsonl", ["id", "address", "address.city", "name"])
 
 
-def test_a_packed_file_is_unpacked_and_a_damaged_one_said_to_be(tmp_path):
+def test_a_gzipped_file_is_unpacked_and_a_damaged_one_refused(tmp_path):
     whole = gzip.compress("\n".join(["Id,Name", *(f"{n},{n * 7919 % 104729}" for n in range(MANY * 4))]).encode())
     path = tmp_path / "customers.csv.gz"
     path.write_bytes(whole)
@@ -219,14 +219,14 @@ def test_a_packed_file_is_unpacked_and_a_damaged_one_said_to_be(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
         (b"", "empty"),
         (b"\xef\xbb\xbf\r\n  \n", "empty"),
         (b"PK\x03\x04\x14\0", "save it as CSV"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "save it as CSV"),
-        (b"\x89PNG\r\n\x1a\n\0\0", "no text"),
-        ("Name\nAyu".encode("utf-16-le"), "UTF-16 without a mark"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "not text"),
+        ("Name\nAyu".encode("utf-16-le"), "UTF-16 without a byte order mark"),
         (b'[{"id": 1}]', "one object a line"),
         (b"sep=;\n", "no header"),
         (b"ayu@example.com,Ayu\nbudi@example.com,Budi\n", "looks like a row"),
@@ -236,8 +236,8 @@ def test_a_packed_file_is_unpacked_and_a_damaged_one_said_to_be(tmp_path):
         (b'Id,"Na"me\n1,2\n', "header cannot be read"),
     ],
 )
-def test_a_file_without_rows_to_read_is_refused_with_what_to_do(content, said):
-    with pytest.raises(ConfigError, match=said):
+def test_a_file_without_rows_to_read_is_refused_with_what_to_do(content, reason):
+    with pytest.raises(ConfigError, match=reason):
         rows(content)
 
 
@@ -252,7 +252,7 @@ def test_columns_without_a_name_are_called_by_their_place():
     assert values("Id,,Name,\n1,2,3,4\n") == [{"Id": "1", "column 2": "2", "Name": "3", "column 4": "4"}]
 
 
-def test_the_sample_shows_whole_rows_only_and_takes_none_away():
+def test_the_sample_has_whole_rows_only_and_consumes_none():
     opened = table("Id,Name\n" + "".join(f"{n},{'x' * 1000}\n" for n in range(100)))
 
     assert 30 < len(opened.sample) < 66
@@ -261,7 +261,7 @@ def test_the_sample_shows_whole_rows_only_and_takes_none_away():
 
 
 class Made(io.RawIOBase):
-    """A stream of a head and then the same line again and again, made when it is read."""
+    """A stream of a head and then the same line again and again, generated while it is read."""
 
     def __init__(self, head, line, size):
         self._next, self._block, self._left = head, line * (SAMPLE // len(line)), size

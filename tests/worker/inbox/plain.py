@@ -8,6 +8,7 @@ from sqlalchemy import text
 from connectors.contract import MalformedPayloadError, ProfileSeen, Receipt, TagsAdded
 from worker.inbox.ingest import accept
 from worker.store import envelopes
+from worker.store.lanes import lane_of
 
 
 class Plain:
@@ -44,7 +45,7 @@ def keep(engine, source, *bodies, topic="seen"):
 
 
 def lane(source):
-    return source.id.int % envelopes.LANES
+    return lane_of(source.id)
 
 
 def rows(engine, statement):

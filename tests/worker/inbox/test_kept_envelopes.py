@@ -50,7 +50,7 @@ def test_an_expired_body_is_malformed(connection):
 def test_an_api_write_names_the_source_of_each_event(engine, organization_id):
     with engine.begin() as conn:
         api = connections.by_id(conn, connections.of_api(Tx(conn, organization_id)))
-    write = api_writes.Write(events=(("shop", ProfileSeen(external_id="7", occurred_at=None)),))
+    write = api_writes.ApiWrite(events=(("shop", ProfileSeen(external_id="7", occurred_at=None)),))
 
     statements = statements_of(an_envelope(api_writes.encode(write)), api)
 

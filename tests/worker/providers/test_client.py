@@ -1,4 +1,4 @@
-"""Courier: what becomes of answers, failures and credentials on the way to a provider."""
+"""Client: answers, failures and credentials on the way to a provider."""
 
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ import stamina
 
 from connectors.reader import AccessRefusedError, Answer, Request, TryAgainError, UnreadableError
 from worker.providers import client as module
-from worker.providers.client import Courier
+from worker.providers.client import ProviderClient
 
 API = "https://shop.example/admin"
 TOKEN = "token_4711"
@@ -33,11 +33,11 @@ class Reader:
         return {**credentials, "access_token": answer.body.decode()}
 
 
-class Wallet:
+class Store:
     def __init__(self, **credentials):
-        self.known, self.stored, self.written = credentials, dict(credentials), []
+        self.known, self.stored, self.saved = credentials, dict(credentials), []
 
-    def read(self, *, fresh=False):
+    def load(self, *, fresh=False):
         if fresh:
             self.known = dict(self.stored)
         return self.known
@@ -46,9 +46,9 @@ class Wallet:
     def exclusive(self):
         yield
 
-    def write(self, credentials):
+    def save(self, credentials):
         self.known = self.stored = dict(credentials)
-        self.written.append(credentials)
+        self.saved.append(credentials)
 
 
 def reply(status, content=b"", headers=None):
@@ -56,13 +56,13 @@ def reply(status, content=b"", headers=None):
 
 
 class Provider:
-    """Gives its answers one after the other, the last again and again."""
+    """Gives its answers in turn, and repeats the last."""
 
     def __init__(self, *answers):
-        self.answers, self.asked, self.waited = list(answers), [], []
+        self.answers, self.requests, self.waited = list(answers), [], []
 
     def __call__(self, request):
-        self.asked.append(request)
+        self.requests.append(request)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         while callable(answer):
             answer = answer(request)
@@ -77,12 +77,14 @@ def _no_waits():
         yield
 
 
-def ask(provider, request=None, check=None, wallet=None):
-    """Ask once; the wallet has a token that cannot be renewed, unless it is given."""
-    wallet = wallet or Wallet(access_token=TOKEN)
-    courier = Courier(Reader(), API, wallet, transport=httpx.MockTransport(provider), on_wait=provider.waited.append)
+def ask(provider, request=None, check=None, store=None):
+    """Send one request; without ``store``, the token cannot be renewed."""
+    store = store or Store(access_token=TOKEN)
+    client = ProviderClient(
+        Reader(), API, store, transport=httpx.MockTransport(provider), on_wait=provider.waited.append
+    )
     try:
-        answer = courier(request or Request(url="/customers?after=1"), check)
+        answer = client(request or Request(url="/customers?after=1"), check)
         return Answer(
             status=answer.status,
             headers=answer.headers,
@@ -92,7 +94,7 @@ def ask(provider, request=None, check=None, wallet=None):
             lines=iter(list(answer.lines)),
         )
     finally:
-        courier.close()
+        client.close()
 
 
 def stream(*chunks, status=200, error=None, headers=None):
@@ -107,21 +109,21 @@ def stream(*chunks, status=200, error=None, headers=None):
 def test_requests_go_below_the_api_with_its_credentials():
     provider = Provider(reply(200, content=b"{}"))
     answer = ask(provider, Request(method="POST", url="/graphql?x=1", json={"a": 1}, headers={"h": "v"}))
-    (asked,) = provider.asked
-    assert (str(asked.url), asked.method) == (f"{API}/graphql?x=1", "POST")
-    assert (asked.headers["x-token"], asked.headers["h"]) == (TOKEN, "v")
-    assert asked.headers["accept-encoding"] == "identity"
+    (request,) = provider.requests
+    assert (str(request.url), request.method) == (f"{API}/graphql?x=1", "POST")
+    assert (request.headers["x-token"], request.headers["h"]) == (TOKEN, "v")
+    assert request.headers["accept-encoding"] == "identity"
     assert (answer.status, answer.body) == (200, b"{}")
 
 
 @pytest.mark.parametrize("failure", [reply(503), reply(429), httpx.ReadTimeout("x")])
-def test_a_failure_is_tried_again_and_then_told(failure):
+def test_a_failure_is_tried_again_and_then_raised(failure):
     fine = reply(200, content=b"fine")
     assert ask(Provider(failure, failure, fine)).body == b"fine"
     provider = Provider(failure)
     with pytest.raises(TryAgainError) as raised:
         ask(provider)
-    assert len(provider.asked) == 5
+    assert len(provider.requests) == 5
     assert TOKEN not in str(raised.value)
 
 
@@ -140,18 +142,18 @@ def test_a_check_can_ask_for_another_attempt_and_other_errors_pass():
     provider = Provider(reply(200))
     with pytest.raises(AccessRefusedError):
         ask(provider, check=refuse)
-    assert len(provider.asked) == 1
+    assert len(provider.requests) == 1
 
 
-def test_a_long_wait_is_given_back_at_once():
+def test_a_long_wait_is_raised_at_once():
     provider = Provider(reply(429, headers={"retry-after": "60"}))
     with pytest.raises(TryAgainError) as raised:
         ask(provider)
     assert raised.value.after == timedelta(seconds=60)
-    assert (len(provider.asked), provider.waited) == (1, [])
+    assert (len(provider.requests), provider.waited) == (1, [])
 
 
-def test_expired_credentials_are_renewed_once_without_them():
+def test_expired_credentials_are_renewed_once_by_a_request_without_them():
     def answer(request):
         if request.url.path.endswith("/renew"):
             assert "x-token" not in request.headers
@@ -159,24 +161,24 @@ def test_expired_credentials_are_renewed_once_without_them():
             return reply(200, content=b"token_2")
         return reply(200 if request.headers["x-token"] == "token_2" else 401)
 
-    wallet, provider = Wallet(access_token=TOKEN, refresh_token="r1"), Provider(answer)
-    assert ask(provider, wallet=wallet).status == 200
-    assert [one["access_token"] for one in wallet.written] == ["token_2"]
-    assert len(provider.asked) == 3
+    store, provider = Store(access_token=TOKEN, refresh_token="r1"), Provider(answer)
+    assert ask(provider, store=store).status == 200
+    assert [one["access_token"] for one in store.saved] == ["token_2"]
+    assert len(provider.requests) == 3
 
 
-def test_what_another_process_renewed_is_used():
-    wallet = Wallet(access_token=TOKEN, refresh_token="r1")
-    wallet.stored["access_token"] = "token_2"
+def test_credentials_that_another_process_renewed_are_used():
+    store = Store(access_token=TOKEN, refresh_token="r1")
+    store.stored["access_token"] = "token_2"
     provider = Provider(lambda request: reply(200 if request.headers["x-token"] == "token_2" else 401))
-    assert ask(provider, wallet=wallet).status == 200
-    assert (wallet.written, len(provider.asked)) == ([], 2)
+    assert ask(provider, store=store).status == 200
+    assert (store.saved, len(provider.requests)) == ([], 2)
 
 
-def test_a_refusal_that_nothing_can_be_done_about_is_the_readers():
+def test_a_refusal_without_renewal_is_returned_to_the_reader():
     provider = Provider(reply(401))
     assert ask(provider).status == 401
-    assert len(provider.asked) == 1
+    assert len(provider.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -196,33 +198,33 @@ def test_no_other_host_is_asked(url):
     provider = Provider(reply(200))
     if url.startswith("//"):  # from the root of the API: it stays there
         ask(provider, Request(url=url))
-        assert provider.asked[0].url.host == "shop.example"
+        assert provider.requests[0].url.host == "shop.example"
         return
     with pytest.raises(UnreadableError):
         ask(provider, Request(url=url))
-    assert provider.asked == []
+    assert provider.requests == []
 
 
 @pytest.mark.parametrize("url", [f"https://{CDN}/bulk.jsonl?sig=1", "https://shop.example/other"])
 def test_a_whole_url_is_asked_without_credentials(url):
     provider = Provider(reply(200))
     ask(provider, Request(url=url))
-    assert "x-token" not in provider.asked[0].headers
+    assert "x-token" not in provider.requests[0].headers
 
 
 def test_a_redirect_is_not_followed():
     provider = Provider(reply(302, headers={"location": "https://evil.example/"}))
     with pytest.raises(AccessRefusedError, match="--api-url"):
         ask(provider)
-    assert len(provider.asked) == 1
+    assert len(provider.requests) == 1
 
 
 def test_cookies_are_not_kept():
-    courier_answers = Provider(reply(200, headers={"set-cookie": "a=b"}))
-    courier = Courier(Reader(), API, Wallet(access_token=TOKEN), transport=httpx.MockTransport(courier_answers))
-    courier(Request(url="/1"))
-    courier(Request(url="/2"))
-    assert "cookie" not in courier_answers.asked[1].headers
+    provider = Provider(reply(200, headers={"set-cookie": "a=b"}))
+    client = ProviderClient(Reader(), API, Store(access_token=TOKEN), transport=httpx.MockTransport(provider))
+    client(Request(url="/1"))
+    client(Request(url="/2"))
+    assert "cookie" not in provider.requests[1].headers
 
 
 def test_answers_have_a_limit(monkeypatch):
@@ -230,7 +232,7 @@ def test_answers_have_a_limit(monkeypatch):
     assert ask(Provider(stream(b"12345", b"67890"))).body == b"1234567890"
     with pytest.raises(UnreadableError, match="larger"):
         ask(Provider(stream(b"12345", b"678901")))
-    with pytest.raises(UnreadableError, match="encoded"):
+    with pytest.raises(UnreadableError, match="compressed"):
         ask(Provider(stream(b"x", headers={"content-encoding": "gzip"})))
 
 
@@ -247,13 +249,13 @@ def test_a_download_goes_on_where_it_was_left_whether_the_server_knows_ranges_or
     request = Request(url=DOWNLOAD.url, offset=4)
     with_ranges = Provider(stream(b"two\nthree\n", status=206))
     assert list(ask(with_ranges, request).lines) == [(8, b"two"), (14, b"three")]
-    assert with_ranges.asked[0].headers["range"] == "bytes=4-"
+    assert with_ranges.requests[0].headers["range"] == "bytes=4-"
     assert list(ask(Provider(stream(b"one\ntwo\nthree\n")), request).lines) == [(8, b"two"), (14, b"three")]
 
 
 def test_a_cut_download_is_due_again():
     provider = Provider(stream(b"one\ntw", error=httpx.RemoteProtocolError("cut")))
-    with pytest.raises(TryAgainError, match="cut"):
+    with pytest.raises(TryAgainError, match="broke off"):
         ask(provider, DOWNLOAD)
 
 

@@ -1,4 +1,4 @@
-"""The embedded servers, with the real binaries: they start, come back, and leave nothing behind."""
+"""Embedded servers, with the real binaries: they start, start again, and leave no process behind."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
 
 from worker.stack.embedded import EmbeddedBroker, EmbeddedError, EmbeddedPostgres, NoBrokerError
-from worker.stack.processes import Account, is_alive, until
+from worker.stack.processes import is_alive, until
 
 # Starts both and then only waits, so that it can be killed.
 PARENT = """
@@ -33,7 +33,7 @@ time.sleep(600)
 
 
 def a_directory():
-    """Not pytest's own, which only root may enter if root runs the tests, and Postgres is not root."""
+    """Not pytest's tmp_path: if root runs the tests only root may enter it, and Postgres does not run as root."""
     return Path(tempfile.mkdtemp(prefix="contactsync-test-"))
 
 
@@ -74,7 +74,7 @@ def answers(server):
 
 
 def postgres_processes(data_dir):
-    """Every process that works in the cluster, also those that the main one would have to end."""
+    """Return every process that works on the cluster, not only the main one."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -184,7 +184,7 @@ def test_a_second_owner_is_refused(postgres):
     assert answers(postgres)
 
 
-def test_a_lost_password_is_said(postgres):
+def test_a_lost_password_is_an_error_with_the_reason(postgres):
     state = postgres.log.parents[1] / "postgres.json"
     postgres.stop()
     aside = state.rename(state.with_suffix(".aside"))
@@ -225,24 +225,6 @@ def test_cluster_moves_where_its_user_can_reach_it(data_dir):
     shutil.rmtree(cluster)
     with pytest.raises(EmbeddedError, match="gone"):
         server.start()
-
-
-def test_account_enters_only_what_lets_it_through(data_dir):
-    stranger = Account(uid=64_999, gid=64_999)
-    open_dir, program = data_dir / "open", data_dir / "open" / "program"
-    open_dir.mkdir()
-    program.touch()
-
-    data_dir.chmod(0o711)
-    open_dir.chmod(0o755)
-    program.chmod(0o755)
-    assert stranger.can_enter(open_dir)
-    assert stranger.can_run(program)
-
-    program.chmod(0o700)
-    assert not stranger.can_run(program)
-    data_dir.chmod(0o700)
-    assert not stranger.can_enter(open_dir)
 
 
 def test_broker_wants_its_password_and_keeps_nothing(broker, data_dir):

@@ -1,10 +1,8 @@
 """`contactsync up`, with real servers and stand-ins for our own programs."""
 
 import http.client
-import io
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -18,11 +16,10 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
-import structlog
 from cryptography.fernet import Fernet
 
 from worker.stack.processes import free_port, is_alive, until
-from worker.stack.programs import Program, Watched, our_programs
+from worker.stack.programs import Program
 from worker.stack.supervisor import StackError, Supervisor, secret_key, stack
 
 ROOT = Path(__file__).parents[3]
@@ -72,7 +69,7 @@ def stubs_with_a_stubborn_one(data_dir, port, workers):
 
 
 def main(data_dir, port, programs):
-    """What `contactsync up` does; runs in a process of its own, to be sent signals."""
+    """Do what `contactsync up` does, in a process of its own that can be sent signals."""
     supervisor = Supervisor(Path(data_dir), int(port), 2, programs=globals()[programs], migrate=lambda _: None)
     sys.exit(supervisor.run(on_ready=lambda _: os.write(1, b"ready\n")))
 
@@ -102,7 +99,7 @@ def a_running_stack(data_dir, programs="stubs"):
 
 
 def processes_of(data_dir):
-    """Every process of the stack: by its mark, or, for the servers, by the user's directory or the port."""
+    """Return every process of the stack, found by its mark; servers by their directory or port."""
     ports = [json.loads(path.read_text())["port"] for path in data_dir.glob("*.json") if path.name != "stack.json"]
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
@@ -116,7 +113,7 @@ def processes_of(data_dir):
 
 
 def pid_of(data_dir, word):
-    """The oldest process of the stack with this word in its command: the main one of its kind."""
+    """Return the oldest process of the stack with this word in its command: the main process of its kind."""
     return min(pid for pid, command in processes_of(data_dir).items() if word in command)
 
 
@@ -174,7 +171,7 @@ def test_secrets_are_for_the_owner_only(running):
     assert (running / "logs").stat().st_mode & 0o777 == 0o700
 
 
-def test_programs_are_told_where_everything_is(running):
+def test_programs_get_the_urls_of_all_servers(running):
     environ = Path(f"/proc/{pid_of(running, 'time.sleep')}/environ").read_bytes().decode().split("\0")
     found = stack(running)
 
@@ -267,7 +264,7 @@ def status_is_gone(data_dir):
 
 
 def run_in_thread(supervisor, **options):
-    """Run until the block ends; no signals there, so this is also how tests of others can have a stack."""
+    """Run a stack in a thread until the block ends; a thread gets no signals."""
     stop, codes = threading.Event(), []
     thread = threading.Thread(target=lambda: codes.append(supervisor.run(stop=stop, **options)))
     thread.start()
@@ -314,7 +311,7 @@ def test_without_a_broker_it_runs_and_says_so(data_dir, monkeypatch, capsys):
     assert "broker_missing" in capsys.readouterr().err
 
 
-def test_taken_port_is_said_at_once(data_dir, capsys):
+def test_taken_port_is_an_error_at_once(data_dir, capsys):
     port = free_port()
     taken = a_program("web", WEB, str(port))
     with subprocess.Popen(taken.command) as other:
@@ -351,49 +348,6 @@ def test_unreachable_database_is_an_error_with_a_reason(data_dir, capsys):
     assert "hidden" not in errors
 
 
-class Dead:
-    """A process that ends as soon as it is started."""
-
-    name, exit_code, launches = "dead", 1, 0
-
-    def is_running(self):
-        return self.launches > 6
-
-    def launch(self):
-        self.launches += 1
-        if self.launches == 1:
-            raise StackError("not even that")
-
-
-def test_pause_between_restarts_grows_and_health_ends_it():
-    process, pauses = Dead(), []
-    watched = Watched(process, launched_at=0)
-    logger = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
-
-    for now in range(0, 1000, 6):
-        watched.look(now, logger)
-        if watched.due_at is not None:
-            pauses.append(watched.due_at - now)
-
-    assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 5, 5])
-    assert watched.pause_s == 0
-
-
-def test_who_is_killed_from_outside_comes_back_at_once_each_time():
-    process, pauses = Dead(), []
-    process.exit_code = -signal.SIGKILL
-    watched = Watched(process, launched_at=0)
-    logger = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
-
-    for now in range(0, 60, 6):
-        watched.look(now, logger)
-        if watched.due_at is not None:
-            pauses.append(watched.due_at - now)
-
-    assert pauses == [pytest.approx(0.2)] * len(pauses)
-    assert pauses
-
-
 def test_stack_of_a_dead_or_another_process_is_none(data_dir):
     assert stack(data_dir) is None
 
@@ -403,7 +357,7 @@ def test_stack_of_a_dead_or_another_process_is_none(data_dir):
     assert stack(data_dir) is None
 
 
-def test_secret_key_is_made_once(data_dir):
+def test_secret_key_is_created_once(data_dir):
     key = secret_key(data_dir)
 
     assert Fernet(key)
@@ -411,11 +365,3 @@ def test_secret_key_is_made_once(data_dir):
     (data_dir / "secret.key").write_text("")
     with pytest.raises(StackError):
         secret_key(data_dir)
-
-
-def test_only_the_worker_needs_a_broker():
-    programs = {program.name: program for program in our_programs(Path("/data"), 8000, 3)}
-
-    assert [name for name, program in programs.items() if program.needs_broker] == ["worker"]
-    assert re.search("--port 8000", " ".join(programs["web"].command))
-    assert re.search("--concurrency 3", " ".join(programs["worker"].command))

@@ -9,17 +9,6 @@ from sqlalchemy.exc import IntegrityError
 from worker.store import envelopes
 
 
-def test_a_lane_is_the_same_in_the_store_and_outside(engine):
-    connection_ids = [uuid4() for _ in range(50)]
-    with engine.connect() as conn:
-        found = conn.execute(
-            text(f"SELECT {envelopes.lane_of('id')} FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS t(id, n)"
-                 " ORDER BY n"),
-            {"ids": connection_ids},
-        )  # fmt: skip
-        assert list(found.scalars()) == [id_.int % envelopes.LANES for id_ in connection_ids]
-
-
 def test_a_delivery_kept_twice_is_one_envelope(tx, an_envelope):
     first, second = envelopes.keep(tx.conn, [an_envelope("d1"), an_envelope("d1")])
     (third,) = envelopes.keep(tx.conn, [an_envelope("d1", b"[]")])

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from worker.store import envelopes, ready
+from worker.store.lanes import lane_of
 from worker.store.ready import Parked
 
 LEASE = timedelta(seconds=30)
@@ -22,7 +23,7 @@ def queued(engine, an_envelope):
 
 @pytest.fixture
 def lane(connection_id):
-    return connection_id.int % envelopes.LANES
+    return lane_of(connection_id)
 
 
 def lease(tx, lane, token, most=9):

@@ -1,4 +1,4 @@
-"""What hangs on a contact: identities, tags, consents and suppressions, each with where it comes from."""
+"""Lists below a contact: identities, tags, consents and suppressions, each row with its origin."""
 
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ def test_identities(client, ujang):
     assert len({row["id"] for row in body["data"]}) == 3
 
 
-def test_tags_tell_where_they_come_from(client, ujang, say):
+def test_tags_show_their_origin(client, ujang, say):
     envelope_id = say("shopify", TagsAdded(external_id="cust_123", tags=("VIP", "early"), occurred_at=T0))
 
     rows = client.get(f"/v1/contacts/{ujang['id']}/tags").json()["data"]
@@ -105,7 +105,7 @@ def test_a_consent_keeps_its_id(client, ujang, say):
     assert seen[0]["id"] == seen[1]["id"]
 
 
-def test_suppressions_show_what_stands_unless_asked_for_all(client, ujang, say):
+def test_lifted_suppressions_are_listed_only_on_request(client, ujang, say):
     for reason, lifted, expires in [
         ("hard_bounce", False, None),
         ("spam_complaint", False, None),
@@ -132,7 +132,7 @@ def test_suppressions_show_what_stands_unless_asked_for_all(client, ujang, say):
 
     assert (row["reason"], row["scope"], row["address"], row["active"]) == ("hard_bounce", "all", EMAIL, True)
     assert (row["first_seen_at"], row["lifted_at"], row["event_count"]) == ("2026-10-01T00:00:00Z", None, 1)
-    assert {one["reason"]: (one["active"], one["lifted_at"], one["expires_at"]) for one in rows} == {
+    assert {other["reason"]: (other["active"], other["lifted_at"], other["expires_at"]) for other in rows} == {
         "hard_bounce": (True, None, None),
         "soft_bounce": (False, None, "2026-10-01T00:00:00Z"),
         "spam_complaint": (False, "2026-10-01T00:01:00Z", None),
@@ -146,7 +146,7 @@ def test_an_unknown_include_is_refused(client, ujang):
     assert answer.json()["details"][0]["field"] == "include"
 
 
-def test_a_contact_of_whom_little_is_known_has_empty_lists(client, say):
+def test_a_new_contact_has_empty_lists(client, say):
     say("shop", ProfileSeen(external_id=None, occurred_at=T0, identifiers=a_profile(email=EMAIL).identifiers))
     (contact,) = client.get("/v1/contacts").json()["data"]
 

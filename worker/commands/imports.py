@@ -1,4 +1,4 @@
-"""`import`: the customers of a file, in a source of their own."""
+"""`import`: the customers in a file become a source of their own."""
 
 import sys
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from worker.files.rejects import Rejects
 from worker.files.tabular import Table, open_table
 from worker.store import db, organizations
 
-#: without a name: its command stands beside the groups
+#: added without a name, so that its command stands beside the groups
 app = typer.Typer()
 
 
@@ -92,7 +92,10 @@ def import_(
 
 
 def _mapping(table: Table, given: list[str] | None, *, is_agreed: bool, as_json: bool) -> dict[str, str]:
-    """Read the mapping, or guess it and have the guess confirmed."""
+    """Return the mapping from ``--map``, or a guess that the operator has confirmed.
+
+    ``is_agreed`` confirms in advance. Raises ConfigError with the guess if nobody is there to confirm it.
+    """
     if given:
         mapping: dict[str, str] = {}
         for one in given:
@@ -110,7 +113,7 @@ def _mapping(table: Table, given: list[str] | None, *, is_agreed: bool, as_json:
         raise ConfigError("no column looks like an e-mail, a phone or an id; name them with --map NAME=COLUMN")
     options = " ".join(f"--map '{ours}={column}'" for ours, column in guessed.items())
     if as_json or not sys.stdin.isatty():
-        raise ConfigError(f"which column is what? These look right; confirm with --yes, or give: {options}")
+        raise ConfigError(f"which column is which? This guess looks right; confirm it with --yes, or give: {options}")
     shown = Shown("name", "column", "first value", title="These columns look right", box=None)
     first = table.sample[0] if table.sample else {}
     for ours, column in guessed.items():
@@ -122,7 +125,10 @@ def _mapping(table: Table, given: list[str] | None, *, is_agreed: bool, as_json:
 
 
 def _as_of(file: Path, given: str | None) -> datetime:
-    """The time a file speaks for: not later than now, or it would beat what is yet to come."""
+    """Return the time of a file: ``--as-of``, or when the file was last changed.
+
+    Never later than now, because the file would win over later updates from elsewhere.
+    """
     now = datetime.now(UTC)
     if given is None:
         return min(now, datetime.fromtimestamp(file.stat().st_mtime, UTC))

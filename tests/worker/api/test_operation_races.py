@@ -1,4 +1,4 @@
-"""Two writers of one new customer, one of them between two reads of the other: neither loses what it said."""
+"""Two writers of one new customer, one between two queries of the other: both writes are kept."""
 
 import pytest
 from sqlalchemy import event
@@ -7,22 +7,22 @@ from tests.worker.api.conftest import EMAIL, PHONE, Client, a_profile
 from worker.store import db
 
 PAIR = {"external_source": "shop", "external_id": "1"}
-#: what an attempt without locks reads once it knows that there is no such record: decisions, and who claims what
+#: What an attempt without locks loads after it has found no such record: decisions, and claims.
 READS = {"decisions": "FROM new JOIN decisions d", "claims": "FROM claims WHERE"}
 
 
 @pytest.fixture
 def client(app, a_key):
-    """A caller who may write, and has before: the first request of all makes the connection that the others use."""
+    """A caller who may write. Its first request is made here, because it creates the connection `api` of all writes."""
     client = Client(app, {"X-Api-Key": a_key("contacts:read", "contacts:write")})
-    made = client.post("/v1/contacts", json={"email": "before@example.com"})
-    assert client.request("DELETE", made.headers["location"]).status_code == 204
+    answer = client.post("/v1/contacts", json={"email": "before@example.com"})
+    assert client.request("DELETE", answer.headers["location"]).status_code == 204
     return client
 
 
 @pytest.fixture
 def before(engine):
-    """Act once before the next statement of an engine that has this part in it."""
+    """Act once, before the engine's next SQL statement that contains this part."""
     listening = []
 
     def before(on, part, act):

@@ -1,4 +1,4 @@
-"""What is answered: the shapes of the Contacts API, field by field in this order."""
+"""Schemas: the JSON of the Contacts API, which exports write, too. The order of the fields is the order in the JSON."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
@@ -32,7 +32,7 @@ class Contact(BaseModel):
 
     @classmethod
     def of(cls, row: ContactRow) -> "Contact":
-        """Show a stored contact."""
+        """Return the JSON of a stored contact."""
         has_number = row.external_source != API_SOURCE and not row.external_id.startswith(GUEST)
         assert row.updated_at is not None  # noqa: S101 - it is stored
         return cls(
@@ -66,7 +66,7 @@ class Identity(BaseModel):
 
     @classmethod
     def of(cls, identity: contact_view.Identity, contact_id: UUID) -> "Identity":
-        """Show an identity of a contact."""
+        """Return the JSON of an identity of a contact."""
         return cls(
             id=_id("idn", contact_id, identity.type, identity.source, identity.key),
             type=identity.type,
@@ -79,34 +79,6 @@ class Identity(BaseModel):
             first_seen_at=identity.first_seen_at,
             last_seen_at=identity.last_seen_at,
             created_at=identity.created_at,
-        )
-
-
-class Tag(BaseModel):
-    """A tag of the contact, and where it came from."""
-
-    id: str
-    name: str
-    color: str | None
-    assigned_at: datetime | None
-    assigned_by: str | None
-    source: str | None
-    external_id: str | None
-    envelope_id: str | None
-
-    @classmethod
-    def of(cls, tag: contact_view.Tag) -> "Tag":
-        """Show a tag; its id is the same on every contact."""
-        origin = tag.origin
-        return cls(
-            id=tag_id(tag.key),
-            name=tag.name,
-            color=None,
-            assigned_at=None if origin is None else moment(origin.stamp.occurred),
-            assigned_by=None,
-            source=None if origin is None else origin.source,
-            external_id=None if origin is None else origin.external_id,
-            envelope_id=None if origin is None else ids.show(ids.ENVELOPE, envelope_of(origin.stamp)),
         )
 
 
@@ -132,7 +104,7 @@ class Consent(BaseModel):
 
     @classmethod
     def of(cls, consent: contact_view.CountingConsent, contact_id: UUID) -> "Consent":
-        """Show what counts for a contact's channel and purpose."""
+        """Return the JSON of the consent that counts for a channel and purpose."""
         said = consent.statement
         return cls(
             id=_id(ids.CONSENT, contact_id, said.channel, said.purpose),
@@ -177,7 +149,7 @@ class Suppression(BaseModel):
 
     @classmethod
     def of(cls, suppression: consent_rules.Suppression, contact_id: UUID, now: datetime) -> "Suppression":
-        """Show a suppression of one of a contact's addresses."""
+        """Return the JSON of a suppression of one of a contact's addresses."""
         return cls(
             id=ids.show(ids.SUPPRESSION, suppression.id),
             contact_id=ids.show(ids.CONTACT, contact_id),
@@ -196,6 +168,40 @@ class Suppression(BaseModel):
             created_at=suppression.created_at,
             updated_at=suppression.updated_at,
             envelope_ids=[ids.show(ids.ENVELOPE, id_) for id_ in suppression.envelope_ids],
+        )
+
+
+def _id(prefix: str, within: UUID, *parts: str) -> str:
+    """Return the id of something that has no row of its own; the same thing always has the same id."""
+    digest = blake2b("\x00".join(parts).encode(), digest_size=16, key=within.bytes)
+    return f"{prefix}_{digest.hexdigest()}"
+
+
+class Tag(BaseModel):
+    """A tag of the contact, and where it came from."""
+
+    id: str
+    name: str
+    color: str | None
+    assigned_at: datetime | None
+    assigned_by: str | None
+    source: str | None
+    external_id: str | None
+    envelope_id: str | None
+
+    @classmethod
+    def of(cls, tag: contact_view.Tag) -> "Tag":
+        """Return the JSON of a tag. The tag has the same id on every contact."""
+        origin = tag.origin
+        return cls(
+            id=tag_id(tag.key),
+            name=tag.name,
+            color=None,
+            assigned_at=None if origin is None else moment(origin.stamp.occurred),
+            assigned_by=None,
+            source=None if origin is None else origin.source,
+            external_id=None if origin is None else origin.external_id,
+            envelope_id=None if origin is None else ids.show(ids.ENVELOPE, envelope_of(origin.stamp)),
         )
 
 
@@ -305,12 +311,12 @@ class Problem(BaseModel):
 
 
 def tag_id(key: str) -> str:
-    """Name a tag by its case-folded key."""
+    """Return the id of a tag with this case-folded name."""
     return "tag_" + urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
 def tag_key(shown: str) -> str | None:
-    """Read the id of a tag; None if it is none."""
+    """Return the case-folded name in the id of a tag; None if the text is no such id."""
     prefix, _, packed = shown.partition("_")
     try:
         key = urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode() if prefix == "tag" else ""
@@ -320,12 +326,6 @@ def tag_key(shown: str) -> str | None:
 
 
 def etag(row: ContactRow) -> str:
-    """Name this state of a contact."""
+    """Return the ETag of a contact's state. It changes whenever the contact does."""
     assert row.updated_at is not None  # noqa: S101 - it is stored
     return f'"{row.id.hex}-{microseconds(row.updated_at):x}"'
-
-
-def _id(prefix: str, within: UUID, *parts: str) -> str:
-    """Name what has no row of its own: the same thing always has the same id."""
-    digest = blake2b("\x00".join(parts).encode(), digest_size=16, key=within.bytes)
-    return f"{prefix}_{digest.hexdigest()}"

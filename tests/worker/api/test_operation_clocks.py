@@ -1,4 +1,4 @@
-"""What is asked now counts now, although a shop's clock may be ahead of ours: an edit, a delete, a "no"."""
+"""A request takes effect at once, even if a shop's clock is ahead of ours: an edit, a delete, an opt-out."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,7 @@ import pytest
 from connectors.contract import ConsentStated, Identifier, ProfileSeen, TagsAdded
 from tests.worker.api.conftest import EMAIL, T0, Client
 
-#: how far the shop's clock is ahead
+#: How far the shop's clock is ahead.
 AHEAD = timedelta(minutes=10)
 
 
@@ -19,18 +19,18 @@ def client(app, a_key):
 
 @pytest.fixture
 def later(say):
-    """Let a shop whose clock is ahead state events."""
+    """State events as a shop whose clock is ahead."""
 
-    def later(event, **said):
+    def later(event, **fields):
         at = datetime.now(UTC) + AHEAD
-        say("shop", event(external_id="1", occurred_at=at, **said), minute=(at - T0) / timedelta(minutes=1))
+        say("shop", event(external_id="1", occurred_at=at, **fields), minute=(at - T0) / timedelta(minutes=1))
 
     return later
 
 
 @pytest.fixture
 def url(client, later):
-    """Where a contact is that a shop has told of, in ten minutes from now."""
+    """The path of a contact from a shop, whose statements are dated ten minutes from now."""
     later(ProfileSeen, fields={"name": "Shop's"}, identifiers={"email": Identifier(type="email", value=EMAIL)})
     later(TagsAdded, tags=("vip",))
     later(ConsentStated, channel="email", status="opted_in", address=EMAIL)
@@ -38,7 +38,7 @@ def url(client, later):
     return f"/v1/contacts/{contact['id']}"
 
 
-def test_what_the_source_is_said_to_say_now_replaces_what_it_said(client, url):
+def test_a_request_for_a_source_replaces_what_the_source_stated(client, url):
     body = {"external_source": "shop", "external_id": "1", "name": "Newer", "email": None}
 
     answer = client.post("/v1/contacts", json=body)
@@ -67,7 +67,7 @@ def test_an_opt_out_counts(client, url):
 
 
 @pytest.mark.parametrize("reason", ["unsubscribed", "stop_keyword"])
-def test_a_suppression_stands(client, url, reason):
+def test_a_suppression_counts(client, url, reason):
     row = client.post(f"{url}/suppressions", json={"channel": "email", "reason": reason}).json()["data"]
 
     assert (row["active"], row["lifted_at"]) == (True, None)

@@ -1,4 +1,4 @@
-"""Nasty input: refused with the field named, and nothing of it is kept."""
+"""Invalid input: the answer names the field, and nothing is stored."""
 
 import pytest
 from sqlalchemy import text
@@ -18,7 +18,7 @@ def writer(client, a_key):
 
 @pytest.fixture
 def kept(engine):
-    """Count what a write leaves behind."""
+    """Count the rows that a write leaves."""
 
     def kept():
         with engine.connect() as conn:
@@ -35,7 +35,7 @@ def fields(answer):
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"),
+    ("body", "field"),
     [
         ({"custom_fields": NESTED}, "custom_fields"),
         ({"custom_fields": {"a": "x" * 1_000_000}}, "custom_fields"),
@@ -61,8 +61,8 @@ def fields(answer):
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_field_that_cannot_be_is_named_and_nothing_is_kept(writer, kept, asked, field):
-    answer = writer.post("/v1/contacts", json={"phone_number": "+6281234567890", **asked})
+def test_an_invalid_field_is_named_and_nothing_is_stored(writer, kept, body, field):
+    answer = writer.post("/v1/contacts", json={"phone_number": "+6281234567890", **body})
 
     assert answer.status_code == 422
     assert fields(answer) == [field]
@@ -85,7 +85,7 @@ def test_a_field_that_cannot_be_is_named_and_nothing_is_kept(writer, kept, asked
     ],
     ids=lambda content: repr(content[:40]),
 )
-def test_what_is_not_json_is_kept_nowhere(writer, kept, content):
+def test_a_body_that_is_not_json_is_not_stored(writer, kept, content):
     answer = writer.post("/v1/contacts", content=content, headers=JSON)
 
     assert answer.status_code == 400
@@ -137,14 +137,14 @@ def test_a_body_of_another_type_is_refused(writer, kept, kind):
         ("nope=1", "nope"),
     ],
 )
-def test_a_filter_that_cannot_be_is_named(client, query, field):
+def test_an_invalid_filter_is_named(client, query, field):
     answer = client.get(f"/v1/contacts?{query}")
 
     assert answer.status_code == 422
     assert fields(answer) == [field]
 
 
-def test_a_cursor_of_the_feed_is_none_of_another_list(client, ujang):
+def test_a_cursor_of_the_feed_is_refused_by_other_lists(client, ujang):
     cursor = client.get("/v1/contacts?updated_after=2026-01-01T00:00:00Z").json()["meta"]["next_cursor"]
 
     assert client.get(f"/v1/contacts?cursor={cursor}").status_code == 200
@@ -152,7 +152,7 @@ def test_a_cursor_of_the_feed_is_none_of_another_list(client, ujang):
     assert fields(client.get(f"/v1/contacts/{ujang['id']}/timeline?cursor={cursor}")) == ["cursor"]
 
 
-def test_a_cursor_is_read_as_it_was_written():
+def test_a_cursor_survives_a_round_trip():
     cursor = "AQGg91XyAHAAgAAAAAAAAAE"
 
     assert paging.write(paging.Paging(cursor=cursor).before) == cursor
@@ -160,7 +160,7 @@ def test_a_cursor_is_read_as_it_was_written():
 
 @pytest.mark.parametrize("id_", ["%00", "%2e%2e", "%ff", "cnt_" + "f" * 32, "cnt_" + "%00" * 32, "x" * 5000, "%D9%A0"])
 @pytest.mark.parametrize("rest", ["", "/notes", "/tags", "/consents"])
-def test_a_path_that_cannot_be_is_not_found(client, id_, rest):
+def test_an_invalid_path_is_not_found(client, id_, rest):
     answer = client.get(f"/v1/contacts/{id_}{rest}")
 
     assert answer.status_code == 404
@@ -168,12 +168,12 @@ def test_a_path_that_cannot_be_is_not_found(client, id_, rest):
 
 
 @pytest.mark.parametrize("phone", ["%00", "%2B62812%00", "%2e%2e", "%ff", "%0A", "+" * 300])
-def test_a_number_that_cannot_be_is_refused(client, phone):
+def test_an_invalid_number_is_refused(client, phone):
     assert fields(client.get(f"/v1/contacts/phone/{phone}")) == ["phone"]
 
 
 @pytest.mark.parametrize("tag", ["%00", "", "%2e%2e", "a%2Fb", "tag_", "tag_AA", "%ff", "x" * 3000])
-def test_a_tag_that_cannot_be_is_not_found(writer, ujang, tag):
+def test_an_invalid_tag_is_not_found(writer, ujang, tag):
     answer = writer.request("DELETE", f"/v1/contacts/{ujang['id']}/tags/{tag}")
 
     assert answer.status_code == 404
@@ -181,7 +181,7 @@ def test_a_tag_that_cannot_be_is_not_found(writer, ujang, tag):
 
 
 @pytest.mark.parametrize(
-    ("asked", "named"),
+    ("body", "named"),
     [
         ({"status": "maybe"}, ["status"]),
         ({"status": "opted_in", "occurred_at": "9999-12-31T23:59:59-14:00"}, ["occurred_at"]),
@@ -192,10 +192,10 @@ def test_a_tag_that_cannot_be_is_not_found(writer, ujang, tag):
         ({"status": "opted_in", "expires_at": "soon", "purpose": "x"}, ["purpose", "expires_at"]),
     ],
 )
-def test_a_consent_that_cannot_be_is_refused(writer, ujang, kept, asked, named):
+def test_an_invalid_consent_is_refused(writer, ujang, kept, body, named):
     before = kept()
 
-    answer = writer.request("PUT", f"/v1/contacts/{ujang['id']}/consent/email", json=asked)
+    answer = writer.request("PUT", f"/v1/contacts/{ujang['id']}/consent/email", json=body)
 
     assert answer.status_code == 422
     assert fields(answer) == named
@@ -203,34 +203,34 @@ def test_a_consent_that_cannot_be_is_refused(writer, ujang, kept, asked, named):
 
 
 @pytest.mark.parametrize("headers", [{"Idempotency-Key": "x" * 256}, {"Idempotency-Key": ""}])
-def test_a_header_that_cannot_be_is_named(writer, headers):
+def test_an_invalid_header_is_named(writer, headers):
     answer = writer.post("/v1/contacts", json={"phone_number": "+6281234567890"}, headers=headers)
 
     assert fields(answer) == ["idempotency-key"]
 
 
 @pytest.mark.parametrize("key", [b"\xff\xfe", b"csk_", b"csk_" + b"0" * 32 + b"_x", b"x" * 10_000])
-def test_a_key_that_cannot_be_is_none(client, key):
+def test_an_invalid_key_is_unauthorized(client, key):
     assert client.get("/v1/contacts", headers={"X-Api-Key": key}).status_code == 401
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("path", ["/v1/contacts/resolve", "/v1/contacts/lookup"])
-def test_resolve_is_no_id(client, method, path):
+def test_resolve_is_not_taken_for_an_id(client, method, path):
     answer = client.request(method, path)
 
     assert answer.status_code == 405
     assert answer.headers["allow"] == "POST"
 
 
-def test_a_wrong_method_is_told_all_that_are_right(client):
+def test_a_wrong_method_is_answered_with_all_right_ones(client):
     answer = client.request("OPTIONS", "/v1/contacts/cnt_1")
 
     assert answer.status_code == 405
     assert answer.headers["allow"] == "DELETE, GET, PATCH"
 
 
-def test_a_path_with_a_slash_more_leads_nowhere(client):
+def test_a_path_with_a_trailing_slash_is_not_found(client):
     answer = client.get("/v1/contacts/")
 
     assert answer.status_code == 404

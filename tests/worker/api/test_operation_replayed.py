@@ -1,4 +1,4 @@
-"""Whatever is written through the API can be read again, in any order, and the store stays as it is."""
+"""Envelopes of API requests can be replayed in any order, and the store stays the same."""
 
 import os
 import random
@@ -16,9 +16,9 @@ from worker.files import export_json
 from worker.inbox.drain import drain
 from worker.store import db, organizations
 from worker.store.db import Tx
-from worker.store.envelopes import LANES
+from worker.store.lanes import LANES
 
-#: histories that are tried
+#: How many histories to try.
 HISTORIES = int(os.environ.get("API_HISTORIES", "25"))
 
 PHONES = ("+6281234567890", "+6281234567891", "+5511987654320", "551187654320")
@@ -40,7 +40,7 @@ pair = st.fixed_dictionaries(
 plain = st.fixed_dictionaries({}, optional=profile)
 cleared = st.fixed_dictionaries({}, optional={name: st.none() | value for name, value in profile.items()})
 tags = st.lists(words, min_size=1, max_size=2)
-#: which of the contacts that were ever made, counted from the newest
+#: One of the contacts created so far, counted from the newest.
 somebody = st.integers(0, 7)
 
 
@@ -85,31 +85,31 @@ writes = st.one_of(
 
 
 class Store:
-    """An organization of its own, written through the API and looked at from inside."""
+    """An organization of its own: written through the API, compared table by table."""
 
     def __init__(self, engine, app, a_key):
         self.name = f"org-{uuid4().hex}"
         self.engine = engine
         self.client = Client(app, {"X-Api-Key": a_key("contacts:read", "contacts:write", organization=self.name)})
-        self.made = []
+        self.created = []
         with engine.connect() as conn:
             self.organization_id = organizations.find(conn, self.name)
 
     def write(self, write):
-        """Ask for one write; those about somebody wait until there is one."""
+        """Send one write; skip a write about a contact if there is no contact yet."""
         if len(write) == 3:
             method, path, body = write
         else:
             method, whom, rest, body = write
-            if not self.made:
+            if not self.created:
                 return
-            path = f"/{self.made[-1 - whom % len(self.made)]}{rest}"
+            path = f"/{self.created[-1 - whom % len(self.created)]}{rest}"
         answer = self.client.request(method, f"/v1/contacts{path}", **({} if body is None else {"json": body}))
         assert answer.status_code < 500, (write, answer.text)
         event(f"{method} {answer.status_code}")
         if len(write) == 3 and answer.status_code < 300:
             id_ = answer.json()["data"]["id"]
-            self.made.append(id_)
+            self.created.append(id_)
 
     def envelopes(self):
         return self.rows("SELECT id FROM envelopes WHERE organization_id = :id ORDER BY id")
@@ -126,7 +126,7 @@ class Store:
             drain(self.engine, lane, budget_s=20)
 
     def state(self):
-        """All that anybody can see, but for times of our own and ids that stand for nothing."""
+        """All that anybody can see, except times of storing and ids that nothing refers to."""
         with db.snapshot(self.engine) as conn:
             exported = [orjson.loads(line) for line in export_json.canonical(Tx(conn, self.organization_id))]
         return {

@@ -1,0 +1,160 @@
+"""What ``docs/architecture.md`` names exists, and every module has its line in the tree there.
+
+Between backticks, a path (``worker/inbox/drain.py``), a name in a file (``worker/inbox/drain.py:drain_batch``), and a
+name in the file of that stem that was named last (``drain.drain_batch``). Names are looked up in the source; nothing is
+imported.
+"""
+
+import ast
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "architecture.md"
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`([^`\n]+)`")
+PATH = re.compile(r"[\w.][\w./-]*/[\w./-]*|[\w-]+\.(?:md|py|toml|yml)")
+NAME_IN_FILE = re.compile(r"([\w./-]+\.py):([A-Za-z_][\w.]*)")
+NAME_IN_MODULE = re.compile(r"([a-z_]\w*)\.([A-Za-z_][\w.]*)")
+OURS = re.compile(r"(?:worker|connectors|tests|bench|docs)/")
+TREE_LINE = re.compile(r"^( *)([\w.]+/?)(?:  +\S.*)?$", re.MULTILINE)
+
+
+@lru_cache
+def names(path):
+    """Everything that a file defines, members of its classes with their class."""
+    return frozenset(_defined(ast.parse(path.read_text()).body, ""))
+
+
+def _defined(body, prefix):
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield prefix + node.name
+            if isinstance(node, ast.ClassDef):
+                yield from _defined(node.body, f"{prefix}{node.name}.")
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        yield from (prefix + target.id for target in targets if isinstance(target, ast.Name))
+
+
+def problems(text):
+    """What a document names that does not exist, in its order."""
+    found = []
+    last = {}  # stem -> file
+    for span in SPAN.findall(FENCE.sub("", text)):
+        if match := NAME_IN_FILE.fullmatch(span):
+            path, name = ROOT / match[1], match[2]
+        elif PATH.fullmatch(span):
+            path, name = ROOT / span, None
+        elif match := NAME_IN_MODULE.fullmatch(span):
+            path, name = last.get(match[1]), match[2]
+        else:
+            continue
+        if path is None or not path.exists() or (name is not None and name not in names(path)):
+            found.append(span)
+        elif path.suffix == ".py":
+            last[path.stem] = path
+    return found
+
+
+def missing_paths(text):
+    """What a document names below our top folders that does not exist.
+
+    The number of an ADR (``docs/adr/0003``) is its path, and a word in capitals stands for a name of the reader's.
+    """
+    spans = [span.split(":")[0] for span in SPAN.findall(FENCE.sub("", text)) if OURS.match(span)]
+    named = [span for span in spans if PATH.fullmatch(span) and not re.search("[A-Z]{3}", span)]
+    return [span for span in named if not (ROOT / span).exists() and not any(ROOT.glob(f"{span}-*.md"))]
+
+
+def tree(text):
+    """The paths that the tree of a document has lines for."""
+    paths, folders = [], []
+    block = next(block for block in FENCE.findall(text) if "\nworker/\n" in block)
+    for indent, name in TREE_LINE.findall(block):
+        folders = folders[: len(indent) // 2]
+        paths.append("".join(folders) + name)
+        if name.endswith("/"):
+            folders.append(name)
+    return paths
+
+
+def without_line(paths, modules):
+    """The modules that neither have a line nor are in a folder that stands for all that is in it."""
+    whole = tuple(
+        path for path in paths if path.endswith("/") and not any(p != path and p.startswith(path) for p in paths)
+    )
+    return [module for module in modules if module not in paths and not module.startswith(whole)]
+
+
+def test_every_path_and_name_of_the_document_exists():
+    assert problems(DOCUMENT.read_text()) == []
+
+
+def test_every_line_of_the_tree_exists():
+    paths = tree(DOCUMENT.read_text())
+
+    assert len(paths) > 100, "the tree was not read"
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_every_module_has_a_line_in_the_tree():
+    paths = [path for folder in ("worker", "connectors") for path in sorted((ROOT / folder).rglob("*.py"))]
+    modules = [str(path.relative_to(ROOT)) for path in paths if path.name != "__init__.py"]
+
+    assert without_line(tree(DOCUMENT.read_text()), modules) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_path_of_the_other_documents_exists(document):
+    assert missing_paths(document.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "`worker/inbox/nothing.py`",
+        "`worker/nothing/`",
+        "`nothing.md`",
+        "`worker/inbox/drain.py:nothing`",
+        "`worker/inbox/nothing.py:drain`",
+        "`worker/inbox/drain.py:Drained.nothing`",
+        "`worker/inbox/drain.py`: `drain.nothing`",
+        "`worker/inbox/drain.py`: `nothing.drain`",
+        "`drain.drain_batch` before its file was named",
+        "`worker/api/consent.py`, then `worker/domain/consent.py`: `consent.put_consent`",
+    ],
+)
+def test_a_wrong_name_is_found(text):
+    assert len(problems(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "`worker/inbox/` `README.md` `docs/adr/`",
+        "`worker/inbox/drain.py:drain_batch`",
+        "`worker/inbox/drain.py`: `drain.drain_batch`, `drain.Drained.settled`",
+        "`worker/domain/consent.py`, then `worker/api/consent.py`: `consent.put_consent`",
+        "words, which are not looked up: `wanted`, `cnt_…`, `POST /webhooks/con_…`, `INBOX_BATCH`",
+        "```text\n`worker/nothing.py`\n```\n",
+    ],
+)
+def test_a_right_name_is_no_problem(text):
+    assert problems(text) == []
+
+
+def test_a_module_without_a_line_is_found():
+    paths = ["worker/", "worker/tasks.py", "worker/console/"]
+
+    assert without_line(paths, ["worker/tasks.py", "worker/console/page.py", "worker/new.py"]) == ["worker/new.py"]
+
+
+def test_a_missing_path_of_another_document_is_found():
+    text = "`worker/writes.py`, `docs/adr/0003`, `tests/connectors/payloads/NAME/`, `worker/api/webhooks.py:receive`"
+
+    assert missing_paths(text) == ["worker/writes.py"]

@@ -1,0 +1,82 @@
+"""Writes of contacts: edits of deleted, merged and joined contacts, and the limits of a record."""
+
+import pytest
+
+from connectors.contract import ProfilesMerged
+from tests.worker.api.conftest import PHONE, T0, Client, a_profile, url_of
+
+
+@pytest.fixture
+def client(app, a_key):
+    """A caller who may write."""
+    return Client(app, {"X-Api-Key": a_key("contacts:read", "contacts:write")})
+
+
+def create(client, external_id):
+    body = {"external_source": "crm", "external_id": external_id}
+    return client.post("/v1/contacts", json=body).json()["data"]["id"]
+
+
+def test_a_tag_can_be_put_on_a_contact_that_came_back(client):
+    body = {"external_source": "crm", "external_id": "1", "phone_number": PHONE}
+    url = f"/v1/contacts/{client.post('/v1/contacts', json=body).json()['data']['id']}"
+    client.post(f"{url}/tags", json={"name": "vip"})
+    client.request("DELETE", url)
+    client.post("/v1/contacts", json=body)
+
+    answer = client.post(f"{url}/tags", json={"name": "gold"})
+
+    assert (answer.status_code, answer.json()["data"]["name"]) == (201, "gold")
+    assert client.get(url).json()["data"]["tags"] == ["gold"]
+
+
+def test_a_new_pair_for_a_known_person_is_an_update(client):
+    assert client.post("/v1/contacts", json={"phone_number": PHONE}).status_code == 201
+
+    answer = client.post("/v1/contacts", json={"phone_number": PHONE, "external_source": "crm", "external_id": "1"})
+
+    assert answer.status_code == 200
+    assert "location" not in answer.headers
+
+
+def test_a_customer_that_was_merged_away_with_a_deleted_one_is_a_conflict(client, say):
+    say("shop", a_profile("1", phone=PHONE), a_profile("2", created=1))
+    say("shop", ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=T0))
+    client.request("DELETE", url_of(client, "shop", "1"))
+
+    answer = client.post("/v1/contacts", json={"external_source": "shop", "external_id": "2", "name": "Ayu"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+
+
+def test_a_patch_does_not_join_two_customers_of_a_source(client):
+    url = f"/v1/contacts/{create(client, '1')}"
+
+    answer = client.request("PATCH", url, json={"external_source": "crm", "external_id": "2"})
+    other = create(client, "2")
+
+    assert answer.status_code == 409
+    assert answer.json()["details"][0]["field"] == "external_id"
+    assert f"/v1/contacts/{other}" != url
+
+
+def test_a_contact_cannot_grow_without_end(client):
+    url = f"/v1/contacts/{create(client, '1')}"
+    answers = [
+        client.request("PATCH", url, json={"custom_fields": {f"f{page}-{n}": "x" * 200 for n in range(200)}})
+        for page in range(8)
+    ]
+
+    assert answers[0].status_code == 200
+    assert answers[-1].status_code == 422
+    assert answers[-1].json()["details"][0]["field"] == "custom_fields"
+
+
+def test_null_removes_the_edits_of_all_custom_fields(client, say):
+    say("shop", a_profile("1", tier="basic"))
+    url = url_of(client, "shop", "1")
+    client.request("PATCH", url, json={"name": "Ayu", "custom_fields": {"tier": "premium", "city": "Bandung"}})
+
+    answer = client.request("PATCH", url, json={"custom_fields": None}).json()["data"]
+
+    assert (answer["name"], answer["custom_fields"]) == ("Ayu", {"tier": "basic"})

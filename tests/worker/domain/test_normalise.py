@@ -1,0 +1,154 @@
+"""Normalise: events become statements; times, addresses and keys of guests get their one form."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+
+from connectors.contract import (
+    Account,
+    ConnectionRevoked,
+    ConsentStated,
+    Envelope,
+    ErasureRequested,
+    Identifier,
+    NoteAdded,
+    ProfileRemoved,
+    ProfileSeen,
+    ProfilesMerged,
+    SuppressionStated,
+    TagsAdded,
+    TagsRemoved,
+    TagsSnapshot,
+)
+from worker.domain import registers
+from worker.domain.normalise import normalise, normalise_api_write
+from worker.domain.times import microseconds
+
+SENT_AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
+EARLIER = SENT_AT - timedelta(hours=1)
+REF = ("shop", "1")
+
+
+def statements_of(*events, sent_at=SENT_AT, account=Account(source="shop")):  # noqa: B008 - frozen
+    envelope = Envelope(topic="t", delivery_id="d", sent_at=sent_at, headers={}, body=b"")
+    connector = SimpleNamespace(parse=lambda _envelope, _account: events)
+    return normalise(uuid4(), envelope, connector, account)
+
+
+def a_profile(external_id="1", at=EARLIER, region=None, **identifiers):
+    return ProfileSeen(
+        external_id=external_id,
+        occurred_at=at,
+        region=region,
+        identifiers={slot: Identifier(type=slot, value=value) for slot, value in identifiers.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "sent_at", "occurred"),
+    [
+        (EARLIER, SENT_AT, EARLIER),
+        (SENT_AT + timedelta(days=1), SENT_AT, SENT_AT),  # a clock that is ahead
+        (None, SENT_AT, SENT_AT),
+        (EARLIER, None, EARLIER),
+        (None, None, None),
+    ],
+)
+def test_a_statement_is_never_newer_than_its_sending(given, sent_at, occurred):
+    (statement,) = statements_of(a_profile(at=given), sent_at=sent_at).records[REF]
+
+    assert statement.stamp.occurred == microseconds(occurred)
+
+
+def test_statements_of_one_envelope_are_told_apart_by_their_position():
+    found = statements_of(a_profile(), TagsAdded(external_id="1", tags=("VIP", "vip"), occurred_at=EARLIER))
+
+    profile, tags = found.records[REF]
+    assert (profile.stamp.position, tags.stamp.position) == (0, 1)
+    assert (tags.tags, tags.present) == ({"vip": "VIP"}, True)
+
+
+def test_an_identifier_is_claimed_in_its_normal_form_and_locked():
+    found = statements_of(a_profile(email="Ayu@Example.com", phone="0812 3456 7890", region="ID"))
+
+    held = found.records[REF][0].registers
+    assert held[registers.of_slot("email")] == ("email", "ayu@example.com", "Ayu@example.com", False)
+    assert held[registers.of_slot("phone")] == ("phone", "+6281234567890", "+6281234567890", False)
+    assert found.idents == {("email", "ayu@example.com"), ("phone", "+6281234567890")}
+
+
+def test_a_value_that_is_no_identifier_is_kept_as_it_was_given():
+    held = statements_of(a_profile(email="nobody at home")).records[REF][0].registers
+
+    assert held[registers.of_slot("email")] is None
+    assert held[registers.as_given("email")] == "nobody at home"
+
+
+def test_a_guest_is_keyed_by_its_email_else_by_its_number_else_is_nobody():
+    by_email = statements_of(a_profile(None, email="a@example.com", phone="+6281234567890"))
+    by_phone = statements_of(a_profile(None, email="no", phone="+6281234567890"))
+
+    assert by_email.kinds == {("shop", "guest:email:a@example.com"): "guest"}
+    assert by_phone.kinds == {("shop", "guest:phone:+6281234567890"): "guest"}
+    assert statements_of(a_profile(None, email="no")).is_empty
+
+
+def test_a_no_without_a_time_counts_from_its_sending_and_a_yes_is_a_baseline():
+    def occurred(status):
+        event = ConsentStated(
+            external_id="1", channel="email", status=status, address="A@example.com", occurred_at=None
+        )
+        (consent,) = statements_of(event).consents
+        return consent.occurred
+
+    assert occurred("opted_out") == microseconds(SENT_AT)
+    assert occurred("opted_in") == 0
+
+
+def test_a_consent_of_nobody_without_an_address_says_nothing():
+    event = ConsentStated(external_id=None, channel="email", status="opted_in", address="no", occurred_at=EARLIER)
+
+    assert statements_of(event).is_empty
+
+
+def test_a_merge_mentions_both_customers_and_a_merge_with_oneself_decides_nothing():
+    merged = statements_of(ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=EARLIER))
+    same = statements_of(ProfilesMerged(kept_external_id="1", lost_external_id="1", occurred_at=EARLIER))
+
+    assert set(merged.records) == {("shop", "1"), ("shop", "2")}
+    assert [(d.kind, d.a, d.b) for d in merged.decisions] == [("source_merge", ("shop", "1"), ("shop", "2"))]
+    assert same.decisions == []
+
+
+def test_every_other_event_has_its_place():
+    found = statements_of(
+        TagsRemoved(external_id="1", tags=("vip",), occurred_at=EARLIER),
+        TagsSnapshot(external_id="1", tags=("new",), occurred_at=EARLIER),
+        ProfileRemoved(external_id="1", occurred_at=EARLIER),
+        NoteAdded(external_id="1", body="called", occurred_at=EARLIER),
+        SuppressionStated(
+            external_id="1", channel="email", address="A@example.com", scope="all", reason="hard_bounce",
+            lifted=False, occurred_at=EARLIER,
+        ),
+        ErasureRequested(subject="customer", external_id="1", identifiers=(), occurred_at=EARLIER),
+        ConnectionRevoked(occurred_at=EARLIER),
+    )  # fmt: skip
+
+    assert [type(statement).__name__ for statement in found.records[REF]] == [
+        "TagsStatement", "TagSnapshotStatement", "RemovalStatement",
+    ]  # fmt: skip
+    assert [note.body for note in found.notes] == ["called"]
+    assert [(s.address, s.reason) for s in found.suppressions] == [("a@example.com", "hard_bounce")]
+    assert [request.kind for request in found.privacy_requests] == ["erase_customer"]
+    assert found.revoked == microseconds(EARLIER)
+
+
+def test_a_write_of_the_api_speaks_for_the_source_that_it_names_and_links_records():
+    found = normalise_api_write(
+        uuid4(), [("shop", a_profile())], [(REF, ("api", "cnt_1"))], sent_at=SENT_AT, delivery_id="api:1"
+    )
+
+    assert found.kinds == {REF: "customer", ("api", "cnt_1"): "guest"}
+    assert [(d.kind, d.a, d.b) for d in found.decisions] == [("link", REF, ("api", "cnt_1"))]

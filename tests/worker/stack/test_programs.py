@@ -1,0 +1,63 @@
+"""Programs: what the stack runs, and when a process is started again."""
+
+import io
+import re
+import signal
+from pathlib import Path
+
+import pytest
+import structlog
+
+from worker.errors import ConfigError
+from worker.stack.programs import Watched, our_programs
+
+
+class Dead:
+    """A process that ends as soon as it is started."""
+
+    name, exit_code, launches = "dead", 1, 0
+
+    def is_running(self):
+        return self.launches > 6
+
+    def launch(self):
+        self.launches += 1
+        if self.launches == 1:
+            raise ConfigError("not even that")
+
+
+def test_pause_between_restarts_grows_and_health_ends_it():
+    process, pauses = Dead(), []
+    watched = Watched(process, launched_at=0)
+    logger = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
+
+    for now in range(0, 1000, 6):
+        watched.look(now, logger)
+        if watched.due_at is not None:
+            pauses.append(watched.due_at - now)
+
+    assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 5, 5])
+    assert watched.pause_s == 0
+
+
+def test_process_killed_from_outside_comes_back_at_once_each_time():
+    process, pauses = Dead(), []
+    process.exit_code = -signal.SIGKILL
+    watched = Watched(process, launched_at=0)
+    logger = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
+
+    for now in range(0, 60, 6):
+        watched.look(now, logger)
+        if watched.due_at is not None:
+            pauses.append(watched.due_at - now)
+
+    assert pauses == [pytest.approx(0.2)] * len(pauses)
+    assert pauses
+
+
+def test_only_the_worker_needs_a_broker():
+    programs = {program.name: program for program in our_programs(Path("/data"), 8000, 3)}
+
+    assert [name for name, program in programs.items() if program.needs_broker] == ["worker"]
+    assert re.search("--port 8000", " ".join(programs["web"].command))
+    assert re.search("--concurrency 3", " ".join(programs["worker"].command))

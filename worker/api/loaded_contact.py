@@ -1,0 +1,118 @@
+"""The contact that a request names, as loaded from the store: its row, all that is shown of it, or its records."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from worker import ids
+from worker.api.errors import contact_not_found
+from worker.domain.rows import ContactRow, RecordRow
+from worker.domain.terms import API_SOURCE, Ref
+from worker.domain.times import microseconds, moment
+from worker.pipeline import contact_view
+from worker.pipeline.apply import OutdatedError
+from worker.pipeline.contact_view import ContactView
+from worker.store import contacts, decisions, records
+from worker.store.db import Tx
+
+#: How far a source's clock may be ahead of ours. Up to here, a write is dated after the source's statements.
+_SKEW = timedelta(hours=1)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(slots=True)
+class LoadedContact:
+    """A contact and its records, before the write that a request asks for."""
+
+    contact: ContactRow
+    records: list[RecordRow]
+    others: list[RecordRow] = field(default_factory=list)  #: not the contact's yet, but about to be written
+
+    @classmethod
+    def of(cls, contact: ContactRow, rows: list[RecordRow]) -> "LoadedContact":
+        """Join a contact and its records.
+
+        Raises OutdatedError if the contact's own record is not among them: another transaction merged the contact
+        after its row was loaded.
+        """
+        if all(row.id != contact.id for row in rows):
+            raise OutdatedError
+        return cls(contact, rows)
+
+    @property
+    def anchor(self) -> Ref:
+        """The record that the contact has its id from. Statements about the person are about this record."""
+        return next(row.ref for row in self.records if row.id == self.contact.id)
+
+    def edits(self, tx: Tx) -> tuple[Ref, tuple[tuple[Ref, Ref], ...]]:
+        """Return the record that holds the edits of this contact, and the link that it still needs, if any.
+
+        Shared identifiers alone do not keep the record with the contact, because the next edit may change them.
+        One link is enough. Two could hold records together that only an identifier had joined.
+        """
+        own = {row.ref for row in self.records}
+        existing = sorted(ref for ref in own if ref[0] == API_SOURCE)
+        ref = existing[0] if existing else (API_SOURCE, ids.show(ids.CONTACT, self.contact.id))
+        if not existing:  # The record may exist, removed: it was deleted with a contact that has come back since.
+            self.others = records.by_refs(tx, [ref])
+        if ref == self.anchor:
+            return ref, ()
+        links = (one for one in decisions.by_refs(tx, [ref]) if one.kind == "link")
+        is_linked = any({link.a, link.b} - {ref} <= own for link in links)
+        return ref, () if is_linked else ((self.anchor, ref),)
+
+    def time_after(self, now: datetime) -> datetime:
+        """Return a time for the write; see the function ``time_after``."""
+        return time_after(now, self.records + self.others)
+
+
+def load_contact(tx: Tx, contact_id: str) -> ContactRow:
+    """Load a contact by its id, or by the id of a contact that was merged into it.
+
+    Raises ApiError (404) if the organization has no such contact; a malformed id is no id of a contact.
+    """
+    id_ = ids.parse(ids.CONTACT, contact_id)
+    row = None if id_ is None else contacts.by_any_id(tx, id_)
+    if row is None:
+        raise contact_not_found()
+    return row
+
+
+def load_view(tx: Tx, contact_id: str) -> ContactView:
+    """Load all that is shown of a contact; raises ApiError like ``load_contact``."""
+    (view,) = contact_view.load(tx, [load_contact(tx, contact_id)])
+    return view
+
+
+def load_with_records(tx: Tx, contact_id: str) -> LoadedContact:
+    """Load a contact with its records.
+
+    Raises ApiError like ``load_contact``, and OutdatedError like ``LoadedContact.of``.
+    """
+    contact = load_contact(tx, contact_id)
+    return LoadedContact.of(contact, records.by_contacts(tx, [contact.id]))
+
+
+def time_after(now: datetime, rows: Iterable[RecordRow], *stated: int) -> datetime:
+    """Return ``now``, or a later time if statements are dated later: one microsecond after the newest.
+
+    The newest is sought in the records and in ``stated`` (microseconds since 1970). A source's clock may be ahead of
+    ours, and the request is newer than whatever the source has sent. A clock that is ahead by more than an hour is
+    wrong, and its times are not followed.
+    """
+    newest = max([*stated, *(time for row in rows for time in _times(row))], default=0)
+    ahead = moment(newest)
+    if ahead is None or microseconds(now) > newest or ahead > now + _SKEW:
+        return now
+    return ahead + _MICROSECOND
+
+
+def _times(row: RecordRow) -> list[int]:
+    """When the statements that a record is folded from occurred, in microseconds since 1970."""
+    record = row.record
+    stamps = [stamp for stamp, _ in record.registers.values()]
+    stamps += [stamp for stamp, _, _ in record.tags.values()]
+    stamps += [stamp for stamp in (record.seen, record.removed) if stamp is not None]
+    if record.snapshot is not None:
+        stamps.append(record.snapshot[0])
+    return [stamp.occurred for stamp in stamps]

@@ -1,0 +1,51 @@
+"""`up`, `demo` and `migrate`: a stack on this machine, and the schema of its database."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker import settings
+from worker.commands.context import DEFAULT_DATA_DIR, DataDir, find_stack
+from worker.stack.supervisor import Stack, Supervisor
+
+#: added without a name, so that its commands stand beside the groups
+app = typer.Typer()
+
+# A module that only one command needs is imported in that command, so that `status` does not wait for Alembic.
+
+
+@app.command()
+def up(
+    data_dir: Annotated[Path, typer.Option("--data-dir")] = DEFAULT_DATA_DIR,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Celery pool processes.")] = 2,
+) -> None:
+    """Run everything on this machine until SIGTERM; what is missing (Postgres, broker) is embedded."""
+    supervisor = Supervisor(data_dir, port, workers)
+
+    def say(running: Stack) -> None:
+        print(f"contactsync is up: {running['url']}  (data in {data_dir}, logs in {data_dir / 'logs'})", flush=True)
+
+    sys.exit(supervisor.run(on_ready=say))
+
+
+@app.command()
+def demo(
+    exit_: Annotated[bool, typer.Option("--exit", help="End when everything has been shown.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+) -> None:
+    """Play a simulated shop against a real stack and show what becomes of it."""
+    from worker.stack import demo as demonstration  # noqa: PLC0415 - see above
+
+    sys.exit(demonstration.run(port, stay=not exit_))
+
+
+@app.command(name="migrate")
+def migrate_(data_dir: DataDir = None) -> None:
+    """Bring the database to the newest schema."""
+    from worker.store import migrate  # noqa: PLC0415 - see above
+
+    find_stack(data_dir)
+    migrate.upgrade(settings.settings().database_url)
