@@ -14,7 +14,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 help:
 	@echo "make demo    run everything on this machine and show it at work (ARGS=--exit to stop at the end)"
-	@echo "make test    run the tests on a real Postgres and Valkey"
+	@echo "make test    run the tests on a real Postgres and Valkey (ARGS=--cov for coverage)"
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    the documentation site, in build/site"
 	@echo "make fuzz    try the API against its own document (ARGS='--examples 200')"
@@ -49,7 +49,7 @@ lock:
 		--no-annotate --no-header --all-extras pyproject.toml - -o requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements.lock pyproject.toml
