@@ -9,7 +9,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # What a Python must be able to do; a name on the PATH may be a shim of a version that is not installed.
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test lint docs fuzz bench lock clean
+.PHONY: help demo test lint docs fuzz bench everything lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make docs    the documentation site, in build/site"
 	@echo "make fuzz    try the API against its own document (ARGS='--examples 200')"
 	@echo "make bench   measure it beside its baselines"
+	@echo "make everything    what takes too long for each change: tests, fuzz and bench in full"
 	@echo "make clean   remove .venv and caches; data stays"
 
 demo: $(INSTALLED)
@@ -42,6 +43,12 @@ fuzz: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(VENV)/bin/python -m bench $(ARGS)
+
+# In turns, whatever -j says: each of them wants the machine for itself. ARGS is emptied, as it can only be meant for one.
+everything:
+	$(MAKE) test ARGS=
+	$(MAKE) fuzz ARGS='--examples 200'
+	$(MAKE) bench ARGS=
 
 # After a change of dependencies in pyproject.toml; needs uv. setuptools builds the package itself.
 lock:
