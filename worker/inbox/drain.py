@@ -23,21 +23,16 @@ from connectors.contract import MalformedPayloadError
 from worker import metrics
 from worker.domain.statements import EnvelopeStatements
 from worker.errors import PermanentError, TransientError
-from worker.inbox import kept_envelopes, replay
+from worker.inbox import kept_envelopes, replay, retries
 from worker.pipeline.apply import Applied, Batch, apply
 from worker.settings import settings
-from worker.store import connections, faults, ready, refetches, runs
+from worker.store import connections, ready, refetches, runs, sqlstates
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
 from worker.store.envelopes import EnvelopeRow
 from worker.store.ready import Leased, Parked
 
 log = structlog.get_logger()
-
-#: until an envelope on which our code failed is tried again; doubled with each attempt
-_FIRST_DELAY = timedelta(seconds=1)
-#: until envelopes are tried again after a fault of the system (lost connection, full disk)
-_SYSTEM_DELAY = timedelta(seconds=1)
 
 
 class LeaseLostError(Exception):
@@ -182,7 +177,7 @@ class _LeasedBatch:
                 raise  # the lease lapses and counts as a crash, which isolates the envelope that takes so long
             except Exception as error:
                 self._give_back()
-                if not faults.is_system_fault(error):
+                if not sqlstates.is_system_fault(error):
                     raise
                 raise TransientError(f"the system failed: {type(error).__name__}") from None
             del self._held[organization_id]
@@ -238,7 +233,7 @@ class _LeasedBatch:
         except SoftTimeLimitExceeded:
             raise
         except Exception as error:
-            if faults.is_system_fault(error):
+            if sqlstates.is_system_fault(error):
                 raise
             if len(items) == 1:
                 return self._blame(organization_id, items[0], error)
@@ -284,10 +279,10 @@ class _LeasedBatch:
 
     def _blame(self, organization_id: UUID, item: _Item, error: Exception) -> Drained:
         """Deal with an envelope that fails alone: park it if it can never succeed, else try it again."""
-        state = faults.sqlstate(error)
+        state = sqlstates.sqlstate(error)
         if isinstance(error, PermanentError):
             return self._park_alone(organization_id, item, "failed", str(error))
-        if faults.is_poison(error):
+        if sqlstates.is_poison(error):
             reason = f"the database cannot hold one of its values (SQLSTATE {state})"
             return self._park_alone(organization_id, item, "refused", reason)
         log.error("envelope_failed", envelope_id=str(item.envelope.id), sqlstate=state, exc_info=error)
@@ -299,7 +294,7 @@ class _LeasedBatch:
         if attempts >= settings().max_attempts:
             reason = "our code failed on it; see the log for envelope_failed"
             return self._park_alone(organization_id, item, "failed", reason)
-        self._postpone(organization_id, [item], _FIRST_DELAY * 2**attempts, failed=True)
+        self._postpone(organization_id, [item], retries.after_failure(attempts), failed=True)
         return Drained(postponed=1)
 
     def _park_alone(self, organization_id: UUID, item: _Item, kind: str, reason: str) -> Drained:
@@ -330,7 +325,7 @@ class _LeasedBatch:
         while time.monotonic() < until:
             try:
                 for organization_id, items in self._held.items():
-                    self._postpone(organization_id, items, _SYSTEM_DELAY, failed=False)
+                    self._postpone(organization_id, items, retries.AFTER_SYSTEM_FAULT, failed=False)
             except DBAPIError:
                 time.sleep(0.5)
             else:

@@ -27,7 +27,7 @@ from worker.errors import TransientError
 from worker.pipeline.load import is_current, load, load_ledgers, withdraw
 from worker.pipeline.write import ENCODER, write
 from worker.settings import settings
-from worker.store import db, faults, locks
+from worker.store import db, locks, sqlstates
 from worker.store.db import Tx
 
 ATTEMPTS = 8
@@ -110,7 +110,7 @@ def apply(engine: Engine, organization_id: UUID, batch: Batch) -> Applied:
         except OutdatedError as outdated:
             keys |= outdated.keys
         except DBAPIError as error:
-            if not faults.is_race(error):
+            if not sqlstates.is_race(error):
                 raise
             time.sleep(random.uniform(0.005, 0.2) * (attempt + 1))  # noqa: S311 - jitter, not a secret
     raise TransientError("other writers kept changing the same people")

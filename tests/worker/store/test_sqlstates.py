@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import bindparam, create_engine, text
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from worker.store import faults
+from worker.store import sqlstates
 
 RACES = {"40001": "serialization failure", "40P01": "deadlock", "23505": "unique", "23503": "foreign key"}
 POISON = {"22P05": "NUL in text", "22003": "number too large", "23502": "null", "23514": "check", "54000": "too long"}
@@ -14,7 +14,7 @@ UNDECIDED = {"57014": "statement timeout", "55P03": "lock timeout", "XX000": "in
 
 
 def meanings(error):
-    return (faults.is_race(error), faults.is_poison(error), faults.is_system_fault(error))
+    return (sqlstates.is_race(error), sqlstates.is_poison(error), sqlstates.is_system_fault(error))
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_code_has_one_meaning(engine, code, expected):
     with engine.connect() as conn, pytest.raises(DBAPIError) as raised:
         conn.execute(text(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$"))
 
-    assert faults.sqlstate(raised.value) == code
+    assert sqlstates.sqlstate(raised.value) == code
     assert meanings(raised.value) == expected
 
 
@@ -36,7 +36,7 @@ def test_a_lost_connection_is_a_system_fault(engine):
     with engine.connect() as conn, pytest.raises(DBAPIError) as raised:
         conn.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
-    assert faults.is_system_fault(raised.value)
+    assert sqlstates.is_system_fault(raised.value)
 
 
 def test_a_database_that_is_away_is_a_system_fault():
@@ -45,20 +45,20 @@ def test_a_database_that_is_away_is_a_system_fault():
     with pytest.raises(DBAPIError) as raised:
         away.connect()
 
-    assert faults.sqlstate(raised.value) is None
-    assert faults.is_system_fault(raised.value)
+    assert sqlstates.sqlstate(raised.value) is None
+    assert sqlstates.is_system_fault(raised.value)
 
 
 def test_text_that_has_no_bytes_is_poison(engine):
     with engine.connect() as conn, pytest.raises((StatementError, UnicodeEncodeError)) as raised:
         conn.execute(text("SELECT :value").bindparams(bindparam("value")), {"value": "Ujang\ud800"})
 
-    assert faults.is_poison(raised.value)
+    assert sqlstates.is_poison(raised.value)
 
 
 def test_a_bug_is_no_fault_of_the_database():
     error = ZeroDivisionError()
 
-    assert faults.sqlstate(error) is None
-    assert not faults.is_poison(error)
-    assert not faults.is_system_fault(error)
+    assert sqlstates.sqlstate(error) is None
+    assert not sqlstates.is_poison(error)
+    assert not sqlstates.is_system_fault(error)

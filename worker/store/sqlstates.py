@@ -1,4 +1,4 @@
-"""Faults: what an SQLSTATE means for the work that met it, grouped by what happens next.
+"""SQLSTATEs: what an error of the database means for the work that met it, grouped by what happens next.
 
 Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
