@@ -67,8 +67,11 @@ class Changeset:
 
     def contact_of(self) -> dict[Ref, UUID | None]:
         """Return the contact of every record that was loaded, as it will be."""
-        rows = self.snapshot.record_rows()
-        return {ref: self.placements.get(ref, row.placement).contact_id for ref, row in rows.items()}
+        placements = self.placements
+        return {
+            ref: placements[ref].contact_id if ref in placements else row.contact_id
+            for ref, row in self.snapshot.record_rows().items()
+        }
 
 
 def changeset(snapshot: Snapshot, encoder: Encoder) -> Changeset:
@@ -88,9 +91,15 @@ def changeset(snapshot: Snapshot, encoder: Encoder) -> Changeset:
 
 def _placements(rows: Mapping[Ref, RecordRow], resolution: Resolution) -> dict[Ref, Placement]:
     """Give each record its contact: a group answers to the id of its oldest record."""
-    contact_of = {ref: rows[group[0]].id for group in resolution.groups for ref in group}
     lost, oversize = resolution.lost, resolution.oversize
-    return {ref: Placement(contact_of.get(ref), ref in lost, ref in oversize) for ref in rows}
+    placements: dict[Ref, Placement] = {}
+    for group in resolution.groups:
+        contact_id = rows[group[0]].id
+        for ref in group:
+            placements[ref] = Placement(contact_id, ref in lost, ref in oversize)
+    for ref in rows.keys() - placements.keys():
+        placements[ref] = Placement(None, ref in lost, ref in oversize)
+    return placements
 
 
 class _People:
@@ -109,31 +118,42 @@ class _People:
         self.written = {
             ref
             for ref, row in self.rows.items()
-            if row.version == 0 or ref in snapshot.folded.changed or changes.placements[ref] != row.placement
+            if row.version == 0
+            or ref in snapshot.folded.changed
+            or changes.placements[ref] != (row.contact_id, row.is_lost, row.is_oversize)
         }
 
     def write(self) -> None:
         """Add every row."""
-        moved_from = {contact_id for ref in self.written if (contact_id := self.rows[ref].contact_id) is not None}
-        moved_to = {contact_id for ref in self.written if (contact_id := self.placement(ref).contact_id) is not None}
+        affected = self._affected()
         known = self.changes.snapshot.contacts
-        touching = self._causes_by_contact()
-        kept: set[UUID] = set()
+        touching = self._causes_by_contact() if affected else {}
         for group in self.resolution.groups:
-            contact_id = self.rows[group[0]].id
-            if contact_id not in moved_from and contact_id not in moved_to:
-                continue
-            kept.add(contact_id)
-            if self.rows[group[0]].version == 0:  # a contact has the id of its first record: it cannot be there yet
-                self._add_newcomer(contact_id, group)
+            first = self.rows[group[0]]
+            if first.version == 0:  # a contact has the id of its first record: it cannot be there yet
+                self._add_newcomer(first.id, group)
+            elif first.id in affected:
+                affected.remove(first.id)
+                self._add_contact(first.id, group, known.get(first.id), touching.get(first.id, set()))
             else:
-                about = touching.get(contact_id, set())
-                self._add_contact(contact_id, group, known.get(contact_id), about)
+                continue
             self._add_records(self.written.intersection(group))
         self._add_records(ref for ref in self.written if self.placement(ref).contact_id is None)
         self._add_repeating()
-        self._remove_contacts([cid for cid in moved_from | moved_to if cid in known and cid not in kept], touching)
+        self._remove_contacts(affected & known.keys(), touching)
         self._add_claims()
+
+    def _affected(self) -> set[UUID]:
+        """Return the contacts that written records are in, or were in. New contacts of new records are left out."""
+        affected: set[UUID] = set()
+        for ref in self.written:
+            row, contact_id = self.rows[ref], self.placement(ref).contact_id
+            if row.contact_id is not None:
+                affected.add(row.contact_id)
+            # Most new records found a contact of their own. Ids hash slowly, and it takes none to see that.
+            if contact_id is not None and (row.version > 0 or contact_id is not row.id):
+                affected.add(contact_id)
+        return affected
 
     def placement(self, ref: Ref) -> Placement:
         """Where a record goes."""
@@ -144,9 +164,9 @@ class _People:
 
     def _add_newcomer(self, contact_id: UUID, group: Sequence[Ref]) -> None:
         shown = self._golden(group)
-        about: set[UUID] = set()
-        for ref in group:
-            about.update(self.causes.get(ref, ()))
+        about = self.causes[group[0]]
+        if len(group) > 1:
+            about = about.union(*(self.causes.get(ref, ()) for ref in group[1:]))
         encoded = EncodedDetails.of(_difference(None, shown, only_cause(about)), self.encoder.details)
         changes = self.changes
         changes.changes[contact_id] = Change(contact_id, "created", {}, tuple(sorted(about)), encoded)
@@ -170,8 +190,8 @@ class _People:
             kind = "created" if old is None else "changed"
             changes.changes[contact_id] = Change(contact_id, kind, details, tuple(sorted(about)))
 
-    def _first_id(self, group: Iterable[Ref]) -> UUID:
-        return min(self.rows[ref].id for ref in group)
+    def _first_id(self, group: Sequence[Ref]) -> UUID:
+        return self.rows[group[0]].id if len(group) == 1 else min(self.rows[ref].id for ref in group)
 
     def _remove_contacts(self, gone: Iterable[UUID], touching: Mapping[UUID, Collection[UUID]]) -> None:
         successors = self._successors()

@@ -178,7 +178,7 @@ class _Log:
             if entry is None:
                 entry = Change(contact_id, "changed", {}, (envelope_id,))
             else:
-                entry = entry._replace(details=dict(entry.details))
+                entry = Change(entry.contact_id, entry.kind, dict(entry.details), entry.causes, entry.encoded)
             self.entries[contact_id] = entry
         assert entry is not None  # noqa: S101 - added above
         is_only = entry.causes == (envelope_id,)
