@@ -1,1 +1,1 @@
-"""Side-by-side benchmarks: what the worker does beside what it replaces, in one run on one machine."""
+"""Benchmarks: the worker beside the software that it replaces, measured in one run on one machine."""

@@ -1,11 +1,11 @@
-"""``make bench``: one table of ratios from one run on this machine.
+"""``make bench``: measure the worker beside its baselines, in one run on this machine.
 
     python -m bench [--quick] [--json] [--rounds N] [--only sync|backfill|ingest|api]
     python -m bench --against COMMIT [--quick] [--json] [--rounds N] [--only sync|backfill|ingest]
 
-Absolute figures wander with the machine and whatever else it does; the ratios are what counts. Both sides run
-in turns (A B A B), on the same Postgres and the same broker, and the median of each is shown. With --against the
-baseline is an older commit (``bench/against.py``).
+Absolute figures depend on the machine and on its other work, so compare the ratios. Both sides run in turns (A B A B),
+on the same Postgres and the same broker, and the table shows the median of each side. With --against, the baseline is
+an older commit (``bench/against.py``).
 """
 
 import argparse
@@ -32,7 +32,7 @@ from worker.errors import ConfigError
 
 @dataclass(frozen=True)
 class Size:
-    """How much to do; the seconds are bounds, and whatever is done by then counts."""
+    """How much work each section does. When the seconds are over, a section counts the work done so far."""
 
     rounds: int
     synced: int
@@ -54,7 +54,7 @@ FULL = Size(
     synced_alone=6_000,
     baseline=500,
     backfilled=20_000,
-    backfill_rounds=7,  # machines change their pace by more than what is told apart here
+    backfill_rounds=7,  # many, because the pace of a machine varies more than the differences we look for
     requests=8_000,
     empty_requests=16_000,
     seconds=10,
@@ -80,70 +80,72 @@ SECTIONS = ("sync", "backfill", "ingest", "api")
 
 
 def main() -> int:
-    """Measure and print."""
+    """Measure the sections that were chosen, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything, under 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="do less of everything, in under 3 minutes")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
-    parser.add_argument("--only", action="append", choices=SECTIONS, help="a section; may be repeated")
-    parser.add_argument("--against", metavar="COMMIT", help="measure beside this commit instead; not api")
-    parser.add_argument("--rounds", metavar="N", type=int, help="how often each section is measured")
-    asked = parser.parse_args()
-    if asked.against and "api" in (asked.only or ()):
+    parser.add_argument("--only", action="append", choices=SECTIONS, help="measure only this section; may be repeated")
+    parser.add_argument(
+        "--against", metavar="COMMIT", help="measure beside this commit instead of the baselines; not api"
+    )
+    parser.add_argument("--rounds", metavar="N", type=int, help="how often to measure each section")
+    arguments = parser.parse_args()
+    if arguments.against and "api" in (arguments.only or ()):
         parser.error("--against measures sync, backfill and ingest")
-    if asked.rounds is not None and asked.rounds < 1:
+    if arguments.rounds is not None and arguments.rounds < 1:
         parser.error("--rounds is at least 1")
-    size = QUICK if asked.quick else FULL
-    if asked.rounds:
-        size = replace(size, rounds=asked.rounds, backfill_rounds=asked.rounds, api_rounds=asked.rounds)
-    said = Console(stderr=True)
+    size = QUICK if arguments.quick else FULL
+    if arguments.rounds:
+        size = replace(size, rounds=arguments.rounds, backfill_rounds=arguments.rounds, api_rounds=arguments.rounds)
+    progress = Console(stderr=True)
     began = time.perf_counter()
-    found: dict[str, Any] = {"machine": _machine(), "body_bytes": body_bytes()}
+    results: dict[str, Any] = {"machine": _machine(), "body_bytes": body_bytes()}
     try:
-        if asked.against:
-            found |= _against(asked.against, asked.only or against.WORKS, size, said)
+        if arguments.against:
+            results |= _against(arguments.against, arguments.only or against.WORKS, size, progress)
         else:
-            found |= _beside_baselines(asked.only or SECTIONS, size, said)
-    except ConfigError as error:  # no broker, no Postgres
-        said.print(str(error))
+            results |= _beside_baselines(arguments.only or SECTIONS, size, progress)
+    except ConfigError as error:  # there is no broker or no Postgres
+        progress.print(str(error))
         return 1
-    found["seconds"] = round(time.perf_counter() - began, 1)
-    if asked.json:
-        print(json.dumps(found, indent=2))
+    results["seconds"] = round(time.perf_counter() - began, 1)
+    if arguments.json:
+        print(json.dumps(results, indent=2))
     else:
         console = Console()
-        _show(console if console.is_terminal else Console(width=120), found)
+        _show(console if console.is_terminal else Console(width=120), results)
     return 0
 
 
-def _against(commit: str, sections: Sequence[str], size: Size, said: Console) -> dict[str, Any]:
+def _against(commit: str, sections: Sequence[str], size: Size, progress: Console) -> dict[str, Any]:
     sizes = {"sync": size.synced, "backfill": size.backfilled, "ingest": size.requests}
-    return against.run(commit, {work: sizes[work] for work in sections}, size.backfill_rounds, said)
+    return against.run(commit, {work: sizes[work] for work in sections}, size.backfill_rounds, progress)
 
 
-def _beside_baselines(sections: Sequence[str], size: Size, said: Console) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _beside_baselines(sections: Sequence[str], size: Size, progress: Console) -> dict[str, Any]:
+    results: dict[str, Any] = {}
     with stack() as running:
         if "sync" in sections:
-            found |= _sync(running, size, said)
+            results |= _sync(running, size, progress)
         if "backfill" in sections:
-            found |= _backfill(running, size, said)
+            results |= _backfill(running, size, progress)
         if "ingest" in sections:
-            found |= _ingest(running, size, said)
+            results |= _ingest(running, size, progress)
         if "api" in sections:
-            found |= api.run(running, size.contacts, size.api_rounds, size.api_seconds, said)
-    return found
+            results |= api.run(running, size.contacts, size.api_rounds, size.api_seconds, progress)
+    return results
 
 
-def _sync(running: Stack, size: Size, said: Console) -> dict[str, Any]:
+def _sync(running: Stack, size: Size, progress: Console) -> dict[str, Any]:
     ours, alone, theirs = [], [], []
     with sync.workers(running, 2) as two:
         for number in range(1, size.rounds + 1):
-            said.print(f"sync, round {number} of {size.rounds} …", highlight=False)
+            progress.print(f"sync, round {number} of {size.rounds} …", highlight=False)
             ours.append(two.drain(size.synced, seconds=size.seconds).per_s)
             theirs.append(sync.baseline(running, size.baseline, workers=2, seconds=size.seconds).per_s)
     with sync.workers(running, 1) as one:
         for number in range(1, size.rounds + 1):
-            said.print(f"sync with one process, round {number} of {size.rounds} …", highlight=False)
+            progress.print(f"sync with one process, round {number} of {size.rounds} …", highlight=False)
             alone.append(one.drain(size.synced_alone, seconds=size.seconds).per_s)
     return {
         "sync": _compared(ours, theirs) | {"unit": "events/s", "workers": 2},
@@ -151,21 +153,21 @@ def _sync(running: Stack, size: Size, said: Console) -> dict[str, Any]:
     }
 
 
-def _backfill(running: Stack, size: Size, said: Console) -> dict[str, Any]:
+def _backfill(running: Stack, size: Size, progress: Console) -> dict[str, Any]:
     paths = backfill.write(running.directory, size.backfilled)
     ours, theirs, copied = [], [], []
     with sync.workers(running, 2) as two:
         for number in range(1, size.backfill_rounds + 1):
-            said.print(f"backfill, round {number} of {size.backfill_rounds} …", highlight=False)
+            progress.print(f"backfill, round {number} of {size.backfill_rounds} …", highlight=False)
             ours.append(backfill.ours(running, two, paths))
             theirs.append(backfill.theirs(running, paths))
             copied.append(backfill.theirs(running, paths, "csv"))
 
-    def loads(beside: Sequence[backfill.Took]) -> dict[str, Any]:
+    def loads(baseline: Sequence[backfill.LoadTimes]) -> dict[str, Any]:
         n = size.backfilled
         return {
-            "first": _compared([n / took.first for took in ours], [n / took.first for took in beside]),
-            "again": _compared([n / took.again for took in ours], [n / took.again for took in beside]),
+            "first": _compared([n / times.first for times in ours], [n / times.first for times in baseline]),
+            "again": _compared([n / times.again for times in ours], [n / times.again for times in baseline]),
         }
 
     return {
@@ -174,25 +176,25 @@ def _backfill(running: Stack, size: Size, said: Console) -> dict[str, Any]:
     }
 
 
-def _ingest(running: Stack, size: Size, said: Console) -> dict[str, Any]:
+def _ingest(running: Stack, size: Size, progress: Console) -> dict[str, Any]:
     rounds: dict[str, list[dict[str, Any]]] = {"ours": [], "empty": [], "bare": []}
     with ingest.servers(running) as servers:
         for number in range(1, size.rounds + 1):
-            said.print(f"ingest, round {number} of {size.rounds} …", highlight=False)
+            progress.print(f"ingest, round {number} of {size.rounds} …", highlight=False)
             for which, figures in rounds.items():
                 n = size.requests if which == "ours" else size.empty_requests
                 figures.append(servers.measure(which, n, seconds=size.seconds))
-    ours, empty, bare = ([one["per_s"] for one in figures] for figures in rounds.values())
+    ours, empty, bare = ([figure["per_s"] for figure in figures] for figures in rounds.values())
     latency = {
-        name: round(median(one["latency_ms"][name] for one in rounds["ours"]), 1)
+        name: round(median(figure["latency_ms"][name] for figure in rounds["ours"]), 1)
         for name in ("p50", "p95", "p99", "max")
     }
     return {
         "ingest": _compared(ours, empty)
         | {"unit": "requests/s", "connections": ingest.CONNECTIONS, "latency_ms": latency},
         "ingest_beside_bare": _compared(ours, bare),
-        # A share of 1 would mean that the generator was measured, not the server.
-        "load_generator_cpu": max(one["generator_cpu"] for figures in rounds.values() for one in figures),
+        # If the generator is busy all the time, the figures show its speed and not the speed of the server.
+        "load_generator_cpu": max(figure["generator_cpu"] for figures in rounds.values() for figure in figures),
     }
 
 
@@ -219,38 +221,40 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _show(console: Console, found: dict[str, Any]) -> None:
+def _show(console: Console, results: dict[str, Any]) -> None:
     table = Table("work", "beside", title="contactsync bench", title_justify="left", box=box.SIMPLE)
     for name in ("contactsync", "baseline", "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
     notes = []
-    if "sync" in found:
-        _show_sync(table, found)
-    if "backfill" in found:
-        backfill.show(table, found)
-    if "ingest" in found:
-        _show_ingest(table, found)
+    if "sync" in results:
+        _show_sync(table, results)
+    if "backfill" in results:
+        backfill.show(table, results)
+    if "ingest" in results:
+        _show_ingest(table, results)
         notes.append(
-            f"customers/update of {found['body_bytes']:,} bytes; {found['ingest']['connections']} connections; the "
-            f"load generator was busy for at most {found['load_generator_cpu']:.0%} of a run."
+            f"The webhook is a customers/update of {results['body_bytes']:,} bytes, sent on "
+            f"{results['ingest']['connections']} connections. The load generator used at most "
+            f"{results['load_generator_cpu']:.0%} of a CPU."
         )
-    if "contacts" in found:
-        api.show(table, found)
-        notes.append(api.note(found))
-    if "against" in found:
-        against.show(console, found)
+    if "contacts" in results:
+        api.show(table, results)
+        notes.append(api.note(results))
+    if "against" in results:
+        against.show(console, results)
     else:
         console.print(table)
-    machine = found["machine"]
+    machine = results["machine"]
     notes.append(
-        f"Medians of rounds in turns. {machine['cpus']} CPUs (load before: {machine['load_before']}), Python "
-        f"{machine['python']}; {found['seconds']:.0f} s in all."
+        "Figures are medians of rounds in which both sides took turns. "
+        f"{machine['cpus']} CPUs (load before: {machine['load_before']}), Python {machine['python']}; "
+        f"{results['seconds']:.0f} s in all."
     )
     console.print("\n".join(notes), highlight=False)
 
 
-def _show_sync(table: Table, found: dict[str, Any]) -> None:
-    synced, alone = found["sync"], found["sync_one_worker"]
+def _show_sync(table: Table, results: dict[str, Any]) -> None:
+    synced, alone = results["sync"], results["sync_one_worker"]
     table.add_row(
         "sync, 2 worker processes",
         "a Celery task per event, the ORM",
@@ -261,19 +265,19 @@ def _show_sync(table: Table, found: dict[str, Any]) -> None:
     table.add_row("sync, 1 worker process", "", f"{alone['ours']:,.0f} events/s")
 
 
-def _show_ingest(table: Table, found: dict[str, Any]) -> None:
-    taken, bare = found["ingest"], found["ingest_beside_bare"]
+def _show_ingest(table: Table, results: dict[str, Any]) -> None:
+    ours, bare = results["ingest"], results["ingest_beside_bare"]
     table.add_row(
         "ingest, committed before 200",
         "the same application, an empty route",
-        f"{taken['ours']:,.0f} requests/s",
-        f"{taken['baseline']:,.0f} requests/s",
-        f"[bold]{taken['ratio']:.2f} x[/]",
+        f"{ours['ours']:,.0f} requests/s",
+        f"{ours['baseline']:,.0f} requests/s",
+        f"[bold]{ours['ratio']:.2f} x[/]",
     )
     table.add_row(
         "", "the same server, no framework", "", f"{bare['baseline']:,.0f} requests/s", f"{bare['ratio']:.2f} x"
     )
-    for name, value in taken["latency_ms"].items():
+    for name, value in ours["latency_ms"].items():
         table.add_row(f"ingest latency, {name}", "", f"{value:.1f} ms")
 
 

@@ -1,9 +1,9 @@
-"""``bench --against COMMIT``: the files of this checkout beside a fixed commit, in turns on one machine.
+"""``bench --against COMMIT``: measure this checkout beside an older commit, in turns on one machine.
 
 The packages ``worker``, ``connectors`` and ``bench`` of the old version come from a clone. Both versions run on the
 same Python with the same dependencies. Each turn is a process of its own (``bench/turn.py``) with its own Postgres and
-broker: nothing of the other version runs meanwhile, and each round draws anew what stays for the life of a process,
-such as its hash seed. Linux only, because the CPU times come from ``/proc``.
+broker, so nothing of the other version runs meanwhile. Values that are random once a process, such as the hash seed,
+differ between rounds. It works on Linux only, because the CPU times come from ``/proc``.
 """
 
 import json
@@ -25,15 +25,15 @@ WORKS = ("sync", "backfill", "ingest")
 _FIGURES = ("per_s", "cpu_us")
 
 Figures = dict[str, float]
-Round = dict[str, Figures]  #: of ``old`` and ``new``
+Round = dict[str, Figures]  #: figures by version: ``old`` and ``new``
 
 
-def run(commit: str, sizes: Mapping[str, int], rounds: int, said: Console) -> dict[str, Any]:
-    """Do each work in both versions, so many rounds; the version that goes first alternates."""
+def run(commit: str, sizes: Mapping[str, int], rounds: int, progress: Console) -> dict[str, Any]:
+    """Measure each work in both versions, ``rounds`` times. The version that goes first alternates."""
     if sys.platform != "linux":
         raise SystemExit("--against works on Linux only")
     sha = _git(ROOT, "rev-parse", "--verify", "--short", f"{commit}^{{commit}}")
-    found: dict[str, list[Round]] = {}
+    measured: dict[str, list[Round]] = {}
     with tempfile.TemporaryDirectory(prefix="contactsync-old-") as directory:
         old = Path(directory).resolve()
         _git(ROOT, "clone", "--quiet", "--shared", "--no-checkout", str(ROOT), str(old))
@@ -43,14 +43,14 @@ def run(commit: str, sizes: Mapping[str, int], rounds: int, said: Console) -> di
             for work, n in sizes.items():
                 turns = {}
                 for version, root in versions:
-                    said.print(f"{work}, round {number} of {rounds}, {version} …", highlight=False)
+                    progress.print(f"{work}, round {number} of {rounds}, {version} …", highlight=False)
                     turns[version] = _turn(root, work, n)
                 for part in turns["new"]:  # backfill has two parts
-                    found.setdefault(part, []).append({version: turns[version][part] for version in turns})
+                    measured.setdefault(part, []).append({version: turns[version][part] for version in turns})
             versions.reverse()
     works = {
         part: {figure: compared(of_part, figure) for figure in _FIGURES} | {"rounds": of_part}
-        for part, of_part in found.items()
+        for part, of_part in measured.items()
     }
     return {"against": {"old": sha, "new": _git(ROOT, "describe", "--always", "--dirty"), "works": works}}
 
@@ -58,15 +58,15 @@ def run(commit: str, sizes: Mapping[str, int], rounds: int, said: Console) -> di
 def compared(rounds: list[Round], figure: str) -> Figures:
     """Return the median of each version, and the median of the ratios of the rounds.
 
-    When the machine changes its pace between rounds, both figures of a round change and their ratio stays.
+    If the machine changes its pace between rounds, both figures of a round change, but their ratio does not.
     """
     old, new = ([turns[version][figure] for turns in rounds] for version in ("old", "new"))
     return {"old": median(old), "new": median(new), "ratio": median(b / a for a, b in zip(old, new, strict=True))}
 
 
-def show(console: Console, found: dict[str, Any]) -> None:
-    """Print the medians of each work, and below them its rounds."""
-    versions = found["against"]
+def show(console: Console, results: dict[str, Any]) -> None:
+    """Print a line with the medians of each work, and below it a line for each of its rounds."""
+    versions = results["against"]
     title = f"contactsync bench: {versions['old']} (old) beside {versions['new']} (new)"
     table = Table("work", title=title, title_justify="left", box=box.SIMPLE)
     for name in ("old, per s", "new, per s", "new/old", "old, CPU each", "new, CPU each", "new/old"):
@@ -77,8 +77,9 @@ def show(console: Console, found: dict[str, Any]) -> None:
             table.add_row(f"  round {number}", *_cells({name: compared([turns], name) for name in _FIGURES}))
     console.print(table)
     console.print(
-        "The first line of a work has the medians of its rounds, of their ratios too. CPU is user and system time of "
-        "our Python processes (workers, web process, reader; not Postgres) for each event, customer or request.",
+        "The first line of each work shows the medians of its rounds; its ratio is the median of their ratios. CPU is "
+        "the user and system time of our Python processes (workers, web process, reader; not Postgres) for each event, "
+        "customer or request.",
         highlight=False,
     )
 
@@ -96,7 +97,7 @@ def _cells(figures: Mapping[str, Figures]) -> tuple[str, ...]:
 
 
 def _turn(root: Path, work: str, n: int) -> dict[str, Figures]:
-    """Measure a checkout. Both are measured by our ``turn.py``; -P keeps the directory that it is in off the path."""
+    """Measure a checkout. Our ``turn.py`` measures both versions; -P keeps its own directory off the import path."""
     command = (sys.executable, "-P", str(ROOT / "bench" / "turn.py"), work, str(n))
     environment = {**os.environ, "PYTHONPATH": str(root)}
     pipe = subprocess.PIPE
@@ -106,9 +107,9 @@ def _turn(root: Path, work: str, n: int) -> dict[str, Figures]:
         finally:
             turn.wait()  # Ctrl-C interrupts the turn too, and it needs some seconds to end its servers
     if turn.returncode:
-        raise SystemExit(f"{work} failed in {root}; it wrote last:\n{errors[-2000:]}")
-    found: dict[str, Figures] = json.loads(printed.splitlines()[-1])
-    return found
+        raise SystemExit(f"{work} failed in {root}; the end of its output:\n{errors[-2000:]}")
+    figures: dict[str, Figures] = json.loads(printed.splitlines()[-1])
+    return figures
 
 
 def _git(directory: Path, *arguments: str) -> str:

@@ -1,6 +1,7 @@
-"""Backfill: customers that a shop has already, beside dlt loading the same files into the same Postgres.
+"""Backfill: the worker loads the customers that a shop has, and dlt loads the same files into the same Postgres.
 
-Twice, as a schedule does: at first none of them is known, then all are and one in ten has changed.
+Each side loads twice, as a schedule would. The first time no customer is known. The second time all are known, and
+one in ten has changed.
 """
 
 import gc
@@ -34,15 +35,15 @@ _TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)
-class Took:
-    """Seconds that each load took."""
+class LoadTimes:
+    """Seconds of the first load, and of the second load."""
 
     first: float
     again: float
 
 
 def write(directory: Path, n: int) -> tuple[Path, Path]:
-    """Write invented customers as a bulk operation of Shopify's returns them, and once more some days later."""
+    """Write invented customers as a bulk operation of Shopify returns them, now and some days later."""
     paths = (directory / "customers.jsonl", directory / "customers_later.jsonl")
     for path in paths:
         is_later = path == paths[1]
@@ -52,29 +53,29 @@ def write(directory: Path, n: int) -> tuple[Path, Path]:
     return paths
 
 
-def ours(stack: Stack, workers: Workers, paths: tuple[Path, Path]) -> Took:
-    """Keep every row as an envelope, while the workers drain; from the first one until all is done."""
+def ours(stack: Stack, workers: Workers, paths: tuple[Path, Path]) -> LoadTimes:
+    """Store each row as an envelope while the workers drain, and measure until the last envelope is settled."""
     stack.empty()
     with stack.engine.connect() as conn:
         connection = connections.by_id(conn, stack.connection_id)
     assert connection is not None
-    took = []
-    with _as_a_process_of_ours():
+    seconds = []
+    with _garbage_collected_seldom():
         for path in paths:
             began = time.perf_counter()
             for page in _pages(connection, path):
                 with stack.engine.begin() as conn:
                     envelopes.keep(conn, page)
-                nudger.nudge({workers.lane})  # as the reader does
+                nudger.nudge({workers.lane})  # as the reader of a backfill does
             workers.finish(seconds=_TIMEOUT_S)
-            took.append(time.perf_counter() - began)
-    return Took(*took)
+            seconds.append(time.perf_counter() - began)
+    return LoadTimes(*seconds)
 
 
 @contextmanager
-def _as_a_process_of_ours() -> Iterator[None]:
-    """Read as a worker's process does."""
-    from worker.app import collect_seldom  # noqa: PLC0415 - reads the environment of a stack that is up
+def _garbage_collected_seldom() -> Iterator[None]:
+    """Collect garbage as seldom as a process of the worker does."""
+    from worker.app import collect_seldom  # noqa: PLC0415 - needs the environment of a running stack
 
     before = gc.get_threshold()
     collect_seldom()
@@ -85,25 +86,25 @@ def _as_a_process_of_ours() -> Iterator[None]:
         gc.unfreeze()
 
 
-def theirs(stack: Stack, paths: tuple[Path, Path], file_format: str | None = None) -> Took:
+def theirs(stack: Stack, paths: tuple[Path, Path], file_format: str | None = None) -> LoadTimes:
     """Let dlt load the files, in a process of its own."""
     command = [sys.executable, "-m", "bench.dlt_merge", *map(str, paths), str(stack.directory / "dlt")]
     if file_format is not None:
         command.append(file_format)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
     if done.returncode:
-        raise SystemExit(f"dlt failed; it wrote last:\n{done.stderr[-2000:]}")
-    return Took(*json.loads(done.stdout.splitlines()[-1])["seconds"])
+        raise SystemExit(f"dlt failed; the end of its output:\n{done.stderr[-2000:]}")
+    return LoadTimes(*json.loads(done.stdout.splitlines()[-1])["seconds"])
 
 
-def show(table: Table, found: dict[str, Any]) -> None:
-    """Show what was measured."""
-    for load, name in (("first", "backfill, 2 worker processes"), ("again", "again, one in ten changed")):
-        beside_merge, beside_copy = found["backfill"][load], found["backfill_beside_copy"][load]
+def show(table: Table, results: dict[str, Any]) -> None:
+    """Add the results of both loads to the table."""
+    for load, name in (("first", "backfill, 2 worker processes"), ("again", "second load, one in ten changed")):
+        beside_merge, beside_copy = results["backfill"][load], results["backfill_beside_copy"][load]
         ours_ = f"{beside_merge['ours']:,.0f} customers/s"
         for work, beside, rate, figures in (
             (name, "dlt, merge", ours_, beside_merge),
-            ("", "dlt, merge, files copied (csv)", "", beside_copy),
+            ("", "dlt, merge, with COPY (csv)", "", beside_copy),
         ):
             table.add_row(
                 work, beside, rate, f"{figures['baseline']:,.0f} customers/s", f"[bold]{figures['ratio']:.2f} x[/]"
@@ -113,7 +114,7 @@ def show(table: Table, found: dict[str, Any]) -> None:
 def _pages(connection: ConnectionRow, path: Path) -> Iterator[list[Incoming]]:
     with path.open("rb") as lines:
         while page := list(islice(lines, PAGE)):
-            now = datetime.now(UTC)  # as the reader has it, of a page
+            now = datetime.now(UTC)  # the reader takes the time once a page
             rows = [reads.row(reads.parsed(line), line, now, now, is_bare=False) for line in page]
             yield [envelope_of_row(connection, row, None) for row in rows]
 

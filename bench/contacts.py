@@ -1,7 +1,8 @@
-"""A store full of invented customers, written set-wise as the worker would have written them one by one.
+"""A store full of invented customers. It has the rows that the worker would write, but a few SQL statements write them.
 
-Who number N is follows from N alone, in SQL and here: whoever asks for a contact needs not read it first. Nobody in
-it exists: e-mails are of example.com, names and numbers are drawn. Envelopes are left out, as if they had expired.
+The values of a person follow from its number, in SQL and in Python, so nothing is loaded before a request about a
+contact. Nobody in the store exists: e-mails are of example.com, and names and numbers are computed. There are no
+envelopes, as if they had expired.
 """
 
 import time
@@ -25,9 +26,9 @@ from worker.store import claims, connections, consents, contact_terms, contacts,
 from worker.store.db import Tx
 
 SOURCE = "shopify"
-#: on every second contact, on one of ten, and on ten contacts each
+#: a tag on every second contact, and a tag on every tenth; ``fair_tag`` gives tags on ten contacts each
 FREQUENT_TAG, SOME_TAG = "newsletter", "vip"
-#: how about every twentieth name begins, and how none of the drawn last names can
+#: the beginning of about every twentieth first name, and of no last name
 FREQUENT_BEGINNING = "em"
 _NAMES = """
     Adi Agus Aisha Ana Andi Anneliese Arif Ayu Bambang Beatriz Bima Budi Carla Citra Daniel Dewi Dian Eka Emil Emma
@@ -37,13 +38,13 @@ _NAMES = """
 """
 FIRST_NAMES = _NAMES.split()
 _FIRST_ID = 7_000_000_000
-_FAIRS = 500  #: one in so many numbers begins a fair, and ten in a row were there
-_CONSENTS = 10  #: one contact in so many has said something about e-mail
-_EVERY_MS = 20_000  #: one contact after the other
-#: times a number, modulo this: a permutation, so that neighbours in time are none in any other index
+_FAIRS = 500  #: a fair begins at every 500th person, and ten people in a row visit it
+_CONSENTS = 10  #: every tenth contact has a consent for e-mail
+_EVERY_MS = 20_000  #: time between two contacts
+#: number * factor % modulus is a permutation, so people with near creation times are far apart in all other indexes
 _FACTOR, _MODULUS = 61_803_399, 100_000_000
 _DIGITS, _LETTERS = "0123456789", "aeioulnrst"
-_AT_ONCE = 20_000  #: people in one statement
+_AT_ONCE = 20_000  #: people that one SQL statement writes
 
 _PEOPLE = f"""
     (SELECT p.*, first_name || ' ' || last_name AS name,
@@ -74,13 +75,13 @@ _FIELDS = f'{{"state": "disabled", "address": {_ADDRESS}, "currency": "USD", "ta
 
 
 def _document(template: str, **columns: str) -> str:
-    """Write SQL for a JSON document: made as text, which takes half as long as building it piece by piece."""
+    """Return SQL for a JSON document. It concatenates text, which takes half as long as jsonb functions do."""
     for name, column in columns.items():
         template = template.replace(f"<{name}>", f"' || {column} || '")
     return f"('{template}')::jsonb"
 
 
-#: as ``fold.dump`` writes what a ``customers/update`` says
+#: the state of a record after a ``customers/update``, as ``fold.encode`` writes it
 _STATE = _document(
     '{"s": [[<occurred>, <sent>, "<delivery>", 0, "<envelope>"], [<occurred>, <sent>, "<delivery>", 1, "<envelope>"]], '
     '"v": 0, "n": [1, <tags>], "r": {"#created": [0, <created>], "@email": [0, ["email", "<email>", "<email>", true]], '
@@ -117,8 +118,6 @@ _TERMS = f"""
      CROSS JOIN LATERAL unnest(ARRAY['w:' || lower(first_name), 'w:' || lower(last_name)]
                                || ARRAY(SELECT 't:' || lower(tag) FROM unnest(tags) AS tag)) AS term
 """
-
-
 _CREATED = _document(
     "{"
     + ", ".join(
@@ -146,8 +145,9 @@ _CHANGES = f"""
            id, 'created', {_CREATED}, ARRAY[envelope::uuid], born
       FROM {_PEOPLE}
 """
-#: what may be written side by side; claims refer to records
-_LANES = ((_RECORDS, _CLAIMS), (_CONTACTS, _TERMS, _CHANGES))
+#: inserts that may run at the same time; those of claims follow those of records, because they refer to them
+_INSERTS = ((_RECORDS, _CLAIMS), (_CONTACTS, _TERMS, _CHANGES))
+#: tables that may be vacuumed at the same time
 _TABLES = (("records", "consents", "contacts"), ("changes", "claims", "contact_terms"))
 
 
@@ -168,17 +168,17 @@ class Person:
 
     @property
     def id(self) -> UUID:
-        """Of the contact, and of its record."""
+        """The id of the contact, which its record has too."""
         return UUID(hex=f"{self.born_ms:012x}7{self._noise[:3]}8{self._noise[3:18]}")
 
     @property
     def envelope_id(self) -> UUID:
-        """Of the one envelope that spoke of it."""
+        """The id of the only envelope about this person."""
         return UUID(hex=f"{self.born_ms - 50:012x}7{self._noise[-3:]}9{self._noise[:15]}")
 
     @property
     def born(self) -> datetime:
-        """When the contact was made."""
+        """When the contact was created."""
         return datetime.fromtimestamp(self.born_ms / 1000, UTC)
 
     @property
@@ -192,7 +192,7 @@ class Person:
 
     @property
     def last_name(self) -> str:
-        """Nobody else's."""
+        """A last name that no other person has."""
         return self._drawn.translate(str.maketrans(_DIGITS, _LETTERS)).capitalize()
 
     @property
@@ -209,19 +209,19 @@ class Person:
 
     @property
     def tags(self) -> list[str]:
-        """In order of their keys."""
+        """The tags, in the order of their keys."""
         fair = [fair_tag(self.number)] if self.number % _FAIRS < 10 else []
         frequent = [FREQUENT_TAG] if self.number % 2 == 0 else []
         return fair + frequent + ([SOME_TAG.upper()] if self.number % 10 == 3 else [])
 
     @property
     def has_consent(self) -> bool:
-        """Whether anything is known about mail to this person."""
+        """Whether a consent for e-mail is stored."""
         return self.number % _CONSENTS == 0
 
 
 def fair_tag(number: int) -> str:
-    """Return the tag of ten contacts near a number."""
+    """Return the tag of the last fair before a number, which ten contacts have."""
     return f"fair {number // _FAIRS}"
 
 
@@ -231,29 +231,29 @@ class Population:
 
     engine: Engine
     organization_id: UUID
-    most: int  #: how many there will ever be; the last of them was born just now
+    most: int  #: the largest size that is planned; the contact of the last person is created just now
     size: int = 0
-    seconds: float = 0.0  #: that writing them took
+    seconds: float = 0.0  #: time that writing them took
     began_ms: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.began_ms = (int(time.time()) - self.most * _EVERY_MS // 1000) * 1000
 
     def person(self, number: int) -> Person:
-        """Who that is; also for a number that is not stored."""
+        """Return the person with a number, stored or not."""
         return Person(number, self.began_ms + number * _EVERY_MS)
 
     def grow(self, size: int) -> None:
-        """Write people until there are so many, and leave the tables as autovacuum would in time."""
+        """Write people until ``size`` are stored, and vacuum the tables, as autovacuum would do later."""
         began = time.perf_counter()
-        with ThreadPoolExecutor(len(_LANES)) as lanes:
-            list(lanes.map(lambda lane: self._fill(lane, size), _LANES))
-            list(lanes.map(self._tidy, _TABLES))
+        with ThreadPoolExecutor(len(_INSERTS)) as pool:
+            list(pool.map(lambda inserts: self._fill(inserts, size), _INSERTS))
+            list(pool.map(self._vacuum, _TABLES))
         self.size = size
         self.seconds += time.perf_counter() - began
 
-    def _fill(self, lane: tuple[str, ...], size: int) -> None:
-        statements = [text(statement) for statement in lane]
+    def _fill(self, inserts: tuple[str, ...], size: int) -> None:
+        statements = [text(insert) for insert in inserts]
         for first in range(self.size, size, _AT_ONCE):
             last = min(first + _AT_ONCE, size) - 1
             parameters = {
@@ -264,15 +264,15 @@ class Population:
                 "last": last,
             }
             with self.engine.begin() as conn:
-                # Planned once: foreign keys are checked row by row.
+                # Postgres checks foreign keys row by row, and may keep one plan for all rows.
                 conn.execute(text("SET LOCAL synchronous_commit = off; SET LOCAL plan_cache_mode = auto"))
                 for statement in statements:
                     conn.execute(statement, parameters)
-                if _CONTACTS in lane:
+                if _CONTACTS in inserts:
                     people = (self.person(number) for number in range(first, last + 1))
-                    consents.append(Tx(conn, self.organization_id), _stated(people))
+                    consents.append(Tx(conn, self.organization_id), _consent_statements(people))
 
-    def _tidy(self, tables: Iterable[str]) -> None:
+    def _vacuum(self, tables: Iterable[str]) -> None:
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
             conn.execute(text("SET statement_timeout = 0"))
             try:
@@ -282,15 +282,15 @@ class Population:
                 conn.execute(text("RESET statement_timeout"))
 
     def check(self, people: Iterable[Person]) -> None:
-        """See that these are stored as the worker writes its own; raises ValueError for the first that is not."""
+        """Raise ValueError if one of these people is not stored as the worker would have stored it."""
         with db.snapshot(self.engine) as conn:
             for person in people:
                 self._check(conn, person)
 
     def _check(self, conn: Connection, person: Person) -> None:
-        def same(what: str, found: object, wanted: object) -> None:
-            if found != wanted:
-                raise ValueError(f"number {person.number} has {what} {found!r}, not {wanted!r}")
+        def same(name: str, stored: object, expected: object) -> None:
+            if stored != expected:
+                raise ValueError(f"number {person.number} has {name} {stored!r}, not {expected!r}")
 
         contact = contacts.by_any_id(Tx(conn, self.organization_id), person.id)
         rows = records.by_contacts(Tx(conn, self.organization_id), [person.id])
@@ -302,9 +302,9 @@ class Population:
         same("times", (contact.created_at, contact.updated_at), (person.born, person.born))
         same("fields", _shown(contact), _golden(row, connections.priorities(Tx(conn, self.organization_id))))
         held = claims.by_records(Tx(conn, self.organization_id), [row.id])
-        same("claims", {one.claim[:2] for one in held}, set(row.record.claims()))
-        same("values", {one.claim.value for one in held}, {person.email, person.phone})
-        same("owners", {one.owner for one in held}, {person.ref})
+        same("claims", {entry.claim[:2] for entry in held}, set(row.record.claims()))
+        same("values", {entry.claim.value for entry in held}, {person.email, person.phone})
+        same("owners", {entry.owner for entry in held}, {person.ref})
         terms = conn.execute(
             text("SELECT term FROM contact_terms WHERE organization_id = :organization_id AND contact_id = :id"),
             {"organization_id": self.organization_id, "id": person.id},
@@ -313,23 +313,23 @@ class Population:
         (shown,) = contact_view.load(Tx(conn, self.organization_id), [contact])
         same("identities", len(shown.identities), 3)
         same("tags", [tag.name for tag in shown.tags if tag.origin is not None], person.tags)
-        same("consents", [one.statement.status for one in shown.consents], ["opted_in"] * person.has_consent)
+        same("consents", [consent.statement.status for consent in shown.consents], ["opted_in"] * person.has_consent)
 
 
-def _stated(people: Iterable[Person]) -> Iterator[KeyedConsent]:
-    for one in people:
-        if one.has_consent:
-            said = ConsentStatement(
+def _consent_statements(people: Iterable[Person]) -> Iterator[KeyedConsent]:
+    for person in people:
+        if person.has_consent:
+            statement = ConsentStatement(
                 channel="email",
                 purpose="marketing",
-                address=one.email,
+                address=person.email,
                 status="opted_in",
-                occurred=(one.born_ms - 1000) * 1000,
-                ref=one.ref,
+                occurred=(person.born_ms - 1000) * 1000,
+                ref=person.ref,
                 method=None,
                 evidence={"opt_in_level": "single_opt_in"},
             )
-            yield keyed(said, one.envelope_id)
+            yield keyed(statement, person.envelope_id)
 
 
 def _shown(row: ContactRow) -> tuple[object, ...]:

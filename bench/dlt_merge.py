@@ -1,10 +1,10 @@
-"""Theirs: dlt merges customers of JSONL files into a schema of its own, as its documentation shows.
+"""The baseline of backfill: dlt merges customers from JSONL files into its own schema, as its documentation shows.
 
     python -m bench.dlt_merge FILE LATER_FILE DIRECTORY [FORMAT]
 
-Reads DATABASE_URL. ``FORMAT`` is a loader file format other than dlt's choice for Postgres; with ``csv`` it copies.
-Prints ``{"seconds": [of the file, of the later one]}``: from the start of ``pipeline.run`` to its end, after a first
-small load, so that imports, connections and tables are there, as they are for ours.
+It connects to DATABASE_URL. ``FORMAT`` replaces the loader file format that dlt chooses for Postgres; with ``csv`` dlt
+uses COPY. It prints ``{"seconds": [first file, later file]}``, the time that ``pipeline.run`` takes. A small load comes
+first, so that imports, connections and tables exist before the clock starts, as they do for the worker.
 """
 
 import json
@@ -24,9 +24,9 @@ _WARM_UP = 500
 
 
 def load(paths: tuple[Path, Path], directory: Path, file_format: str | None) -> list[float]:
-    """Load files, one after the other, and return how long each took."""
+    """Load one file after the other; return the seconds of each."""
     os.environ.update(RUNTIME__DLTHUB_TELEMETRY="false", RUNTIME__LOG_LEVEL="ERROR", DLT_DATA_DIR=str(directory))
-    import dlt  # noqa: PLC0415 - reads the environment
+    import dlt  # noqa: PLC0415 - reads the environment when it is imported
 
     name = f"theirs_{uuid4().hex[:12]}"
     url = os.environ["DATABASE_URL"].replace("postgresql+psycopg://", "postgresql://")
@@ -38,20 +38,20 @@ def load(paths: tuple[Path, Path], directory: Path, file_format: str | None) -> 
         return dlt.resource(pages(source), name="customers", primary_key="id", write_disposition="merge")
 
     options = {} if file_format is None else {"loader_file_format": file_format}
-    path = paths[0]
-    few = path.with_name(f"{name}.jsonl")
-    with path.open("rb") as lines:
-        few.write_bytes(b"".join(islice(lines, _WARM_UP)))
-    pipeline.run(customers(few), **options).raise_on_failed_jobs()
+    first = paths[0]
+    sample = first.with_name(f"{name}.jsonl")
+    with first.open("rb") as lines:
+        sample.write_bytes(b"".join(islice(lines, _WARM_UP)))
+    pipeline.run(customers(sample), **options).raise_on_failed_jobs()
     seconds = []
-    for each in paths:
+    for path in paths:
         began = time.perf_counter()
-        pipeline.run(customers(each), **options).raise_on_failed_jobs()
+        pipeline.run(customers(path), **options).raise_on_failed_jobs()
         seconds.append(time.perf_counter() - began)
     with pipeline.sql_client() as client:
         rows = client.execute_sql("SELECT count(*) FROM customers")
         client.drop_dataset()
-    with path.open("rb") as lines:
+    with first.open("rb") as lines:
         expected = sum(1 for _ in lines)
     if rows != [(expected,)]:
         raise SystemExit(f"dlt loaded {rows} of {expected} customers")
@@ -59,7 +59,7 @@ def load(paths: tuple[Path, Path], directory: Path, file_format: str | None) -> 
 
 
 def pages(path: Path) -> Iterator[list[Any]]:
-    """Yield the customers of a file, a page at a time: dlt takes them faster than one by one."""
+    """Yield the customers of a file page by page, because dlt is faster with pages than with single customers."""
     with path.open("rb") as lines:
         while page := [orjson.loads(line) for line in islice(lines, PAGE)]:
             yield page

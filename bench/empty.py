@@ -1,4 +1,4 @@
-"""Our web application with three routes more that do nothing: what any answer costs on this server."""
+"""Our web application with three more routes that do nothing, to show what every answer costs on this server."""
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -14,13 +14,13 @@ _HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(
 
 
 async def empty(request: Request) -> Response:
-    """Read the body and answer, as any route of the application."""
+    """Read the body and answer, inside the application like any other route."""
     await request.body()
     return Response(_CONTENT, media_type="application/json")
 
 
 async def bare(receive: Receive, send: Send) -> None:
-    """Read the body and answer, without the framework: the least that this server can do."""
+    """Read the body and answer without the framework, which is the least work for this server."""
     while (await receive()).get("more_body", False):
         pass
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -28,7 +28,7 @@ async def bare(receive: Receive, send: Send) -> None:
 
 
 def keyed(_: ReadKey) -> dict[str, bool]:
-    """Let in who has a key and answer, as any endpoint of the Contacts API."""
+    """Check the key and answer, as every endpoint of the Contacts API does."""
     return {"ok": True}
 
 
@@ -36,12 +36,13 @@ _keyed = APIRouter()
 _keyed.post("/keyed")(keyed)
 _api = make_api()
 _api.router.routes[:0] = _keyed.routes
-_api.router.routes.insert(0, Route("/empty", empty, methods=["POST"]))  # first: each one before it costs a little
+# The empty route comes first, because every route before it would cost a little time.
+_api.router.routes.insert(0, Route("/empty", empty, methods=["POST"]))
 _ours = App(_api)
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer ``/bare`` before anything else is asked, pass the rest on."""
+    """Answer ``/bare`` here, and pass every other request to our application."""
     if scope["type"] == "http" and scope["path"] == "/bare":
         await bare(receive, send)
     else:

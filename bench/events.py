@@ -1,4 +1,4 @@
-"""What is synced: ``customers/update`` in the body of before 2025, with tags and consent in it."""
+"""The events to sync: ``customers/update`` webhooks in the form of before 2025, with tags and consents in the body."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,12 +8,13 @@ import orjson
 
 SECRET = "bench-webhook-secret"
 DOMAIN = "bench.myshopify.com"
-_CREATES = 0.7  #: of the events are the first about their customer, the others change one of them
+#: the share of events that are the first about a customer; the other events change one of these customers
+_CREATES = 0.7
 _FIRST_ID = 207_119_551_000
 
 
 def events(n: int, *, start: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield ``n`` (delivery id, body): first every customer once, from number ``start`` on, then some again."""
+    """Yield ``n`` (delivery id, body). Every customer from number ``start`` on comes once, then some come again."""
     people = max(1, int(n * _CREATES))
     for number in range(n):
         yield str(UUID(int=start + number + 1)), customer(start + number % people, number // people)
@@ -25,9 +26,9 @@ def body_bytes() -> int:
 
 
 def customer(number: int, revision: int) -> dict[str, Any]:
-    """Show an invented customer at the given revision."""
+    """Return the body about an invented customer at a revision."""
     id_ = _FIRST_ID + number
-    said = {"opt_in_level": "single_opt_in", "consent_updated_at": f"2026-09-1{revision}T11:57:11-04:00"}
+    consent = {"opt_in_level": "single_opt_in", "consent_updated_at": f"2026-09-1{revision}T11:57:11-04:00"}
     address = {
         "id": 9 * id_,
         "customer_id": id_,
@@ -66,6 +67,6 @@ def customer(number: int, revision: int) -> dict[str, Any]:
         "addresses": [address],
         "default_address": address,
         "tax_exemptions": [],
-        "email_marketing_consent": {"state": "subscribed", **said},
-        "sms_marketing_consent": {"state": "not_subscribed", "consent_collected_from": "OTHER", **said},
+        "email_marketing_consent": {"state": "subscribed", **consent},
+        "sms_marketing_consent": {"state": "not_subscribed", "consent_collected_from": "OTHER", **consent},
     }

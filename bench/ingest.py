@@ -1,4 +1,4 @@
-"""Ingest: signed webhooks against the real web process, beside empty routes of the same server."""
+"""Ingest: signed webhooks to the real web process, beside requests to empty routes of the same server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ _FAR_AWAY = 5_000_000
 
 
 class Servers:
-    """Two web processes of the same kind; the one that is not asked costs nothing."""
+    """Two web processes, of which only one gets requests at a time; the other one is idle."""
 
     def __init__(self, stack: Stack, ours: int, empty: int) -> None:
         self._stack = stack
@@ -31,11 +31,11 @@ class Servers:
             self.measure(which, _WARM_UP, seconds=10)
 
     def measure(self, which: str, n: int, *, seconds: float) -> dict[str, Any]:
-        """Send ``n`` new webhooks, or as many as the seconds allow."""
+        """Send ``n`` new webhooks, or as many as fit into ``seconds``."""
         if which == "ours":
             self._stack.empty()
         self._round += 1
-        found = load.send(
+        figures = load.send(
             self._ports[which],
             self._requests(which, n),
             connections=CONNECTIONS,
@@ -43,8 +43,8 @@ class Servers:
             file=self._stack.directory / "requests",
         )
         if which == "ours":
-            self._check_kept(found["requests"])
-        return found
+            self._check_kept(figures["requests"])
+        return figures
 
     def _requests(self, which: str, n: int) -> Iterator[bytes]:
         for delivery_id, body in events(n, start=self._round * _FAR_AWAY):
@@ -52,7 +52,7 @@ class Servers:
             yield load.request(self._paths[which], delivery.headers, delivery.body)
 
     def _check_kept(self, n: int) -> None:
-        """Whoever was told 200 has been kept."""
+        """Exit if a webhook was answered with 200 and is not stored."""
         with self._stack.engine.connect() as conn:
             kept = conn.execute(text("SELECT count(*) FROM envelopes")).scalar_one()
         if kept < n:
@@ -61,6 +61,6 @@ class Servers:
 
 @contextmanager
 def servers(stack: Stack) -> Iterator[Servers]:
-    """Start both servers, warmed up."""
+    """Start both servers and warm them up."""
     with stack.web("web") as ours, stack.web("empty", app="bench.empty:app") as empty:
         yield Servers(stack, ours, empty)

@@ -1,10 +1,11 @@
-"""The load generator, in a process of its own: the same requests as fast as the answers come.
+"""The load generator, a process of its own: it sends the next request as soon as the last one is answered.
 
     python -m bench.load PORT CONNECTIONS SECONDS FILE
     python -m bench.load --in-turns PORT PORT SECONDS FILE FILE
 
-A FILE holds whole HTTP/1.1 requests, each after its length in four bytes. Every connection is kept alive and has
-one request under way; in turns, one is under way in all. Prints one JSON object, in turns a list of two.
+A FILE holds whole HTTP/1.1 requests, and before each of them its length in four bytes. Every connection is kept alive
+and has one request under way. With --in-turns, there is one request under way in all. It prints a JSON object, and
+with --in-turns a list of two.
 """
 
 import asyncio
@@ -26,13 +27,13 @@ _BODILESS = frozenset({"204", "304"})
 
 
 def request(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Write a POST request."""
+    """Return a POST request."""
     lines = [f"POST {path} HTTP/1.1", f"Host: {HOST}", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
 def get(path: str, headers: Mapping[str, str]) -> bytes:
-    """Write a GET request."""
+    """Return a GET request."""
     lines = [f"GET {path} HTTP/1.1", f"Host: {HOST}", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode()
 
@@ -40,19 +41,19 @@ def get(path: str, headers: Mapping[str, str]) -> bytes:
 def send(
     port: int, requests: Iterable[bytes], *, connections: int, seconds: float, file: Path, status: str = "200"
 ) -> dict[str, Any]:
-    """Send requests, or as many as the seconds allow, from a process of its own; all have to be answered so."""
+    """Send requests, or as many as fit into ``seconds``, from a process of its own. Exits if a status differs."""
     save(file, requests)
-    (found,) = _run([str(port), str(connections), str(seconds), str(file)], seconds, status)
-    return found
+    (figures,) = _run([str(port), str(connections), str(seconds), str(file)], seconds, status)
+    return figures
 
 
 def send_in_turns(
     ports: Sequence[int], requests: Sequence[Iterable[bytes]], *, seconds: float, file: Path, status: str = "200"
 ) -> list[dict[str, Any]]:
-    """Ask two servers one after the other, again and again: what else the machine does slows down both."""
+    """Send requests to two servers in turns, so that other work of the machine slows down both."""
     files = [file.with_name(f"{file.name}-{side}") for side in (0, 1)]
-    for one, of_side in zip(files, requests, strict=True):
-        save(one, of_side)
+    for path, of_side in zip(files, requests, strict=True):
+        save(path, of_side)
     return _run(["--in-turns", *map(str, ports), str(seconds), *map(str, files)], seconds, status)
 
 
@@ -63,22 +64,22 @@ def _run(arguments: Sequence[str], seconds: float, status: str) -> list[dict[str
     if done.returncode != 0:
         raise SystemExit(f"the load generator failed: {done.stderr[-500:]}")
     printed = json.loads(done.stdout)
-    found: list[dict[str, Any]] = printed if isinstance(printed, list) else [printed]
-    for one in found:
-        if one["answers"].keys() != {status}:
-            raise SystemExit(f"expected {status}, got {one['answers']}")
-    return found
+    results: list[dict[str, Any]] = printed if isinstance(printed, list) else [printed]
+    for figures in results:
+        if figures["answers"].keys() != {status}:
+            raise SystemExit(f"expected {status}, got {figures['answers']}")
+    return results
 
 
 def save(path: Path, requests: Iterable[bytes]) -> None:
-    """Write requests for the generator."""
+    """Write requests to a file for the generator."""
     with path.open("wb") as file:
-        for one in requests:
-            file.write(_LENGTH.pack(len(one)) + one)
+        for content in requests:
+            file.write(_LENGTH.pack(len(content)) + content)
 
 
 class Run:
-    """What is left to send, and what came back."""
+    """The requests that are left to send, and the answers that came back."""
 
     def __init__(self, requests: Iterator[bytes], seconds: float) -> None:
         self._requests = requests
@@ -87,12 +88,12 @@ class Run:
         self.answers: Counter[str] = Counter()
 
     def take(self) -> bytes | None:
-        """Return the next request; None when all are sent or the time is up."""
+        """Return the next request, or None if all are sent or the time is up."""
         return None if time.perf_counter() > self._end else next(self._requests, None)
 
 
 class Sender(asyncio.Protocol):
-    """One connection."""
+    """A connection that sends one request after the other."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -102,18 +103,18 @@ class Sender(asyncio.Protocol):
         self.is_done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by descent
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's class does not inherit from it
 
     def send(self) -> None:
         """Send the next request, if there is one."""
-        following = self._run.take()
-        if following is None:
+        next_request = self._run.take()
+        if next_request is None:
             if not self.is_done.done():
                 self.is_done.set_result(None)
             self._transport.close()
             return
         self._sent_at = time.perf_counter()
-        self._transport.write(following)
+        self._transport.write(next_request)
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
@@ -142,59 +143,59 @@ class Sender(asyncio.Protocol):
 
 
 async def run(port: int, connections: int, seconds: float, requests: list[bytes]) -> dict[str, object]:
-    """Send everything, or as much as fits in the seconds; return what was measured."""
+    """Send all requests, or as many as fit into ``seconds``, and return the figures."""
     loop = asyncio.get_running_loop()
-    what = Run(iter(requests), seconds)
-    senders = [(await loop.create_connection(lambda: Sender(what), HOST, port))[1] for _ in range(connections)]
+    sending = Run(iter(requests), seconds)
+    senders = [(await loop.create_connection(lambda: Sender(sending), HOST, port))[1] for _ in range(connections)]
     began, cpu = time.perf_counter(), time.process_time()
     for sender in senders:
         sender.send()
     await asyncio.gather(*(sender.is_done for sender in senders))
     elapsed = time.perf_counter() - began
-    return _figures(what, elapsed, time.process_time() - cpu)
+    return _figures(sending, elapsed, time.process_time() - cpu)
 
 
 async def run_in_turns(
     ports: Sequence[int], seconds: float, requests: Sequence[list[bytes]]
 ) -> list[dict[str, object]]:
-    """Ask two servers in turns, each as often the first as the other, one request at a time."""
+    """Send one request at a time to two servers in turns. The server that comes first alternates."""
     sides = [
-        (Run(iter(mine), seconds), *await asyncio.open_connection(HOST, port))
-        for port, mine in zip(ports, requests, strict=True)
+        (Run(iter(of_side), seconds), *await asyncio.open_connection(HOST, port))
+        for port, of_side in zip(ports, requests, strict=True)
     ]
     cpu = time.process_time()
     is_over = False
     while not is_over:
-        for what, reader, writer in sides:
-            following = what.take()
-            if following is None:
+        for sending, reader, writer in sides:
+            next_request = sending.take()
+            if next_request is None:
                 is_over = True
                 break
             sent_at = time.perf_counter()
-            writer.write(following)
+            writer.write(next_request)
             status, length = _head(await reader.readuntil(b"\r\n\r\n"))
             await reader.readexactly(length)
-            what.latencies.append(time.perf_counter() - sent_at)
-            what.answers[status] += 1
+            sending.latencies.append(time.perf_counter() - sent_at)
+            sending.answers[status] += 1
         sides.reverse()
     for _, _, writer in sides:
         writer.close()
     cpu = time.process_time() - cpu
     sides.sort(key=lambda side: ports.index(side[2].get_extra_info("peername")[1]))
-    return [_figures(what, sum(what.latencies), cpu) for what, _, _ in sides]
+    return [_figures(sending, sum(sending.latencies), cpu) for sending, _, _ in sides]
 
 
 def _head(head: bytes) -> tuple[str, int]:
-    """Return the status of an answer, and how long its body is."""
+    """Return the status of an answer, and the length of its body."""
     status = head[9:12].decode()
-    at = head.find(b"content-length: ")  # uvicorn writes it so
+    at = head.find(b"content-length: ")  # uvicorn writes header names in lower case
     if at < 0 and status not in _BODILESS:
-        raise ValueError(f"an answer with status {status} does not say how long it is")
+        raise ValueError(f"an answer with status {status} has no content-length")
     return status, 0 if at < 0 else int(head[at + 16 : head.index(b"\r", at)])
 
 
-def _figures(what: Run, elapsed: float, cpu: float) -> dict[str, object]:
-    latencies = sorted(what.latencies)
+def _figures(sending: Run, elapsed: float, cpu: float) -> dict[str, object]:
+    latencies = sorted(sending.latencies)
 
     def percentile(share: float) -> float:
         return round(latencies[min(len(latencies) - 1, int(len(latencies) * share))] * 1000, 2)
@@ -203,7 +204,7 @@ def _figures(what: Run, elapsed: float, cpu: float) -> dict[str, object]:
         "requests": len(latencies),
         "seconds": round(elapsed, 3),
         "per_s": round(len(latencies) / elapsed, 1),
-        "answers": dict(what.answers),
+        "answers": dict(sending.answers),
         "latency_ms": {"p50": percentile(0.5), "p95": percentile(0.95), "p99": percentile(0.99), "max": percentile(1)},
         "generator_cpu": round(cpu / elapsed, 2),
     }

@@ -1,4 +1,4 @@
-"""A Postgres, a broker and processes of ours for one run, in a directory that goes away with it."""
+"""A Postgres, a broker and our processes for one run of the bench, in a temporary directory."""
 
 import http.client
 import os
@@ -36,13 +36,13 @@ _START_S = 30.0
 
 
 class Stack:
-    """Servers that are up, a connection to receive for, and the means to start what works on them."""
+    """Running servers, a connection that receives webhooks, and methods that start our processes."""
 
     def __init__(self, directory: Path, database_url: str, broker_url: str, reaper: Reaper) -> None:
         self.directory = directory
         self.database_url = database_url
         self.broker_url = broker_url
-        #: the baseline's messages are in a database of their own
+        #: the baseline has its messages in another database of the broker
         self.baseline_broker_url = broker_url.removesuffix("/0") + "/1"
         os.environ.update(
             DATABASE_URL=database_url,
@@ -75,11 +75,11 @@ class Stack:
 
     @property
     def connection_id(self) -> UUID:
-        """Our one connection."""
+        """The only connection of this stack."""
         return self.source.id
 
     def empty(self) -> None:
-        """Forget everything but the connection, and every message."""
+        """Delete all rows except the connection, and all messages."""
         with self.engine.begin() as conn:
             conn.execute(text(f"TRUNCATE {_FILLED}"))
         for url in (self.broker_url, self.baseline_broker_url):
@@ -93,7 +93,7 @@ class Stack:
 
     @contextmanager
     def running(self, name: str, command: Sequence[str], **environment: str) -> Iterator[Popen[bytes]]:
-        """Run a command of ours; at the end it and all its children are gone."""
+        """Run a command of ours, and end it and all its children at the end."""
         env = {**os.environ, **environment}
         process = spawn(command, log=self.directory / "logs" / f"{name}.log", env=env, cwd=ROOT)
         self._reaper.watch(process.pid)
@@ -113,14 +113,14 @@ class Stack:
                 raise self.failure(name, f"did not answer in {_START_S:.0f} s")
             yield port
 
-    def failure(self, name: str, what: str) -> SystemExit:
-        """Say what a process of ours failed to do, and what it wrote last."""
-        return SystemExit(f"{name} {what}; its log ends with:\n{log_tail(self.directory / 'logs' / f'{name}.log')}")
+    def failure(self, name: str, problem: str) -> SystemExit:
+        """Return an error that says what a process of ours failed to do, with the end of its log."""
+        return SystemExit(f"{name} {problem}; its log ends with:\n{log_tail(self.directory / 'logs' / f'{name}.log')}")
 
 
 @contextmanager
 def stack() -> Iterator[Stack]:
-    """Start the servers, and end them."""
+    """Start the servers, and stop them at the end."""
     with ExitStack() as at_end:
         directory = Path(at_end.enter_context(tempfile.TemporaryDirectory(prefix="contactsync-bench-")))
         reaper = Reaper()
@@ -145,7 +145,7 @@ def _answers(port: int) -> bool:
 
 
 def until(condition: Callable[[], bool], *, seconds: float, every_s: float = 0.005) -> bool:
-    """Wait until a condition holds; False if it still does not after so many seconds."""
+    """Wait until a condition holds. Returns False if it does not hold within ``seconds``."""
     deadline = time.perf_counter() + seconds
     while not condition():
         if time.perf_counter() > deadline:

@@ -1,10 +1,11 @@
-"""Sync: a backlog of events through the real workers, beside a Celery task per event."""
+"""Sync: the real workers drain a backlog of events, beside a baseline with a Celery task per event."""
 
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import orjson
@@ -19,14 +20,14 @@ from worker.inbox.nudge import publish_once
 from worker.store import envelopes
 from worker.store.lanes import lane_of
 
-#: events that go through before the clock starts: imports, caches, connections
+#: events that are drained before the clock starts, so that imports, caches and connections exist
 _WARM_UP = 1000
 _BASELINE_WARM_UP = 40
-_FAR_AWAY = 5_000_000  #: numbers of the people of the warm-up
+_FAR_AWAY = 5_000_000  #: where the numbers of the customers of the warm-up begin
 _START_S = 30.0
 _AT_ONCE = 200  #: envelopes in one insert
 
-_IS_CLAIMED = text("""
+_IS_LEASED = text("""
     SELECT coalesce((SELECT lease_token IS NOT NULL FROM ready WHERE lane = :lane
                       ORDER BY lane, next_run_at, envelope_id LIMIT 1), true)
 """)
@@ -38,19 +39,19 @@ _IS_EMPTY = text("SELECT NOT EXISTS (SELECT 1 FROM ready WHERE lane = :lane)")
 
 @dataclass(frozen=True)
 class Measured:
-    """How many events took how long."""
+    """How many events were done, and in how many seconds."""
 
     events: int
     seconds: float
 
     @property
     def per_s(self) -> float:
-        """Events per second."""
+        """How many events were done in a second."""
         return self.events / self.seconds
 
 
 class Workers:
-    """The real worker, started as the supervisor does, warmed up and idle between measurements."""
+    """The real worker, which the supervisor's command starts. It is warm, and idle between measurements."""
 
     def __init__(self, stack: Stack, processes: int) -> None:
         self._stack = stack
@@ -59,18 +60,18 @@ class Workers:
         stack.empty()
         self._fill(_WARM_UP, start=_FAR_AWAY)
         self.nudge()
-        if not until(lambda: self._sees(_IS_EMPTY), seconds=_START_S):
+        if not until(lambda: self._holds(_IS_EMPTY), seconds=_START_S):
             raise stack.failure("worker", f"did not drain {_WARM_UP} envelopes in {_START_S:.0f} s")
 
     def drain(self, n: int, *, seconds: float) -> Measured:
-        """Have ``n`` envelopes drained: from the first claim until the queue is empty, or the time is up."""
+        """Drain ``n`` envelopes. The clock runs from the first lease until the queue is empty or the time is up."""
         self._stack.empty()
         self._fill(n)
         self.nudge()
-        if not until(lambda: self._sees(_IS_CLAIMED), seconds=_START_S, every_s=0.001):
-            raise self._stack.failure("worker", f"took nothing in {_START_S:.0f} s")
+        if not until(lambda: self._holds(_IS_LEASED), seconds=_START_S, every_s=0.001):
+            raise self._stack.failure("worker", f"leased nothing in {_START_S:.0f} s")
         began = time.perf_counter()
-        until(lambda: self._sees(_IS_EMPTY), seconds=seconds)
+        until(lambda: self._holds(_IS_EMPTY), seconds=seconds)
         elapsed = time.perf_counter() - began
         with self._stack.engine.connect() as conn:
             left = int(conn.execute(text("SELECT count(*) FROM ready")).scalar_one())
@@ -80,19 +81,19 @@ class Workers:
         return Measured(n - left, elapsed)
 
     def finish(self, *, seconds: float) -> None:
-        """Wait until nothing is left, and see that nothing was lost."""
+        """Wait until the queue is empty, and exit if an envelope did not settle."""
         with self._stack.engine.connect() as conn:
-            # Each look is work on the machine that is measured: one message, and seldom enough not to be seen.
+            # Every query here costs time on the machine that we measure, so it is a single message, sent seldom.
             conn.execution_options(isolation_level="AUTOCOMMIT")
-            asked = {"lane": self.lane}
-            if not until(lambda: conn.execute(_IS_EMPTY, asked).scalar_one() is True, seconds=seconds, every_s=0.02):
+            is_empty = partial(conn.execute, _IS_EMPTY, {"lane": self.lane})
+            if not until(lambda: is_empty().scalar_one() is True, seconds=seconds, every_s=0.02):
                 raise self._stack.failure("worker", f"did not empty the queue in {seconds:.0f} s")
             kept, settled = conn.execute(_KEPT_AND_SETTLED).one()
         if kept != settled:
             raise SystemExit(f"of {kept} envelopes {settled} settled")
 
     def _fill(self, n: int, *, start: int = 0) -> None:
-        """Put envelopes into the inbox, without a nudge: nothing takes them yet."""
+        """Put envelopes into the inbox. Without a nudge, no worker takes them yet."""
         incoming = []
         for delivery_id, body in events(n, start=start):
             delivery = signed(orjson.dumps(body), SECRET, domain=DOMAIN, webhook_id=delivery_id)
@@ -102,26 +103,26 @@ class Workers:
                 envelopes.keep(conn, incoming[at : at + _AT_ONCE])
 
     def nudge(self) -> None:
-        """Tell every process that there is work."""
+        """Send a nudge to every process of the worker."""
         for _ in range(self._processes):
             if not publish_once(self.lane):
                 raise SystemExit("the broker takes no nudge")
 
-    def _sees(self, statement: TextClause) -> bool:
+    def _holds(self, statement: TextClause) -> bool:
         with self._stack.engine.connect() as conn:
             return bool(conn.execute(statement, {"lane": self.lane}).scalar_one())
 
 
 @contextmanager
 def workers(stack: Stack, processes: int) -> Iterator[Workers]:
-    """Run the real worker with so many processes."""
+    """Run the real worker with this number of processes."""
     with stack.running("worker", stack.program("worker", workers=processes)):
         yield Workers(stack, processes)
 
 
 def baseline(stack: Stack, n: int, *, workers: int, seconds: float) -> Measured:
-    """Let the baseline's worker do ``n`` tasks; from the first one taken until the last one is acknowledged."""
-    from bench.baseline import tasks  # noqa: PLC0415 - reads the environment of a stack that is up
+    """Let the baseline do ``n`` tasks. The clock runs from the first task taken to the last one acknowledged."""
+    from bench.baseline import tasks  # noqa: PLC0415 - needs the environment of a running stack
 
     stack.empty()
     tasks.Base.metadata.drop_all(tasks.engine)

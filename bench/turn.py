@@ -1,9 +1,9 @@
-"""A turn of ``bench --against``: do a work once in one version, print its rate and its CPU time as JSON.
+"""A turn of ``bench --against``: measure a work once in one version, and print its rate and CPU time as JSON.
 
     PYTHONPATH=CHECKOUT python -P bench/turn.py sync|backfill|ingest N
 
-The version is the checkout in the working directory, which may be older than this file. This file knows the version
-only by the names of ``bench`` that it uses. They must mean the same in both versions; everything else may be renamed.
+The version is the checkout in the working directory, which may be older than this file. The names of ``bench`` that
+this file uses must mean the same in both versions. Everything else may be renamed.
 """
 
 import json
@@ -21,12 +21,12 @@ import worker
 from bench import backfill, ingest, sync
 from bench.stack import Stack, stack
 
-_TIMEOUT_S = 300.0  #: far more than the work takes, because both versions have to do all of it
-_WARM_UP = 2000  #: events that go through before: a batch for each worker, because its first one costs more
-_REST_S = 0.2  #: a worker tidies up after its last commit, and that belongs to the work
+_TIMEOUT_S = 300.0  #: far more than the work takes, because both versions must finish it
+_WARM_UP = 2000  #: events before the measurement, a batch for each worker, because its first batch costs more
+_REST_S = 0.2  #: a worker tidies up after its last commit, and its time belongs to the work
 
 Figures = dict[str, float]
-CpuSeconds = dict[int, float]  #: by the id of the process
+CpuSeconds = dict[int, float]  #: CPU time by the id of the process
 
 
 def measure_sync(running: Stack, n: int) -> dict[str, Figures]:
@@ -41,19 +41,19 @@ def measure_sync(running: Stack, n: int) -> dict[str, Figures]:
 def measure_backfill(running: Stack, n: int) -> dict[str, Figures]:
     """Load ``n`` customers twice. Counts the CPU time of the workers and of this process, which is the reader."""
     (directory := running.directory / "warm-up").mkdir()
-    few, paths = backfill.write(directory, _WARM_UP), backfill.write(running.directory, n)
-    readings: list[CpuSeconds] = []
+    warm_up, paths = backfill.write(directory, _WARM_UP), backfill.write(running.directory, n)
+    cpu_times: list[CpuSeconds] = []
 
-    def with_readings() -> Iterator[Path]:
-        for path in paths:  # the bench takes the second path when the first load is done
-            readings.append(cpu_s(with_own=True))
+    def measured_paths() -> Iterator[Path]:
+        for path in paths:  # the bench takes the second path after the first load
+            cpu_times.append(cpu_s(with_own=True))
             yield path
-        readings.append(cpu_s(with_own=True))
+        cpu_times.append(cpu_s(with_own=True))
 
     with sync.workers(running, 2) as two:
-        backfill.ours(running, two, few)
-        took = backfill.ours(running, two, with_readings())  # type: ignore[arg-type]  # it only loops over them
-    loads = zip((took.first, took.again), pairwise(readings), strict=True)
+        backfill.ours(running, two, warm_up)
+        took = backfill.ours(running, two, measured_paths())  # type: ignore[arg-type]  # it only iterates
+    loads = zip((took.first, took.again), pairwise(cpu_times), strict=True)
     first, again = (_figures(n, n, seconds, before, after) for seconds, (before, after) in loads)
     return {"backfill": first, "backfill, again": again}
 
@@ -81,12 +81,12 @@ def cpu_s(*, with_own: bool = False) -> CpuSeconds:
             raise SystemExit(f"process {pid} works in {directory}, not in {Path.cwd()}")
     if not with_own:
         ours.remove(os.getpid())
-    # The clock of another process, numbered as clock_getcpuclockid(3) does; /proc/PID/stat counts in steps of 10 ms.
+    # This is the clock that clock_getcpuclockid(3) returns; /proc/PID/stat counts in steps of 10 ms only.
     return {pid: time.clock_gettime(~pid << 3 | 2) for pid in ours}
 
 
 def _python_processes() -> Iterator[tuple[int, int]]:
-    """Yield (id, id of the parent) of every process on this machine that runs the same Python as we do."""
+    """Yield (id, id of the parent) of every process on this machine with the same Python program as ours."""
     python = Path("/proc/self/exe").resolve()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended, or belongs to another user

@@ -1,4 +1,4 @@
-"""Real Postgres for every test that touches the store; one embedded server for the session."""
+"""A real Postgres for every test that needs the store. One embedded server serves the whole session."""
 
 import os
 import shutil
@@ -26,13 +26,13 @@ TABLES = (
 
 @pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
-    """A migrated database: the one in TEST_DATABASE_URL, else an embedded server."""
+    """The URL of a migrated database: the database in TEST_DATABASE_URL, or else an embedded server."""
     os.environ.setdefault("CONTACTSYNC_SECRET_KEYS", Fernet.generate_key().decode())
-    given = os.environ.get("TEST_DATABASE_URL")
-    # Not below pytest's own directory: that is closed to the account a server started by root runs under.
+    configured = os.environ.get("TEST_DATABASE_URL")
+    # pytest's own directory does not do: if root runs the tests, Postgres runs as another user, who may not enter it.
     directory = Path(tempfile.mkdtemp(prefix="contactsync-test-"))
-    server = None if given else EmbeddedPostgres(directory)
-    url = given or (server.start() if server else "")
+    server = None if configured else EmbeddedPostgres(directory)
+    url = configured or (server.start() if server else "")
     os.environ["DATABASE_URL"] = url
     worker_settings.reload()
     logs.configure()
@@ -66,6 +66,6 @@ def organization_id(engine: Engine) -> UUID:
 
 
 def empty(engine: Engine) -> None:
-    """Forget everything but the schema."""
+    """Delete every row and keep the schema."""
     with engine.begin() as conn:
         conn.execute(text(f"TRUNCATE {TABLES} CASCADE"))

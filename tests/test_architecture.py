@@ -1,8 +1,8 @@
-"""What ``docs/architecture.md`` names exists, and every module has its line in the tree there.
+"""Every path and name in ``docs/architecture.md`` exists, and every module has its line in the tree there.
 
-Between backticks, a path (``worker/inbox/drain.py``), a name in a file (``worker/inbox/drain.py:drain_batch``), and a
-name in the file of that stem that was named last (``drain.drain_batch``). Names are looked up in the source; nothing is
-imported.
+Three forms between backticks are checked: a path (``worker/inbox/drain.py``), a name in a file
+(``worker/inbox/drain.py:drain_batch``), and a name with the stem of a file (``drain.drain_batch``). A stem stands for
+the file with this stem that the document mentioned last. Names are looked up in the source, and nothing is imported.
 """
 
 import ast
@@ -27,7 +27,7 @@ TREE_LINE = re.compile(r"^( *)([\w.]+/?)(?:  +\S.*)?$", re.MULTILINE)
 
 @lru_cache
 def names(path):
-    """Everything that a file defines, members of its classes with their class."""
+    """Return every name that a file defines. The members of a class have the name of the class before them."""
     return frozenset(_defined(ast.parse(path.read_text()).body, ""))
 
 
@@ -42,7 +42,7 @@ def _defined(body, prefix):
 
 
 def problems(text):
-    """What a document names that does not exist, in its order."""
+    """Return the paths and names in a document that do not exist, in the order of the document."""
     found = []
     last = {}  # stem -> file
     for span in SPAN.findall(FENCE.sub("", text)):
@@ -62,9 +62,10 @@ def problems(text):
 
 
 def missing_paths(text):
-    """What a document names below our top folders that does not exist.
+    """Return the paths below our top folders that a document mentions and that do not exist.
 
-    The number of an ADR (``docs/adr/0003``) is its path, and a word in capitals stands for a name of the reader's.
+    ``docs/adr/0003`` stands for the ADR with this number. A path with a word in capitals is a pattern for the reader
+    to fill in, so it is not checked.
     """
     spans = [span.split(":")[0] for span in SPAN.findall(FENCE.sub("", text)) if OURS.match(span)]
     named = [span for span in spans if PATH.fullmatch(span) and not re.search("[A-Z]{3}", span)]
@@ -72,7 +73,7 @@ def missing_paths(text):
 
 
 def tree(text):
-    """The paths that the tree of a document has lines for."""
+    """Return the paths that have a line in the tree of a document."""
     paths, folders = [], []
     block = next(block for block in FENCE.findall(text) if "\nworker/\n" in block)
     for indent, name in TREE_LINE.findall(block):
@@ -84,7 +85,7 @@ def tree(text):
 
 
 def without_line(paths, modules):
-    """The modules that neither have a line nor are in a folder that stands for all that is in it."""
+    """Return the modules without a line. A folder that has a line, but no lines below it, covers all its modules."""
     whole = tuple(
         path for path in paths if path.endswith("/") and not any(p != path and p.startswith(path) for p in paths)
     )
@@ -98,7 +99,7 @@ def test_every_path_and_name_of_the_document_exists():
 def test_every_line_of_the_tree_exists():
     paths = tree(DOCUMENT.read_text())
 
-    assert len(paths) > 100, "the tree was not read"
+    assert len(paths) > 100, "the tree was not found"
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 

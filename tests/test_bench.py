@@ -1,4 +1,4 @@
-"""What the benchmark writes is what the worker would have written, or it would measure something else."""
+"""Bench: it fills a store exactly as the worker would. Otherwise it would measure something else."""
 
 from datetime import UTC, datetime
 
@@ -43,7 +43,7 @@ def connect(engine, organization_id):
 
 
 def webhook(engine, source, person, *, tags=None, seconds_later=0):
-    """Say about a person what the shop said when the contact was made."""
+    """Deliver the webhook that would have created the contact of a person."""
 
     def at(ms):
         return datetime.fromtimestamp(ms / 1000 + seconds_later, UTC).isoformat().replace("+00:00", "Z")
@@ -91,37 +91,37 @@ def webhook(engine, source, person, *, tags=None, seconds_later=0):
 
 
 def stored(engine, organization_id, external_id):
-    """Everything about a customer but ids, and the times and envelopes that no two stores share."""
+    """Return all that is stored about a customer, without ids, times and envelopes, which differ between stores."""
 
-    def read(conn, statement, **more):
-        asked = {"organization_id": organization_id, "external_id": external_id, **more}
-        return [tuple(row) for row in conn.execute(text(statement), asked)]
+    def load(conn, statement, **more):
+        parameters = {"organization_id": organization_id, "external_id": external_id, **more}
+        return [tuple(row) for row in conn.execute(text(statement), parameters)]
 
     with engine.connect() as conn:
-        (record,) = read(
+        (record,) = load(
             conn,
             "SELECT id, kind, state, is_live, is_lost, is_oversize FROM records"
             " WHERE organization_id = :organization_id AND external_id = :external_id",
         )
         contact = contacts.by_any_id(Tx(conn, organization_id), record[0])
         stamps = [[occurred, position] for occurred, _, _, position, _ in record[2].pop("s")]
-        claimed = read(
+        claimed = load(
             conn,
             "SELECT type, key, source, is_customer, value, is_verified, is_owner, is_contested FROM claims"
             " WHERE organization_id = :organization_id AND record_id = :id ORDER BY 1, 2",
             id=record[0],
         )
-        terms = read(
+        terms = load(
             conn,
             "SELECT term FROM contact_terms WHERE organization_id = :organization_id AND contact_id = :id ORDER BY 1",
             id=record[0],
         )
-        consents = read(
+        consents = load(
             conn,
             "SELECT statement_key, channel, purpose, address, status, occurred_at, method, evidence FROM consents"
             " WHERE organization_id = :organization_id AND external_id = :external_id ORDER BY 1",
         )
-        changes = read(
+        changes = load(
             conn,
             "SELECT kind, details FROM changes WHERE organization_id = :organization_id AND contact_id = :id",
             id=record[0],
@@ -131,7 +131,7 @@ def stored(engine, organization_id, external_id):
     return record[1:], stamps, claimed, terms, consents, changes, shown, is_first
 
 
-def test_it_is_what_the_worker_writes_for_the_same_webhooks(engine, people):
+def test_a_population_is_stored_as_the_worker_stores_it_from_webhooks(engine, people):
     with engine.begin() as conn:
         other = organizations.ensure(conn, "other")
     source = connect(engine, other)
@@ -141,13 +141,13 @@ def test_it_is_what_the_worker_writes_for_the_same_webhooks(engine, people):
         assert stored(engine, people.organization_id, person.ref[1]) == stored(engine, other, person.ref[1])
 
 
-def test_every_person_is_found_consistent(engine, people):
+def test_every_person_passes_the_check_and_a_missing_person_does_not(engine, people):
     people.check(map(people.person, range(SIZE)))
     with pytest.raises(ValueError, match="is not stored"):
         people.check([people.person(SIZE)])
 
 
-def test_a_webhook_about_one_of_them_changes_that_contact(engine, people):
+def test_a_webhook_about_a_person_changes_the_contact_of_that_person(engine, people):
     source = connect(engine, people.organization_id)
     person = people.person(20)
     webhook(engine, source, person, tags=["new"], seconds_later=5)
@@ -160,7 +160,7 @@ def test_a_webhook_about_one_of_them_changes_that_contact(engine, people):
         assert conn.execute(kinds, {"id": person.id}).scalars().all() == ["created", "changed"]
 
 
-def test_it_grows_where_it_ended(engine, organization_id):
+def test_a_population_grows_from_where_it_ended(engine, organization_id):
     people = Population(engine, organization_id, SIZE)
     people.grow(20)
     people.grow(SIZE)
@@ -168,13 +168,13 @@ def test_it_grows_where_it_ended(engine, organization_id):
     assert ids.show(ids.CONTACT, people.person(1).id) < ids.show(ids.CONTACT, people.person(2).id)
 
 
-def test_requests_are_whole():
+def test_the_load_generator_writes_whole_requests():
     assert get("/v1", {"X-Api-Key": "k"}) == b"GET /v1 HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: k\r\n\r\n"
     assert request("/v1", {}, b"{}").endswith(b"Content-Length: 2\r\n\r\n{}")
 
 
-def test_a_machine_that_changes_its_pace_leaves_the_ratio_alone():
+def test_the_ratio_stays_the_same_if_the_machine_changes_its_pace():
     rounds = [{"old": {"per_s": pace}, "new": {"per_s": 2 * pace}} for pace in (1000, 300, 700)]
-    rounds.append({"old": {"per_s": 500}, "new": {"per_s": 100}})  # and one that was disturbed
+    rounds.append({"old": {"per_s": 500}, "new": {"per_s": 100}})  # something else disturbed this round
 
     assert compared(rounds, "per_s") == {"old": 600, "new": 1000, "ratio": 2}

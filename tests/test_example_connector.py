@@ -1,4 +1,4 @@
-"""The connector of docs/example-connector, used as an installed package of somebody else's."""
+"""The connector in docs/example-connector, used like a package of another author that pip installed."""
 
 import importlib.util
 import json
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "docs" / "example-connector"
 SOURCE = (EXAMPLE / "contactsync_pasar.py").read_text("utf-8")
 
-#: what is broken, in the source: and the checks that must say so
+#: defect: the sound source, the broken source, and the checks that must fail
 BREAKS = {
     "accepts any signature": (
         '    signing.check_hmac_sha256_base64(f"{id_}.{seconds}.".encode() + body, signature, secrets)\n',
@@ -51,7 +51,7 @@ def _text(value: object) -> str:
 
 @pytest.fixture
 def site(tmp_path):
-    """A directory on the path with the package as pip would install it; nothing is fetched for that."""
+    """A directory for PYTHONPATH that holds the package as pip installs it. Nothing is downloaded."""
     project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text("utf-8"))["project"]
     info = tmp_path / f"contactsync_pasar-{project['version']}.dist-info"
     info.mkdir()
@@ -77,7 +77,7 @@ def command(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_is_found_and_passes(site: Path):
+def test_the_package_is_found_and_passes_every_check(site: Path):
     listed = json.loads(command(site, "list", "--json").stdout)
     done = command(site, "check", "pasar")
 
@@ -110,7 +110,7 @@ def test_a_broken_copy_fails_the_right_checks(site: Path, broken: str):
 
 @pytest.fixture
 def package():
-    """The module, without its package being found by this process."""
+    """The module, imported from its file, so that this process does not register its connector."""
     spec = importlib.util.spec_from_file_location("pasar_of_a_test", EXAMPLE / "contactsync_pasar.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -119,7 +119,7 @@ def package():
 
 @pytest.fixture
 def shop(package):
-    """The scripted shop of the package, as a server; yields its origin."""
+    """The origin of a server that gives the answers of the package's simulator."""
     scripted = package.SIMULATOR()
 
     class Handler(BaseHTTPRequestHandler):
@@ -140,28 +140,29 @@ def shop(package):
     server.server_close()
 
 
-def test_it_syncs_through_a_stack(
+def test_the_connector_backfills_and_takes_webhooks_in_a_running_stack(
     site: Path, package, shop: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch
 ):
     monkeypatch.setenv("PYTHONPATH", str(site))
     stack = RunningStack(tmp_path_factory.mktemp("pasar"), workers=1)
     stack.start()
     try:
-        given = ("--source", "pasar", "--webhook-secret", "an invented secret", "--option", "shop=lantern-row")
+        options = ("--source", "pasar", "--webhook-secret", "an invented secret", "--option", "shop=lantern-row")
         access = ("--credential", "access_token=pasar_token_4711", "--api-url", shop)
-        added = stack.cli("connections", "add", "custom", "pasar", *given, *access)
-        run_id = stack.cli("backfill", "start", added["connection_id"])["run_id"]
+        connection = stack.cli("connections", "add", "custom", "pasar", *options, *access)
+        run_id = stack.cli("backfill", "start", connection["connection_id"])["run_id"]
         wait_until(lambda: stack.run_state(run_id, "default") != "running", 60)
         run = stack.cli("backfill", "status", run_id)
         assert (run["state"], run["read"], run["changed"], run["parked"]) == ("done", 7, 7, 0), run
 
-        update = next(one for one in package.EXAMPLES if one.topic == "customer.updated")  # that 70001 has no e-mail
+        # The update says that the customer 70001 has no e-mail.
+        update = next(one for one in package.EXAMPLES if one.topic == "customer.updated")
         deletion = next(one for one in package.EXAMPLES if one.topic == "customer.deleted")
-        url = added["webhook_url"].replace("http://127.0.0.1:8000", stack.url)
+        url = connection["webhook_url"].replace("http://127.0.0.1:8000", stack.url)
         assert httpx.post(url, content=deletion.body, headers=deletion.headers, trust_env=False).status_code == 200
         assert httpx.post(url, content=update.body, headers=deletion.headers, trust_env=False).status_code == 401
 
-        def exported():  # by a process of its own, which finds the package
+        def exported():  # in a process of its own, which can import the package
             lines = stack.run("export", "--canonical").splitlines()
             return {one["external_id"]: one for one in map(json.loads, lines)}
 
@@ -173,7 +174,7 @@ def test_it_syncs_through_a_stack(
         stack.stop()
 
 
-def test_it_is_as_short_as_the_guide_says():
+def test_the_example_is_as_short_as_the_guide_says():
     assert len(SOURCE.splitlines()) < 250
     assert len((EXAMPLE / "README.md").read_text("utf-8").splitlines()) <= 30
 

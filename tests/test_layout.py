@@ -1,6 +1,6 @@
-"""The house stays in order: imports point one way, and files stay small.
+"""Imports point one way, and files stay small.
 
-The rules are read from the folders, as ``docs/architecture.md`` draws them.
+The rules are those that ``docs/architecture.md`` states for the folders.
 """
 
 import ast
@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted(p for d in ("worker", "connectors") for p in (ROOT / d).rglob("*.py") if "versions" not in p.parts)
 WORKER = [path for path in SOURCES if path.parts[len(ROOT.parts)] == "worker"]
 
-#: what stands directly in worker/ and starts something
+#: modules directly in worker/ that a process starts from
 ENTRY_POINTS = {"tasks", "app", "beat", "cli"}
-#: rooms in which an API request, a command or the stack begins
+#: rooms where an API request, a command or the stack begins its work
 ENTRY_ROOMS = {"api", "commands", "console", "stack"}
-#: which rooms each room may import; every room may import ``domain``, and what stands directly in worker/ beside the
-#: entry points (settings, errors, ids, logs …)
+#: which rooms each room may import; every room may also import ``domain``, and the modules directly in worker/ that are
+#: no entry points (settings, errors, ids, logs …)
 MAY_IMPORT = {
     "domain": set(),
     "store": set(),
@@ -30,11 +30,11 @@ MAY_IMPORT = {
     "privacy": {"inbox", "pipeline", "store"},
     "outbox": {"pipeline", "store"},
 }
-#: the stages in the order of the flow: each may import those before it
+#: the stages in the order of the flow; a stage may import the stages before it
 STAGES = ("normalise", "fold", "resolve", "golden", "changeset")
 #: the steps of the write path
 STEPS = {"apply", "load", "write"}
-#: who may speak to the network: providers, the client of the Contacts API, and simulators, which serve it
+#: who may use the network: providers, the outbox, the stack, and the client of the Contacts API with its simulator
 NETWORK = {"httpx", "requests", "aiohttp", "urllib.request", "http.client", "socket"}
 MAY_NETWORK = {"worker/providers", "worker/outbox", "worker/stack", "connectors/wazapin"}
 
@@ -47,7 +47,7 @@ MODULES = {name_of(path) for path in SOURCES}
 
 
 def imports(path, source=None):
-    """The modules that a file imports, functions included; of ours, by their full names."""
+    """Return the modules that a file imports, at its top or inside functions. Our own modules have their full names."""
     found = set()
     for node in ast.walk(ast.parse(source or path.read_text())):
         if isinstance(node, ast.Import):
@@ -60,13 +60,13 @@ def imports(path, source=None):
 
 
 def room_of(name):
-    """The folder of worker/ that a module is in; for those directly in worker/, the module's own name."""
+    """Return the folder of worker/ that a module is in. A module directly in worker/ is its own room."""
     parts = name.split(".")
     return parts[1] if len(parts) > 1 else ""
 
 
 def wrong_imports(path, source=None):
-    """What a module of worker/ imports against the direction of the house."""
+    """Return the imports of a module in worker/ that point the wrong way."""
     room = room_of(name_of(path))
     if room in ENTRY_POINTS | ENTRY_ROOMS:
         return set()
@@ -114,13 +114,13 @@ def test_there_is_no_import_circle():
 
 
 def wrong_stages(path, source=None):
-    """The stages that a stage imports although they come after it, or beside it."""
+    """Return the later stages that a stage imports, and the other steps that a step imports."""
     name = name_of(path)
     used = imports(path, source)
     if name.startswith("worker.domain.") and path.stem in STAGES:
         later = STAGES[STAGES.index(path.stem) + 1 :]
         return used & {f"worker.domain.{stage}" for stage in later}
-    if name.startswith("worker.pipeline.") and path.stem in STEPS - {"apply"}:  # apply alone puts the steps together
+    if name.startswith("worker.pipeline.") and path.stem in STEPS - {"apply"}:  # only apply may import the other steps
         return used & {f"worker.pipeline.{step}" for step in STEPS}
     return set()
 
@@ -191,7 +191,7 @@ def test_only_some_rooms_speak_to_the_network():
             assert not imports(path) & NETWORK, place
 
 
-def test_transactions_begin_where_something_begins_or_where_the_docstring_says_so():
+def test_a_transaction_begins_at_an_entry_or_where_the_docstring_says_so():
     for path in WORKER:
         source = path.read_text()
         begins = re.search(r"(engine\(?\)?|_engine)\.begin\(", source)
@@ -208,7 +208,7 @@ def test_the_store_opens_no_transactions():
             assert ".commit(" not in path.read_text(), path
 
 
-def test_what_makes_writes_fast_is_known_to_one_module():
+def test_only_batch_writer_sets_plans_and_pipelines():
     for path in SOURCES:
         if path.name != "batch_writer.py":
             source = path.read_text()
@@ -224,7 +224,9 @@ def test_every_module_of_the_rules_has_a_test_file(room):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_every_module_says_what_it_is_for_and_fits_one_idea(path):
+def test_every_module_opens_with_its_purpose_and_is_not_too_long(path):
     source = path.read_text()
-    assert ast.get_docstring(ast.parse(source)) or not source.strip(), "a module opens with what it is for"
-    assert len(source.splitlines()) <= 420, "there are two ideas in it"
+    assert ast.get_docstring(ast.parse(source)) or not source.strip(), (
+        "a module opens with a docstring that says what it is for"
+    )
+    assert len(source.splitlines()) <= 420, "the module is too long; split it by its ideas"

@@ -1,4 +1,4 @@
-"""What most people write instead: one Celery task per webhook, the ORM, select before insert.
+"""The baseline of sync, as many teams write it: a Celery task per webhook, the ORM, and a SELECT before each INSERT.
 
-Honest but ordinary: it has races, takes whatever comes last for the truth, and forgets who said what.
+It is honest but simple. It has races, believes the last webhook to arrive, and does not store the source of a value.
 """

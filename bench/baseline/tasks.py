@@ -1,4 +1,4 @@
-"""The baseline's worker. It reads DATABASE_URL and BASELINE_BROKER_URL, and keeps to tables of its own."""
+"""The worker of the baseline. It uses DATABASE_URL and BASELINE_BROKER_URL, and has tables of its own."""
 
 import os
 from typing import Any, TypeVar
@@ -116,8 +116,8 @@ def _tags(session: Session, contact: Contact, body: dict[str, Any]) -> None:
 
 def _consents(session: Session, contact: Contact, body: dict[str, Any]) -> None:
     for channel in ("email", "sms"):
-        said = body[f"{channel}_marketing_consent"]
-        state, at = said["state"], said["consent_updated_at"]
+        consent = body[f"{channel}_marketing_consent"]
+        state, at = consent["state"], consent["consent_updated_at"]
         known = find(session, Consent, contact_id=contact.id, channel=channel)
         if known is None:
             session.add(Consent(contact_id=contact.id, channel=channel, state=state, updated_at=at))

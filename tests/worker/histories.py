@@ -1,4 +1,4 @@
-"""Histories: statements about few people by few sources, in every constellation."""
+"""Histories: invented statements of three sources about a few people, to be combined in every way."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,15 +18,16 @@ PHONES = [f"+62812735091{n}0" for n in range(4)]
 EMAILS = [f"{name}@example.com" for name in ("ayu", "budi", "citra")]
 
 
-def a_reading(source, *events, minute=0, number=0):
-    reading = normalise_api_write(
+def statements_of(source, *events, minute=0, number=0):
+    """Return what one envelope of a source says; its delivery id follows from ``number``."""
+    statements = normalise_api_write(
         ids.new(),
         [(source, event) for event in events],
         sent_at=T0 + timedelta(minutes=minute),
         delivery_id=f"d{number}",
     )
-    reading.source = source  # told by it, not asked of us
-    return reading
+    statements.source = source  # as if a webhook of the source had delivered them, not a request to our API
+    return statements
 
 
 def a_profile(external_id="1", *, phone=None, email=None, at=0, created=0, verified=False, **fields):
@@ -66,14 +67,14 @@ def events(draw):
             created=draw(st.sampled_from([None, 0, 1])),
             verified=draw(st.booleans()),
         )
-    return a_reading(source, event, minute=5, number=number)
+    return statements_of(source, event, minute=5, number=number)
 
 
 @st.composite
-def operators_words(draw):
+def operator_decisions(draw):
     refs = [(source, id_) for source in "abc" for id_ in "123"]
-    found = []
+    decisions = []
     for n in range(draw(st.integers(0, 3))):
         a, b = draw(st.lists(st.sampled_from(refs), unique=True, min_size=2, max_size=2))
-        found.append(Decision(draw(st.sampled_from(["link", "apart"])), a, b, n + 1, str(n)))
-    return found
+        decisions.append(Decision(draw(st.sampled_from(["link", "apart"])), a, b, n + 1, str(n)))
+    return decisions

@@ -1,4 +1,4 @@
-"""A store in memory, for the changeset: it loads everything, and checks every write that Postgres would check."""
+"""A store in memory for tests of the changeset. It makes the same checks on a write that Postgres makes."""
 
 import itertools
 from collections import defaultdict
@@ -17,7 +17,7 @@ from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.snapshot import Snapshot
 from worker.domain.times import EPOCH
 
-#: rows are kept as they are: what the store's own encoders do is tested beside the store
+#: keeps rows readable for the tests; the encoders of the real store have tests of their own
 PLAIN = Encoder(
     record=lambda record: orjson.dumps(fold.encode(record)),
     contact=lambda id_, shown, first_id: (
@@ -37,7 +37,7 @@ PLAIN = Encoder(
 
 
 class MemoryStore:
-    """Rows by their keys. The insert of a new row fails on a conflict, an update on a row that is not there."""
+    """Rows by their keys. An insert fails if the row exists, and an update fails if it does not."""
 
     def __init__(self, limits=Limits(crowd=10, component=200)):  # noqa: B008 - a tuple
         self.limits = limits
@@ -54,11 +54,11 @@ class MemoryStore:
         self._ids = itertools.count(1)
 
     def new_id(self):
-        """Ids in the order of birth."""
+        """Return an id that is greater than every id before it."""
         return UUID(int=next(self._ids) << 64)
 
     def apply(self, statements):
-        """Take a batch in; return what was written as (changeset, ledger changes)."""
+        """Write a batch of statements; return what was written as (changeset, ledger changes)."""
         snapshot = self._load(statements)
         people = changeset(snapshot, PLAIN)
         contact_of = people.contact_of()
@@ -92,7 +92,7 @@ class MemoryStore:
         return snapshot
 
     def _connected(self, rows, folded, statements):
-        """Find everybody whom identifiers, present or let go, or decisions connect to an active record."""
+        """Find every record that decisions or identifiers, dropped ones too, connect to an active record."""
         ties = [{new.decision.a, new.decision.b} for new in self.decisions.values()]
         ties += [{decision.a, decision.b} for stated in statements for decision in stated.decisions]
         claimants = defaultdict(set)
@@ -115,19 +115,19 @@ class MemoryStore:
     def _ledgers(self):
         counting = {}
         for one in self.consents.values():
-            said = one.consent
-            subject = (said.channel, said.purpose, said.address or said.ref)
-            prior = PriorConsent(*subject, said.status, said.occurred, one.key)
+            consent = one.consent
+            subject = (consent.channel, consent.purpose, consent.address or consent.ref)
+            prior = PriorConsent(*subject, consent.status, consent.occurred, one.key)
             if subject not in counting or rank(prior.status, prior.occurred) > rank(
                 counting[subject].status, counting[subject].occurred
             ):
                 counting[subject] = prior
         suppressions = [
             SuppressionEntry(
-                **{name: getattr(said, name) for name in said._fields}, id=UUID(int=0), envelope_id=None,
+                **{name: getattr(statement, name) for name in statement._fields}, id=UUID(int=0), envelope_id=None,
                 created_at=EPOCH,
             )
-            for said in self.suppressions
+            for statement in self.suppressions
         ]  # fmt: skip
         return Ledgers(list(counting.values()), suppressions, set(self.notes))
 
@@ -175,15 +175,15 @@ class MemoryStore:
         for claim in people.claims:
             self.claims[claim.ident, claim.record_id] = claim
             owners = [one for (ident, _), one in self.claims.items() if ident == claim.ident and one.is_owner]
-            assert len(owners) <= 1, "an identifier is taken from its owner before another gets it"
+            assert len(owners) <= 1, "an identifier loses its owner before it gets another"
         for claim in people.new_claims:
             _insert_new(self.claims, (claim.ident, claim.record_id), claim)
 
     def _write_ledger(self, ledger):
         for one in ledger.consents:
             self.consents.setdefault(one.key, one)
-        for said, _ in ledger.suppressions:
-            self.suppressions.setdefault(said, said)
+        for statement, _ in ledger.suppressions:
+            self.suppressions.setdefault(statement, statement)
         for one in ledger.new_consents:
             _insert_new(self.consents, one.key, one)
         for note in ledger.notes:
@@ -191,18 +191,20 @@ class MemoryStore:
         self.log += ledger.log
 
     def _check(self):
-        """What the tables' constraints, and whoever reads them, rely on."""
+        """Check what the constraints of the tables demand, and what everybody who loads from them relies on."""
         owners = [claim.ident for claim in self.claims.values() if claim.is_owner]
         assert len(owners) == len(set(owners)), "an identifier has one owner"
         placed = {values[4].contact_id for values in self.records.values()} - {None}
         assert placed == self.contacts.keys() == self.terms.keys(), (
-            "a contact is there if and only if a record is in it"
+            "a contact exists if and only if a record belongs to it"
         )
         for id_, values in self.contacts.items():
-            assert self.terms[id_] == (values[1], values[7]), "terms are those of what a contact shows"
+            assert self.terms[id_] == (values[1], values[7]), (
+                "the search terms of a contact come from the name and the tags that it shows"
+            )
 
     def state(self):
-        """What must not depend on order, batches or repeats; ids are told by the customers they stand for."""
+        """Return all that must not depend on order, batches or repeats, with customers in the place of our ids."""
         ref_of = {values[0]: ref for ref, values in self.records.items()}
         groups = defaultdict(set)
         records = {}

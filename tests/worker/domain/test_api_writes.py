@@ -1,4 +1,4 @@
-"""A request is kept and read again as it was."""
+"""API writes: a request is encoded for its envelope, and decoding gives the same request."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -77,12 +77,12 @@ events = st.one_of(
         links=st.lists(st.tuples(st.tuples(texts, texts), st.tuples(texts, texts))).map(tuple),
     )
 )
-def test_what_is_kept_is_read_as_it_was(write):
+def test_a_write_is_the_same_after_encoding_and_decoding(write):
     assert api_writes.decode(api_writes.encode(write)) == write
 
 
 @pytest.mark.parametrize(("occurred", "is_arrival"), [(5, True), (4, False)])
-def test_only_a_request_without_a_time_of_its_own_counts_by_its_arrival(occurred, is_arrival):
+def test_a_statement_without_a_time_of_its_own_counts_from_the_arrival_of_its_request(occurred, is_arrival):
     stamp = Stamp(occurred, 5, api_writes.delivery_id(UUID(int=1)), 0, UUID(int=1).hex)
 
     assert api_writes.is_of_request(stamp) is is_arrival

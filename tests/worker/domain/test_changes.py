@@ -1,4 +1,4 @@
-"""Changes: details and their causes."""
+"""Changes: which envelopes caused an entry of the change log, and each of its details."""
 
 from uuid import uuid4
 
@@ -9,13 +9,13 @@ from worker.domain.changes import Change, EncodedDetails, causes_of, only_cause
 CAUSE, OTHER = uuid4(), uuid4()
 
 
-def test_a_cause_is_left_out_where_it_is_the_only_one():
+def test_only_a_single_cause_may_be_left_out_of_the_details():
     assert only_cause({CAUSE}) == CAUSE.hex
     assert only_cause({CAUSE, OTHER}) is None
     assert only_cause(()) is None
 
 
-def test_causes_are_those_of_entries_and_those_that_details_name_encoded_or_not():
+def test_causes_come_from_entries_and_from_their_details_encoded_or_not():
     plain = Change(uuid4(), "changed", {"name": (None, "Ayu", OTHER.hex)}, (CAUSE,))
     encoded = Change(uuid4(), "created", {}, (CAUSE,), EncodedDetails.of(plain.details, orjson.dumps))
 

@@ -1,4 +1,4 @@
-"""Changeset: what a batch writes, without a database: whatever the order, the batches and the repeats."""
+"""Changeset: what a batch writes, on a store in memory. Order, batches and repeats make no difference to the result."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.contract import ConsentStated, NoteAdded, ProfileRemoved, SuppressionStated
-from tests.worker.histories import EMAILS, PHONES, T0, a_profile, a_reading, events
+from tests.worker.histories import EMAILS, PHONES, T0, a_profile, events, statements_of
 from tests.worker.memory_store import MemoryStore
 from worker.domain.resolve import Limits
 
@@ -16,7 +16,7 @@ LIMITS = [Limits(10, 200), Limits(1, 200), Limits(10, 4), Limits(1, 3)]
 
 @st.composite
 def facts_beside_profiles(draw):
-    """A consent, a suppression or a note."""
+    """Draw the statements of an envelope with a consent, a suppression or a note."""
     number = draw(st.integers(0, 10**9))
     external_id = draw(st.sampled_from(["1", "2", "3"]))
     at = T0 + timedelta(minutes=draw(st.integers(0, 3)))
@@ -42,7 +42,7 @@ def facts_beside_profiles(draw):
             address=draw(st.sampled_from([address, None])),
             occurred_at=draw(st.sampled_from([at, None])),
         )
-    return a_reading(draw(st.sampled_from(["a", "b"])), event, minute=5, number=number)
+    return statements_of(draw(st.sampled_from(["a", "b"])), event, minute=5, number=number)
 
 
 histories = st.lists(events() | facts_beside_profiles(), min_size=1, max_size=14)
@@ -69,7 +69,7 @@ def in_batches(data, history):
 @given(history=histories, data=st.data())
 def test_order_batches_and_repeats_change_nothing(limits, history, data):
     expected = applied([history], limits).state()
-    # The same in another order, some of it twice, in other batches.
+    # The same statements in another order and in other batches, and some of them twice.
     shuffled = data.draw(st.permutations(history + data.draw(st.lists(st.sampled_from(history), max_size=4))))
 
     assert applied(in_batches(data, shuffled), limits).state() == expected
@@ -104,10 +104,10 @@ def test_one_snapshot_always_gives_one_changeset(history):
     assert str(first.apply(history)) == str(second.apply(history))
 
 
-def test_a_new_contact_is_inserted_with_its_cause_and_an_edit_updates_it():
+def test_a_new_contact_is_inserted_and_a_later_statement_updates_it_and_is_the_cause():
     store = MemoryStore()
-    created = a_reading("a", a_profile("1", email=EMAILS[0], name="Ayu"), number=1)
-    edited = a_reading("a", a_profile("1", email=EMAILS[0], name="Ayu Lestari", at=2), number=2)
+    created = statements_of("a", a_profile("1", email=EMAILS[0], name="Ayu"), number=1)
+    edited = statements_of("a", a_profile("1", email=EMAILS[0], name="Ayu Lestari", at=2), number=2)
 
     people, _ = store.apply([created])
     assert ([change.kind for change in people.changes.values()], len(people.new_contacts)) == (["created"], 1)
@@ -119,30 +119,30 @@ def test_a_new_contact_is_inserted_with_its_cause_and_an_edit_updates_it():
     assert (people.new_contacts, len(people.updated_contacts), people.new_claims) == ([], 1, [])
 
 
-def test_two_contacts_that_meet_become_the_older_one_and_part_again():
+def test_two_contacts_that_prove_to_be_one_become_the_older_one_and_can_be_split_again():
     store = MemoryStore()
-    older = a_reading("a", a_profile("1", email=EMAILS[0], created=0), number=1)
-    younger = a_reading("b", a_profile("2", email=EMAILS[1], created=1), number=2)
+    older = statements_of("a", a_profile("1", email=EMAILS[0], created=0), number=1)
+    younger = statements_of("b", a_profile("2", email=EMAILS[1], created=1), number=2)
     store.apply([older, younger])
     apart = set(store.contacts)
 
-    people, _ = store.apply([a_reading("b", a_profile("2", email=EMAILS[0], at=1, created=1), number=3)])
+    people, _ = store.apply([statements_of("b", a_profile("2", email=EMAILS[0], at=1, created=1), number=3)])
     merged = next(change for change in people.changes.values() if change.kind == "merged")
     assert set(store.contacts) == {store.records["a", "1"][0]}
     assert merged.details["merged_into"][1] == store.records["a", "1"][0].hex
 
-    store.apply([a_reading("b", a_profile("2", email=EMAILS[1], at=2, created=1), number=4)])
+    store.apply([statements_of("b", a_profile("2", email=EMAILS[1], at=2, created=1), number=4)])
     assert set(store.contacts) == apart
 
 
-def test_an_identifier_that_is_let_go_passes_to_the_next_claim():
+def test_an_identifier_that_its_owner_drops_passes_to_the_next_claim():
     store = MemoryStore()
-    first = a_reading("a", a_profile("1", phone=PHONES[0], created=0), number=1)
-    second = a_reading("a", a_profile("2", phone=PHONES[0], created=1), number=2)
+    first = statements_of("a", a_profile("1", phone=PHONES[0], created=0), number=1)
+    second = statements_of("a", a_profile("2", phone=PHONES[0], created=1), number=2)
     store.apply([first, second])
     assert {claim.source for claim in store.claims.values() if claim.is_contested} == {"a"}
 
-    store.apply([a_reading("a", ProfileRemoved(external_id="1", occurred_at=T0 + timedelta(minutes=1)), number=3)])
+    store.apply([statements_of("a", ProfileRemoved(external_id="1", occurred_at=T0 + timedelta(minutes=1)), number=3)])
 
     (claim,) = store.claims.values()
     assert (claim.record_id, claim.is_owner, claim.is_contested) == (store.records["a", "2"][0], True, False)

@@ -1,4 +1,4 @@
-"""Standing: what consents and suppressions add up to."""
+"""Consent: which statement counts, what a contact shows, and whether a message may be sent."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def a_consent(status, occurred, address="ayu@example.com", **more):
-    given_ = {
+    defaults = {
         "id": uuid4(),
         "channel": "email",
         "purpose": "marketing",
@@ -32,7 +32,7 @@ def a_consent(status, occurred, address="ayu@example.com", **more):
         "created_at": NOW,
         "is_lost": False,
     }
-    return ConsentEntry(status=status, occurred=occurred, address=address, **{**given_, **more})
+    return ConsentEntry(status=status, occurred=occurred, address=address, **{**defaults, **more})
 
 
 def a_suppression(reason, occurred, *, is_lift=False):
@@ -64,11 +64,11 @@ def test_on_equal_times_the_more_restrictive_wins():
     assert status_of(a_consent("opted_in", 2), a_consent("opted_out", 2), a_consent("pending", 2)) == "opted_out"
 
 
-def test_unknown_replaces_nothing():
+def test_the_status_unknown_replaces_no_other_status():
     assert status_of(a_consent("opted_in", 1), a_consent("unknown", 9)) == "opted_in"
 
 
-def test_a_yes_without_a_time_beats_nothing():
+def test_an_opt_in_without_a_time_beats_no_other_statement():
     assert status_of(a_consent("opted_in", 0), a_consent("opted_out", 1)) == "opted_out"
 
 
@@ -77,7 +77,7 @@ def test_a_contact_shows_the_most_restrictive_of_its_addresses():
     assert status_of(a_consent("opted_in", 9), a_consent("opted_out", 1, address=None)) == "opted_out"
 
 
-def test_a_merged_away_record_can_say_no_but_not_yes():
+def test_a_record_that_its_source_merged_away_can_opt_out_but_not_in():
     assert (
         status_of(a_consent("opted_out", 1), a_consent("opted_in", 5, is_lost=True, ref=("shop", "2"))) == "opted_out"
     )
@@ -92,8 +92,8 @@ def test_a_merged_away_record_can_say_no_but_not_yes():
     ),
     st.randoms(),
 )
-def test_order_and_repetition_change_nothing(said, random):
-    statements = [a_consent(status, occurred, ref=("shop", str(n))) for n, (status, occurred) in enumerate(said)]
+def test_order_and_repetition_change_nothing(drawn, random):
+    statements = [a_consent(status, occurred, ref=("shop", str(n))) for n, (status, occurred) in enumerate(drawn)]
     shuffled = statements * 2
     random.shuffle(shuffled)
 
@@ -112,9 +112,9 @@ def test_an_opt_in_lifts_an_unsubscribe_but_never_a_bounce():
     assert bounced is None
 
 
-def test_an_older_weaker_or_merged_away_opt_in_lifts_nothing():
-    made = [a_suppression("unsubscribed", 3)]
-    for weak in (
+def test_an_opt_in_that_is_older_weaker_or_of_a_merged_away_record_lifts_no_suppression():
+    entries = [a_suppression("unsubscribed", 3)]
+    for too_weak in (
         a_consent("opted_in", 3),
         a_consent("pending", 9),
         a_consent("opted_in", 0),
@@ -122,21 +122,18 @@ def test_an_older_weaker_or_merged_away_opt_in_lifts_nothing():
         replace(a_consent("opted_in", 9), address="other@example.com"),
         a_consent("opted_in", 9, purpose="transactional"),
     ):
-        assert suppressions(made, [weak])[0].lifted is None
+        assert suppressions(entries, [too_weak])[0].lifted is None
 
 
 def test_a_lift_holds_until_the_next_suppression():
-    made = [a_suppression("hard_bounce", 1), a_suppression("hard_bounce", 4, is_lift=True)]
+    entries = [a_suppression("hard_bounce", 1), a_suppression("hard_bounce", 4, is_lift=True)]
 
-    assert suppressions(made)[0].lifted == 4
-    assert suppressions([*made, a_suppression("hard_bounce", 6)])[0].lifted is None
-
-
-NOW = datetime(2026, 11, 1, tzinfo=UTC)
+    assert suppressions(entries)[0].lifted == 4
+    assert suppressions([*entries, a_suppression("hard_bounce", 6)])[0].lifted is None
 
 
-def decide(*said, purpose="marketing", address="ayu@example.com", consent=None):
-    return verdict("email", purpose, address, consent, suppressions(said), NOW)
+def decide(*entries, purpose="marketing", address="ayu@example.com", consent=None):
+    return verdict("email", purpose, address, consent, suppressions(entries), NOW)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +146,7 @@ def decide(*said, purpose="marketing", address="ayu@example.com", consent=None):
         ("opted_in", (True, "opted_in"), (True, "not_refused")),
     ],
 )
-def test_marketing_needs_a_yes_and_the_rest_no_no(status, marketing, transactional):
+def test_marketing_needs_an_opt_in_and_other_purposes_only_no_opt_out(status, marketing, transactional):
     consent = None if status is None else a_consent(status, 5)
 
     for purpose, expected in (("marketing", marketing), ("transactional", transactional)):
@@ -158,7 +155,7 @@ def test_marketing_needs_a_yes_and_the_rest_no_no(status, marketing, transaction
         assert found.consent is consent
 
 
-def test_a_yes_that_ran_out_is_none():
+def test_an_opt_in_that_has_expired_does_not_count():
     consent = replace(a_consent("opted_in", 5), expires_at=NOW)
 
     assert decide(consent=consent).reason == "consent_expired"
@@ -176,7 +173,7 @@ def test_a_yes_that_ran_out_is_none():
         ("transactional", "marketing", True),
     ],
 )
-def test_a_suppression_beats_every_yes_within_its_scope(scope, purpose, sendable):
+def test_a_suppression_beats_every_opt_in_within_its_scope(scope, purpose, sendable):
     suppressed = replace(a_suppression("hard_bounce", 9), scope=scope)
 
     found = decide(suppressed, purpose=purpose, consent=a_consent("opted_in", 10))
@@ -185,13 +182,13 @@ def test_a_suppression_beats_every_yes_within_its_scope(scope, purpose, sendable
     assert (found.suppression is not None) is not sendable
 
 
-def test_a_suppression_of_all_channels_counts_and_one_of_another_address_does_not():
-    yes = a_consent("opted_in", 5)
+def test_a_suppression_of_all_channels_counts_but_not_a_suppression_of_another_address():
+    opt_in = a_consent("opted_in", 5)
 
-    assert decide(replace(a_suppression("manual", 1), channel="all"), consent=yes).reason == "suppressed"
-    assert decide(replace(a_suppression("manual", 1), address="budi@example.com"), consent=yes).sendable
-    assert decide(a_suppression("manual", 1), a_suppression("manual", 2, is_lift=True), consent=yes).sendable
+    assert decide(replace(a_suppression("manual", 1), channel="all"), consent=opt_in).reason == "suppressed"
+    assert decide(replace(a_suppression("manual", 1), address="budi@example.com"), consent=opt_in).sendable
+    assert decide(a_suppression("manual", 1), a_suppression("manual", 2, is_lift=True), consent=opt_in).sendable
 
 
-def test_nobody_is_written_to_without_an_address():
+def test_a_contact_without_an_address_gets_no_message():
     assert decide(address=None, consent=a_consent("opted_in", 5)).reason == "no_address"

@@ -1,4 +1,4 @@
-"""Deliveries: what a delivery id tells of a statement."""
+"""Deliveries: a delivery id shows whether a statement came from a row of a run, a request or a webhook."""
 
 from uuid import uuid4
 
@@ -6,7 +6,7 @@ from worker.domain import api_writes, deliveries
 from worker.domain.terms import Stamp
 
 
-def test_a_row_that_was_read_is_told_from_a_request_and_from_a_webhook():
+def test_the_delivery_id_of_a_row_differs_from_those_of_a_request_and_a_webhook():
     row = Stamp(1, 1, deliveries.of_row(uuid4(), "0" * 64), 0, "")
     request = Stamp(1, 1, api_writes.delivery_id(uuid4()), 0, "")
     webhook = Stamp(1, 1, "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043", 0, "")
@@ -15,7 +15,7 @@ def test_a_row_that_was_read_is_told_from_a_request_and_from_a_webhook():
     assert [api_writes.is_of_request(stamp) for stamp in (row, request, webhook)] == [False, True, False]
 
 
-def test_the_same_content_in_one_run_is_one_delivery():
+def test_rows_of_one_run_with_the_same_content_are_one_delivery():
     run = uuid4()
 
     assert deliveries.of_row(run, "a" * 64) == deliveries.of_row(run, "a" * 64)
@@ -24,7 +24,7 @@ def test_the_same_content_in_one_run_is_one_delivery():
 
 
 def test_the_delivery_id_of_a_row_never_changes():
-    """It is stored, and a run that is read again after an update must meet the rows that it has kept."""
+    """The id is stored. A run that goes on after an upgrade must recognise the rows that it kept before."""
     run = uuid4()
 
     assert deliveries.of_row(run, "d" * 64) == f"read:{run.hex}:{'d' * 32}"

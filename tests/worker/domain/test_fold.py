@@ -1,4 +1,4 @@
-"""Fold: one state, whatever the order."""
+"""Fold: the same statements give the same record, in any order and any number of times."""
 
 from datetime import UTC, datetime
 
@@ -25,7 +25,7 @@ TAGS = st.dictionaries(st.sampled_from(["vip", "new", "old"]), st.sampled_from([
 
 
 def _statement(stamp: Stamp, draw_kind: int, names: set[str], tags: dict[str, str], flag: bool):
-    # The same stamp always says the same: a delivery has one body.
+    # Statements with the same stamp are equal, because a delivery has one body.
     value = repr(stamp)
     match draw_kind:
         case 0:
@@ -61,14 +61,14 @@ def test_order_and_repetition_change_nothing(history, random):
 
 
 FEW = st.sampled_from(["1", "2"])
-SAYINGS = st.builds(ProfileStatement, STAMPS, st.dictionaries(NAMES, FEW | st.none()), st.booleans()) | st.builds(
+REPEATABLE = st.builds(ProfileStatement, STAMPS, st.dictionaries(NAMES, FEW | st.none()), st.booleans()) | st.builds(
     TagSnapshotStatement, STAMPS, st.dictionaries(FEW, FEW, max_size=1)
 )
 
 
-@given(histories(), st.lists(SAYINGS, max_size=3), st.lists(SAYINGS, max_size=3))
-def test_what_plainly_repeats_a_record_leaves_it_saying_the_same(history, said, again):
-    record = folded([*history[:2], *said])
+@given(histories(), st.lists(REPEATABLE, max_size=3), st.lists(REPEATABLE, max_size=3))
+def test_statements_that_repeat_a_record_leave_its_content_as_it_was(history, first, again):
+    record = folded([*history[:2], *first])
     before = record.content()
 
     if repeats(record, again):
@@ -77,29 +77,29 @@ def test_what_plainly_repeats_a_record_leaves_it_saying_the_same(history, said, 
 
 
 @pytest.mark.parametrize("is_stored", [False, True])
-def test_a_customer_read_again_is_plainly_repeated(is_stored):
+def test_a_customer_that_is_read_again_only_repeats_its_record(is_stored):
     claim = ("email", "ayu@example.com", "ayu@example.com", True)
-    told = [
+    statements = [
         ProfileStatement(Stamp(1, 1, "d", 0, "00"), {"@email": claim, "note": None}),
         TagSnapshotStatement(Stamp(1, 1, "d", 1, "00"), {"vip": "VIP"}),
     ]
-    record = folded(told)
+    record = folded(statements)
     if is_stored:
         record = decode("shop", "1", "customer", orjson.loads(orjson.dumps(encode(record))))
 
-    assert repeats(record, told)
+    assert repeats(record, statements)
     assert not repeats(record, [ProfileStatement(Stamp(2, 2, "e", 0, "01"), {"note": "x"})])
     assert not repeats(record, [TagSnapshotStatement(Stamp(2, 2, "e", 0, "01"), {})])
 
 
-def test_what_a_removed_customer_said_is_news_when_it_is_said_again():
-    said = [ProfileStatement(Stamp(1, 1, "d", 0, "00"), {"note": "x"})]
-    record = folded([*said, RemovalStatement(Stamp(2, 2, "e", 0, "01"))])
+def test_a_statement_that_was_made_before_the_removal_is_new_again_after_it():
+    profile = ProfileStatement(Stamp(1, 1, "d", 0, "00"), {"note": "x"})
+    record = folded([profile, RemovalStatement(Stamp(2, 2, "e", 0, "01"))])
 
     assert not repeats(record, [ProfileStatement(Stamp(3, 3, "f", 0, "02"), {"note": "x"})])
 
 
-def test_a_set_of_tags_is_news_where_it_overrules_a_change():
+def test_a_snapshot_of_tags_is_new_if_it_overrules_a_change_of_tags():
     record = folded(
         [
             TagSnapshotStatement(Stamp(1, 1, "d", 0, "00"), {"vip": "VIP"}),
@@ -111,7 +111,7 @@ def test_a_set_of_tags_is_news_where_it_overrules_a_change():
 
 
 @given(histories(), st.integers(0, 8))
-def test_folding_in_parts_is_folding_at_once(history, cut):
+def test_folding_in_two_parts_gives_what_folding_at_once_gives(history, cut):
     record = folded(history[:cut])
     record = decode("shop", "1", "customer", orjson.loads(orjson.dumps(encode(record))))
     fold(record, history[cut:])
@@ -120,7 +120,7 @@ def test_folding_in_parts_is_folding_at_once(history, cut):
 
 
 @given(histories())
-def test_a_statement_already_known_is_no_change(history):
+def test_a_statement_that_was_folded_before_changes_nothing(history):
     record = folded(history)
     before = encode(record)
 
@@ -129,7 +129,7 @@ def test_a_statement_already_known_is_no_change(history):
 
 
 @given(histories())
-def test_what_an_envelope_stated_can_be_withdrawn(history):
+def test_the_statements_of_an_envelope_can_be_withdrawn(history):
     ours = [
         type(s)(**{**{f: getattr(s, f) for f in s.__dataclass_fields__}, "stamp": s.stamp._replace(envelope_id="ff")})
         for s in history[:3]
@@ -137,7 +137,7 @@ def test_what_an_envelope_stated_can_be_withdrawn(history):
     record = folded([*history[3:], *ours])
 
     withdraw(record, "ff")
-    fold(record, history[3:])  # what else was kept is read again
+    fold(record, history[3:])  # a replay folds the statements of the other envelopes again
 
     assert encode(record) == encode(folded(history[3:]))
 
@@ -156,7 +156,7 @@ def test_only_a_newer_profile_revives_a_removed_record():
 
     fold(record, [ProfileStatement(at(4), {"first_name": "Ayu"})])
     assert record.is_live
-    assert set(record.effective()) == {"first_name"}  # the note stands before the removal
+    assert set(record.effective()) == {"first_name"}  # the note is older than the removal
     assert set(record.effective_tags()) == {"vip"}
 
 
@@ -168,7 +168,7 @@ def test_a_delta_older_than_the_snapshot_changes_nothing():
     assert {key: name for key, (_, name) in record.effective_tags().items()} == {"vip": "VIP", "new": "New"}
 
 
-def test_side_facts_revive_nobody():
+def test_side_facts_do_not_revive_a_removed_record():
     record = folded(
         [
             ProfileStatement(at(1), {}),
@@ -195,31 +195,31 @@ def test_microseconds_are_exact():
     assert microseconds(datetime(2026, 11, 1, 9, 30, 0, 123457, tzinfo=UTC)) % 1_000_000 == 123457
 
 
-def test_a_tag_put_on_in_the_second_in_which_the_set_was_read_stays():
-    """Sources tell whole seconds: the set may have been read before or after."""
-    read = TagSnapshotStatement(Stamp(5, 9, "b", 0, "00"), {"vip": "VIP"})
-    told = [TagsStatement(Stamp(5, 7, "a", 0, "00"), {"new": "new"}, present=True)]
-    told += [TagsStatement(Stamp(5, 6, "c", 0, "00"), {"vip": "VIP"}, present=False)]
-    told += [TagsStatement(Stamp(4, 8, "d", 0, "00"), {"old": "old"}, present=True)]
+def test_a_change_of_a_tag_in_the_second_of_the_snapshot_counts():
+    """The times of sources are whole seconds, so the snapshot may be older or newer than the change of the tag."""
+    snapshot = TagSnapshotStatement(Stamp(5, 9, "b", 0, "00"), {"vip": "VIP"})
+    changes = [TagsStatement(Stamp(5, 7, "a", 0, "00"), {"new": "new"}, present=True)]
+    changes += [TagsStatement(Stamp(5, 6, "c", 0, "00"), {"vip": "VIP"}, present=False)]
+    changes += [TagsStatement(Stamp(4, 8, "d", 0, "00"), {"old": "old"}, present=True)]
 
-    for statements in ([read, *told], [*told, read]):
+    for statements in ([snapshot, *changes], [*changes, snapshot]):
         assert set(folded(statements).effective_tags()) == {"new"}
 
 
-def test_without_times_the_later_sending_counts_for_tags():
-    read = TagSnapshotStatement(Stamp(0, 9, "b", 0, "00"), {})
-    told = [TagsStatement(Stamp(0, sent, str(sent), 0, "00"), {str(sent): "x"}, present=True) for sent in (8, 10)]
+def test_changes_of_tags_without_a_time_are_compared_by_their_sending_time():
+    snapshot = TagSnapshotStatement(Stamp(0, 9, "b", 0, "00"), {})
+    changes = [TagsStatement(Stamp(0, sent, str(sent), 0, "00"), {str(sent): "x"}, present=True) for sent in (8, 10)]
 
-    assert set(folded([*told, read]).effective_tags()) == {"10"}
+    assert set(folded([*changes, snapshot]).effective_tags()) == {"10"}
 
 
-def test_of_two_spellings_of_an_identifier_the_same_shows_in_any_order():
-    said = {"@second": ("email", "a@b.c", "A@b.c", False), "@email": ("email", "a@b.c", "a@b.c", False)}
+def test_of_two_spellings_of_an_identifier_the_same_one_shows_in_any_order():
+    registers = {"@second": ("email", "a@b.c", "A@b.c", False), "@email": ("email", "a@b.c", "a@b.c", False)}
     stamp = Stamp(1, 1, "d", 0, "0" * 32)
     shown = set()
-    for names in (list(said), list(said)[::-1]):
+    for names in (list(registers), list(registers)[::-1]):
         record = Record("shop", "1", "customer")
-        fold(record, [ProfileStatement(stamp, {name: said[name] for name in names})])
+        fold(record, [ProfileStatement(stamp, {name: registers[name] for name in names})])
         shown.add(record.claims()["email", "a@b.c"].value)
 
     assert shown == {"a@b.c"}

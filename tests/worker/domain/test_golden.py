@@ -1,4 +1,4 @@
-"""What a contact shows, and what an edit through the API does to it."""
+"""Golden: what a contact shows, and how an edit through the API changes it."""
 
 import pytest
 
@@ -13,11 +13,11 @@ def a_stamp(at):
     return Stamp(at, at, f"d{at}", 0, f"{at:032x}")
 
 
-def a_record(source, external_id, *said):
-    """A record that was told (time, registers) in this order."""
+def a_record(source, external_id, *statements):
+    """Return a record of profile statements, given as (time, registers), folded in this order."""
     kind = "guest" if source == API_SOURCE else "customer"
     record = Record(source, external_id, kind)
-    fold(record, [ProfileStatement(a_stamp(at), registers) for at, registers in said])
+    fold(record, [ProfileStatement(a_stamp(at), registers) for at, registers in statements])
     return record
 
 
@@ -25,7 +25,7 @@ def shown(*records):
     return golden(records, (), {})
 
 
-def test_an_edit_goes_before_what_sources_say():
+def test_an_edit_comes_before_the_values_of_sources():
     shop = a_record("shop", "1", (9, {"name": "Ujang", "tier": "basic"}))
     edit = a_record(API_SOURCE, "e", (5, {"name": "Pak Ujang", "tier": "premium"}))
 
@@ -37,7 +37,7 @@ def test_an_edit_goes_before_what_sources_say():
 
 
 @pytest.mark.parametrize(
-    ("said", "name", "at"),
+    ("statements", "name", "at"),
     [
         ([(1, {"first_name": "Emma"}), (2, {"last_name": "Miller"})], "Emma Miller", 2),
         ([(2, {"first_name": "Emma"}), (1, {"last_name": "Miller"})], "Emma Miller", 2),
@@ -48,8 +48,8 @@ def test_an_edit_goes_before_what_sources_say():
         ([(1, {"first_name": "", "last_name": None})], None, None),
     ],
 )
-def test_a_name_is_whole_or_put_together(said, name, at):
-    contact = shown(a_record("shop", "1", *said))
+def test_a_name_is_whole_or_put_together(statements, name, at):
+    contact = shown(a_record("shop", "1", *statements))
 
     assert contact.name == name
     assert (contact.origins["name"].stamp if name else None) == (a_stamp(at) if at else None)
@@ -65,7 +65,7 @@ def test_an_edit_that_was_taken_back_lets_the_source_show_again():
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
-def test_of_the_edits_that_a_merge_brought_together_the_newest_counts_field_by_field(newest_first):
+def test_after_a_merge_the_newest_edit_of_each_field_counts(newest_first):
     old = a_record(API_SOURCE, "a", (5, {"name": "Old", "city": "Bandung"}))
     new = a_record(API_SOURCE, "b", (6, {"name": "New"}))
 
@@ -93,20 +93,20 @@ def test_a_custom_field_may_have_any_name(name):
     assert contact.name == "Ujang"
 
 
-def test_a_plain_field_keeps_its_name_so_that_an_edit_meets_the_sources():
+def test_the_register_of_a_plain_field_is_its_name_so_an_edit_replaces_a_sources_value():
     assert of_field("orders_count") == "orders_count"
 
 
-def test_entries_of_a_field_come_together_from_several_sources():
+def test_entries_of_one_field_may_come_from_several_sources():
     one = a_record("a", "1", (1, {"segments.3": "Loyal"}))
     two = a_record("b", "1", (1, {"segments.4": "New", "segments.3": "Other"}))
 
     assert shown(one, two).custom_fields == {"segments": {"3": "Loyal", "4": "New"}}
 
 
-def test_a_whole_field_is_not_mixed_with_entries_of_a_lesser_source():
+def test_a_whole_field_is_not_mixed_with_entries_of_a_source_that_comes_after_it():
     whole = a_record(API_SOURCE, "e", (5, {"segments": {"mine": True}}))
     entry = a_record("shop", "1", (9, {"segments.3": "Loyal"}))
 
     assert shown(whole, entry).custom_fields == {"segments": {"mine": True}}
-    assert whole.registers["segments"][1] == {"mine": True}  # nothing is written into what a record holds
+    assert whole.registers["segments"][1] == {"mine": True}  # the record itself stays as it was

@@ -1,4 +1,4 @@
-"""Identifiers: one normal form for every source."""
+"""Identifiers: every source's spelling of a number or an e-mail gets the same normal form."""
 
 from unittest.mock import patch
 
@@ -12,7 +12,7 @@ from worker.domain import identifiers
 
 
 @pytest.mark.parametrize(
-    ("given_", "region", "key"),
+    ("written", "region", "key"),
     [
         ("+62 812-7350-9142", None, "+6281273509142"),
         ("081273509142", "ID", "+6281273509142"),
@@ -26,8 +26,8 @@ from worker.domain import identifiers
         ("+541158749895", None, "+541158749895"),
     ],
 )
-def test_a_number_has_one_key(given_, region, key):
-    assert identifiers.phone(given_, region).key == key
+def test_every_spelling_of_a_number_has_the_same_key(written, region, key):
+    assert identifiers.phone(written, region).key == key
 
 
 def test_a_number_is_shown_as_the_source_wrote_it():
@@ -36,7 +36,7 @@ def test_a_number_is_shown_as_the_source_wrote_it():
 
 
 @pytest.mark.parametrize(
-    ("given_", "region"),
+    ("written", "region"),
     [
         ("555-625-1199", "US"),
         ("00000000", "ID"),
@@ -46,8 +46,8 @@ def test_a_number_is_shown_as_the_source_wrote_it():
         ("+", None),
     ],
 )
-def test_what_is_no_number_is_none(given_, region):
-    assert identifiers.phone(given_, region) is None
+def test_a_text_that_is_no_number_gives_none(written, region):
+    assert identifiers.phone(written, region) is None
 
 
 def test_an_email_is_compared_in_lower_case_and_shown_as_written():
@@ -74,7 +74,7 @@ def test_placeholders_identify_nobody(kind, key, nobody):
     st.from_regex(r"[a-zA-Z0-9_.+-]{1,6}@[a-zA-Z0-9.-]{0,9}(\.(com|test|local|xn--p1ai|1|co-m))?", fullmatch=True)
     | st.integers(180, 260).map(lambda n: f"{'a' * (n - 180)}@{'b' * 60}.{'c' * 60}.{'d' * 50}.com")
 )
-def test_the_short_way_reads_an_email_like_the_library(address):
+def test_the_short_way_treats_an_email_like_the_library(address):
     try:
         expected = validate_email(address, check_deliverability=False).normalized
     except EmailNotValidError:
@@ -84,14 +84,14 @@ def test_the_short_way_reads_an_email_like_the_library(address):
 
 
 @given(st.from_regex(r"\+(1|39|44|54|62|225)[0-9]{2,11}", fullmatch=True))
-def test_a_number_of_one_digit_is_known_without_taking_every_number_apart(number):
+def test_only_a_number_that_repeats_one_digit_identifies_nobody(number):
     address = identifiers.phone(number, None)
     if address is not None:
         digits = str(phonenumbers.parse(address.key, None).national_number)
         assert identifiers.identifies_nobody("phone", address.key) is (len(set(digits)) == 1)
 
 
-def read_by_the_library(number):
+def parsed_by_the_library(number):
     with patch.object(identifiers, "_is_plain", lambda _: False):
         return identifiers.phone.__wrapped__(number, None)
 
@@ -104,21 +104,21 @@ def read_by_the_library(number):
     )
 )
 @settings(max_examples=500)
-def test_the_short_way_reads_a_number_like_the_library(number):
-    assert identifiers.phone.__wrapped__(number, None) == read_by_the_library(number)
+def test_the_short_way_treats_a_number_like_the_library(number):
+    assert identifiers.phone.__wrapped__(number, None) == parsed_by_the_library(number)
 
 
 @pytest.mark.parametrize("code", sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
-def test_the_short_way_reads_an_example_of_each_country_like_the_library(code):
+def test_the_short_way_treats_an_example_of_each_country_like_the_library(code):
     regions = phonenumbers.region_codes_for_country_code(code)
     kinds = phonenumbers.PhoneNumberType.values()
     examples = [phonenumbers.example_number_for_type(region, kind) for region in regions for kind in kinds]
     examples.append(phonenumbers.example_number_for_non_geo_entity(code))
     for example in filter(None, examples):
         written = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
-        # A zero more, a digit less, one more: prefixes, and lengths that are not possible.
+        # With a digit less, a digit more and a zero in front we reach other prefixes and impossible lengths.
         for number in (written, written[:-1], written + "7", f"+{code}0{written[1 + len(str(code)) :]}"):
-            assert identifiers.phone.__wrapped__(number, None) == read_by_the_library(number)
+            assert identifiers.phone.__wrapped__(number, None) == parsed_by_the_library(number)
 
 
 def test_most_numbers_go_the_short_way():
@@ -127,8 +127,8 @@ def test_most_numbers_go_the_short_way():
 
 
 @given(st.text(max_size=40), st.sampled_from([None, "ID", "US"]))
-def test_no_text_breaks_it_and_a_key_reads_as_itself(value, region):
-    for read in (identifiers.email, lambda v: identifiers.phone(v, region)):
-        found = read(value)
+def test_any_text_is_accepted_and_a_key_has_itself_as_its_key(value, region):
+    for normalise in (identifiers.email, lambda v: identifiers.phone(v, region)):
+        found = normalise(value)
         if found is not None:
-            assert read(found.key).key == found.key
+            assert normalise(found.key).key == found.key

@@ -1,10 +1,10 @@
-"""Ledger: what a batch adds beside profiles, and what the change log tells of it."""
+"""Ledger: which consents, suppressions and notes a batch adds, and what the change log says of them."""
 
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 from connectors.contract import ConnectionRevoked, ConsentStated, NoteAdded, SuppressionStated
-from tests.worker.histories import EMAILS, T0, a_reading
+from tests.worker.histories import EMAILS, T0, statements_of
 from worker.domain.changes import Change
 from worker.domain.ledger import Ledgers, PriorConsent, keyed_consents, ledger_changes
 from worker.domain.times import microseconds
@@ -17,7 +17,7 @@ def a_consent(status, *, at=0, address=EMAILS[0], number=0):
     event = ConsentStated(
         external_id="1", channel="email", status=status, address=address, occurred_at=T0 + timedelta(minutes=at)
     )
-    return a_reading("a", event, minute=9, number=number)
+    return statements_of("a", event, minute=9, number=number)
 
 
 def changes_of(statements, ledgers=Ledgers(), changes=None):  # noqa: B008 - empty
@@ -47,7 +47,7 @@ def test_the_first_consent_of_an_address_is_new_and_logged():
     assert found.touched == [CONTACT]
 
 
-def test_an_older_consent_is_kept_and_changes_nothing():
+def test_an_older_consent_is_stored_but_not_logged():
     found = changes_of([a_consent("opted_in", at=1)], Ledgers(consents=[prior("opted_out", 2)]))
 
     assert (len(found.consents), found.new_consents, found.log) == (1, [], [])
@@ -61,13 +61,13 @@ def test_on_equal_times_the_more_restrictive_counts():
     assert opened.log == []
 
 
-def test_one_statement_twice_is_one_row():
+def test_the_same_consent_stated_twice_is_one_row():
     found = changes_of([a_consent("opted_in"), a_consent("opted_in")])
 
     assert len(found.new_consents) == 1
 
 
-def test_what_happens_beside_a_changed_profile_joins_its_entry_and_leaves_the_original():
+def test_a_consent_joins_a_copy_of_the_entry_that_a_changed_profile_has():
     stated = a_consent("opted_in")
     other = uuid4()
     entry = Change(CONTACT, "changed", {"name": (None, "Ayu")}, (other,))
@@ -88,7 +88,7 @@ def test_a_suppression_is_logged_when_it_begins_and_when_it_ends():
             external_id="1", channel="email", address=EMAILS[0], scope="all", reason="hard_bounce", lifted=lifted,
             occurred_at=T0 + timedelta(minutes=at),
         )  # fmt: skip
-        return a_reading("a", event, minute=9, number=at)
+        return statements_of("a", event, minute=9, number=at)
 
     begun = changes_of([a_suppression(1, lifted=False)])
     both = changes_of([a_suppression(1, lifted=False), a_suppression(2, lifted=True)])
@@ -98,8 +98,8 @@ def test_a_suppression_is_logged_when_it_begins_and_when_it_ends():
     assert both.log[0].details[name][:2] == (None, "lifted")
 
 
-def test_a_note_that_is_stored_is_not_told_again():
-    stated = a_reading("a", NoteAdded(external_id="1", body="called", occurred_at=T0))
+def test_a_note_that_is_stored_already_is_not_logged_again():
+    stated = statements_of("a", NoteAdded(external_id="1", body="called", occurred_at=T0))
 
     first = changes_of([stated])
     again = changes_of([stated], Ledgers(noted={UUID(int=9)}))
@@ -110,6 +110,6 @@ def test_a_note_that_is_stored_is_not_told_again():
 
 
 def test_a_revocation_names_the_connection_of_its_envelope():
-    found = changes_of([a_reading("a", ConnectionRevoked(occurred_at=T0), minute=0)])
+    found = changes_of([statements_of("a", ConnectionRevoked(occurred_at=T0), minute=0)])
 
     assert found.revocations == [(CONNECTION, microseconds(T0))]

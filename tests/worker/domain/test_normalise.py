@@ -1,4 +1,4 @@
-"""Normalise: events become statements; times, addresses and keys of guests get their one form."""
+"""Normalise: events become statements. Times, addresses and the keys of guests get their normal form."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -50,7 +50,7 @@ def a_profile(external_id="1", at=EARLIER, region=None, **identifiers):
     ("given", "sent_at", "occurred"),
     [
         (EARLIER, SENT_AT, EARLIER),
-        (SENT_AT + timedelta(days=1), SENT_AT, SENT_AT),  # a clock that is ahead
+        (SENT_AT + timedelta(days=1), SENT_AT, SENT_AT),  # the clock of the source is ahead
         (None, SENT_AT, SENT_AT),
         (EARLIER, None, EARLIER),
         (None, None, None),
@@ -62,7 +62,7 @@ def test_a_statement_is_never_newer_than_its_sending(given, sent_at, occurred):
     assert statement.stamp.occurred == microseconds(occurred)
 
 
-def test_statements_of_one_envelope_are_told_apart_by_their_position():
+def test_the_position_in_the_envelope_distinguishes_statements_with_the_same_time():
     found = statements_of(a_profile(), TagsAdded(external_id="1", tags=("VIP", "vip"), occurred_at=EARLIER))
 
     profile, tags = found.records[REF]
@@ -79,14 +79,14 @@ def test_an_identifier_is_claimed_in_its_normal_form_and_locked():
     assert found.idents == {("email", "ayu@example.com"), ("phone", "+6281234567890")}
 
 
-def test_a_value_that_is_no_identifier_is_kept_as_it_was_given():
+def test_a_value_that_is_no_identifier_is_kept_as_the_source_gave_it():
     held = statements_of(a_profile(email="nobody at home")).records[REF][0].registers
 
     assert held[registers.of_slot("email")] is None
     assert held[registers.as_given("email")] == "nobody at home"
 
 
-def test_a_guest_is_keyed_by_its_email_else_by_its_number_else_is_nobody():
+def test_the_key_of_a_guest_is_its_email_or_else_its_number_and_without_both_there_is_no_record():
     by_email = statements_of(a_profile(None, email="a@example.com", phone="+6281234567890"))
     by_phone = statements_of(a_profile(None, email="no", phone="+6281234567890"))
 
@@ -95,7 +95,7 @@ def test_a_guest_is_keyed_by_its_email_else_by_its_number_else_is_nobody():
     assert statements_of(a_profile(None, email="no")).is_empty
 
 
-def test_a_no_without_a_time_counts_from_its_sending_and_a_yes_is_a_baseline():
+def test_an_opt_out_without_a_time_counts_from_its_sending_and_an_opt_in_is_a_baseline():
     def occurred(status):
         event = ConsentStated(
             external_id="1", channel="email", status=status, address="A@example.com", occurred_at=None
@@ -107,13 +107,13 @@ def test_a_no_without_a_time_counts_from_its_sending_and_a_yes_is_a_baseline():
     assert occurred("opted_in") == 0
 
 
-def test_a_consent_of_nobody_without_an_address_says_nothing():
+def test_a_consent_with_neither_a_customer_nor_an_address_is_dropped():
     event = ConsentStated(external_id=None, channel="email", status="opted_in", address="no", occurred_at=EARLIER)
 
     assert statements_of(event).is_empty
 
 
-def test_a_merge_mentions_both_customers_and_a_merge_with_oneself_decides_nothing():
+def test_a_merge_mentions_both_customers_and_a_merge_with_itself_is_no_decision():
     merged = statements_of(ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=EARLIER))
     same = statements_of(ProfilesMerged(kept_external_id="1", lost_external_id="1", occurred_at=EARLIER))
 
@@ -122,7 +122,7 @@ def test_a_merge_mentions_both_customers_and_a_merge_with_oneself_decides_nothin
     assert same.decisions == []
 
 
-def test_every_other_event_has_its_place():
+def test_every_other_event_becomes_its_kind_of_statement():
     found = statements_of(
         TagsRemoved(external_id="1", tags=("vip",), occurred_at=EARLIER),
         TagsSnapshot(external_id="1", tags=("new",), occurred_at=EARLIER),
@@ -145,7 +145,7 @@ def test_every_other_event_has_its_place():
     assert found.revoked == microseconds(EARLIER)
 
 
-def test_a_write_of_the_api_speaks_for_the_source_that_it_names_and_links_records():
+def test_an_api_write_makes_statements_of_the_source_that_it_names_and_links_records():
     found = normalise_api_write(
         uuid4(), [("shop", a_profile())], [(REF, ("api", "cnt_1"))], sent_at=SENT_AT, delivery_id="api:1"
     )

@@ -1,4 +1,4 @@
-"""Registers: no name of a field means something else."""
+"""Registers: a custom field of any name has a register of its own."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ names = st.text(min_size=1, max_size=20)
 @example("tag:vip")
 @example("phone_as_given")
 @example(":x")
-def test_a_field_of_any_name_comes_back_whole(name):
+def test_a_register_leads_back_to_the_whole_name_of_its_field(name):
     register = registers.of_field(name)
 
     assert registers.is_field(register)
@@ -33,7 +33,7 @@ def test_a_dotted_register_is_an_entry_of_a_field():
     assert registers.place_of("segments.3") == FieldPlace("segments", "3", "segments")
 
 
-def test_what_is_no_field():
+def test_names_identifiers_and_creation_times_are_no_custom_fields():
     for register in ("name", "first_name", "last_name", registers.CREATED, registers.of_slot("email")):
         assert not registers.is_field(register)
     assert registers.is_identifier(registers.of_slot("email"))

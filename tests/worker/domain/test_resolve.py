@@ -1,4 +1,4 @@
-"""Resolve: who is who is a function of the set."""
+"""Resolve: which records are one person depends on the set of records and decisions, and on nothing else."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,14 +51,14 @@ def worlds(draw):
 
 
 @given(worlds(), st.sets(st.sampled_from(PHONES + EMAILS), max_size=2))
-def test_those_that_nothing_connects_to_another_come_to_the_same_as_among_all(world, crowded):
+def test_setting_unconnected_records_aside_does_not_change_the_result(world, crowded):
     people, decisions = world
 
     found = resolve(people, decisions, LIMITS, crowded)
 
-    among_all = _grouped(people, decisions, LIMITS, crowded)
-    among_all.groups.sort()
-    assert found == among_all
+    expected = _grouped(people, decisions, LIMITS, crowded)
+    expected.groups.sort()
+    assert found == expected
 
 
 @given(worlds(), st.randoms())
@@ -104,7 +104,7 @@ def test_every_live_record_has_one_person_and_every_identifier_one_owner(world):
 
 
 @given(worlds())
-def test_two_live_customers_of_a_source_meet_only_by_decision(world):
+def test_two_live_customers_of_one_source_are_one_person_only_by_decision(world):
     people, _ = world
     by_ref = {m.ref: m for m in people}
     for group in resolve(people, [], LIMITS).groups:
@@ -126,7 +126,7 @@ def test_records_kept_apart_stay_apart(world):
 
 
 def components(people, decisions):
-    """Everything connected through a claim or a decision, the slow way."""
+    """Yield the records that claims or decisions connect, found the slow way."""
     left = list(people)
     while left:
         part, idents = [left.pop()], set()
@@ -146,7 +146,7 @@ def a_customer(source, id_, *claims, created=0, is_customer=True, is_live=True):
     return Member((source, id_), is_customer, is_live, created, tuple((c, False) for c in claims))
 
 
-def test_a_number_joins_before_an_email():
+def test_a_number_joins_records_before_an_email_does():
     people = [
         a_customer("a", "1", PHONES[0]),
         a_customer("a", "2", EMAILS[0], created=1),
@@ -189,7 +189,7 @@ def test_in_an_oversize_component_only_decisions_join():
     assert len(found.groups) == 5
 
 
-def test_a_merged_away_customer_answers_with_the_survivor_even_when_deleted():
+def test_a_deleted_customer_that_was_merged_away_stays_with_its_survivor():
     people = [a_customer("a", "1", EMAILS[0]), a_customer("a", "2", is_live=False, created=1)]
 
     found = resolve(people, [Decision("source_merge", ("a", "1"), ("a", "2"), 1, "")], LIMITS)
@@ -204,7 +204,7 @@ def test_a_merged_away_customer_does_not_keep_a_deleted_survivor_alive():
     assert resolve(people, [Decision("source_merge", ("a", "1"), ("a", "2"), 1, "")], LIMITS).groups == []
 
 
-def test_an_operators_word_beats_a_later_merge_by_the_source():
+def test_a_decision_of_an_operator_beats_a_later_merge_by_the_source():
     people = [a_customer("a", "1"), a_customer("a", "2")]
     apart = Decision("apart", ("a", "1"), ("a", "2"), 1, "")
     merge = Decision("source_merge", ("a", "1"), ("a", "2"), 9, "")

@@ -1,10 +1,10 @@
-"""Snapshot: what is locked, and which decisions are new."""
+"""Snapshot: which keys a writer locks, and which decisions of a batch are new."""
 
 from itertools import count
 from uuid import UUID, uuid4
 
 from connectors.contract import ConsentStated, ProfilesMerged
-from tests.worker.histories import EMAILS, T0, a_profile, a_reading
+from tests.worker.histories import EMAILS, T0, a_profile, statements_of
 from worker.domain.fold import Record
 from worker.domain.folded import fold_batch
 from worker.domain.resolve import Limits
@@ -20,11 +20,11 @@ def a_snapshot(*statements):
     return Snapshot(folded, Limits(10, 200), rows=folded.active, stated=statements)
 
 
-def test_every_record_and_every_identifier_that_matters_is_locked():
+def test_every_record_and_every_identifier_of_a_snapshot_is_locked():
     consent = ConsentStated(external_id="1", channel="email", status="opted_out", address=EMAILS[1], occurred_at=T0)
-    snapshot = a_snapshot(a_reading("a", a_profile("1", email=EMAILS[0])), a_reading("a", consent, number=1))
+    snapshot = a_snapshot(statements_of("a", a_profile("1", email=EMAILS[0])), statements_of("a", consent, number=1))
     snapshot.claimed["email", EMAILS[0]] = []
-    snapshot.claimed["phone", "+4915112345"] = []  # let go, or a neighbour's
+    snapshot.claimed["phone", "+4915112345"] = []  # dropped by its record, or claimed by a record nearby
     snapshot.rows["b", "7"] = RecordRow(uuid4(), Record("b", "7", "customer"), 1)
 
     assert lock_keys(snapshot) == {
@@ -36,8 +36,8 @@ def test_every_record_and_every_identifier_that_matters_is_locked():
     }
 
 
-def test_a_decision_that_is_stored_is_not_new_whatever_its_time():
-    merged = a_reading("a", ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=T0))
+def test_a_decision_that_is_stored_already_is_not_new_whatever_its_time():
+    merged = statements_of("a", ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=T0))
     snapshot = a_snapshot(merged, merged)
     (new,) = snapshot.new_decisions()
     assert (new.actor, new.envelope_id) == ("a", merged.envelope_id)
@@ -49,9 +49,9 @@ def test_a_decision_that_is_stored_is_not_new_whatever_its_time():
     assert snapshot.all_decisions() == snapshot.decisions
 
 
-def test_a_record_of_the_batch_comes_before_one_that_was_loaded_beside_it():
-    snapshot = a_snapshot(a_reading("a", a_profile("1")))
-    ours = snapshot.folded.rows["a", "1"]
+def test_the_folded_row_of_a_record_comes_before_the_row_that_was_loaded():
+    snapshot = a_snapshot(statements_of("a", a_profile("1")))
+    folded_row = snapshot.folded.rows["a", "1"]
     snapshot.rows = {("a", "1"): RecordRow(uuid4(), Record("a", "1", "customer"), 1)}
 
-    assert snapshot.record_rows()["a", "1"] is ours
+    assert snapshot.record_rows()["a", "1"] is folded_row

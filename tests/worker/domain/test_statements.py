@@ -1,4 +1,4 @@
-"""Statements: what counts as saying nothing."""
+"""Statements: when an envelope says nothing that we follow."""
 
 from uuid import uuid4
 

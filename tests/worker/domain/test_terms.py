@@ -1,4 +1,4 @@
-"""Terms: how stamps and decisions are compared."""
+"""Terms: the order of stamps, and the strength of decisions."""
 
 from uuid import uuid4
 
@@ -13,11 +13,11 @@ def test_stamps_are_compared_by_time_then_by_sending_time_then_by_delivery():
     assert oldest < Stamp(2, 0, "", 0, "") < Stamp(2, 1, "", 0, "") < Stamp(2, 1, "a", 0, "") < Stamp(2, 1, "a", 1, "")
 
 
-def test_a_baseline_beats_nothing_that_has_a_time():
+def test_a_baseline_is_older_than_every_stamp_with_a_time():
     assert Stamp(0, 10**15, "z", 9, "f") < Stamp(1, 0, "", 0, "")
 
 
-def test_an_operators_decision_beats_a_newer_one_of_a_source():
+def test_a_decision_of_an_operator_beats_a_newer_decision_of_a_source():
     merge = Decision("source_merge", A, B, occurred=9, tie="")
     apart = Decision("apart", A, B, occurred=1, tie="")
 

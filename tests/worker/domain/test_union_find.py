@@ -1,4 +1,4 @@
-"""Union-find: the same as walking along the connections."""
+"""Union-find: it groups the same nodes that a walk along the connections reaches."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ def reached(start, pairs):
 
 
 @given(st.lists(st.tuples(nodes, nodes)))
-def test_nodes_are_together_if_a_walk_leads_from_one_to_the_other(pairs):
+def test_two_nodes_are_in_one_group_if_a_walk_leads_from_the_first_to_the_second(pairs):
     connected = UnionFind()
     for a, b in pairs:
         connected.union(a, b)
@@ -28,7 +28,7 @@ def test_nodes_are_together_if_a_walk_leads_from_one_to_the_other(pairs):
 
 
 @given(st.lists(st.tuples(nodes, nodes), min_size=1))
-def test_what_stands_for_the_first_stands_for_both(pairs):
+def test_the_representative_of_the_first_node_represents_both_after_a_union(pairs):
     connected = UnionFind()
     for a, b in pairs:
         root = connected.find(a)

@@ -1,4 +1,4 @@
-"""Column guess: by headers of many exports and languages, and by the cells below them."""
+"""Column guess: headers of many exports and languages, and the cells below them, decide the mapping."""
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from connectors import files
 from worker.files.column_guess import guess
 
-#: header, first row, what is proposed: our name to column
+#: header, first row, and the mapping that is proposed, from our names to columns
 EXPORTS = {
     "shopify": (
         (
@@ -180,7 +180,7 @@ def guessed(header, *rows):
 
 
 @pytest.mark.parametrize(("header", "row", "mapping"), EXPORTS.values(), ids=EXPORTS)
-def test_exports_and_languages(header, row, mapping):
+def test_exports_of_many_systems_and_languages_are_mapped(header, row, mapping):
     assert guessed(header, row) == mapping
 
 
@@ -189,7 +189,7 @@ def test_without_rows_the_headers_alone_are_enough(header, row, mapping):
     assert mapping.items() <= guessed(header).items()
 
 
-def test_a_column_is_recognised_by_its_cells():
+def test_a_column_without_a_known_header_is_recognised_by_its_cells():
     assert guessed("A,B,C", "4711,ayu@example.com,+62 812-7350-9101", "4712,budi@example.com,0812 7350 9102") == {
         "email": "B",
         "phone": "C",
@@ -209,7 +209,7 @@ def test_one_odd_cell_in_many_does_not_hide_a_column():
     assert guessed("Id,Created", *rows) == {"external_id": "Id", "created_at": "Created"}
 
 
-def test_without_an_external_id_tags_take_the_e_mail_for_it():
+def test_without_an_external_id_the_e_mail_serves_as_the_external_id_of_tags():
     assert guessed("Email,Tags", "ayu@example.com,VIP") == {"email": "Email", "tags": "Tags", "external_id": "Email"}
 
 

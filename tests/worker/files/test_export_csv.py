@@ -1,4 +1,4 @@
-"""Export as CSV, which an import takes back unchanged, and as the JSON lines of the API."""
+"""Export as CSV, which an import reads without any loss, and as JSON lines with the keys of the API."""
 
 import csv
 import io
@@ -78,12 +78,12 @@ def consent(status, channel="email", address="ayu@example.com"):
     return ConsentStated(external_id="1", channel=channel, status=status, address=address, occurred_at=T0)
 
 
-def reason(reason, channel, address, **more):
+def suppression(reason, channel, address, **more):
     return SuppressionStated(external_id="1", channel=channel, address=address, reason=reason, occurred_at=T0, **more)
 
 
 def imported(content, unguards=True):
-    """Return what an import of these bytes, with the guessed mapping, states for each row."""
+    """Yield the events of each row that an import of these bytes, with the guessed mapping, gives."""
     table = read_table(io.BytesIO(content), unguards=unguards)
     headers = files.headers_of(guess(table.columns, table.sample), T0)
     for row in table.rows():
@@ -100,9 +100,9 @@ def test_a_contact_is_a_line_with_its_consents_and_suppressions(store):
         TagsSnapshot(external_id="1", tags=("VIP", "Wholesale"), occurred_at=T0),
         consent("opted_in"),
         consent("opted_out", "whatsapp", PHONE),
-        reason("unsubscribed", "whatsapp", PHONE, scope="marketing"),
-        reason("blocked", "all", PHONE),
-        reason("hard_bounce", "email", "ayu@example.com", expires_at=T0 + timedelta(seconds=1)),
+        suppression("unsubscribed", "whatsapp", PHONE, scope="marketing"),
+        suppression("blocked", "all", PHONE),
+        suppression("hard_bounce", "email", "ayu@example.com", expires_at=T0 + timedelta(seconds=1)),
     )
 
     (row,) = store.rows()
@@ -141,7 +141,7 @@ def test_a_field_that_is_not_always_text_has_a_json_column(store):
     assert (first["json.remark"], second["json.remark"]) == ('""', "")
 
 
-def test_field_names_come_from_all_pages_and_one_organization(store, engine, monkeypatch):
+def test_field_names_come_from_every_page_but_only_one_organization(store, engine, monkeypatch):
     store.feed(*(seen(str(n), **{f"f{n}": "x", "all": 1 if n == 4 else "x"}) for n in range(5)), seen("9"))
     with engine.begin() as conn:
         other = organizations.ensure(conn, "other")
@@ -171,7 +171,7 @@ def test_every_contact_is_on_exactly_one_page(store, monkeypatch):
     assert [line["external_id"] for line in store.jsonl()] == ["1", "10", "3", "4", "5"]
 
 
-def test_formulas_are_led_by_an_apostrophe_unless_the_export_is_for_programs(store):
+def test_an_apostrophe_guards_formulas_unless_the_export_is_raw(store):
     store.feed(seen(phone=PHONE, name="=1+1", field="@x"))
 
     (guarded,), (raw,) = store.rows(), store.rows(is_raw=True)
@@ -187,7 +187,7 @@ def test_json_lines_have_the_keys_of_the_api(store):
         seen(email="ayu@example.com", phone=PHONE, name="Ayu", tier={"a": 1}),
         TagsSnapshot(external_id="1", tags=("VIP",), occurred_at=T0),
         consent("opted_in"),
-        reason("hard_bounce", "email", "ayu@example.com"),
+        suppression("hard_bounce", "email", "ayu@example.com"),
     )
 
     (line,) = store.jsonl()

@@ -1,4 +1,4 @@
-"""Export as JSON: the same envelopes give the same bytes, in any order."""
+"""Export as JSON: the same envelopes give the same bytes, whatever their order."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -95,21 +95,21 @@ events = (
     | st.builds(TagsRemoved, external_id=customers, tags=tags, occurred_at=maybe_times)
     | st.builds(TagsSnapshot, external_id=customers, tags=tags, occurred_at=maybe_times)
 )
-#: what a source sends: (source, sent at, its events)
+#: a delivery of a source: (source, sending time, events)
 deliveries = st.tuples(st.sampled_from(["shop", "till"]), times, st.lists(events, min_size=1, max_size=2))
 
 
 def feed(engine, sent, *, batch):
-    """Apply numbered deliveries to an empty store; return its canonical export."""
+    """Apply numbered deliveries to an empty store and return its canonical export."""
     empty(engine)
     with engine.begin() as conn:
         organization_id = organizations.ensure(conn, "default")
     for start in range(0, len(sent), batch):
-        readings = [
+        statements = [
             normalise_api_write(ids.new(), [(source, event) for event in events], sent_at=at, delivery_id=f"d{number}")
             for number, (source, at, events) in sent[start : start + batch]
         ]
-        apply(engine, organization_id, Batch(readings, {r.envelope_id: uuid4() for r in readings}))
+        apply(engine, organization_id, Batch(statements, {one.envelope_id: uuid4() for one in statements}))
     return dump(engine, organization_id)
 
 
@@ -131,7 +131,7 @@ def test_shuffled_and_repeated_deliveries_print_the_same_bytes(engine, sent, dat
     assert otherwise.decode() == in_order.decode()
 
 
-def test_a_line_has_everything_but_our_ids_and_times(engine):
+def test_a_line_has_all_values_but_no_ids_and_times_of_ours(engine):
     seen = ProfileSeen(
         external_id="1",
         occurred_at=T0,
@@ -241,7 +241,7 @@ def test_a_line_has_everything_but_our_ids_and_times(engine):
     ]
 
 
-def test_an_export_goes_over_pages(engine, monkeypatch):
+def test_an_export_has_the_contacts_of_every_page(engine, monkeypatch):
     monkeypatch.setattr(export_json, "_PAGE", 2)
     sent = [
         (n, ("shop", T0, [ProfileSeen(external_id=str(n), occurred_at=T0, fields={"tier": "premium"})]))
@@ -253,7 +253,7 @@ def test_an_export_goes_over_pages(engine, monkeypatch):
     assert [orjson.loads(line)["external_id"] for line in lines.splitlines()] == ["1", "10", "3", "4", "5"]
 
 
-def test_an_export_stays_in_its_organization(engine):
+def test_an_export_has_the_contacts_of_its_organization_only(engine):
     feed(engine, [(0, ("shop", T0, [ProfileSeen(external_id="1", occurred_at=T0)]))], batch=1)
     with engine.begin() as conn:
         other = organizations.ensure(conn, "other")

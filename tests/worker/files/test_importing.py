@@ -1,4 +1,4 @@
-"""Importing: rows of a file become envelopes and are drained like webhooks."""
+"""Importing: rows of a file become envelopes, which are drained like webhooks."""
 
 import io
 import json
@@ -55,7 +55,7 @@ def test_rows_become_contacts_with_tags_and_consent(engine, organization_id):
         assert conn.execute(text("SELECT state, read, expected FROM runs")).all() == [("done", 2, 2)]
 
 
-def test_imported_twice_nothing_changes(engine, organization_id):
+def test_a_file_imported_twice_changes_nothing(engine, organization_id):
     run(engine, organization_id, PEOPLE)
     before = contacts(engine, organization_id)
 
@@ -73,7 +73,7 @@ def test_a_corrected_file_wins_and_an_older_one_does_not(engine, organization_id
     assert contacts(engine, organization_id)["1"]["name"] == "Ayunda"
 
 
-def test_of_two_rows_about_one_customer_the_later_counts(engine, organization_id):
+def test_of_several_rows_about_one_customer_the_last_counts(engine, organization_id):
     rows = "".join(f"1,ayu@example.com,Name {n},,\n" for n in range(30))
 
     run(engine, organization_id, "ID,E-mail,Name,Tags,News\n" + rows)
@@ -81,7 +81,7 @@ def test_of_two_rows_about_one_customer_the_later_counts(engine, organization_id
     assert contacts(engine, organization_id)["1"]["name"] == "Name 29"
 
 
-def test_rows_that_cannot_be_read_are_handed_back_and_the_rest_goes_on(engine, organization_id):
+def test_rows_that_cannot_be_imported_are_rejected_and_the_others_are_imported(engine, organization_id):
     bad = PEOPLE + "3,cici@example.com,Cici,,maybe\n,not an address,Dedi,,\n5,eka@example.com\n,,,,\n"
 
     done, rejected = run(engine, organization_id, bad)
@@ -94,7 +94,7 @@ def test_rows_that_cannot_be_read_are_handed_back_and_the_rest_goes_on(engine, o
         assert conn.execute(text("SELECT count(*) FROM envelopes")).scalar() == 2
 
 
-def test_a_dry_run_reports_and_writes_nothing(engine, organization_id):
+def test_a_dry_run_counts_the_changes_and_writes_nothing(engine, organization_id):
     run(engine, organization_id, PEOPLE)
     later = PEOPLE.replace("Ayu,", "Ayunda,") + "3,cici@example.com,Cici,,\n"
 
@@ -125,7 +125,7 @@ def test_a_file_cannot_use_the_source_of_a_shop(engine, organization_id):
         run(engine, organization_id, PEOPLE, source="shop")
 
 
-def test_many_rows_are_worked_off_while_they_are_read(engine, organization_id, monkeypatch):
+def test_many_rows_are_drained_while_the_file_is_read(engine, organization_id, monkeypatch):
     monkeypatch.setattr(importing, "_PAGE", 50)
     monkeypatch.setattr(importing, "_BACKLOG", 100)
     rows = "".join(f"{n},person{n}@example.com,P{n},,\n" for n in range(400))

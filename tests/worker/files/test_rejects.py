@@ -1,4 +1,4 @@
-"""Rejected rows end up in a file beside the imported one, whole or not at all."""
+"""Rejects: the rejected rows of an import are in a file beside it, which is written whole or not at all."""
 
 import csv
 import stat
@@ -19,7 +19,7 @@ def read(rejects):
         return list(csv.reader(stream))
 
 
-def test_rejects_are_listed_with_line_and_reason_and_only_their_owner_reads_them(path):
+def test_rejected_rows_have_their_line_and_reason_and_only_the_owner_can_read_them(path):
     with Rejects(path) as rejects:
         rejects.add(7, "no e-mail", '1,"two\nlines",José\udcff')
 
@@ -29,7 +29,7 @@ def test_rejects_are_listed_with_line_and_reason_and_only_their_owner_reads_them
     assert stat.S_IMODE(rejects.path.stat().st_mode) == 0o600
 
 
-def test_a_rejected_formula_is_not_run(path):
+def test_a_formula_in_a_rejected_row_is_guarded(path):
     with Rejects(path) as rejects:
         rejects.add(2, "3 cells", "=cmd(),x")
         rejects.add(3, "=odd", "x,=1")
@@ -37,7 +37,7 @@ def test_a_rejected_formula_is_not_run(path):
     assert read(rejects)[1:] == [["2", "3 cells", "'=cmd(),x"], ["3", "'=odd", "x,=1"]]
 
 
-def test_without_a_reject_there_is_no_file_and_an_earlier_one_goes(path):
+def test_without_rejects_no_file_is_written_and_an_earlier_file_is_deleted(path):
     with Rejects(path) as rejects:
         pass
     assert list(path.parent.iterdir()) == []
@@ -69,6 +69,6 @@ def test_an_earlier_file_is_replaced_only_when_the_import_ends_well(path):
     assert [p.name for p in path.parent.iterdir()] == [rejects.path.name]
 
 
-def test_a_directory_that_cannot_be_written_is_a_mistake_of_the_operator(path):
+def test_a_directory_that_cannot_be_written_is_a_config_error(path):
     with pytest.raises(ConfigError, match="cannot be written"), Rejects(path / "none" / "x.csv") as rejects:
         rejects.add(1, "reason", "row")

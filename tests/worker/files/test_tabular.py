@@ -1,4 +1,4 @@
-"""Tabular: the beginning of a file decides its format, and a bad row spoils no other row."""
+"""Tabular: the first 64 KB of a file decide its format, and a bad row does not affect other rows."""
 
 import csv
 import gzip
@@ -15,7 +15,7 @@ from worker.errors import ConfigError
 from worker.files.formula_guard import guard
 from worker.files.tabular import MAX_ROW, SAMPLE, open_table, read_table
 
-MANY = SAMPLE // 10  #: lines that reach well beyond the sample
+MANY = SAMPLE // 10  #: a number of lines; twice as many lines of six bytes are longer than the sample
 
 
 def table(content, **options):
@@ -46,7 +46,7 @@ def test_the_delimiter_and_the_line_ends_are_detected(delimiter, end):
     assert values(content) == [{"E-Mail": "ayu@example.com", "Name, first": "Ayu, Lestari", "Note": "a;b|c"}]
 
 
-def test_the_delimiter_is_the_one_that_cuts_most_rows_alike():
+def test_the_delimiter_is_the_character_that_gives_most_rows_the_same_number_of_cells():
     assert values("Name;Note\nAyu;a, b, c\nBudi;d, e") == [
         {"Name": "Ayu", "Note": "a, b, c"},
         {"Name": "Budi", "Note": "d, e"},
@@ -54,7 +54,7 @@ def test_the_delimiter_is_the_one_that_cuts_most_rows_alike():
     assert values("a|b, c|d\n1|2|3")[0].keys() == {"a", "b, c", "d"}
 
 
-def test_a_file_of_one_column_is_a_file():
+def test_a_file_may_have_a_single_column():
     assert values("Email\nayu@example.com\n") == [{"Email": "ayu@example.com"}]
 
 
@@ -65,7 +65,7 @@ def test_excel_s_sep_line_is_skipped_but_counted():
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
-def test_encodings_are_detected_by_their_mark_or_their_bytes(encoding):
+def test_the_encoding_is_detected_by_the_byte_order_mark_or_by_the_bytes(encoding):
     opened = table("Name,Prénom\nMüller,José\n".encode(encoding))
 
     assert opened.columns == ["Name", "Prénom"]
@@ -73,7 +73,7 @@ def test_encodings_are_detected_by_their_mark_or_their_bytes(encoding):
     assert opened.notes == (["the file is not UTF-8; it was read as Windows-1252"] if encoding == "cp1252" else [])
 
 
-def test_utf_16_in_the_other_order_of_bytes():
+def test_big_endian_utf_16_is_read():
     assert values("\ufeffName\nJosé".encode("utf-16-be")) == [{"Name": "José"}]
 
 
@@ -100,7 +100,7 @@ def test_one_bad_byte_rejects_its_row_and_does_not_change_how_the_rest_is_read()
     assert errors(b"Name\nJos\xe9\n\x81\n") == [(3, "this line is neither UTF-8 nor Windows-1252")]
 
 
-def test_a_character_cut_by_the_end_of_the_sample_is_whole_in_the_rows():
+def test_a_character_that_the_end_of_the_sample_cuts_is_whole_in_its_row():
     content = ("Name\n" + "x" * (SAMPLE - 6) + "é\n" + "José\n").encode()
 
     opened = table(content)
@@ -109,7 +109,7 @@ def test_a_character_cut_by_the_end_of_the_sample_is_whole_in_the_rows():
     assert opened.notes == []
 
 
-def test_quotes_lines_within_cells_and_numbers_of_lines():
+def test_cells_may_hold_quotes_and_line_breaks_and_every_row_has_its_line_number():
     content = 'Id,Note\r\n1,"says ""hi"", twice\r\non two lines"\r\n\r\n2,5" pipe\r\n'
 
     assert rows(content) == [
@@ -118,7 +118,7 @@ def test_quotes_lines_within_cells_and_numbers_of_lines():
     ]
 
 
-def test_two_hundred_columns():
+def test_a_file_may_have_two_hundred_columns():
     names = [f"column number {n}" for n in range(200)]
     content = ";".join(names) + "\n" + ";".join(map(str, range(200)))
 
@@ -135,7 +135,7 @@ def test_rows_with_too_many_or_too_few_cells_are_rejected_as_they_were():
     ]
 
 
-def test_a_quote_that_is_not_closed_costs_the_rows_it_swallowed_and_no_more():
+def test_a_quote_that_is_not_closed_costs_only_the_rows_up_to_the_next_quote():
     content = 'Id,Name\n1,"Ayu\n2,"Budi"\n3,Citra\n4,"Dewi\n'
 
     assert [(row.number, row.error, row.raw) for row in rows(content)] == [
@@ -153,7 +153,7 @@ def test_a_row_of_a_megabyte_is_rejected_whether_of_one_line_or_of_many():
         (2, None, f"the line is longer than {MAX_ROW:,} characters"),
         (3, {"Id": "2", "Name": "Budi"}, None),
     ]
-    # Where the cell ended cannot be known, so the quote that closes it opens another.
+    # The reader cannot know where the cell ended, so it takes the closing quote for the beginning of another cell.
     assert many_lines[0][:3] == (2, None, f"longer than {MAX_ROW:,} characters, or a quote is not closed")
     assert many_lines[-1].values == {"Id": "4", "Name": "Dewi"}
     assert all(len(row.raw) <= MAX_ROW + 1000 for row in one_line + many_lines)
@@ -196,7 +196,7 @@ def test_a_json_line_of_a_megabyte_is_rejected():
     assert rows(content)[-1].values == {"id": 2}
 
 
-def test_json_lines_show_the_columns_of_their_first_rows_inner_ones_too():
+def test_the_columns_of_json_lines_are_the_keys_of_the_first_rows_inner_keys_too():
     opened = table('{"id": 1, "address": {"city": "Bandung"}}\n{"id": 2, "name": "Budi"}\n')
 
     assert (opened.format, opened.columns) == ("jsonl", ["id", "address", "address.city", "name"])
@@ -248,11 +248,11 @@ def test_a_missing_file_and_a_directory_are_refused(tmp_path):
         pass
 
 
-def test_columns_without_a_name_are_called_by_their_place():
+def test_a_column_without_a_name_is_named_by_its_place():
     assert values("Id,,Name,\n1,2,3,4\n") == [{"Id": "1", "column 2": "2", "Name": "3", "column 4": "4"}]
 
 
-def test_the_sample_has_whole_rows_only_and_consumes_none():
+def test_the_sample_has_whole_rows_only_and_all_rows_are_still_read():
     opened = table("Id,Name\n" + "".join(f"{n},{'x' * 1000}\n" for n in range(100)))
 
     assert 30 < len(opened.sample) < 66
@@ -260,8 +260,8 @@ def test_the_sample_has_whole_rows_only_and_consumes_none():
     assert sum(1 for _ in opened.rows()) == 100
 
 
-class Made(io.RawIOBase):
-    """A stream of a head and then the same line again and again, generated while it is read."""
+class GeneratedStream(io.RawIOBase):
+    """A stream of a head and then many times the same line, which it generates while somebody reads it."""
 
     def __init__(self, head, line, size):
         self._next, self._block, self._left = head, line * (SAMPLE // len(line)), size
@@ -282,23 +282,23 @@ class Made(io.RawIOBase):
     [(b"Id,Name,Note\n", b'4711,"Ayu","one\ntwo"\n'), (b'{"id": 0}\n', b'{"id": 4711, "name": "Ayu"}\n')],
 )
 def test_memory_does_not_grow_with_the_file(head, line):
-    opened = read_table(io.BufferedReader(Made(head, line, 6_000_000), SAMPLE))
-    read = opened.rows()
-    list(islice(read, 100))
+    opened = read_table(io.BufferedReader(GeneratedStream(head, line, 6_000_000), SAMPLE))
+    remaining = opened.rows()
+    list(islice(remaining, 100))
     tracemalloc.start()
     try:
-        count = sum(1 for _ in islice(read, 10_000))
+        count = sum(1 for _ in islice(remaining, 10_000))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
     assert count == 10_000
     assert peak < 2_000_000
-    assert sum(1 for _ in read) > 150_000
+    assert sum(1 for _ in remaining) > 150_000
 
 
 def test_memory_does_not_grow_with_a_line_that_never_ends():
-    opened = read_table(io.BufferedReader(Made(b"Id,Name\n", b"x", 20_000_000), SAMPLE))
+    opened = read_table(io.BufferedReader(GeneratedStream(b"Id,Name\n", b"x", 20_000_000), SAMPLE))
     tracemalloc.start()
     try:
         (row,) = opened.rows()
@@ -320,7 +320,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
     delimiter=st.sampled_from(",;\t|"),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
 )
-def test_what_was_written_as_csv_is_read_as_it_was(written, delimiter, encoding):
+def test_rows_that_were_written_as_csv_are_read_without_loss(written, delimiter, encoding):
     names = [f"c{n}" for n in range(len(written[0]) if written else 1)]
     stream = io.StringIO()
     writer = csv.writer(stream, delimiter=delimiter, quoting=csv.QUOTE_ALL)
@@ -330,7 +330,7 @@ def test_what_was_written_as_csv_is_read_as_it_was(written, delimiter, encoding)
 
 
 @given(st.lists(st.dictionaries(st.text(), st.none() | st.booleans() | st.integers(-99, 99) | st.text()), min_size=1))
-def test_what_was_written_as_json_lines_is_read_as_it_was(written):
+def test_rows_that_were_written_as_json_lines_are_read_without_loss(written):
     content = "\n".join(json.dumps(line, ensure_ascii=True) for line in written)
 
     assert values(content) == written

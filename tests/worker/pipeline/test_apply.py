@@ -1,4 +1,4 @@
-"""Apply: resolving batch by batch gives what resolving everything at once gives."""
+"""Apply: resolving batch by batch gives the same result as resolving all records at once."""
 
 import json
 from collections import defaultdict
@@ -16,7 +16,7 @@ from connectors.contract import (
     ProfilesMerged,
 )
 from tests.conftest import empty
-from tests.worker.histories import EMAILS, PHONES, T0, a_profile, a_reading, events, operators_words
+from tests.worker.histories import EMAILS, PHONES, T0, a_profile, events, operator_decisions, statements_of
 from worker import ids
 from worker import settings as worker_settings
 from worker.domain.changes import Change, EncodedDetails, StoredDetail, causes_of
@@ -29,22 +29,22 @@ from worker.store.changes import Detail
 from worker.store.db import Tx
 
 
-def run(engine, readings):
-    """Apply readings as one batch; each comes from an envelope that is kept."""
+def run(engine, statements):
+    """Apply statements as one batch."""
     with engine.begin() as conn:
         organization_id = organizations.ensure(conn, "default")
-    return apply(engine, organization_id, Batch(readings, {r.envelope_id: uuid4() for r in readings}))
+    return apply(engine, organization_id, Batch(statements, {one.envelope_id: uuid4() for one in statements}))
 
 
 def stored(engine):
-    """Who is who, as stored."""
+    """Return the stored result in the form of ``resolved_at_once``, and the (records, decisions) that it came from."""
     with engine.connect() as conn:
         organization_id = organizations.find(conn, "default")
         ids_ = [row[0] for row in conn.execute(text("SELECT id FROM records"))]
         rows = records.by_ids(Tx(conn, organization_id), ids_)
         claims = conn.execute(text("SELECT type, key, record_id, is_owner, is_contested FROM claims")).all()
         shown = {row[0] for row in conn.execute(text("SELECT id FROM contacts"))}
-        made = decisions.by_refs(Tx(conn, organization_id), [row.ref for row in rows])
+        decided = decisions.by_refs(Tx(conn, organization_id), [row.ref for row in rows])
     ref_of = {row.id: row.ref for row in rows}
     groups = defaultdict(list)
     for row in rows:
@@ -59,12 +59,13 @@ def stored(engine):
         "claims": {(t, k, ref_of[r]) for t, k, r, _, _ in claims},
         "lost": {row.ref for row in rows if row.is_lost},
         "oversize": {row.ref for row in rows if row.is_oversize},
-    }, (rows, made)
+    }, (rows, decided)
 
 
-def at_once(rows, made, limits):
+def resolved_at_once(rows, decided, limits):
+    """Resolve all records at once; return the groups, owners and so on, with customers in the place of our ids."""
     members = [member(row) for row in rows]
-    found = resolve(members, made, limits)
+    found = resolve(members, decided, limits)
     return {
         "groups": {frozenset(group) for group in found.groups},
         "ids": {group[0] for group in found.groups},
@@ -78,40 +79,42 @@ def at_once(rows, made, limits):
 
 @pytest.mark.parametrize(("crowd", "component"), [(10, 200), (1, 200), (10, 4), (1, 3)])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(history=st.lists(events(), min_size=1, max_size=14), said=operators_words(), data=st.data())
-def test_batch_by_batch_is_all_at_once(engine, monkeypatch, crowd, component, history, said, data):
+@given(history=st.lists(events(), min_size=1, max_size=14), operators=operator_decisions(), data=st.data())
+def test_resolving_batch_by_batch_gives_what_resolving_at_once_gives(
+    engine, monkeypatch, crowd, component, history, operators, data
+):
     empty(engine)
     monkeypatch.setattr(worker_settings.settings(), "crowd_limit", crowd)
     monkeypatch.setattr(worker_settings.settings(), "component_limit", component)
     with engine.begin() as conn:
         organization_id = organizations.ensure(conn, "default")
-        decisions.ensure(Tx(conn, organization_id), [NewDecision(decision, "operator", None) for decision in said])
+        decisions.ensure(Tx(conn, organization_id), [NewDecision(decision, "operator", None) for decision in operators])
     left = list(history)
     while left:
         size = data.draw(st.integers(1, len(left)))
         run(engine, left[:size])
         left = left[size:]
 
-    found, (rows, made) = stored(engine)
+    found, (rows, decided) = stored(engine)
 
-    assert found == at_once(rows, made, Limits(crowd, component))
+    assert found == resolved_at_once(rows, decided, Limits(crowd, component))
 
 
-def test_replayed_readings_write_nothing(engine):
-    readings = [
-        a_reading("a", a_profile("1", phone=PHONES[0], email=EMAILS[0], note="x"), number=1),
-        a_reading("b", a_profile("9", email=EMAILS[0].upper()), number=2),
-        a_reading(
+def test_replayed_statements_write_nothing(engine):
+    statements = [
+        statements_of("a", a_profile("1", phone=PHONES[0], email=EMAILS[0], note="x"), number=1),
+        statements_of("b", a_profile("9", email=EMAILS[0].upper()), number=2),
+        statements_of(
             "a",
             ConsentStated(external_id="1", channel="email", status="opted_in", address=EMAILS[0], occurred_at=T0),
             number=3,
         ),
     ]
-    run(engine, readings)
+    run(engine, statements)
     with engine.connect() as conn:
         before = {t: conn.execute(text(f"SELECT * FROM {t} ORDER BY 1, 2, 3")).all() for t in TOUCHED}
 
-    again = run(engine, readings)
+    again = run(engine, statements)
 
     with engine.connect() as conn:
         assert before == {t: conn.execute(text(f"SELECT * FROM {t} ORDER BY 1, 2, 3")).all() for t in TOUCHED}
@@ -121,29 +124,31 @@ def test_replayed_readings_write_nothing(engine):
 TOUCHED = ("records", "contacts", "claims", "consents", "suppressions", "changes", "envelope_records")
 
 
-def test_what_is_said_again_later_counts_from_then_and_writes_no_contact(engine):
-    def said(at, name, *more):
-        return run(engine, [a_reading("a", a_profile(email=EMAILS[0], at=at, name=name), number=at, minute=9), *more])
+def test_a_repeated_statement_gives_its_record_the_later_time_and_writes_no_contact(engine):
+    def apply_profile(at, name, *more):
+        return run(
+            engine, [statements_of("a", a_profile(email=EMAILS[0], at=at, name=name), number=at, minute=9), *more]
+        )
 
     def held():
         with engine.connect() as conn:
             found = text("SELECT (SELECT updated_at FROM contacts), (SELECT version FROM records WHERE source = 'a')")
             return tuple(conn.execute(found).one())
 
-    said(0, "Ayu")
+    apply_profile(0, "Ayu")
     written_at, version = held()
-    again = said(3, "Ayu")
+    again = apply_profile(3, "Ayu")
     assert (again.records, again.changes, again.contacts) == (1, 0, {})
     assert held() == (written_at, version + 1)
-    # What was said in between comes late: it lost already.
-    assert said(2, "Putri").records == 0
+    # A statement from between the two arrives late, and the record holds a newer value already.
+    assert apply_profile(2, "Putri").records == 0
     assert held() == (written_at, version + 1)
 
 
-def test_what_is_said_again_beside_a_newcomer_is_written_once(engine):
-    run(engine, [a_reading("a", a_profile(email=EMAILS[0]), number=1)])
-    newcomer = a_reading("b", a_profile("9", email=EMAILS[0]), minute=9, number=3)
-    run(engine, [a_reading("a", a_profile(email=EMAILS[0], at=2), minute=9, number=2), newcomer])
+def test_a_record_that_repeats_itself_beside_a_new_record_of_its_person_is_written_once(engine):
+    run(engine, [statements_of("a", a_profile(email=EMAILS[0]), number=1)])
+    newcomer = statements_of("b", a_profile("9", email=EMAILS[0]), minute=9, number=3)
+    run(engine, [statements_of("a", a_profile(email=EMAILS[0], at=2), minute=9, number=2), newcomer])
 
     with engine.connect() as conn:
         found = conn.execute(text("SELECT source, version, contact_id, state FROM records ORDER BY source")).all()
@@ -152,13 +157,13 @@ def test_what_is_said_again_beside_a_newcomer_is_written_once(engine):
     assert found[0].state["s"][0][0] == int((T0 + timedelta(minutes=2)).timestamp() * 1_000_000)
 
 
-def test_a_split_gives_former_ids_back(engine, organization_id):
-    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0], created=0), number=1)])
-    run(engine, [a_reading("b", a_profile("2", email=EMAILS[1], created=1), number=2)])
+def test_a_split_gives_contacts_their_former_ids_back(engine, organization_id):
+    run(engine, [statements_of("a", a_profile("1", email=EMAILS[0], created=0), number=1)])
+    run(engine, [statements_of("b", a_profile("2", email=EMAILS[1], created=1), number=2)])
     before, _ = stored(engine)
-    run(engine, [a_reading("b", a_profile("2", email=EMAILS[0], at=1, created=1), number=3)])
+    run(engine, [statements_of("b", a_profile("2", email=EMAILS[0], at=1, created=1), number=3)])
     joined, _ = stored(engine)
-    run(engine, [a_reading("b", a_profile("2", email=EMAILS[1], at=2, created=1), number=4)])
+    run(engine, [statements_of("b", a_profile("2", email=EMAILS[1], at=2, created=1), number=4)])
     after, _ = stored(engine)
 
     assert before["ids"] == {("a", "1"), ("b", "2")}
@@ -166,9 +171,9 @@ def test_a_split_gives_former_ids_back(engine, organization_id):
     assert after == before
 
 
-def test_the_change_log_names_the_envelope_and_what_it_replaced(engine):
-    first = a_reading("a", a_profile("1", email=EMAILS[0], first_name="Ayu"), number=1)
-    second = a_reading("a", a_profile("1", email=EMAILS[0], first_name="Ayu Lestari", at=2), number=2)
+def test_the_change_log_names_the_envelope_and_the_value_that_it_replaced(engine):
+    first = statements_of("a", a_profile("1", email=EMAILS[0], first_name="Ayu"), number=1)
+    second = statements_of("a", a_profile("1", email=EMAILS[0], first_name="Ayu Lestari", at=2), number=2)
     run(engine, [first])
     run(engine, [second])
 
@@ -182,13 +187,13 @@ def test_the_change_log_names_the_envelope_and_what_it_replaced(engine):
     assert changed.details == {"name": Detail("Ayu", "Ayu Lestari", second.envelope_id.hex)}
 
 
-def test_entries_of_the_change_log_read_as_they_were_said_and_as_older_ones_were_stored(engine):
-    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0]), number=1)])
+def test_entries_of_the_change_log_are_loaded_whole_in_the_present_and_the_older_form(engine):
+    run(engine, [statements_of("a", a_profile("1", email=EMAILS[0]), number=1)])
     causes = [ids.new(), ids.new()]
     with engine.begin() as conn:
         organization_id, contact_id = conn.execute(text("SELECT organization_id, contact_id FROM changes")).one()
-        said: dict[str, StoredDetail] = {"x": (1, None, causes[1].hex), "y": (None, {"z": 1}, None)}
-        changes.append(Tx(conn, organization_id), [Change(contact_id, "changed", said, tuple(causes))])
+        details: dict[str, StoredDetail] = {"x": (1, None, causes[1].hex), "y": (None, {"z": 1}, None)}
+        changes.append(Tx(conn, organization_id), [Change(contact_id, "changed", details, tuple(causes))])
         older = {"x": {"before": "a", "after": "b", "cause": causes[0].hex}}
         conn.execute(
             text("INSERT INTO changes (organization_id, id, contact_id, kind, details, causes)"
@@ -197,13 +202,13 @@ def test_entries_of_the_change_log_read_as_they_were_said_and_as_older_ones_were
              "causes": [str(cause) for cause in causes]},
         )  # fmt: skip
         newest, before, _ = changes.page(Tx(conn, organization_id), [contact_id], None, 10)
-    assert before.details == said
+    assert before.details == details
     assert newest.details == {"x": Detail("a", "b", causes[0].hex)}
 
 
-def test_a_new_contact_of_two_sources_has_both_behind_it(engine):
-    younger = a_reading("a", a_profile("1", email=EMAILS[0], created=1), number=1)
-    older = a_reading("b", a_profile("1", email=EMAILS[0], created=0, first_name="Ayu"), number=2)
+def test_a_new_contact_of_two_sources_names_both_envelopes_as_causes(engine):
+    younger = statements_of("a", a_profile("1", email=EMAILS[0], created=1), number=1)
+    older = statements_of("b", a_profile("1", email=EMAILS[0], created=0, first_name="Ayu"), number=2)
     run(engine, [younger, older])
 
     with engine.connect() as conn:
@@ -216,24 +221,24 @@ def test_a_new_contact_of_two_sources_has_both_behind_it(engine):
     assert entry.details["name"] == Detail(None, "Ayu", older.envelope_id.hex)
 
 
-def test_what_a_lost_customer_claims_is_kept_though_nobody_is_left(engine):
-    said = [
+def test_the_claims_of_a_lost_customer_are_kept_though_its_survivor_was_removed(engine):
+    events_ = [
         ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=T0),
         a_profile("2", email=EMAILS[0], at=1),
         ProfileRemoved(external_id="1", occurred_at=T0 + timedelta(minutes=2)),
     ]
-    run(engine, [a_reading("a", event, minute=5, number=n) for n, event in enumerate(said)])
-    at_once = stored(engine)[0]
+    run(engine, [statements_of("a", event, minute=5, number=n) for n, event in enumerate(events_)])
+    in_one_batch = stored(engine)[0]
     empty(engine)
-    for n, event in enumerate(said):
-        run(engine, [a_reading("a", event, minute=5, number=n)])
+    for n, event in enumerate(events_):
+        run(engine, [statements_of("a", event, minute=5, number=n)])
 
-    assert at_once == stored(engine)[0]
-    assert at_once["claims"] == {("email", EMAILS[0], ("a", "2"))}
+    assert in_one_batch == stored(engine)[0]
+    assert in_one_batch["claims"] == {("email", EMAILS[0], ("a", "2"))}
 
 
-def test_details_that_were_written_before_read_like_the_others(engine):
-    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0]), number=1)])
+def test_details_that_were_encoded_before_are_loaded_like_others(engine):
+    run(engine, [statements_of("a", a_profile("1", email=EMAILS[0]), number=1)])
     cause, earlier = ids.new(), ids.new()
     written = EncodedDetails.of(
         {"x": (None, "a, b}"), "y": (None, {"z": 1}, earlier.hex), "tags": ([], ["q"], None)}, json_bytes
@@ -245,20 +250,20 @@ def test_details_that_were_written_before_read_like_the_others(engine):
         changes.append(Tx(conn, organization_id), [alone, joined])
         newest, before, _ = changes.page(Tx(conn, organization_id), [contact_id], None, 10)
 
-    told = {
+    expected = {
         "x": Detail(None, "a, b}", cause.hex),
         "y": Detail(None, {"z": 1}, earlier.hex),
         "tags": Detail([], ["q"], None),
     }
-    assert before.details == told
-    assert newest.details == told | {"consent:email:marketing": Detail(None, "pending", cause.hex)}
+    assert before.details == expected
+    assert newest.details == expected | {"consent:email:marketing": Detail(None, "pending", cause.hex)}
     assert joined.fields() == newest.details.keys()
     assert causes_of([alone]) == causes_of([joined]) == {cause, earlier}
 
 
-def test_an_envelope_is_linked_to_the_records_it_spoke_of(engine, organization_id):
-    reading = a_reading("a", a_profile("1"), a_profile("2"), number=1)
-    run(engine, [reading])
+def test_an_envelope_is_linked_to_the_records_that_it_mentions(engine, organization_id):
+    statements = statements_of("a", a_profile("1"), a_profile("2"), number=1)
+    run(engine, [statements])
 
     with engine.connect() as conn:
-        assert len(envelopes.linked_records(Tx(conn, organization_id), [reading.envelope_id])) == 2
+        assert len(envelopes.linked_records(Tx(conn, organization_id), [statements.envelope_id])) == 2

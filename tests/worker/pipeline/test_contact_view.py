@@ -1,4 +1,4 @@
-"""View: what is known of contacts, in a constant number of statements."""
+"""Contact view: what is known about contacts, loaded with a constant number of SQL statements."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -42,23 +42,23 @@ def a_profile(external_id, *, phone=None, email=None, verified=False, created=0,
 
 
 @pytest.fixture
-def say(engine, organization_id):
-    """Let a source state events; returns the envelope's id."""
+def feed(engine, organization_id):
+    """A function that applies events of a source and returns the id of their envelope."""
 
-    def say(source, *events, minute=60):
+    def feed(source, *events, minute=60):
         at = T0 + timedelta(minutes=minute)
-        reading = normalise_api_write(
+        statements = normalise_api_write(
             ids.new(), [(source, event) for event in events], sent_at=at, delivery_id=uuid4().hex
         )
-        apply(engine, organization_id, Batch([reading], {reading.envelope_id: uuid4()}))
-        return reading.envelope_id
+        apply(engine, organization_id, Batch([statements], {statements.envelope_id: uuid4()}))
+        return statements.envelope_id
 
-    return say
+    return feed
 
 
 @pytest.fixture
 def views(engine, organization_id):
-    """Everything known of all contacts, by their leading customer."""
+    """A function that loads the views of all contacts, by the customer that leads each."""
 
     def views():
         with db.snapshot(engine) as conn:
@@ -74,10 +74,10 @@ def names(identities):
     return [(one.type, one.key) for one in identities]
 
 
-def test_values_are_explained_by_who_said_them(say, views):
-    first = say("shop", a_profile("1", email=EMAIL, name="Ujang"))
-    second = say("till", a_profile("9", email=EMAIL, created=1, name="U.", tier="premium"))
-    third = say("shop", TagsAdded(external_id="1", tags=("VIP",), occurred_at=T0))
+def test_every_value_names_the_source_and_the_envelope_that_it_came_from(feed, views):
+    first = feed("shop", a_profile("1", email=EMAIL, name="Ujang"))
+    second = feed("till", a_profile("9", email=EMAIL, created=1, name="U.", tier="premium"))
+    third = feed("shop", TagsAdded(external_id="1", tags=("VIP",), occurred_at=T0))
 
     one = views()["shop", "1"]
 
@@ -91,9 +91,9 @@ def test_values_are_explained_by_who_said_them(say, views):
     assert [(tag.name, tag.origin.stamp.envelope_id) for tag in one.tags] == [("VIP", third.hex)]
 
 
-def test_a_contested_identifier_is_owned_by_the_strongest_claim(say, views):
-    say("shop", a_profile("1", phone=PHONE, created=1))
-    say("shop", a_profile("2", phone=PHONE, email=EMAIL, verified=True, created=2))
+def test_a_contested_identifier_is_owned_by_the_strongest_claim(feed, views):
+    feed("shop", a_profile("1", phone=PHONE, created=1))
+    feed("shop", a_profile("2", phone=PHONE, email=EMAIL, verified=True, created=2))
 
     found = views()
 
@@ -105,9 +105,9 @@ def test_a_contested_identifier_is_owned_by_the_strongest_claim(say, views):
     assert strong.unowned == []
 
 
-def test_an_identifier_of_two_records_of_one_person_is_listed_once(say, views):
-    say("shop", a_profile("1", email=EMAIL))
-    say("till", a_profile("9", email="Ujang@example.com", created=1))
+def test_an_identifier_of_two_records_of_one_person_is_listed_once(feed, views):
+    feed("shop", a_profile("1", email=EMAIL))
+    feed("till", a_profile("9", email="Ujang@example.com", created=1))
 
     one = views()["shop", "1"]
 
@@ -116,8 +116,8 @@ def test_an_identifier_of_two_records_of_one_person_is_listed_once(say, views):
     assert one.unowned == []
 
 
-def test_a_placeholder_belongs_to_nobody(say, views):
-    say("shop", a_profile("1", email="noreply@example.com"))
+def test_a_placeholder_identifies_nobody(feed, views):
+    feed("shop", a_profile("1", email="noreply@example.com"))
 
     one = views()["shop", "1"]
 
@@ -125,13 +125,13 @@ def test_a_placeholder_belongs_to_nobody(say, views):
     assert [(one.key, one.is_contested, one.owner) for one in one.unowned] == [("noreply@example.com", False, None)]
 
 
-def test_consent_follows_the_address(say, views):
+def test_consent_follows_the_address(feed, views):
     opted_out = ConsentStated(
         external_id=None, channel="email", status="opted_out", address=EMAIL, occurred_at=T0, method="form"
     )
-    envelope_id = say("mailer", opted_out)
+    envelope_id = feed("mailer", opted_out)
 
-    say("shop", a_profile("1", email=EMAIL), a_profile("2", phone=PHONE))
+    feed("shop", a_profile("1", email=EMAIL), a_profile("2", phone=PHONE))
 
     found = views()
     (consent,) = found["shop", "1"].consents
@@ -140,9 +140,9 @@ def test_consent_follows_the_address(say, views):
     assert found["shop", "2"].consents == []
 
 
-def test_consent_without_an_address_belongs_to_its_record(say, views):
-    say("shop", a_profile("1"), a_profile("2"))
-    say("shop", ConsentStated(external_id="1", channel="email", status="opted_in", address=None, occurred_at=T0))
+def test_consent_without_an_address_belongs_to_its_record(feed, views):
+    feed("shop", a_profile("1"), a_profile("2"))
+    feed("shop", ConsentStated(external_id="1", channel="email", status="opted_in", address=None, occurred_at=T0))
 
     found = views()
 
@@ -150,10 +150,10 @@ def test_consent_without_an_address_belongs_to_its_record(say, views):
     assert found["shop", "2"].consents == []
 
 
-def test_the_same_text_on_another_channel_is_another_address(say, views):
+def test_the_same_text_on_another_channel_is_another_address(feed, views):
     seen = {"line": Identifier(type="line", value="4711")}
-    say("shop", ProfileSeen(external_id="1", occurred_at=T0, identifiers=seen))
-    say(
+    feed("shop", ProfileSeen(external_id="1", occurred_at=T0, identifiers=seen))
+    feed(
         "shop",
         SuppressionStated(external_id=None, channel="viber", address="4711", reason="blocked", occurred_at=T0),
         SuppressionStated(external_id=None, channel="line", address="4711", reason="blocked", occurred_at=T0),
@@ -164,24 +164,24 @@ def test_the_same_text_on_another_channel_is_another_address(say, views):
     assert [suppression.channel for suppression in one.suppressions] == ["line"]
 
 
-def test_a_newer_opt_in_lifts_an_unsubscription_but_no_bounce(say, views):
-    say("shop", a_profile("1", email=EMAIL))
+def test_a_newer_opt_in_lifts_an_unsubscription_but_no_bounce(feed, views):
+    feed("shop", a_profile("1", email=EMAIL))
     for reason in ("unsubscribed", "hard_bounce"):
-        say(
+        feed(
             "mailer",
             SuppressionStated(external_id=None, channel="email", address=EMAIL, reason=reason, occurred_at=T0),
         )
     later = T0 + timedelta(minutes=1)
-    say("shop", ConsentStated(external_id="1", channel="email", status="opted_in", address=EMAIL, occurred_at=later))
+    feed("shop", ConsentStated(external_id="1", channel="email", status="opted_in", address=EMAIL, occurred_at=later))
 
     one = views()["shop", "1"]
 
     assert {s.reason: s.lifted is not None for s in one.suppressions} == {"hard_bounce": False, "unsubscribed": True}
 
 
-def test_a_record_merged_away_gives_no_values_but_stays_listed(say, views):
-    say("shop", a_profile("1", name="Ujang"), a_profile("2", created=1, name="Budi", tier="premium"))
-    say("shop", ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=T0))
+def test_a_record_merged_away_gives_no_values_but_stays_listed(feed, views):
+    feed("shop", a_profile("1", name="Ujang"), a_profile("2", created=1, name="Budi", tier="premium"))
+    feed("shop", ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=T0))
 
     one = views()["shop", "1"]
 
@@ -190,19 +190,19 @@ def test_a_record_merged_away_gives_no_values_but_stays_listed(say, views):
     assert names(one.identities) == [("external_id", "1"), ("external_id", "2")]
 
 
-def test_a_page_takes_as_many_statements_as_one_contact(engine, organization_id, say):
-    say("shop", *(a_profile(str(n), email=f"u{n}@example.com", phone=f"+62812735091{n:02}") for n in range(40)))
+def test_a_page_takes_as_many_sql_statements_as_a_single_contact(engine, organization_id, feed):
+    feed("shop", *(a_profile(str(n), email=f"u{n}@example.com", phone=f"+62812735091{n:02}") for n in range(40)))
     with db.snapshot(engine) as conn:
         rows = contact_lists.page(Tx(conn, organization_id), ContactFilter(), None, 100)
         statements = []
         event.listen(conn, "after_cursor_execute", lambda *args: statements.append(args[2]))
 
         contact_view.load(Tx(conn, organization_id), rows[:1])
-        one = len(statements)
+        of_one_contact = len(statements)
         contact_view.load(Tx(conn, organization_id), rows)
 
     assert len(rows) == 40
-    assert len(statements) == 2 * one == 10
+    assert len(statements) == 2 * of_one_contact == 10
 
 
 def test_no_contacts_is_no_views(engine, organization_id):

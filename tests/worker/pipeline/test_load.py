@@ -1,4 +1,4 @@
-"""Load: whole components, and nothing that is not needed."""
+"""Load: a batch loads its components whole, and no other records."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event, text
 
 from connectors.contract import ConsentStated, ProfileRemoved
-from tests.worker.histories import EMAILS, PHONES, T0, a_profile, a_reading
+from tests.worker.histories import EMAILS, PHONES, T0, a_profile, statements_of
 from tests.worker.pipeline.test_apply import run
 from worker import ids
 from worker.domain.resolve import Limits
@@ -27,47 +27,47 @@ def loaded(tx, *statements, limits=LIMITS):
 
 
 def test_a_component_is_loaded_whole(engine, tx):
-    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0], phone=PHONES[0]), number=1)])
-    run(engine, [a_reading("b", a_profile("2", phone=PHONES[0], email=EMAILS[1]), number=2)])
-    run(engine, [a_reading("c", a_profile("3", email=EMAILS[1]), number=3)])
-    run(engine, [a_reading("c", a_profile("4", email=EMAILS[2]), number=4)])  # a stranger
+    run(engine, [statements_of("a", a_profile("1", email=EMAILS[0], phone=PHONES[0]), number=1)])
+    run(engine, [statements_of("b", a_profile("2", phone=PHONES[0], email=EMAILS[1]), number=2)])
+    run(engine, [statements_of("c", a_profile("3", email=EMAILS[1]), number=3)])
+    run(engine, [statements_of("c", a_profile("4", email=EMAILS[2]), number=4)])  # not connected to the others
 
-    snapshot = loaded(tx, a_reading("a", a_profile("9", email=EMAILS[0]), number=5))
+    snapshot = loaded(tx, statements_of("a", a_profile("9", email=EMAILS[0]), number=5))
 
     assert set(snapshot.rows) == {("a", "9"), ("a", "1"), ("b", "2"), ("c", "3")}
     assert set(snapshot.contacts) == {row.contact_id for row in snapshot.rows.values()} - {None}
 
 
-def test_what_a_record_lets_go_of_is_loaded_too(engine, tx):
-    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0]), number=1)])
-    run(engine, [a_reading("b", a_profile("2", email=EMAILS[0]), number=2)])
+def test_the_claimants_of_an_identifier_that_a_record_drops_are_loaded(engine, tx):
+    run(engine, [statements_of("a", a_profile("1", email=EMAILS[0]), number=1)])
+    run(engine, [statements_of("b", a_profile("2", email=EMAILS[0]), number=2)])
 
     gone = ProfileRemoved(external_id="1", occurred_at=T0 + timedelta(minutes=1))
-    snapshot = loaded(tx, a_reading("a", gone, minute=5, number=3))
+    snapshot = loaded(tx, statements_of("a", gone, minute=5, number=3))
 
     assert set(snapshot.rows) == {("a", "1"), ("b", "2")}
 
 
-def test_a_record_that_repeats_itself_loads_nobody(engine, tx):
-    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0]), number=1)])
-    run(engine, [a_reading("b", a_profile("2", email=EMAILS[0]), number=2)])
+def test_a_record_that_repeats_itself_loads_no_other_record(engine, tx):
+    run(engine, [statements_of("a", a_profile("1", email=EMAILS[0]), number=1)])
+    run(engine, [statements_of("b", a_profile("2", email=EMAILS[0]), number=2)])
 
-    snapshot = loaded(tx, a_reading("a", a_profile("1", email=EMAILS[0], at=3), minute=5, number=3))
+    snapshot = loaded(tx, statements_of("a", a_profile("1", email=EMAILS[0], at=3), minute=5, number=3))
 
     assert (snapshot.rows, snapshot.folded.changed) == ({}, {("a", "1")})
 
 
-def test_a_crowd_leads_nowhere(engine, tx):
+def test_an_identifier_of_a_crowd_leads_to_no_other_record(engine, tx):
     limits = Limits(crowd=2, component=200)
-    run(engine, [a_reading("a", a_profile(str(n), email=EMAILS[0]), number=n) for n in range(4)])
+    run(engine, [statements_of("a", a_profile(str(n), email=EMAILS[0]), number=n) for n in range(4)])
 
-    snapshot = loaded(tx, a_reading("b", a_profile("9", email=EMAILS[0]), number=9), limits=limits)
+    snapshot = loaded(tx, statements_of("b", a_profile("9", email=EMAILS[0]), number=9), limits=limits)
 
     assert set(snapshot.rows) == {("b", "9")}
     assert snapshot.crowded == {("email", EMAILS[0])}
 
 
-def test_the_number_of_statements_does_not_grow_with_the_batch(engine, tx):
+def test_the_number_of_sql_statements_does_not_grow_with_the_batch(engine, tx):
     def count(size):
         found = []
 
@@ -75,43 +75,43 @@ def test_the_number_of_statements_does_not_grow_with_the_batch(engine, tx):
             found.append(statement)
 
         event.listen(engine, "before_cursor_execute", note)
-        loaded(tx, *(a_reading("a", a_profile(str(n), email=f"own{n}@example.com"), number=n) for n in range(size)))
+        loaded(tx, *(statements_of("a", a_profile(str(n), email=f"own{n}@example.com"), number=n) for n in range(size)))
         event.remove(engine, "before_cursor_execute", note)
         return len(found)
 
     assert count(1) == count(100)
 
 
-def test_a_snapshot_is_outdated_once_one_of_its_records_was_written(engine, tx):
-    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0]), number=1)])
-    snapshot = loaded(tx, a_reading("b", a_profile("2", email=EMAILS[0]), number=2))
+def test_a_snapshot_is_outdated_once_another_writer_wrote_its_record(engine, tx):
+    run(engine, [statements_of("a", a_profile("1", email=EMAILS[0]), number=1)])
+    snapshot = loaded(tx, statements_of("b", a_profile("2", email=EMAILS[0]), number=2))
     assert is_current(tx, snapshot)
 
-    run(engine, [a_reading("a", a_profile("1", email=EMAILS[0], note="x", at=1), minute=5, number=3)])
+    run(engine, [statements_of("a", a_profile("1", email=EMAILS[0], note="x", at=1), minute=5, number=3)])
 
     assert not is_current(tx, snapshot)
 
 
-def test_a_snapshot_is_outdated_once_somebody_else_claims_an_identifier_of_its(engine, tx):
-    snapshot = loaded(tx, a_reading("a", a_profile("1", email=EMAILS[0]), number=1))
+def test_a_snapshot_is_outdated_once_another_record_claims_its_identifier(engine, tx):
+    snapshot = loaded(tx, statements_of("a", a_profile("1", email=EMAILS[0]), number=1))
     assert is_current(tx, snapshot)
 
-    run(engine, [a_reading("b", a_profile("2", email=EMAILS[0]), number=2)])
+    run(engine, [statements_of("b", a_profile("2", email=EMAILS[0]), number=2)])
 
     assert not is_current(tx, snapshot)
 
 
-def test_ledgers_tell_what_counts_about_the_addresses_of_a_batch(engine, tx):
+def test_ledgers_hold_the_counting_consents_of_the_addresses_in_a_batch(engine, tx):
     def consent(status, at, number):
-        said = ConsentStated(
+        stated = ConsentStated(
             external_id="1", channel="email", status=status, address=EMAILS[0], occurred_at=T0 + timedelta(minutes=at)
         )
-        return a_reading("a", said, minute=9, number=number)
+        return statements_of("a", stated, minute=9, number=number)
 
     run(engine, [consent("opted_in", 1, 1), consent("opted_out", 2, 2)])
 
     (counting,) = load_ledgers(tx, [consent("opted_in", 3, 3)]).consents
 
     assert (counting.subject, counting.status) == (EMAILS[0], "opted_out")
-    assert load_ledgers(tx, [a_reading("a", a_profile("1"), number=4)]).consents == ()
+    assert load_ledgers(tx, [statements_of("a", a_profile("1"), number=4)]).consents == ()
     assert tx.conn.execute(text("SELECT count(*) FROM consents")).scalar_one() == 2

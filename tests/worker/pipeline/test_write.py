@@ -1,10 +1,10 @@
-"""Write: all of a batch, or nothing of it."""
+"""Write: a batch is written whole or not at all."""
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from tests.worker.histories import EMAILS, a_profile, a_reading
+from tests.worker.histories import EMAILS, a_profile, statements_of
 from tests.worker.pipeline.test_apply import run
 from worker import ids
 from worker.domain.changeset import changeset
@@ -29,14 +29,14 @@ def counts(conn):
 def test_a_new_customer_is_a_row_in_every_table(engine, organization_id):
     with engine.begin() as conn:
         tx = Tx(conn, organization_id)
-        people = planned(tx, a_reading("a", a_profile("1", email=EMAILS[0], name="Ayu"), number=1))
+        people = planned(tx, statements_of("a", a_profile("1", email=EMAILS[0], name="Ayu"), number=1))
         write(tx, people, LedgerChanges(log=list(people.changes.values())), are_links_new=True)
         assert counts(conn) == dict.fromkeys(TABLES, 1)
         assert conn.execute(text("SELECT kind FROM changes")).scalars().all() == ["created"]
 
 
-def test_links_that_are_said_to_be_new_and_are_not_raise_and_leave_nothing(engine, organization_id):
-    stated = a_reading("a", a_profile("1", name="Ayu"), number=1)
+def test_links_that_are_wrongly_called_new_raise_and_nothing_is_written(engine, organization_id):
+    stated = statements_of("a", a_profile("1", name="Ayu"), number=1)
     run(engine, [stated])
 
     with engine.connect() as conn:
@@ -49,12 +49,12 @@ def test_links_that_are_said_to_be_new_and_are_not_raise_and_leave_nothing(engin
         assert counts(conn)["envelope_records"] == 1
 
 
-def test_a_record_that_changed_meanwhile_stops_the_batch(engine, organization_id):
-    run(engine, [a_reading("a", a_profile("1", name="Ayu"), number=1)])
+def test_a_record_that_another_writer_changed_stops_the_batch(engine, organization_id):
+    run(engine, [statements_of("a", a_profile("1", name="Ayu"), number=1)])
 
     with engine.connect() as conn:
         tx = Tx(conn, organization_id)
-        people = planned(tx, a_reading("a", a_profile("1", name="Putri", at=1), minute=5, number=2))
-        run(engine, [a_reading("a", a_profile("1", name="Lestari", at=2), minute=5, number=3)])
+        people = planned(tx, statements_of("a", a_profile("1", name="Putri", at=1), minute=5, number=2))
+        run(engine, [statements_of("a", a_profile("1", name="Lestari", at=2), minute=5, number=3)])
         with pytest.raises(TransientError):
             write(tx, people, LedgerChanges(), are_links_new=True)

@@ -1,4 +1,4 @@
-"""A messaging platform whose answers a test writes down, and lookups that use it."""
+"""A messaging platform that gives the answers that a test lists, and lookups that use this platform."""
 
 import json
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ def limited(seconds):
 
 
 class Provider:
-    """Gives its answers in turn, and repeats the last."""
+    """A transport that gives its answers one after the other, and repeats the last."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -38,11 +38,11 @@ class Provider:
             raise answer
         if isinstance(answer, httpx.Response):
             return answer
-        return says(*answer)
+        return answer_of(*answer)
 
 
-def says(status, body, **headers):
-    """An answer whose body has not been read yet."""
+def answer_of(status, body, **headers):
+    """Return an answer whose body has not been read yet."""
     return httpx.Response(status, headers=headers, stream=httpx.ByteStream(json.dumps(body).encode()))
 
 
@@ -52,9 +52,10 @@ def answering(*answers, **limits):
 
 
 def a_platform(**other):
-    """Telegram with some things different."""
+    """Return the platform Telegram with some of its attributes replaced."""
     return SimpleNamespace(**{**vars(telegram), **other})
 
 
-def read(profile):
+def platform_with(profile):
+    """Return a platform that finds this profile in every answer."""
     return a_platform(read=lambda *_answer: profile)

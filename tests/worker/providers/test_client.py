@@ -1,4 +1,4 @@
-"""Client: answers, failures and credentials on the way to a provider."""
+"""Client: how requests reach a provider, with credentials, retries and limits."""
 
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -56,7 +56,7 @@ def reply(status, content=b"", headers=None):
 
 
 class Provider:
-    """Gives its answers in turn, and repeats the last."""
+    """A transport that gives its answers one after the other, and repeats the last."""
 
     def __init__(self, *answers):
         self.answers, self.requests, self.waited = list(answers), [], []
@@ -77,8 +77,8 @@ def _no_waits():
         yield
 
 
-def ask(provider, request=None, check=None, store=None):
-    """Send one request; without ``store``, the token cannot be renewed."""
+def send(provider, request=None, check=None, store=None):
+    """Send one request and return the whole answer. Without ``store``, the token cannot be renewed."""
     store = store or Store(access_token=TOKEN)
     client = ProviderClient(
         Reader(), API, store, transport=httpx.MockTransport(provider), on_wait=provider.waited.append
@@ -106,9 +106,9 @@ def stream(*chunks, status=200, error=None, headers=None):
     return lambda _: httpx.Response(status, content=chunked(), headers=headers)
 
 
-def test_requests_go_below_the_api_with_its_credentials():
+def test_requests_go_to_the_url_of_the_api_with_credentials():
     provider = Provider(reply(200, content=b"{}"))
-    answer = ask(provider, Request(method="POST", url="/graphql?x=1", json={"a": 1}, headers={"h": "v"}))
+    answer = send(provider, Request(method="POST", url="/graphql?x=1", json={"a": 1}, headers={"h": "v"}))
     (request,) = provider.requests
     assert (str(request.url), request.method) == (f"{API}/graphql?x=1", "POST")
     assert (request.headers["x-token"], request.headers["h"]) == (TOKEN, "v")
@@ -119,21 +119,21 @@ def test_requests_go_below_the_api_with_its_credentials():
 @pytest.mark.parametrize("failure", [reply(503), reply(429), httpx.ReadTimeout("x")])
 def test_a_failure_is_tried_again_and_then_raised(failure):
     fine = reply(200, content=b"fine")
-    assert ask(Provider(failure, failure, fine)).body == b"fine"
+    assert send(Provider(failure, failure, fine)).body == b"fine"
     provider = Provider(failure)
     with pytest.raises(TryAgainError) as raised:
-        ask(provider)
+        send(provider)
     assert len(provider.requests) == 5
     assert TOKEN not in str(raised.value)
 
 
-def test_a_check_can_ask_for_another_attempt_and_other_errors_pass():
+def test_a_check_can_demand_another_attempt_and_its_other_errors_are_raised():
     def throttled(answer):
         if answer.body == b"throttled":
             raise TryAgainError("throttled", timedelta(seconds=0.01))
 
     provider = Provider(reply(200, content=b"throttled"), reply(200, content=b"fine"))
-    assert ask(provider, check=throttled).body == b"fine"
+    assert send(provider, check=throttled).body == b"fine"
     assert provider.waited == [0.01]
 
     def refuse(_answer):
@@ -141,14 +141,14 @@ def test_a_check_can_ask_for_another_attempt_and_other_errors_pass():
 
     provider = Provider(reply(200))
     with pytest.raises(AccessRefusedError):
-        ask(provider, check=refuse)
+        send(provider, check=refuse)
     assert len(provider.requests) == 1
 
 
 def test_a_long_wait_is_raised_at_once():
     provider = Provider(reply(429, headers={"retry-after": "60"}))
     with pytest.raises(TryAgainError) as raised:
-        ask(provider)
+        send(provider)
     assert raised.value.after == timedelta(seconds=60)
     assert (len(provider.requests), provider.waited) == (1, [])
 
@@ -162,7 +162,7 @@ def test_expired_credentials_are_renewed_once_by_a_request_without_them():
         return reply(200 if request.headers["x-token"] == "token_2" else 401)
 
     store, provider = Store(access_token=TOKEN, refresh_token="r1"), Provider(answer)
-    assert ask(provider, store=store).status == 200
+    assert send(provider, store=store).status == 200
     assert [one["access_token"] for one in store.saved] == ["token_2"]
     assert len(provider.requests) == 3
 
@@ -171,13 +171,13 @@ def test_credentials_that_another_process_renewed_are_used():
     store = Store(access_token=TOKEN, refresh_token="r1")
     store.stored["access_token"] = "token_2"
     provider = Provider(lambda request: reply(200 if request.headers["x-token"] == "token_2" else 401))
-    assert ask(provider, store=store).status == 200
+    assert send(provider, store=store).status == 200
     assert (store.saved, len(provider.requests)) == ([], 2)
 
 
 def test_a_refusal_without_renewal_is_returned_to_the_reader():
     provider = Provider(reply(401))
-    assert ask(provider).status == 401
+    assert send(provider).status == 401
     assert len(provider.requests) == 1
 
 
@@ -194,28 +194,28 @@ def test_a_refusal_without_renewal_is_returned_to_the_reader():
         "https://shop.example:444/x",
     ],
 )
-def test_no_other_host_is_asked(url):
+def test_no_other_host_gets_a_request(url):
     provider = Provider(reply(200))
-    if url.startswith("//"):  # from the root of the API: it stays there
-        ask(provider, Request(url=url))
+    if url.startswith("//"):  # counts as a path of the API, so the request stays with its host
+        send(provider, Request(url=url))
         assert provider.requests[0].url.host == "shop.example"
         return
     with pytest.raises(UnreadableError):
-        ask(provider, Request(url=url))
+        send(provider, Request(url=url))
     assert provider.requests == []
 
 
 @pytest.mark.parametrize("url", [f"https://{CDN}/bulk.jsonl?sig=1", "https://shop.example/other"])
-def test_a_whole_url_is_asked_without_credentials(url):
+def test_a_request_to_a_whole_url_has_no_credentials(url):
     provider = Provider(reply(200))
-    ask(provider, Request(url=url))
+    send(provider, Request(url=url))
     assert "x-token" not in provider.requests[0].headers
 
 
 def test_a_redirect_is_not_followed():
     provider = Provider(reply(302, headers={"location": "https://evil.example/"}))
     with pytest.raises(AccessRefusedError, match="--api-url"):
-        ask(provider)
+        send(provider)
     assert len(provider.requests) == 1
 
 
@@ -227,52 +227,52 @@ def test_cookies_are_not_kept():
     assert "cookie" not in provider.requests[1].headers
 
 
-def test_answers_have_a_limit(monkeypatch):
+def test_an_answer_that_is_too_large_or_compressed_is_refused(monkeypatch):
     monkeypatch.setattr(module, "_MAX_BYTES", 10)
-    assert ask(Provider(stream(b"12345", b"67890"))).body == b"1234567890"
+    assert send(Provider(stream(b"12345", b"67890"))).body == b"1234567890"
     with pytest.raises(UnreadableError, match="larger"):
-        ask(Provider(stream(b"12345", b"678901")))
+        send(Provider(stream(b"12345", b"678901")))
     with pytest.raises(UnreadableError, match="compressed"):
-        ask(Provider(stream(b"x", headers={"content-encoding": "gzip"})))
+        send(Provider(stream(b"x", headers={"content-encoding": "gzip"})))
 
 
 DOWNLOAD = Request(url=f"https://{CDN}/bulk.jsonl", offset=0)
 
 
-def test_a_download_is_given_line_by_line_with_where_each_ends():
-    found = ask(Provider(stream(b"on", b"e\ntwo\n", b"\nlast")), DOWNLOAD)
+def test_a_download_is_a_sequence_of_lines_with_the_offset_where_each_ends():
+    found = send(Provider(stream(b"on", b"e\ntwo\n", b"\nlast")), DOWNLOAD)
     assert list(found.lines) == [(4, b"one"), (8, b"two"), (9, b""), (13, b"last")]
     assert found.body == b""
 
 
-def test_a_download_goes_on_where_it_was_left_whether_the_server_knows_ranges_or_not():
+def test_a_download_goes_on_at_its_offset_whether_the_server_knows_ranges_or_not():
     request = Request(url=DOWNLOAD.url, offset=4)
     with_ranges = Provider(stream(b"two\nthree\n", status=206))
-    assert list(ask(with_ranges, request).lines) == [(8, b"two"), (14, b"three")]
+    assert list(send(with_ranges, request).lines) == [(8, b"two"), (14, b"three")]
     assert with_ranges.requests[0].headers["range"] == "bytes=4-"
-    assert list(ask(Provider(stream(b"one\ntwo\nthree\n")), request).lines) == [(8, b"two"), (14, b"three")]
+    assert list(send(Provider(stream(b"one\ntwo\nthree\n")), request).lines) == [(8, b"two"), (14, b"three")]
 
 
-def test_a_cut_download_is_due_again():
+def test_a_download_that_breaks_off_raises_try_again():
     provider = Provider(stream(b"one\ntw", error=httpx.RemoteProtocolError("cut")))
     with pytest.raises(TryAgainError, match="broke off"):
-        ask(provider, DOWNLOAD)
+        send(provider, DOWNLOAD)
 
 
-def test_a_line_has_a_limit(monkeypatch):
+def test_a_line_that_is_too_long_is_refused(monkeypatch):
     monkeypatch.setattr(module, "_MAX_LINE", 8)
     with pytest.raises(UnreadableError, match="line"):
-        ask(Provider(stream(b"12345678\n", b"123456789")), DOWNLOAD)
+        send(Provider(stream(b"12345678\n", b"123456789")), DOWNLOAD)
 
 
 def test_a_refused_download_has_a_body_and_no_lines():
-    found = ask(Provider(reply(403, content=b"expired")), DOWNLOAD)
+    found = send(Provider(reply(403, content=b"expired")), DOWNLOAD)
     assert (found.status, found.body, list(found.lines)) == (403, b"expired", [])
 
 
 def test_an_answer_is_dated_by_the_providers_clock():
-    shown = datetime(2031, 5, 1, 12, 0, 7, tzinfo=UTC)  # years ahead of ours
-    found = ask(Provider(reply(200, headers={"date": "Thu, 01 May 2031 12:00:07 GMT"})))
+    shown = datetime(2031, 5, 1, 12, 0, 7, tzinfo=UTC)  # years ahead of our clock
+    found = send(Provider(reply(200, headers={"date": "Thu, 01 May 2031 12:00:07 GMT"})))
     assert found.not_before <= shown <= found.not_after
     assert found.not_after - found.not_before < timedelta(seconds=5)
 
@@ -280,5 +280,5 @@ def test_an_answer_is_dated_by_the_providers_clock():
 @pytest.mark.parametrize("date", [None, "yesterday", "Thu, 01 May 20311 12:00:07 GMT"])
 def test_without_a_date_our_clock_counts(date):
     before = datetime.now(UTC)
-    found = ask(Provider(reply(200, headers={"date": date} if date else {})))
+    found = send(Provider(reply(200, headers={"date": date} if date else {})))
     assert before <= found.not_before <= found.not_after <= datetime.now(UTC) + timedelta(seconds=1)

@@ -31,10 +31,10 @@ from tests.worker.providers.scripted import (
     SITI,
     TOKEN,
     a_platform,
+    answer_of,
     answering,
     limited,
-    read,
-    says,
+    platform_with,
 )
 from worker import logs
 from worker.errors import TransientError
@@ -42,7 +42,7 @@ from worker.providers import profile_lookup
 from worker.providers.profile_lookup import Lookups, ProviderTimeoutError, ProviderUnavailableError
 
 
-def test_a_profile_is_asked_of_the_channel_s_origin(channel):
+def test_a_profile_is_requested_from_the_origin_of_the_channel(channel):
     channel.api_url = "https://bots.example.com:8443"
     provider, lookups = answering(OK)
 
@@ -77,7 +77,7 @@ def test_a_path_starts_at_the_root(channel, path):
 
 
 def test_a_redirect_is_refused_and_not_followed(channel):
-    provider, lookups = answering(says(302, {}, location="https://evil.example/"))
+    provider, lookups = answering(answer_of(302, {}, location="https://evil.example/"))
 
     with pytest.raises(ProviderError, match="redirected"):
         lookups.look_up(channel, telegram, SITI, refresh=False)
@@ -95,7 +95,7 @@ def test_a_stored_origin_is_checked_again_before_a_request(channel):
     assert provider.requests == []
 
 
-def test_a_platform_without_lookup_is_not_asked(channel):
+def test_a_platform_without_lookup_gets_no_request(channel):
     provider, lookups = answering(OK)
 
     with pytest.raises(LookupNotSupportedError):
@@ -105,7 +105,7 @@ def test_a_platform_without_lookup_is_not_asked(channel):
 
 
 def test_cookies_of_a_provider_are_not_kept(channel):
-    provider, lookups = answering(says(*OK, **{"set-cookie": "session=1; Domain=telegram.org; Path=/"}), OK)
+    provider, lookups = answering(answer_of(*OK, **{"set-cookie": "session=1; Domain=telegram.org; Path=/"}), OK)
 
     for _ in range(2):
         lookups.look_up(channel, telegram, SITI, refresh=True)
@@ -124,7 +124,7 @@ def test_a_token_that_cannot_be_decrypted_is_refused(channel):
 
 
 @pytest.mark.parametrize("failure", [(500, {}), (503, {}), httpx.ConnectError("no"), httpx.ReadTimeout("slow")])
-def test_a_provider_that_stumbles_is_asked_again(channel, failure):
+def test_a_failed_request_is_sent_again(channel, failure):
     provider, lookups = answering(failure, OK)
 
     assert lookups.look_up(channel, telegram, SITI, refresh=False).profile.name == "Siti"
@@ -140,7 +140,7 @@ def test_a_provider_that_stumbles_is_asked_again(channel, failure):
         (httpx.ConnectTimeout("slow"), ProviderTimeoutError),
     ],
 )
-def test_after_the_third_attempt_it_has_failed(channel, failure, error):
+def test_the_third_failed_attempt_is_the_last(channel, failure, error):
     provider, lookups = answering(failure)
 
     with pytest.raises(error):
@@ -149,7 +149,7 @@ def test_after_the_third_attempt_it_has_failed(channel, failure, error):
     assert len(provider.requests) == 3
 
 
-def test_a_short_limit_is_waited_for(channel):
+def test_a_lookup_waits_for_a_short_limit(channel):
     provider, lookups = answering(limited(1), OK)
 
     started = time.monotonic()
@@ -170,7 +170,7 @@ def test_a_long_limit_is_passed_on_to_the_caller(channel, seconds):
     assert len(provider.requests) == 1
 
 
-def test_a_limit_without_a_time_is_not_tried_again(channel):
+def test_a_limit_without_a_time_ends_the_lookup(channel):
     provider, lookups = answering((429, {}))
 
     with pytest.raises(ProviderLimitError):
@@ -180,7 +180,7 @@ def test_a_limit_without_a_time_is_not_tried_again(channel):
 
 
 @pytest.mark.parametrize("answer", [NOT_FOUND, (401, {}), (418, {}), (200, []), (200, {"ok": True})])
-def test_a_final_answer_is_not_asked_for_twice(channel, answer):
+def test_a_final_answer_is_requested_only_once(channel, answer):
     provider, lookups = answering(answer)
 
     with pytest.raises((NoSuchProfileError, ProviderError)):
@@ -191,7 +191,7 @@ def test_a_final_answer_is_not_asked_for_twice(channel, answer):
 
 @pytest.fixture
 def slow(channel):
-    """A real server; the test writes its answers, byte by byte if need be."""
+    """A real server. The test writes its answers, and can write them byte by byte."""
     released = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -227,14 +227,14 @@ def slow(channel):
         one.close()
 
 
-def test_a_real_server_is_asked_over_http(channel, slow):
+def test_a_lookup_works_with_a_real_server(channel, slow):
     body = json.dumps(OK[1]).encode()
     slow.handler.write = lambda out: out.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     assert slow.lookups().look_up(channel, telegram, SITI, refresh=False).profile.name == "Siti"
 
 
-def test_a_silent_provider_is_left_in_time(channel, slow):
+def test_a_lookup_gives_up_a_silent_provider_in_time(channel, slow):
     slow.handler.write = lambda _out: slow.released.wait(20)
 
     started = time.monotonic()
@@ -245,7 +245,7 @@ def test_a_silent_provider_is_left_in_time(channel, slow):
 
 
 @pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nX-Drip: ", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["headers", "body"])
-def test_a_provider_that_drips_is_left_in_time(channel, slow, start):
+def test_a_lookup_gives_up_a_dripping_provider_in_time(channel, slow, start):
     def drip(out):
         out.write(start)
         while not slow.released.wait(0.05):
@@ -321,13 +321,13 @@ def test_lookups_beyond_the_limit_are_refused_at_once(channel):
     def hold(_request):
         waiting.release()
         released.wait(10)
-        return says(*OK)
+        return answer_of(*OK)
 
     _, lookups = answering(hold)
     people = [Identity(type="telegram", value=str(number)) for number in range(1, profile_lookup._AT_ONCE + 1)]
 
     def quietly(person):
-        with suppress(ProviderError):  # the answer is about somebody else
+        with suppress(ProviderError):  # fails, because the answer is about another person
             lookups.look_up(channel, telegram, person, refresh=False)
 
     threads = [threading.Thread(target=quietly, args=(person,)) for person in people]
@@ -365,7 +365,7 @@ def test_a_name_is_one_plain_line(channel, given, shown):
     _, lookups = answering(OK)
     profile = Profile(id="1", name=given, first_name=given, last_name=given, username=given)
 
-    found = lookups.look_up(channel, read(profile), SITI, refresh=False).profile
+    found = lookups.look_up(channel, platform_with(profile), SITI, refresh=False).profile
 
     assert [found.name, found.first_name, found.last_name, found.username] == [shown] * 4
 
@@ -384,7 +384,7 @@ def test_a_name_is_one_plain_line(channel, given, shown):
 def test_a_picture_is_shown_over_https_only(channel, given, is_shown):
     _, lookups = answering(OK)
 
-    found = lookups.look_up(channel, read(Profile(id="1", avatar_url=given)), SITI, refresh=False).profile
+    found = lookups.look_up(channel, platform_with(Profile(id="1", avatar_url=given)), SITI, refresh=False).profile
 
     assert found.avatar_url == (given if is_shown else None)
 
@@ -393,7 +393,9 @@ def test_a_picture_is_shown_over_https_only(channel, given, is_shown):
 def test_a_country_is_two_letters(channel, given, shown):
     _, lookups = answering(OK)
 
-    found = lookups.look_up(channel, read(Profile(id="1", country=given, locale="id-ID")), SITI, refresh=False).profile
+    found = lookups.look_up(
+        channel, platform_with(Profile(id="1", country=given, locale="id-ID")), SITI, refresh=False
+    ).profile
 
     assert (found.country, found.locale, found.id) == (shown, "id-ID", SITI.value)
 
@@ -414,7 +416,7 @@ def test_a_country_is_two_letters(channel, given, shown):
     ],
 )
 def test_logs_and_errors_hold_neither_the_person_nor_the_token(channel, answers, capsys, caplog):
-    logs.configure()  # again, because the stream of the test itself is another one
+    logs.configure()  # again, because pytest gives each test a stream of its own
     caplog.set_level(logging.DEBUG)
     _, lookups = answering(*answers)
 
@@ -425,18 +427,17 @@ def test_logs_and_errors_hold_neither_the_person_nor_the_token(channel, answers,
         error = raised
 
     printed = "".join(traceback.format_exception(error)) if error else ""
-    printed = "\n".join(
-        line for line in printed.splitlines() if not line.startswith("    ")
-    )  # not the source of the test
+    # The lines of source code are left out, because they show the test itself.
+    printed = "\n".join(line for line in printed.splitlines() if not line.startswith("    "))
     printed += capsys.readouterr().err + caplog.text
     assert not [
         secret for secret in (TOKEN, "AAH", "5550001111", "Siti", "getChat", "telegram.org") if secret in printed
     ]
 
 
-def test_the_client_s_own_log_of_urls_is_off(channel, slow, caplog):
+def test_the_http_client_does_not_log_urls(channel, slow, caplog):
     caplog.set_level(logging.DEBUG)
-    for chatty in ("httpx", "httpcore"):  # as if nothing else had quieted them
+    for chatty in ("httpx", "httpcore"):  # undoes the levels that our logging sets
         caplog.set_level(logging.DEBUG, logger=chatty)
     body = json.dumps(OK[1]).encode()
     slow.handler.write = lambda out: out.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
@@ -447,5 +448,5 @@ def test_the_client_s_own_log_of_urls_is_off(channel, slow, caplog):
 
 
 @pytest.mark.parametrize(("after", "seconds"), [(None, 10), (0, 1), (1.2, 2), (35, 35)])
-def test_a_caller_is_asked_to_wait_for_whole_seconds(after, seconds):
+def test_the_wait_that_a_caller_sees_is_in_whole_seconds(after, seconds):
     assert profile_lookup.seconds(None if after is None else timedelta(seconds=after)) == seconds

@@ -13,7 +13,7 @@ from connectors.channels.contract import (
     Profile,
     TokenRefusedError,
 )
-from tests.worker.providers.scripted import NOT_FOUND, OK, SITI, a_platform, answering, read
+from tests.worker.providers.scripted import NOT_FOUND, OK, SITI, a_platform, answering, platform_with
 from worker.providers import profile_lookup
 
 
@@ -45,7 +45,7 @@ def test_an_answer_is_cached_for_a_minute(channel, clock):
     assert len(provider.requests) == 2
 
 
-def test_refresh_asks_again(channel, clock):
+def test_refresh_sends_a_new_request(channel, clock):
     provider, lookups = answering(OK)
     lookups.look_up(channel, telegram, SITI, refresh=False)
 
@@ -115,7 +115,9 @@ def test_the_cache_has_a_limit(channel, monkeypatch):
     monkeypatch.setattr(profile_lookup, "_MAX_CACHED", 3)
     _, lookups = answering(OK)
     for number in range(5):
-        lookups.look_up(channel, read(Profile(id="1")), Identity(type="telegram", value=str(number)), refresh=False)
+        lookups.look_up(
+            channel, platform_with(Profile(id="1")), Identity(type="telegram", value=str(number)), refresh=False
+        )
 
     kept = [value for _, _, value in lookups._cache]
 

@@ -1,4 +1,4 @@
-"""Embedded servers, with the real binaries: they start, start again, and leave no process behind."""
+"""Embedded servers: the real binaries start, start again, and leave no process behind."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from redis.retry import Retry
 from worker.stack.embedded import EmbeddedBroker, EmbeddedError, EmbeddedPostgres, NoBrokerError
 from worker.stack.processes import is_alive, until
 
-# Starts both and then only waits, so that it can be killed.
+# Starts both servers and then waits until the test kills it.
 PARENT = """
 import sys, time
 from pathlib import Path
@@ -33,7 +33,7 @@ time.sleep(600)
 
 
 def a_directory():
-    """Not pytest's tmp_path: if root runs the tests only root may enter it, and Postgres does not run as root."""
+    """Return a new directory. If root runs the tests, only root may enter tmp_path, and Postgres never runs as root."""
     return Path(tempfile.mkdtemp(prefix="contactsync-test-"))
 
 
@@ -74,7 +74,7 @@ def answers(server):
 
 
 def postgres_processes(data_dir):
-    """Return every process that works on the cluster, not only the main one."""
+    """Return the id of every process that works in the directory of the cluster."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -110,7 +110,7 @@ def test_values_of_failed_statements_are_not_logged(postgres):
     assert "ada@example.com" not in postgres.log.read_text()
 
 
-def test_start_of_a_running_server_changes_nothing(postgres):
+def test_starting_a_running_server_changes_nothing(postgres):
     pid = postgres.pid
 
     assert postgres.start() == postgres.url
@@ -123,9 +123,9 @@ def test_restart_keeps_url_and_rows(postgres):
         conn.execute("CREATE TABLE kept AS SELECT 1 AS one")
 
     postgres.stop()
-    again = postgres.start()
+    url_after = postgres.start()
 
-    assert again == url
+    assert url_after == url
     with connect(postgres) as conn:
         assert conn.execute("SELECT one FROM kept").fetchone() == (1,)
 
@@ -142,11 +142,11 @@ def test_stop_leaves_no_process(postgres):
     postgres.start()
 
 
-def test_killed_server_comes_back_with_what_it_acknowledged(postgres):
+def test_killed_server_comes_back_with_every_acknowledged_commit(postgres):
     with connect(postgres) as conn:
         conn.execute("CREATE TABLE acknowledged AS SELECT 1 AS one")
     with closing(connect(postgres)) as sleeper:
-        # Its backend sits in a statement when the main process dies, and would keep the new one from starting.
+        # When the main process dies, its backend is still busy, and a new server cannot start before it ends.
         sleeper.pgconn.send_query(b"SELECT pg_sleep(60)")
         os.kill(postgres.pid, signal.SIGKILL)
         assert until(lambda: not postgres.is_running(), timeout_s=20)
@@ -208,7 +208,7 @@ def test_killed_parent_leaves_no_server(data_dir):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's Postgres is another user")
-def test_cluster_moves_where_its_user_can_reach_it(data_dir):
+def test_cluster_moves_to_a_directory_that_its_user_can_enter(data_dir):
     private = data_dir / "private"
     private.mkdir(mode=0o700)
     server = EmbeddedPostgres(private / "data")
@@ -227,7 +227,7 @@ def test_cluster_moves_where_its_user_can_reach_it(data_dir):
         server.start()
 
 
-def test_broker_wants_its_password_and_keeps_nothing(broker, data_dir):
+def test_broker_demands_its_password_and_stores_nothing_on_disk(broker, data_dir):
     state = json.loads((data_dir / "broker.json").read_text())
 
     with redis.Redis.from_url(broker.url) as client:
@@ -250,7 +250,7 @@ def test_killed_broker_comes_back_on_its_port(broker):
         assert client.ping()
 
 
-def test_stopped_broker_is_gone(broker):
+def test_stopped_broker_leaves_no_process(broker):
     pid = broker.pid
 
     broker.stop()
@@ -259,7 +259,7 @@ def test_stopped_broker_is_gone(broker):
     broker.stop()
 
 
-def test_no_broker_on_the_machine_is_an_error_of_its_own(data_dir, monkeypatch):
+def test_a_machine_without_a_broker_program_raises_no_broker_error(data_dir, monkeypatch):
     monkeypatch.setattr(util, "find_spec", lambda _: None)
     monkeypatch.setenv("PATH", str(data_dir))
 
@@ -267,7 +267,7 @@ def test_no_broker_on_the_machine_is_an_error_of_its_own(data_dir, monkeypatch):
         EmbeddedBroker(data_dir).start()
 
 
-def test_no_postgres_on_the_machine_says_what_to_do(data_dir, monkeypatch):
+def test_the_error_on_a_machine_without_postgres_says_what_to_do(data_dir, monkeypatch):
     monkeypatch.setattr(util, "find_spec", lambda _: None)
 
     with pytest.raises(EmbeddedError, match="DATABASE_URL"):

@@ -1,4 +1,4 @@
-"""Processes: which directories and programs another user can reach."""
+"""Processes: which directories another user can enter, and which programs that user can run."""
 
 import tempfile
 from pathlib import Path
@@ -10,12 +10,12 @@ from worker.stack.processes import Account
 
 @pytest.fixture
 def data_dir():
-    """Not pytest's tmp_path: if root runs the tests, only root may enter it."""
+    """A new directory. If root runs the tests, only root may enter pytest's tmp_path."""
     with tempfile.TemporaryDirectory(prefix="contactsync-test-") as directory:
         yield Path(directory)
 
 
-def test_account_enters_only_what_lets_it_through(data_dir):
+def test_an_account_enters_a_directory_only_if_every_mode_on_the_way_allows_it(data_dir):
     stranger = Account(uid=64_999, gid=64_999)
     open_dir, program = data_dir / "open", data_dir / "open" / "program"
     open_dir.mkdir()

@@ -1,4 +1,4 @@
-"""Programs: what the stack runs, and when a process is started again."""
+"""Programs: which programs the stack runs, and how long it waits before it starts a process again."""
 
 import io
 import re
@@ -12,10 +12,10 @@ from worker.errors import ConfigError
 from worker.stack.programs import Watched, our_programs
 
 
-class Dead:
-    """A process that ends as soon as it is started."""
+class Failing:
+    """A process that ends at once each of the first times it is started, and then runs."""
 
-    name, exit_code, launches = "dead", 1, 0
+    name, exit_code, launches = "failing", 1, 0
 
     def is_running(self):
         return self.launches > 6
@@ -23,11 +23,11 @@ class Dead:
     def launch(self):
         self.launches += 1
         if self.launches == 1:
-            raise ConfigError("not even that")
+            raise ConfigError("cannot be started")
 
 
-def test_pause_between_restarts_grows_and_health_ends_it():
-    process, pauses = Dead(), []
+def test_pause_between_restarts_grows_until_the_process_stays_up():
+    process, pauses = Failing(), []
     watched = Watched(process, launched_at=0)
     logger = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))
 
@@ -41,7 +41,7 @@ def test_pause_between_restarts_grows_and_health_ends_it():
 
 
 def test_process_killed_from_outside_comes_back_at_once_each_time():
-    process, pauses = Dead(), []
+    process, pauses = Failing(), []
     process.exit_code = -signal.SIGKILL
     watched = Watched(process, launched_at=0)
     logger = structlog.wrap_logger(structlog.PrintLogger(io.StringIO()))

@@ -1,4 +1,4 @@
-"""`contactsync up`, with real servers and stand-ins for our own programs."""
+"""`contactsync up`, with the real servers and with stubs in the place of our own programs."""
 
 import http.client
 import json
@@ -23,7 +23,8 @@ from worker.stack.programs import Program
 from worker.stack.supervisor import StackError, Supervisor, secret_key, stack
 
 ROOT = Path(__file__).parents[3]
-MARK = "CONTACTSYNC_TEST_STACK"  #: in the environment of all that a stack of these tests starts, servers excepted
+#: an environment variable of every process that a stack of these tests starts, except the servers
+MARK = "CONTACTSYNC_TEST_STACK"
 
 WEB = """
 import http.server, sys
@@ -35,10 +36,10 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 IDLE = "import time; time.sleep(600)"
 STUBBORN = (
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('stubborn', flush=True); time.sleep(600)"
 )
 BROKEN = "raise SystemExit('the connector is missing')"
-# The worker is the real Celery: its pool of children is what could stay behind.
+# The worker is a real Celery, because the processes of its pool are the most likely to stay behind.
 CELERY = """
 import os
 from celery import Celery
@@ -64,19 +65,20 @@ def stubs_with_celery(data_dir, port, workers):
     ]
 
 
-def stubs_with_a_stubborn_one(data_dir, port, workers):
+def stubs_with_a_stubborn_worker(data_dir, port, workers):
     return [*stubs(data_dir, port, workers), a_program("worker", STUBBORN)]
 
 
 def main(data_dir, port, programs):
-    """Do what `contactsync up` does, in a process of its own that can be sent signals."""
+    """Do what `contactsync up` does. The tests call it in a process of its own, to which they can send signals."""
     supervisor = Supervisor(Path(data_dir), int(port), 2, programs=globals()[programs], migrate=lambda _: None)
     sys.exit(supervisor.run(on_ready=lambda _: os.write(1, b"ready\n")))
 
 
 def up(data_dir, programs="stubs", port=0):
     code = f"from tests.worker.stack.test_supervisor import main; main({str(data_dir)!r}, {port}, {programs!r})"
-    ours = {"DATABASE_URL", "REDIS_URL", "CONTACTSYNC_SECRET_KEYS", "PUBLIC_URL"}  # other tests set them in here
+    # Other tests may have set these variables in this process.
+    ours = {"DATABASE_URL", "REDIS_URL", "CONTACTSYNC_SECRET_KEYS", "PUBLIC_URL"}
     environ = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.Popen(
         [sys.executable, "-c", code],
@@ -99,7 +101,7 @@ def a_running_stack(data_dir, programs="stubs"):
 
 
 def processes_of(data_dir):
-    """Return every process of the stack, found by its mark; servers by their directory or port."""
+    """Return (id: command) of every process of the stack. Programs have the mark, servers its directory or a port."""
     ports = [json.loads(path.read_text())["port"] for path in data_dir.glob("*.json") if path.name != "stack.json"]
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
@@ -113,7 +115,7 @@ def processes_of(data_dir):
 
 
 def pid_of(data_dir, word):
-    """Return the oldest process of the stack with this word in its command: the main process of its kind."""
+    """Return the id of the oldest process with this word in its command, which is the main process of its kind."""
     return min(pid for pid, command in processes_of(data_dir).items() if word in command)
 
 
@@ -154,7 +156,7 @@ def running():
     shutil.rmtree(directory)
 
 
-def test_ready_stack_can_be_reached(running):
+def test_every_server_of_a_ready_stack_answers(running):
     found = stack(running)
 
     assert found["url"] == f"http://127.0.0.1:{found['port']}"
@@ -238,7 +240,8 @@ def test_clean_stop_leaves_nothing_and_the_directory_can_be_used_again(data_dir)
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's death signal is Linux's")
 def test_killed_supervisor_leaves_no_process(data_dir):
     with a_running_stack(data_dir, "stubs_with_celery") as process:
-        assert until(lambda: str(processes_of(data_dir)).count("celery_stub") == 3, timeout_s=20)  # main and pool
+        # Three processes: the main process and a pool of two.
+        assert until(lambda: str(processes_of(data_dir)).count("celery_stub") == 3, timeout_s=20)
 
         process.kill()
         process.wait()
@@ -247,37 +250,37 @@ def test_killed_supervisor_leaves_no_process(data_dir):
         assert stack(data_dir) is None
 
 
-def test_second_signal_hurries(data_dir):
-    with a_running_stack(data_dir, "stubs_with_a_stubborn_one") as process:
-        assert until(lambda: (data_dir / "logs" / "worker.log").read_text() == "deaf\n", timeout_s=20)
+def test_second_signal_shortens_the_wait_for_a_stubborn_program(data_dir):
+    with a_running_stack(data_dir, "stubs_with_a_stubborn_worker") as process:
+        assert until(lambda: (data_dir / "logs" / "worker.log").read_text() == "stubborn\n", timeout_s=20)
         process.send_signal(signal.SIGTERM)
-        assert until(lambda: status_is_gone(data_dir), timeout_s=20)
+        assert until(lambda: web_is_gone(data_dir), timeout_s=20)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(8) == 0  # unhurried, it gives the stubborn one 10 s
+        assert process.wait(8) == 0  # without the second signal, the supervisor waits 10 s for the stubborn worker
         assert not processes_of(data_dir)
 
 
-def status_is_gone(data_dir):
+def web_is_gone(data_dir):
     return not any("http.server" in command for command in processes_of(data_dir).values())
 
 
 def run_in_thread(supervisor, **options):
-    """Run a stack in a thread until the block ends; a thread gets no signals."""
+    """Run a stack in a thread, which gets no signals; return an event that stops it, the thread, and its exit codes."""
     stop, codes = threading.Event(), []
     thread = threading.Thread(target=lambda: codes.append(supervisor.run(stop=stop, **options)))
     thread.start()
     return stop, thread, codes
 
 
-def elsewhere(data_dir):
+def with_other_servers(data_dir):
     return {**os.environ, MARK: str(data_dir), "DATABASE_URL": "postgresql://db.example/x", "REDIS_URL": "redis://b/0"}
 
 
-def test_servers_of_the_environment_are_used_instead(data_dir):
+def test_servers_that_the_environment_names_are_used_instead(data_dir):
     migrated, ready = [], threading.Event()
-    supervisor = Supervisor(data_dir, 0, programs=stubs, migrate=migrated.append, environ=elsewhere(data_dir))
+    supervisor = Supervisor(data_dir, 0, programs=stubs, migrate=migrated.append, environ=with_other_servers(data_dir))
 
     stop, thread, codes = run_in_thread(supervisor, on_ready=lambda _: ready.set())
     assert ready.wait(20)
@@ -292,11 +295,11 @@ def test_servers_of_the_environment_are_used_instead(data_dir):
     assert not processes_of(data_dir)
 
 
-def test_without_a_broker_it_runs_and_says_so(data_dir, monkeypatch, capsys):
+def test_without_a_broker_the_stack_runs_and_logs_a_warning(data_dir, monkeypatch, capsys):
     monkeypatch.setattr(util, "find_spec", lambda _: None)
     monkeypatch.setenv("PATH", str(data_dir))
     ready = threading.Event()
-    environ = elsewhere(data_dir) | {"REDIS_URL": ""}
+    environ = with_other_servers(data_dir) | {"REDIS_URL": ""}
     supervisor = Supervisor(data_dir, 0, programs=stubs_with_celery, migrate=lambda _: None, environ=environ)
 
     stop, thread, codes = run_in_thread(supervisor, on_ready=lambda _: ready.set())
@@ -317,18 +320,18 @@ def test_taken_port_is_an_error_at_once(data_dir, capsys):
     with subprocess.Popen(taken.command) as other:
         try:
             assert until(lambda: status(f"http://127.0.0.1:{port}") == 200, timeout_s=20)
-            assert Supervisor(data_dir, port, programs=stubs, environ=elsewhere(data_dir)).run() == 1
+            assert Supervisor(data_dir, port, programs=stubs, environ=with_other_servers(data_dir)).run() == 1
         finally:
             other.kill()
 
     assert f"port {port} is taken; choose another with --port" in capsys.readouterr().err
 
 
-def test_program_that_cannot_start_is_shown_with_its_last_words(data_dir, capsys):
+def test_program_that_cannot_start_is_an_error_with_the_end_of_its_log(data_dir, capsys):
     def broken(*_):
         return [a_program("web", BROKEN)]
 
-    supervisor = Supervisor(data_dir, 0, programs=broken, migrate=lambda _: None, environ=elsewhere(data_dir))
+    supervisor = Supervisor(data_dir, 0, programs=broken, migrate=lambda _: None, environ=with_other_servers(data_dir))
 
     assert supervisor.run() == 1
     errors = capsys.readouterr().err
@@ -339,7 +342,7 @@ def test_program_that_cannot_start_is_shown_with_its_last_words(data_dir, capsys
 
 def test_unreachable_database_is_an_error_with_a_reason(data_dir, capsys):
     nowhere = f"postgresql+psycopg://u:hidden@127.0.0.1:{free_port()}/x"
-    environ = elsewhere(data_dir) | {"DATABASE_URL": nowhere}
+    environ = with_other_servers(data_dir) | {"DATABASE_URL": nowhere}
 
     assert Supervisor(data_dir, 0, programs=stubs, environ=environ).run() == 1
 
@@ -348,7 +351,7 @@ def test_unreachable_database_is_an_error_with_a_reason(data_dir, capsys):
     assert "hidden" not in errors
 
 
-def test_stack_of_a_dead_or_another_process_is_none(data_dir):
+def test_the_files_of_a_stack_that_no_longer_runs_count_as_no_stack(data_dir):
     assert stack(data_dir) is None
 
     (data_dir / "stack.lock").touch()
