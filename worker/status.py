@@ -1,21 +1,15 @@
-"""Status: what an operator should know at 3 a.m., parked envelopes, and replay."""
+"""Status: what an operator should know at 3 a.m., and the parked envelopes."""
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from rich.console import Console
 from rich.table import Table
 
 from worker import ids
-from worker.errors import ConfigError
-from worker.inbox.nudge import publish_once
 from worker.store import connections, contacts, privacy_requests, ready
 from worker.store.db import Tx
-from worker.store.lanes import LANES
-
-#: parked envelopes in one list, and in one replay of all
-_MOST_PARKED = 1000
+from worker.store.ready import MOST_PARKED
 
 
 def status(tx: Tx) -> dict[str, Any]:
@@ -72,30 +66,8 @@ def parked(tx: Tx) -> list[dict[str, Any]]:
             "attempts": row["attempts"],
             "parked_at": row["parked_at"],
         }
-        for row in ready.list_parked(tx, _MOST_PARKED)
+        for row in ready.list_parked(tx, MOST_PARKED)
     ]
-
-
-def replay(tx: Tx, shown_id: str | None) -> list[UUID]:
-    """Make one envelope, or all parked envelopes (at most 1,000), due again; return their ids.
-
-    Raises ConfigError for an envelope that we do not have, or whose body has expired.
-    """
-    if shown_id is None:
-        envelope_ids = [row["envelope_id"] for row in ready.list_parked(tx, _MOST_PARKED)]
-        return ready.replay(tx, envelope_ids)
-    id_ = ids.parse(ids.ENVELOPE, shown_id)
-    queued = [] if id_ is None else ready.replay(tx, [id_])
-    if not queued:
-        raise ConfigError(f"no envelope {shown_id} with a body that is still kept")
-    return queued
-
-
-def nudge_all() -> None:
-    """Nudge the workers of every lane; without a broker the sweeper finds the work."""
-    for lane in range(LANES):
-        if not publish_once(lane):
-            return
 
 
 def show(console: Console, found: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from connectors.simulation.deliveries import Delivery
 from worker import ids, status
 from worker.files import export_json
 from worker.inbox.drain import drain
+from worker.inbox.replay import queue_replay
 from worker.store import api_keys, db, organizations, runs
 from worker.store.db import Tx
 from worker.store.lanes import LANES
@@ -111,7 +112,7 @@ class RunningStack:
     def replay(self, organization: str, envelope_id: str) -> None:
         """Replay as `contactsync replay` does, and drain here, because the workers would need a nudge each time."""
         with self._engine().begin() as conn:
-            assert len(status.replay(Tx(conn, organizations.find(conn, organization)), envelope_id)) == 1
+            assert len(queue_replay(Tx(conn, organizations.find(conn, organization)), envelope_id)) == 1
         for lane in range(LANES):
             drain(self._engine(), lane, budget_s=10)
         self.settled(organization)

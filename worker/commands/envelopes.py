@@ -7,6 +7,8 @@ import typer
 from worker import status
 from worker.commands.context import DataDir, Json, Organization, show, transaction
 from worker.errors import ConfigError
+from worker.inbox.nudge import nudge_all
+from worker.inbox.replay import queue_replay
 
 #: added without a name, so that its commands stand beside the groups
 app = typer.Typer()
@@ -32,6 +34,6 @@ def replay(
     if (envelope_id is None) == (not parked_):
         raise ConfigError("give one envelope id, or --parked")
     with transaction(data_dir, organization) as tx:
-        replayed = status.replay(tx, envelope_id)
-    status.nudge_all()
+        replayed = queue_replay(tx, envelope_id)
+    nudge_all()
     show(as_json, {"replayed": len(replayed)})

@@ -87,3 +87,10 @@ def publish_once(lane: int) -> bool:
     except (OperationalError, OSError):
         return False
     return True
+
+
+def nudge_all() -> None:
+    """Nudge the workers of every lane; without a broker the sweeper finds the work."""
+    for lane in range(LANES):
+        if not publish_once(lane):
+            return

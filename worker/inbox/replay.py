@@ -10,19 +10,36 @@ from uuid import UUID
 import structlog
 
 from connectors.contract import MalformedPayloadError
+from worker import ids
 from worker.domain.statements import EnvelopeStatements
-from worker.errors import PermanentError
+from worker.errors import ConfigError, PermanentError
 from worker.inbox.kept_envelopes import statements_of
 from worker.pipeline.apply import Replay
-from worker.store import connections, envelopes
+from worker.store import connections, envelopes, ready
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
 from worker.store.envelopes import EnvelopeRow
+from worker.store.ready import MOST_PARKED
 
 log = structlog.get_logger(__name__)
 
 #: other envelopes that one replay applies again, at most: more do not fit one transaction
 _MOST_SIBLINGS = 10_000
+
+
+def queue_replay(tx: Tx, shown_id: str | None) -> list[UUID]:
+    """Make one envelope, or all parked envelopes (at most 1,000), due again; return their ids.
+
+    Raises ConfigError for an envelope that we do not have, or whose body has expired.
+    """
+    if shown_id is None:
+        envelope_ids = [row["envelope_id"] for row in ready.list_parked(tx, MOST_PARKED)]
+        return ready.replay(tx, envelope_ids)
+    id_ = ids.parse(ids.ENVELOPE, shown_id)
+    queued = [] if id_ is None else ready.replay(tx, [id_])
+    if not queued:
+        raise ConfigError(f"no envelope {shown_id} with a body that is still kept")
+    return queued
 
 
 def replay_of(

@@ -21,6 +21,10 @@ _HEAD = 5000
 _FEW = 20
 
 
+#: parked envelopes in one list, and in one replay of all
+MOST_PARKED = 1000
+
+
 class Waiting(NamedTuple):
     """A lane with due rows that are not leased."""
 

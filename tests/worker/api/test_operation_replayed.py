@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from tests.worker.api.conftest import Client
-from worker import ids, status
+from worker import ids
 from worker.files import export_json
 from worker.inbox.drain import drain
+from worker.inbox.replay import queue_replay
 from worker.store import db, organizations
 from worker.store.db import Tx
 from worker.store.lanes import LANES
@@ -121,7 +122,7 @@ class Store:
     def replay(self, envelope_ids):
         with self.engine.begin() as conn:
             for (id_,) in envelope_ids:
-                assert status.replay(Tx(conn, self.organization_id), ids.show(ids.ENVELOPE, id_)) == [id_]
+                assert queue_replay(Tx(conn, self.organization_id), ids.show(ids.ENVELOPE, id_)) == [id_]
         for lane in range(LANES):
             drain(self.engine, lane, budget_s=20)
 

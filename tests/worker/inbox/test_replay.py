@@ -6,9 +6,9 @@ import orjson
 
 from connectors.contract import MalformedPayloadError, ProfileSeen
 from tests.worker.inbox.plain import keep, lane, rows
-from worker import status
 from worker.inbox import replay
 from worker.inbox.drain import drain
+from worker.inbox.replay import queue_replay
 from worker.store import ready
 from worker.store.db import Tx
 
@@ -21,7 +21,7 @@ def test_a_parked_envelope_is_replayed_after_a_fix(engine, organization_id, sour
     )
 
     with engine.begin() as conn:
-        assert len(status.replay(Tx(conn, organization_id), None)) == 1
+        assert len(queue_replay(Tx(conn, organization_id), None)) == 1
     done = drain(engine, lane(source), budget_s=5)
 
     assert done.settled == 1
