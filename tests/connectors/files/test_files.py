@@ -17,7 +17,7 @@ from connectors.contract import (
     SuppressionStated,
     TagsSnapshot,
 )
-from worker.domain.golden import field_register
+from worker.domain.registers import of_field
 
 AS_OF = datetime(2026, 10, 1, tzinfo=UTC)
 ID = {"external_id": "ID"}
@@ -221,7 +221,7 @@ def test_a_field_of_one_s_own_is_kept_where_the_api_keeps_it(name):
 
     seen = profile({"ID": "1", "Column": "gold"}, mapping)
 
-    assert seen.fields == {field_register(name): "gold"}
+    assert seen.fields == {of_field(name): "gold"}
 
 
 @given(st.text(max_size=20))
