@@ -206,7 +206,7 @@ class _People:
             self.changes.deleted_contacts.append(contact_id)
 
     def _successors(self) -> dict[UUID, UUID]:
-        """Return where the records of a contact that is no more went: with the record that gave it its id, if any."""
+        """Return who takes over from each contact that ends: the contact of the record that gave it its id."""
         found: dict[UUID, UUID] = {}
         for ref, row in sorted(self.rows.items()):
             old, new = row.contact_id, self.placement(ref).contact_id

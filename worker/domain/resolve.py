@@ -40,7 +40,7 @@ class Member(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """The sizes at which identifiers stop to join records."""
+    """The sizes from which identifiers no longer join records."""
 
     crowd: int  #: a value that more customers of one source claim identifies nobody
     component: int  #: where identifiers connect more records, only decisions join them
