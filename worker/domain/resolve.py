@@ -58,7 +58,7 @@ class Resolution:
 
 
 class _Groups:
-    """Groups of records that refuse to break rules 2 and 4."""
+    """Groups of records. A join that breaks rule 2 or rule 4 is refused."""
 
     def __init__(self, members: Iterable[Member]) -> None:
         self._joined: UnionFind[Ref] = UnionFind()

@@ -32,14 +32,15 @@ class Snapshot:
     expanded: set[Ident] = field(default_factory=set)  #: identifiers whose claimants are all in ``rows``
     crowded: set[Ident] = field(default_factory=set)  #: identifiers that identify nobody
     decisions: set[Decision] = field(default_factory=set)  #: stored ones about the components' records
-    stated: Sequence[EnvelopeStatements] = ()  #: the batch
+    stated: Sequence[EnvelopeStatements] = ()  #: the statements of the batch
     contacts: dict[UUID, ContactRow] = field(default_factory=dict)  #: those that the components' records belong to
     priorities: Mapping[str, int] = field(default_factory=dict)  #: of sources
 
     def record_rows(self) -> dict[Ref, RecordRow]:
-        """Every record that was loaded.
+        """Return every record that was loaded.
 
-        The batch's own come first: a record that another writer stored meanwhile must not pass for a new one of ours.
+        Of two with one key the batch's own counts. Otherwise a record that another writer has stored meanwhile would
+        pass for a new record of the batch.
         """
         return {**self.rows, **self.folded.rows}
 
@@ -64,7 +65,7 @@ class Snapshot:
 
 
 def _same(decision: Decision) -> tuple[str, Ref, Ref, str]:
-    """Return what two decisions share that are stored as one."""
+    """Return the key of a decision: the store keeps one decision for each key."""
     return (decision.kind, decision.a, decision.b, decision.tie)
 
 

@@ -120,5 +120,5 @@ class EnvelopeStatements:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the envelope says nothing that we follow."""
+        """Return whether the envelope names no record, makes no request and revokes nothing."""
         return not (self.records or self.privacy_requests) and self.revoked is None

@@ -59,9 +59,9 @@ def load(
 
 
 def is_current(tx: Tx, snapshot: Snapshot) -> bool:
-    """Whether nothing of a snapshot has changed since it was loaded. Call it under the locks.
+    """Return whether nothing of a snapshot has changed since it was loaded. Call it under the locks.
 
-    Contacts need no look of their own: whoever writes one writes one of its records.
+    Contacts are not compared, because whoever writes a contact also writes one of its records.
     """
     rows = snapshot.record_rows()
     stored = {row.id: row.version for row in rows.values() if row.version > 0}
@@ -91,8 +91,8 @@ def load_ledgers(tx: Tx, statements: Sequence[EnvelopeStatements]) -> Ledgers:
 def withdraw(tx: Tx, envelope_ids: Sequence[UUID]) -> Withdrawn:
     """Take back what envelopes stated beside records, for a replay; return the records that they were about.
 
-    What they stated about the records themselves is taken back when these are folded. To be called under the lock of
-    the whole organization.
+    ``fold_batch`` takes back what they stated about the records themselves. Call it under the lock of the whole
+    organization.
     """
     record_ids = envelopes.linked_records(tx, envelope_ids)
     for ledger in (consents, suppressions, notes, privacy_requests):
