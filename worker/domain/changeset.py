@@ -13,9 +13,11 @@ from uuid import UUID
 
 from worker.domain import registers
 from worker.domain.changes import Change, EncodedDetails, StoredDetail, only_cause
+from worker.domain.contact_ids import ContactIds, contact_ids
 from worker.domain.fold import Record
 from worker.domain.golden import Golden, golden
-from worker.domain.resolve import Resolution, resolve
+from worker.domain.grouping import Resolution
+from worker.domain.resolve import resolve
 from worker.domain.rows import (
     ClaimRow,
     ContactRow,
@@ -26,7 +28,7 @@ from worker.domain.rows import (
     TermsChange,
 )
 from worker.domain.snapshot import NewDecision, Snapshot
-from worker.domain.terms import Claim, Ident, Ref
+from worker.domain.terms import CLAIM, EVIDENCE, Ident, Ref, Tie
 
 
 class Encoder(NamedTuple):
@@ -48,6 +50,7 @@ class Changeset:
 
     snapshot: Snapshot
     resolution: Resolution
+    ids: ContactIds
     placements: dict[Ref, Placement] = field(default_factory=dict)  #: of the snapshot's records
 
     new_records: list[RecordWrite] = field(default_factory=list)
@@ -64,6 +67,10 @@ class Changeset:
     decisions: list[NewDecision] = field(default_factory=list)
     links: list[tuple[UUID, UUID]] = field(default_factory=list)  #: (envelope, record) that it is about
     changes: dict[UUID, Change] = field(default_factory=dict)  #: by contact
+    #: what contacts may show otherwise beside their fields, and the envelopes that led to it
+    shifted: dict[UUID, set[UUID]] = field(default_factory=dict)
+    touched: set[UUID] = field(default_factory=set)  #: contacts with a claim that is shown otherwise than before
+    primaries: dict[UUID, tuple[str | None, str | None]] = field(default_factory=dict)  #: new e-mails and numbers shown
 
     def contact_of(self) -> dict[Ref, UUID | None]:
         """Return the contact of every record that was loaded, as it will be."""
@@ -79,9 +86,10 @@ def changeset(snapshot: Snapshot, encoder: Encoder) -> Changeset:
 
     A batch that says nothing new writes nothing but the links of its envelopes, and newer times.
     """
-    resolution = resolve(snapshot.members(), snapshot.all_decisions(), snapshot.limits, snapshot.crowded)
+    resolution = resolve(snapshot.records(), snapshot.all_decisions(), snapshot.limits, snapshot.crowded)
+    ids = contact_ids(snapshot, resolution.groups, resolution.lost)
     changes = Changeset(
-        snapshot, resolution, _placements(snapshot.rows, resolution), decisions=snapshot.new_decisions()
+        snapshot, resolution, ids, _placements(snapshot, resolution, ids), decisions=snapshot.new_decisions()
     )
     folded = snapshot.folded
     changes.links = [(stated.envelope_id, folded.rows[ref].id) for stated in snapshot.stated for ref in stated.records]
@@ -89,16 +97,20 @@ def changeset(snapshot: Snapshot, encoder: Encoder) -> Changeset:
     return changes
 
 
-def _placements(rows: Mapping[Ref, RecordRow], resolution: Resolution) -> dict[Ref, Placement]:
-    """Give each record its contact: a group answers to the id of its oldest record."""
-    lost, oversize = resolution.lost, resolution.oversize
+def _placements(snapshot: Snapshot, resolution: Resolution, ids: ContactIds) -> dict[Ref, Placement]:
+    """Give each record its contact."""
+    rows, lost, oversize = snapshot.rows, resolution.lost, resolution.oversize
     placements: dict[Ref, Placement] = {}
-    for group in resolution.groups:
-        contact_id = rows[group[0]].id
+    moved: UUID | None = None
+    for contact_id, group in zip(ids.of_group, resolution.groups, strict=True):
         for ref in group:
-            placements[ref] = Placement(contact_id, ref in lost, ref in oversize)
+            row = rows[ref]
+            joined = row.joined
+            if row.version > 0 and row.contact_id != contact_id:
+                joined = moved = moved or snapshot.new_id()
+            placements[ref] = Placement(contact_id, lost.get(ref), ref in oversize, joined)
     for ref in rows.keys() - placements.keys():
-        placements[ref] = Placement(None, ref in lost, ref in oversize)
+        placements[ref] = Placement(None, lost.get(ref), ref in oversize, rows[ref].joined)
     return placements
 
 
@@ -120,7 +132,7 @@ class _People:
             for ref, row in self.rows.items()
             if row.version == 0
             or ref in snapshot.folded.changed
-            or changes.placements[ref] != (row.contact_id, row.is_lost, row.is_oversize)
+            or changes.placements[ref] != (row.contact_id, row.merged, row.is_oversize, row.joined)
         }
 
     def write(self) -> None:
@@ -128,13 +140,12 @@ class _People:
         affected = self._affected()
         known = self.changes.snapshot.contacts
         touching = self._causes_by_contact() if affected else {}
-        for group in self.resolution.groups:
-            first = self.rows[group[0]]
-            if first.version == 0:  # a contact has the id of its first record: it cannot be there yet
-                self._add_newcomer(first.id, group)
-            elif first.id in affected:
-                affected.remove(first.id)
-                self._add_contact(first.id, group, known.get(first.id), touching.get(first.id, set()))
+        for contact_id, group in zip(self.changes.ids.of_group, self.resolution.groups, strict=True):
+            if contact_id in self.changes.ids.fresh:  # it cannot be there yet
+                self._add_newcomer(contact_id, group)
+            elif contact_id in affected:
+                affected.remove(contact_id)
+                self._add_contact(contact_id, group, known.get(contact_id), touching.get(contact_id, set()))
             else:
                 continue
             self._add_records(self.written.intersection(group))
@@ -144,16 +155,32 @@ class _People:
         self._add_claims()
 
     def _affected(self) -> set[UUID]:
-        """Return the contacts that written records are in, or were in. New contacts of new records are left out."""
+        """Return the contacts that written records are in, or were in. New contacts are left out."""
         affected: set[UUID] = set()
+        fresh = self.changes.ids.fresh
         for ref in self.written:
             row, contact_id = self.rows[ref], self.placement(ref).contact_id
             if row.contact_id is not None:
                 affected.add(row.contact_id)
             # Most new records found a contact of their own. Ids hash slowly, and it takes none to see that.
-            if contact_id is not None and (row.version > 0 or contact_id is not row.id):
+            if contact_id is not None and contact_id is not row.id and contact_id not in fresh:
                 affected.add(contact_id)
+            if row.version > 0:
+                self._note_shift(ref, row)
         return affected
+
+    def _note_shift(self, ref: Ref, row: RecordRow) -> None:
+        """Note the contacts that may show other consents, suppressions or identifiers because of a record."""
+        before = self.changes.snapshot.folded.ties_before.get(ref)
+        placement = self.placement(ref)
+        is_moved = placement != (row.contact_id, row.merged, row.is_oversize, row.joined)
+        if is_moved or (before is not None and (before != row.record.ties() or row.record.claimed)):
+            self._shift(row.contact_id, self.causes.get(ref, ()))
+            self._shift(placement.contact_id, self.causes.get(ref, ()))
+
+    def _shift(self, contact_id: UUID | None, causes: Iterable[UUID]) -> None:
+        if contact_id is not None:
+            self.changes.shifted.setdefault(contact_id, set()).update(causes)
 
     def placement(self, ref: Ref) -> Placement:
         """Where a record goes."""
@@ -164,24 +191,31 @@ class _People:
 
     def _add_newcomer(self, contact_id: UUID, group: Sequence[Ref]) -> None:
         shown = self._golden(group)
-        about = self.causes[group[0]]
+        about: set[UUID] = self.causes.get(group[0]) or set()
         if len(group) > 1:
             about = about.union(*(self.causes.get(ref, ()) for ref in group[1:]))
+        if not about:  # somebody else's envelope has parted it from its contact
+            about = self._causes_of_former(group)
         encoded = EncodedDetails.of(_difference(None, shown, only_cause(about)), self.encoder.details)
         changes = self.changes
         changes.changes[contact_id] = Change(contact_id, "created", {}, tuple(sorted(about)), encoded)
-        changes.new_contacts.append(self.encoder.contact(contact_id, shown, self._first_id(group)))
+        changes.shifted[contact_id] = about
+        changes.primaries[contact_id] = (shown.email, shown.phone_number)
+        changes.new_contacts.append(self.encoder.contact(contact_id, shown, contact_id))
         changes.new_terms.append((contact_id, self.encoder.terms(shown.name, shown.tags)))
 
     def _add_contact(
         self, contact_id: UUID, group: Sequence[Ref], old: ContactRow | None, about: Collection[UUID]
     ) -> None:
         shown = self._golden(group)
-        first_id = self._first_id(group)
+        first_id = contact_id if old is None else old.first_id
         details = _difference(old, shown, only_cause(about))
-        if old is not None and not details and old.first_id == first_id:
-            return
         changes = self.changes
+        if old is None or (old.email, old.phone_number) != (shown.email, shown.phone_number):
+            changes.primaries[contact_id] = (shown.email, shown.phone_number)
+            self._shift(contact_id, about)
+        if old is not None and not details:
+            return
         row = self.encoder.contact(contact_id, shown, first_id)
         (changes.new_contacts if old is None else changes.updated_contacts).append(row)
         before = None if old is None else (old.name, old.tags)
@@ -190,8 +224,12 @@ class _People:
             kind = "created" if old is None else "changed"
             changes.changes[contact_id] = Change(contact_id, kind, details, tuple(sorted(about)))
 
-    def _first_id(self, group: Sequence[Ref]) -> UUID:
-        return self.rows[group[0]].id if len(group) == 1 else min(self.rows[ref].id for ref in group)
+    def _causes_of_former(self, group: Sequence[Ref]) -> set[UUID]:
+        """Return the envelopes about those who were in one contact with records."""
+        contact_ids = {self.rows[ref].contact_id for ref in group} - {None}
+        return {
+            cause for ref, causes in self.causes.items() if self.rows[ref].contact_id in contact_ids for cause in causes
+        }
 
     def _remove_contacts(self, gone: Iterable[UUID], touching: Mapping[UUID, Collection[UUID]]) -> None:
         successors = self._successors()
@@ -206,12 +244,16 @@ class _People:
             self.changes.deleted_contacts.append(contact_id)
 
     def _successors(self) -> dict[UUID, UUID]:
-        """Return who takes over from each contact that ends: the contact of the record that gave it its id."""
+        """Return who takes over from each contact that ends: the contact of whoever carries its id."""
+        by_id = {row.id: ref for ref, row in self.rows.items()}
         found: dict[UUID, UUID] = {}
-        for ref, row in sorted(self.rows.items()):
+        for ref, row in sorted(self.rows.items(), key=lambda item: item[1].since):
             old, new = row.contact_id, self.placement(ref).contact_id
-            if old is not None and new is not None and new != old and (row.id == old or old not in found):
-                found[old] = new
+            if old is None or new is None or new == old or old in found or ref in self.lost:
+                continue
+            if row.record.is_live and row.record.kind != "edit":
+                carrier = by_id.get(self.changes.ids.aliases.get(old, old), ref)
+                found[old] = self.placement(carrier).contact_id or new
         return found
 
     def _causes_by_contact(self) -> dict[UUID, set[UUID]]:
@@ -231,7 +273,7 @@ class _People:
             if row.version == 0:
                 changes.new_records.append(write)
                 changes.new_claims += [
-                    _claim_row(row, claim, self.resolution) for claim in row.record.claims().values()
+                    _claim_row(row, ident, tie, self.resolution) for ident, tie in row.record.ties().items()
                 ]
             else:
                 changes.updated_records.append(write)
@@ -246,31 +288,46 @@ class _People:
     def _add_claims(self) -> None:
         """Add the claims of stored records: what they claim now, and whose each identifier is."""
         rows, resolution, changes = self.rows, self.resolution, self.changes
-        before = changes.snapshot.folded.claims_before
+        before = changes.snapshot.folded.ties_before
         stored = {(row.ident, row.record_id): row for found in changes.snapshot.claimed.values() for row in found}
         after: dict[tuple[Ident, UUID], ClaimRow] = {}
         for ref in before:
             row = rows[ref]
             if row.version > 0:
-                claims = [_claim_row(row, claim, resolution) for claim in row.record.claims().values()]
-                after |= {(claim.ident, row.id): claim for claim in claims}
+                for ident, tie in row.record.ties().items():
+                    after[ident, row.id] = _claim_row(row, ident, tie, resolution)
         if stored:  # what neighbours claim stays, but may be another's now
             neighbours = {row.id: row for ref, row in rows.items() if ref not in before}
             for (ident, record_id), known in stored.items():
                 if record_id in neighbours:
                     owns = resolution.owners.get(ident) == neighbours[record_id].ref
-                    is_contested = ident in resolution.contested
+                    is_contested = known.role == CLAIM and ident in resolution.contested
                     after[ident, record_id] = known._replace(is_owner=owns, is_contested=is_contested)
         changes.deleted_claims = [
-            _claim_row(rows[ref], claim, resolution)
-            for ref, claims_before in before.items()
-            for ident, claim in claims_before.items()
+            _claim_row(rows[ref], ident, tie, resolution)
+            for ref, ties_before in before.items()
+            for ident, tie in ties_before.items()
             if (ident, rows[ref].id) not in after
         ]
         changes.disowned_claims = [
             known for key, known in stored.items() if known.is_owner and key in after and not after[key].is_owner
         ]
         changes.claims = [claim for key, claim in after.items() if stored.get(key) != claim]
+        if changes.claims or changes.deleted_claims:
+            self._touch_holders()
+
+    def _touch_holders(self) -> None:
+        """Note the contacts whose identifiers are shown otherwise, also those that nothing else has changed."""
+        changes = self.changes
+        causes = {cause for about in self.causes.values() for cause in about}
+        by_id = {row.id: ref for ref, row in self.rows.items()}
+        for claim in (*changes.claims, *changes.deleted_claims):
+            ref = by_id[claim.record_id]
+            contact_id = self.placement(ref).contact_id
+            if contact_id is not None:
+                changes.touched.add(contact_id)
+                own = self.causes.get(ref)
+                self._shift(contact_id, own or (causes if contact_id not in changes.shifted else ()))
 
 
 def _causes(snapshot: Snapshot) -> dict[Ref, set[UUID]]:
@@ -283,17 +340,18 @@ def _causes(snapshot: Snapshot) -> dict[Ref, set[UUID]]:
     return causes
 
 
-def _claim_row(row: RecordRow, claim: Claim, resolution: Resolution) -> ClaimRow:
-    record, ident = row.record, (claim.type, claim.key)
+def _claim_row(row: RecordRow, ident: Ident, tie: Tie, resolution: Resolution) -> ClaimRow:
+    record = row.record
     return ClaimRow(
         *ident,
         row.id,
         record.source,
-        record.kind == "customer",
-        claim.value,
-        claim.is_verified,
-        is_owner=resolution.owners.get(ident) == (record.source, record.external_id),
-        is_contested=ident in resolution.contested,
+        record.kind in ("customer", "person"),
+        tie.value,
+        tie.is_verified,
+        is_owner=tie.role <= EVIDENCE and resolution.owners.get(ident) == record.ref,
+        is_contested=tie.role == CLAIM and ident in resolution.contested,
+        role=tie.role,
     )
 
 

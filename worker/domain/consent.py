@@ -1,9 +1,4 @@
-"""Consent: what the ledgers add up to, and whether a message may be sent.
-
-For each address the newest statement counts; of two with the same time, the more restrictive one. A contact shows, for
-each (channel, purpose), the most restrictive consent of its addresses and its own records. ``unknown`` replaces
-nothing. A record that its source merged away can still say no, but not yes.
-"""
+"""Consent: rows of the two ledgers, and what the statements about suppressed addresses add up to."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -11,19 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from worker.domain.terms import Ref
+from worker.domain.terms import API_SOURCE, Ref
 
 #: the higher, the more restrictive
 RESTRICTIVENESS = {"unknown": 0, "opted_in": 1, "pending": 2, "opted_out": 3}
 #: reasons that a newer opt-in of the address lifts. A bounce or a complaint is no wish of the person, and stays
 LIFTED_BY_OPT_IN = frozenset({"unsubscribed", "stop_keyword"})
-
-Key = tuple[str, str]  #: (channel, purpose)
-
-
-def rank(status: str, occurred: int) -> tuple[bool, int, int]:
-    """Rank the statements about one address: ``unknown`` last, then by time, then by how restrictive they are."""
-    return (status != "unknown", occurred, RESTRICTIVENESS[status])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +19,7 @@ class ConsentEntry:
     """A row of the consent ledger."""
 
     id: UUID
+    key: bytes  #: the same statement twice has the same key
     channel: str
     purpose: str
     address: str | None
@@ -41,24 +30,29 @@ class ConsentEntry:
     evidence: Mapping[str, str]
     envelope_id: UUID | None
     created_at: datetime
-    is_lost: bool  #: its record was merged away by its source
     origin: str | None = None  #: where it was given, if not at the source itself
     legal_basis: str | None = None
     expires_at: datetime | None = None
     is_repeat: bool = False  #: it repeats the status that counted already
+    is_undated: bool = False  #: a refusal whose own time is unknown: ``occurred`` is when it was sent
 
     @property
-    def strength(self) -> tuple[bool, int, int, int, Ref, str, list[tuple[str, str]], tuple[str, str, str]]:
-        """Rank the statements about one address; two that differ never rank equal."""
-        occurred = 0 if self.is_lost and self.status != "opted_out" else self.occurred
+    def strength(self) -> tuple[object, ...]:
+        """Sort statements by time, then by how restrictive they are; two that differ never rank equal."""
         return (
-            *rank(self.status, occurred),
             self.occurred,
+            RESTRICTIVENESS[self.status],
             self.ref,
+            self.address or "",
             self.method or "",
             sorted(self.evidence.items()),
-            (self.origin or "", self.legal_basis or "", str(self.expires_at)),
+            (self.origin or "", self.legal_basis or "", str(self.expires_at), self.is_repeat, self.is_undated),
         )
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it was said to us directly: then it is new, even if it repeats what was said before."""
+        return self.ref[0] == API_SOURCE or self.origin is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,46 +99,14 @@ class Suppression:
         return self.lifted is None and (self.expires_at is None or self.expires_at > now)
 
 
-def counting_by_address(statements: Iterable[ConsentEntry]) -> dict[tuple[str, str, str | Ref], ConsentEntry]:
-    """Return the statement that counts, by (channel, purpose, address); by record, where there is no address."""
-    winners: dict[tuple[str, str, str | Ref], ConsentEntry] = {}
-    for statement in statements:
-        key = (statement.channel, statement.purpose, statement.address or statement.ref)
-        known = winners.get(key)
-        if known is None or statement.strength > known.strength:
-            winners[key] = statement
-    return winners
+def suppressions(
+    statements: Iterable[SuppressionEntry], opted_in: Mapping[tuple[str, str, str], int] | None = None
+) -> list[Suppression]:
+    """Add up the suppressions of some addresses.
 
-
-def first_statement(counting: ConsentEntry, statements: Iterable[ConsentEntry]) -> ConsentEntry:
-    """Return the first statement with this content.
-
-    A later statement that repeats it is shown with the first one's time and method.
+    ``opted_in`` is when the person opted in last, by (channel, purpose, address): that lifts what the person wished
+    before. Of several suppressions without a lift between them the longest counts.
     """
-    if not counting.is_repeat:
-        return counting
-    about = (counting.channel, counting.purpose, counting.address or counting.ref, counting.status)
-    same = [s for s in statements if (s.channel, s.purpose, s.address or s.ref, s.status) == about and not s.is_repeat]
-    return max(same, key=lambda s: s.strength, default=counting)
-
-
-def shown_by_contact(statements: Iterable[ConsentEntry]) -> dict[Key, ConsentEntry]:
-    """Return what a contact shows, by (channel, purpose), from every statement about its addresses and records."""
-    shown: dict[Key, ConsentEntry] = {}
-    for (channel, purpose, _), statement in counting_by_address(statements).items():
-        known = shown.get((channel, purpose))
-        if known is None or _restriction(statement) > _restriction(known):
-            shown[channel, purpose] = statement
-    return shown
-
-
-def suppressions(statements: Iterable[SuppressionEntry], consents: Iterable[ConsentEntry] = ()) -> list[Suppression]:
-    """Add up the suppressions of some addresses; ``consents`` are the statements about the same addresses."""
-    opted_in: dict[tuple[str, str, str], int] = defaultdict(int)  # by (channel, address, purpose)
-    for consent in consents:
-        if consent.status == "opted_in" and consent.address and not consent.is_lost:
-            key = (consent.channel, consent.address, consent.purpose)
-            opted_in[key] = max(opted_in[key], consent.occurred)
     grouped: dict[tuple[str, str, str, str], list[SuppressionEntry]] = defaultdict(list)
     for statement in statements:
         grouped[statement.channel, statement.address, statement.scope, statement.reason].append(statement)
@@ -154,9 +116,12 @@ def suppressions(statements: Iterable[SuppressionEntry], consents: Iterable[Cons
         if not begun:
             continue
         lift = max((s.occurred for s in group if s.is_lift), default=0)
-        if reason in LIFTED_BY_OPT_IN:
-            lift = max(lift, opted_in[channel, address, "transactional" if scope == "transactional" else "marketing"])
+        if reason in LIFTED_BY_OPT_IN and opted_in:
+            purpose = "transactional" if scope == "transactional" else "marketing"
+            lift = max(lift, opted_in.get((channel, purpose, address), 0))
         first, last = begun[0], begun[-1]
+        standing = [s.expires_at for s in begun if s.occurred >= lift]
+        ends = [at for at in standing if at is not None]
         found.append(
             Suppression(
                 id=first.id,
@@ -167,8 +132,8 @@ def suppressions(statements: Iterable[SuppressionEntry], consents: Iterable[Cons
                 source=last.origin or last.ref[0],
                 first_seen=first.occurred,
                 last_seen=last.occurred,
-                lifted=lift if lift > last.occurred else None,
-                expires_at=last.expires_at,
+                lifted=None if standing else lift,
+                expires_at=(max(ends) if len(ends) == len(standing) else None) if standing else last.expires_at,
                 count=len(begun),
                 created_at=min(s.created_at for s in begun),
                 updated_at=max(s.created_at for s in group),
@@ -179,48 +144,5 @@ def suppressions(statements: Iterable[SuppressionEntry], consents: Iterable[Cons
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a message may be sent, and what decided it."""
-
-    sendable: bool
-    reason: (
-        str  #: no_address, suppressed, no_consent, consent_expired, opted_out, pending, unknown, opted_in, not_refused
-    )
-    consent: ConsentEntry | None = None
-    suppression: Suppression | None = None
-
-
-def verdict(
-    channel: str,
-    purpose: str,
-    address: str | None,
-    consent: ConsentEntry | None,
-    suppressed: Iterable[Suppression],
-    now: datetime,
-) -> Verdict:
-    """Decide whether an address may be written to on a channel for a purpose.
-
-    A suppression beats every consent. Marketing needs an opt-in that has not expired; for other purposes it is enough
-    that the person has not refused.
-    """
-    if address is None:
-        return Verdict(False, "no_address", consent)
-    active = (s for s in suppressed if s.address == address and s.channel in (channel, "all") and s.is_active(now))
-    for suppression in active:
-        if suppression.scope == "all" or (suppression.scope == "marketing") == (purpose == "marketing"):
-            return Verdict(False, "suppressed", consent, suppression)
-    status = "no_consent" if consent is None else consent.status
-    if consent is not None and consent.expires_at is not None and consent.expires_at <= now:
-        status = "consent_expired" if status == "opted_in" else status
-    if purpose != "marketing" and status != "opted_out":
-        return Verdict(True, "not_refused", consent)
-    return Verdict(status == "opted_in", status, consent)
-
-
 def _by_time(s: SuppressionEntry) -> tuple[object, ...]:
     return (s.occurred, s.ref, str(s.expires_at), s.origin or "", s.note or "")
-
-
-def _restriction(statement: ConsentEntry) -> tuple[int, tuple[object, ...], str]:
-    return (RESTRICTIVENESS[statement.status], statement.strength, statement.address or "")

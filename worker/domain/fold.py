@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from worker.domain.registers import CREATED, is_identifier
+from worker.domain.registers import ABOUT, CREATED, FIRST_NAME, LAST_NAME, NAME, is_identifier
 from worker.domain.statements import (
     ProfileStatement,
     RecordStatement,
@@ -17,7 +17,7 @@ from worker.domain.statements import (
     TagSnapshotStatement,
     TagsStatement,
 )
-from worker.domain.terms import Claim, Kind, Stamp
+from worker.domain.terms import CLAIM, EVIDENCE, FORMER, LAST, Claim, Ident, Kind, Ref, Stamp, Tie, key_of_guest
 
 
 @dataclass(slots=True)
@@ -32,19 +32,31 @@ class Record:
     snapshot: tuple[Stamp, dict[str, str]] | None = None
     seen: Stamp | None = None
     removed: Stamp | None = None
+    #: names that were said and that the registers no longer hold, with the last stamp of each
+    past_names: dict[str, Stamp] = field(default_factory=dict)
+    #: when an identifier was first and last claimed, where the registers do not tell; nobody takes anything off it
+    claimed: dict[Ident, tuple[Stamp, Stamp]] = field(default_factory=dict)
     _claims: dict[tuple[str, str], Claim] | None = field(default=None, compare=False, repr=False)
+    _ties: dict[Ident, Tie] | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_live(self) -> bool:
-        """Whether the customer was not removed, or was seen since. A record that was only mentioned counts as live."""
-        return self.removed is None or (self.seen is not None and self.seen > self.removed)
+        """Whether the customer was seen, and not removed since. A record that was only mentioned is nobody yet."""
+        return self.seen is not None and (self.removed is None or self.seen > self.removed)
+
+    @property
+    def ref(self) -> Ref:
+        """The customer at its source."""
+        return (self.source, self.external_id)
 
     def effective(self) -> dict[str, tuple[Stamp, Any]]:
-        """Return the registers that count: none of a removed record, and none as old as a removal."""
-        if not self.is_live:
+        """Return the registers that count: none of a record that is not live, and none as old as a removal."""
+        if self.seen is None:
             return {}
         if self.removed is None:
             return self.registers
+        if not self.seen > self.removed:
+            return {}
         return {name: register for name, register in self.registers.items() if register[0] > self.removed}
 
     def effective_tags(self) -> dict[str, tuple[Stamp, str]]:
@@ -66,13 +78,21 @@ class Record:
                 present.pop(key, None)
         return present
 
-    def content(self) -> tuple[bool, dict[str, Any], dict[str, str]]:
-        """Return what the record says, without its times: whether it is live, its values and its tags."""
+    def content(self) -> tuple[object, ...]:
+        """Return what the record says, without its times: whether it is live, its values, its tags and its past.
+
+        Of the past it returns whatever a later repetition leaves as it is.
+        """
         values = {
             name: tuple(value) if value is not None and is_identifier(name) else value  # JSON has made a list of it
             for name, (_, value) in self.effective().items()
         }
-        return (self.is_live, values, {key: name for key, (_, name) in self.effective_tags().items()})
+        tags = {key: name for key, (_, name) in self.effective_tags().items()}
+        past = [(ident, first, last if ident not in self.claims() else None) for ident, (first, last) in self._past()]
+        return (self.seen is not None, self.is_live, values, tags, past, set(self.past_names))
+
+    def _past(self) -> list[tuple[Ident, tuple[Stamp, Stamp]]]:
+        return sorted(self.history().items())
 
     def created(self) -> int | None:
         """Creation at the source in microseconds, if the source said."""
@@ -92,6 +112,93 @@ class Record:
                     if known is None or claim.is_verified > known.is_verified:
                         claims[claim[:2]] = claim
         return self._claims
+
+    def names(self) -> set[str]:
+        """Return every name that the record has ever said: nobody loses a name by taking another."""
+        _, name = _name_of(self.registers)
+        return {*self.past_names, name} if name else set(self.past_names)
+
+    def history(self) -> dict[Ident, tuple[Stamp, Stamp]]:
+        """Return when each identifier was first and last claimed, of all that the record ever claimed."""
+        found = dict(self.claimed)
+        for name in _identifiers(tuple(self.registers)):
+            stamp, value = self.registers[name]
+            if value is not None:
+                _reach(found, (value[0], value[1]), stamp)
+        return found
+
+    def former_claims(self) -> dict[Ident, Stamp]:
+        """Return the identifiers that a live record claimed once and claims no more, with the last time of each."""
+        if not self.claimed and self.removed is None:  # nearly all records
+            return {}
+        present = self.claims()
+        return {ident: last for ident, (_, last) in self.history().items() if ident not in present}
+
+    def last_claims(self) -> dict[Ident, Claim]:
+        """Return what a removed record claimed when it was removed; nothing of others."""
+        if self.removed is None or self.seen is None or self.seen > self.removed:
+            return {}
+        held: dict[Ident, Claim] = {}
+        for name in _identifiers(tuple(self.registers)):
+            stamp, value = self.registers[name]
+            if value is not None and stamp <= self.removed:
+                claim = Claim(*value)
+                held.setdefault(claim[:2], claim)
+        return held
+
+    def ties(self) -> Mapping[Ident, Tie]:
+        """Return everything that may place the record beside others; kept until something changes.
+
+        A guest claims what it is keyed by, and what else it gave is evidence.
+        """
+        if self._ties is None:
+            self._ties = self._find_ties()
+        return self._ties
+
+    def _find_ties(self) -> dict[Ident, Tie]:
+        key = key_of_guest(self.ref) if self.kind == "guest" else None
+        if not self.is_live:
+            last = {} if self.kind == "edit" else self.last_claims()
+            return {i: Tie(LAST, claim.value, is_verified=False) for i, claim in last.items() if key in (None, i)}
+        ties = {
+            ident: Tie(CLAIM if key in (None, ident) else EVIDENCE, claim.value, claim.is_verified)
+            for ident, claim in self.claims().items()
+        }
+        if self.kind in ("customer", "person"):
+            for ident in self.former_claims():
+                ties[ident] = Tie(FORMER, ident[1], is_verified=False)
+        return ties
+
+    def about(self) -> tuple[Ref, ...]:
+        """Return the records that an edit is about, in the order in which their contact had them."""
+        register = self.registers.get(ABOUT)
+        return () if register is None or not register[1] else tuple((one[0], one[1]) for one in register[1])
+
+
+def _reach(history: dict[Ident, tuple[Stamp, Stamp]], ident: Ident, stamp: Stamp) -> None:
+    known = history.get(ident)
+    if known is None:
+        history[ident] = (stamp, stamp)
+    elif stamp < known[0]:
+        history[ident] = (stamp, known[1])
+    elif stamp > known[1]:
+        history[ident] = (known[0], stamp)
+
+
+def _name_of(registers: Mapping[str, tuple[Stamp, Any]]) -> tuple[Stamp | None, str]:
+    """Return the name in the newest statement that had one; each statement's name stands for itself."""
+    held = [(registers[name], name) for name in (NAME, FIRST_NAME, LAST_NAME) if name in registers]
+    if not held:
+        return None, ""
+    newest = max(stamp for (stamp, _), _ in held)
+    return newest, _said({name: value for (stamp, value), name in held if stamp == newest})
+
+
+def _said(registers: Mapping[str, Any]) -> str:
+    """Return the name in a statement; empty if it has none."""
+    whole = registers.get(NAME)
+    parts = [whole] if whole else [registers.get(FIRST_NAME), registers.get(LAST_NAME)]
+    return " ".join(part for part in parts if part)
 
 
 # Most customers of one source have the same registers in the same order.
@@ -115,7 +222,7 @@ def fold(record: Record, statements: Iterable[RecordStatement]) -> bool:
     for statement in statements:
         changed |= _FOLDS[type(statement)](record, statement)
     if changed:
-        record._claims = None  # noqa: SLF001 - folding is the one way a record changes
+        record._claims = record._ties = None  # noqa: SLF001 - folding is the one way a record changes
     return changed
 
 
@@ -124,7 +231,7 @@ def repeats(record: Record, statements: Iterable[RecordStatement]) -> bool:
 
     Returns False if only folding can tell. Call it before folding.
     """
-    if record.removed is not None or record.tags:
+    if record.removed is not None or record.tags or record.seen is None:
         return False
     registers = record.registers
     for statement in statements:
@@ -133,6 +240,8 @@ def repeats(record: Record, statements: Iterable[RecordStatement]) -> bool:
                 known = registers.get(name)
                 if known is None or not _is_same(known[1], value):
                     return False
+                if name[0] == "@" and statement.stamp < known[0]:
+                    return False  # it was claimed earlier than was known
         elif type(statement) is TagSnapshotStatement:
             if record.snapshot is None or record.snapshot[1] != statement.tags:
                 return False
@@ -151,9 +260,11 @@ def withdraw(record: Record, envelope_id: str) -> None:
     def of_others(stamp: Stamp | None) -> bool:
         return stamp is not None and stamp.envelope_id != envelope_id
 
-    record._claims = None  # noqa: SLF001 - as in fold
+    record._claims = record._ties = None  # noqa: SLF001 - as in fold
     record.registers = {name: kept for name, kept in record.registers.items() if of_others(kept[0])}
     record.tags = {key: kept for key, kept in record.tags.items() if of_others(kept[0])}
+    record.past_names = {name: stamp for name, stamp in record.past_names.items() if of_others(stamp)}
+    record.claimed = {ident: times for ident, times in record.claimed.items() if all(map(of_others, times))}
     record.snapshot = record.snapshot if record.snapshot and of_others(record.snapshot[0]) else None
     record.seen = record.seen if of_others(record.seen) else None
     record.removed = record.removed if of_others(record.removed) else None
@@ -162,20 +273,61 @@ def withdraw(record: Record, envelope_id: str) -> None:
 def _state(record: Record, statement: ProfileStatement) -> bool:
     stamp = statement.stamp
     registers = record.registers
-    if not registers:  # most customers are stated once
+    if not registers and not record.claimed and not record.past_names:  # most customers are stated once
         record.registers = {name: (stamp, value) for name, value in statement.registers.items()}
         changed = bool(record.registers)
     else:
         changed = False
+        past = (dict(record.past_names), dict(record.claimed))
+        _remember(record, statement)
         for name, value in statement.registers.items():
             known = registers.get(name)
             if known is None or stamp > known[0]:
+                if name == CREATED and known is not None:
+                    value = min(value, known[1])  # noqa: PLW2901 - a customer is as old as anybody says
                 registers[name] = (stamp, value)
                 changed = True
+            elif name == CREATED and value < known[1]:
+                registers[name] = (known[0], value)
+                changed = True
+        _forget_what_registers_tell(record)
+        changed |= past != (record.past_names, record.claimed)
     if statement.exists and (record.seen is None or stamp > record.seen):
         record.seen = stamp
         changed = True
     return changed
+
+
+def _remember(record: Record, statement: ProfileStatement) -> None:
+    """Keep of a statement, and of what it replaces, which names were said and which identifiers were claimed when.
+
+    Whatever comes in whichever order, what is kept and what the registers hold tell the same together.
+    """
+    stamp, said = statement.stamp, statement.registers
+    if NAME in said or FIRST_NAME in said or LAST_NAME in said:
+        for since, name in (_name_of(record.registers), (stamp, _said(said))):
+            if name and since is not None and (name not in record.past_names or since > record.past_names[name]):
+                record.past_names[name] = since
+    claims = [value for name, value in said.items() if value is not None and is_identifier(name)]
+    if claims or any(is_identifier(name) for name in said):
+        record.claimed = record.history()
+        for value in claims:
+            _reach(record.claimed, (value[0], value[1]), stamp)
+
+
+def _forget_what_registers_tell(record: Record) -> None:
+    """Keep nothing twice: equal histories have to be stored alike."""
+    if record.past_names:
+        since, name = _name_of(record.registers)
+        if name and record.past_names.get(name) == since:
+            del record.past_names[name]
+    if record.claimed:
+        told: dict[Ident, tuple[Stamp, Stamp]] = {}
+        for register in _identifiers(tuple(record.registers)):
+            stamp, value = record.registers[register]
+            if value is not None:
+                _reach(told, (value[0], value[1]), stamp)
+        record.claimed = {ident: times for ident, times in record.claimed.items() if told.get(ident) != times}
 
 
 def _remove(record: Record, statement: RemovalStatement) -> bool:
@@ -249,6 +401,12 @@ def encode(record: Record) -> dict[str, Any]:
         state["v"] = index_of(record.seen)
     if record.removed is not None:
         state["x"] = index_of(record.removed)
+    if record.past_names:
+        state["a"] = {name: index_of(stamp) for name, stamp in sorted(record.past_names.items())}
+    if record.claimed:
+        state["c"] = [
+            [*ident, index_of(first), index_of(last)] for ident, (first, last) in sorted(record.claimed.items())
+        ]
     state["s"] = [tuple(stamp) for stamp in stamps]
     return state
 
@@ -267,4 +425,8 @@ def decode(source: str, external_id: str, kind: Kind, state: Mapping[str, Any]) 
         record.seen = stamps[state["v"]]
     if "x" in state:
         record.removed = stamps[state["x"]]
+    if "a" in state:
+        record.past_names = {name: stamps[at] for name, at in state["a"].items()}
+    if "c" in state:
+        record.claimed = {(kind, key): (stamps[first], stamps[last]) for kind, key, first, last in state["c"]}
     return record

@@ -7,7 +7,7 @@ from uuid import UUID
 from worker.domain.fold import Record, fold, repeats, withdraw
 from worker.domain.rows import RecordRow
 from worker.domain.statements import EnvelopeStatements
-from worker.domain.terms import API_SOURCE, Claim, Ident, Ref, Stamp
+from worker.domain.terms import API_SOURCE, Ident, Ref, Stamp, Tie, kind_of
 
 
 @dataclass(slots=True)
@@ -25,20 +25,20 @@ class Folded:
 
     rows: dict[Ref, RecordRow]  #: every record that the batch is about; ``version`` 0 for a new one
     changed: set[Ref] = field(default_factory=set)  #: their state has to be written
-    #: what the active ones claimed before. Active records say something else than before, so that groups and
+    #: what tied the active ones to others before. Active records say something else than before, so that groups and
     #: contacts may change; the others repeat themselves, at most at a later time
-    claims_before: dict[Ref, Mapping[Ident, Claim]] = field(default_factory=dict)
+    ties_before: dict[Ref, Mapping[Ident, Tie]] = field(default_factory=dict)
     deleted: list[UUID] = field(default_factory=list)  #: records that nobody is left to speak of
 
     @property
     def active(self) -> dict[Ref, RecordRow]:
         """The records that may change groups and contacts."""
-        return {ref: self.rows[ref] for ref in self.claims_before}
+        return {ref: self.rows[ref] for ref in self.ties_before}
 
     @property
     def repeating(self) -> set[Ref]:
         """The records that say what they said before."""
-        return self.rows.keys() - self.claims_before.keys()
+        return self.rows.keys() - self.ties_before.keys()
 
 
 def fold_batch(
@@ -56,9 +56,9 @@ def fold_batch(
     for stated in statements:
         for ref in stated.records:
             if ref not in rows:
-                rows[ref] = RecordRow(new_id(), Record(*ref, stated.kinds[ref]))
+                rows[ref] = RecordRow(new_id(), Record(*ref, kind_of(ref)))
     suspects = set(rows) if withdrawn is not None else _with_news(rows, statements)
-    claims_before = {ref: rows[ref].record.claims() for ref in suspects}
+    ties_before = {ref: rows[ref].record.ties() for ref in suspects}
     contents = {ref: rows[ref].record.content() for ref in suspects if rows[ref].version > 0 and withdrawn is None}
     changed = set() if withdrawn is None else _take_back(rows, withdrawn)
     for stated in statements:
@@ -67,7 +67,7 @@ def fold_batch(
                 changed.add(ref)
     deleted = [] if withdrawn is None else _remove_unspoken(statements, withdrawn)
     repeating = _repeating(rows, contents, changed, statements)
-    return Folded(rows, changed, {ref: known for ref, known in claims_before.items() if ref not in repeating}, deleted)
+    return Folded(rows, changed, {ref: known for ref, known in ties_before.items() if ref not in repeating}, deleted)
 
 
 def _take_back(rows: Mapping[Ref, RecordRow], withdrawn: Withdrawn) -> set[Ref]:

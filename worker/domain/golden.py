@@ -2,7 +2,7 @@
 
 Each field shows the value of the best record that has one. An edit through the API comes first (the newest edit, where
 a merge brought several together), then the connection's priority decides, then which record its source created first,
-then (source, external_id).
+then (source, external_id). A guest gives values only to a contact without a customer.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from worker.domain import registers
 from worker.domain.fold import Record
 from worker.domain.registers import FIRST_NAME, LAST_NAME, NAME, FieldPlace
-from worker.domain.terms import API_SOURCE, Ref, Stamp
+from worker.domain.terms import Ref, Stamp
 
 _LAST = 1 << 62
 
@@ -47,16 +47,18 @@ def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[s
     a source without a connection has 100, the default of a connection.
     """
     gone = set(lost)
-    ranked = [r for r in records if r.is_live and (r.source, r.external_id) not in gone]
+    ranked = [r for r in records if r.is_live and r.ref not in gone]
     if len(ranked) > 1:
+        if any(r.kind in ("customer", "person") for r in ranked):
+            ranked = [r for r in ranked if r.kind != "guest"]
         ranked.sort(key=lambda r: _rank(r, priorities))
-    best = next((r for r in ranked if r.kind == "customer"), ranked[0])
+    best = min((r for r in ranked if r.kind != "edit"), key=lambda r: r.kind != "customer")
     contact = Golden(best.source, best.external_id)
     tags: dict[str, str] = {}
-    edited = _newest(record for record in ranked if record.source == API_SOURCE)
+    edited = _newest(record for record in ranked if record.kind == "edit")
     for record in ranked:
         effective = record.effective()
-        if record.source == API_SOURCE:
+        if record.kind == "edit":
             effective = {name: held for name, held in effective.items() if edited[name] == held[0]}
         _take_name(contact, record, effective)
         origin = _take_values(contact, record, effective)
@@ -73,7 +75,7 @@ def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[s
 def _rank(record: Record, priorities: Mapping[str, int]) -> tuple[bool, int, int, str, str]:
     created = record.created()
     return (
-        record.source != API_SOURCE,
+        record.kind != "edit",
         priorities.get(record.source, 100),
         _LAST if created is None else created,
         record.source,

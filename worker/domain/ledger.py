@@ -3,44 +3,22 @@
 Pure. Each statement is a row of its own, keyed by everything it says, so that the same statement twice is one row.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import NamedTuple
 from uuid import UUID
 
-import orjson
-
 from worker.domain.changes import Change
-from worker.domain.consent import SuppressionEntry, rank, suppressions
-from worker.domain.statements import (
-    ConsentStatement,
-    EnvelopeStatements,
-    Note,
-    PrivacyRequest,
-    SuppressionStatement,
-)
-from worker.domain.terms import Ref
+from worker.domain.changeset import Changeset
+from worker.domain.concerned import Concerned
+from worker.domain.consent import ConsentEntry, SuppressionEntry
+from worker.domain.identifiers import of_address
+from worker.domain.keyed_consents import KeyedConsent
+from worker.domain.permission import Holder, permissions
+from worker.domain.statements import Note, PrivacyRequest, SuppressionStatement
+from worker.domain.terms import Ident, Ref
 from worker.domain.times import EPOCH
-
-
-class KeyedConsent(NamedTuple):
-    """A consent on its way into the ledger."""
-
-    key: bytes  #: the same statement twice has the same key
-    consent: ConsentStatement
-    envelope_id: UUID
-
-
-class PriorConsent(NamedTuple):
-    """What counted for an address, or for a record that has none, before a batch."""
-
-    channel: str
-    purpose: str
-    subject: str | Ref
-    status: str
-    occurred: int
-    key: bytes  #: as in KeyedConsent
 
 
 class NewNote(NamedTuple):
@@ -54,11 +32,11 @@ class NewNote(NamedTuple):
 
 @dataclass(slots=True)
 class Ledgers:
-    """What the ledgers say about the addresses and records of a batch."""
+    """What the ledgers say about some addresses and records."""
 
-    consents: Sequence[PriorConsent] = ()
+    consents: Sequence[ConsentEntry] = ()
     suppressions: Sequence[SuppressionEntry] = ()
-    noted: Collection[UUID] = ()  #: ids of notes of the batch that are stored already
+    noted: frozenset[UUID] | set[UUID] = frozenset()  #: ids of notes that are stored already
 
 
 @dataclass(slots=True)
@@ -66,65 +44,40 @@ class LedgerChanges:
     """Rows to add beside profiles. A row that is new is one that nothing stored can conflict with."""
 
     new_consents: list[KeyedConsent] = field(default_factory=list)
-    consents: list[KeyedConsent] = field(default_factory=list)  #: they may be stored already
     suppressions: list[tuple[SuppressionStatement, UUID]] = field(default_factory=list)  #: with their envelopes
     notes: list[NewNote] = field(default_factory=list)
     privacy_requests: list[tuple[PrivacyRequest, UUID, UUID, str]] = field(default_factory=list)
     revocations: list[tuple[UUID, int]] = field(default_factory=list)  #: (connection, microseconds)
-    touched: list[UUID] = field(default_factory=list)  #: contacts about which nothing but this changed
+    #: what contacts show beside their fields, of those that are new or show something else now
+    shown: dict[UUID, dict[str, str]] = field(default_factory=dict)
+    touched: set[UUID] = field(default_factory=set)  #: contacts about which nothing but this changed
     log: list[Change] = field(default_factory=list)  #: every entry of the batch
 
 
-def keyed_consents(statements: Iterable[EnvelopeStatements]) -> list[KeyedConsent]:
-    """Key the consents of a batch. It takes a while, and needs no lock."""
-    return [keyed(consent, stated.envelope_id) for stated in statements for consent in stated.consents]
-
-
-def keyed(consent: ConsentStatement, envelope_id: UUID) -> KeyedConsent:
-    """Key a consent by everything it says."""
-    parts: tuple[object, ...] = (
-        consent.channel,
-        consent.purpose,
-        consent.address,
-        consent.status,
-        consent.occurred,
-        consent.ref,
-        consent.method,
-        sorted(consent.evidence.items()),
-    )
-    rest = (consent.origin, consent.legal_basis, consent.expires_at, consent.is_repeat)
-    if any(rest):  # appended, so that statements without these keep the key they have always had
-        parts += rest
-    return KeyedConsent(blake2b(orjson.dumps(parts), digest_size=16).digest(), consent, envelope_id)
-
-
 def ledger_changes(
-    statements: Sequence[EnvelopeStatements],
-    consents: Sequence[KeyedConsent],
+    people: Changeset,
+    concerned: Concerned,
     ledgers: Ledgers,
     *,
     contact_of: Mapping[Ref, UUID | None],
-    record_ids: Mapping[Ref, UUID],
     connection_of: Mapping[UUID, UUID],
-    changes: Mapping[UUID, Change],
     name_note: Callable[[UUID, int], tuple[UUID, str]],
 ) -> LedgerChanges:
     """Work out what a batch adds beside profiles, and every entry of its change log.
 
-    ``consents`` are those of ``statements``, keyed; ``ledgers`` is what stands about their addresses and records.
-    ``contact_of`` and ``record_ids`` are by record, ``connection_of`` by envelope. ``changes`` are the entries about
-    people; what happens beside such a contact's profile joins its entry. ``name_note`` gives the id of a note, and how
-    it is shown, by envelope and position.
+    ``concerned`` are the contacts that it may concern, ``ledgers`` is what stands about their addresses and records.
+    ``contact_of`` is by record, ``connection_of`` by envelope. What happens beside a contact's profile joins its entry.
+    ``name_note`` gives the id of a note, and how it is shown, by envelope and position.
     """
-    log = _Log(changes)
+    log = _Log(people.changes)
     result = LedgerChanges()
-    if consents:
-        result.new_consents, result.consents = split_first(consents, ledgers.consents)
-        _log_consents(log, ledgers.consents, [*result.new_consents, *result.consents], contact_of)
-    result.suppressions = [(one, stated.envelope_id) for stated in statements for one in stated.suppressions]
-    if result.suppressions:
-        _log_suppressions(log, ledgers.suppressions, result.suppressions, contact_of)
-    for stated in statements:
+    stored = {entry.key for entry in ledgers.consents}
+    result.new_consents = [one for one in people.snapshot.news if one.key not in stored]
+    said = {_content(entry) for entry in ledgers.suppressions}
+    result.suppressions = [one for one in concerned.suppressions if _content(one[0]) not in said]
+    _show(people, concerned, ledgers, result, log)
+    record_ids = {ref: row.id for ref, row in people.snapshot.folded.rows.items()}
+    for stated in people.snapshot.stated:
         for note in stated.notes:
             id_, shown = name_note(stated.envelope_id, note.position)
             if id_ not in ledgers.noted:
@@ -136,29 +89,85 @@ def ledger_changes(
         ]
         if stated.revoked is not None:
             result.revocations.append((connection_of[stated.envelope_id], stated.revoked))
-    result.touched = [contact_id for contact_id in log.entries if contact_id not in changes]
+    result.touched |= {contact_id for contact_id in (people.touched | log.entries.keys())} - people.changes.keys()
     result.log = list(log.entries.values())
     return result
 
 
-def split_first(
-    consents: Iterable[KeyedConsent], prior: Collection[PriorConsent]
-) -> tuple[list[KeyedConsent], list[KeyedConsent]]:
-    """Part the first consents about an address from those that may be stored; what counts already is left out.
+def _show(people: Changeset, concerned: Concerned, ledgers: Ledgers, result: LedgerChanges, log: "_Log") -> None:
+    """Work out what the contacts concerned show beside their fields, and log what is otherwise than before."""
+    entries = [*ledgers.consents, *(_entry(one) for one in result.new_consents)]
+    suppressed = [*ledgers.suppressions, *(_suppression(*one) for one in result.suppressions)]
+    consents_about, suppressions_about = _by_subject(entries), _by_address(suppressed)
+    said_by_envelope = {(e.channel, e.purpose): e.envelope_id for e in entries if e.key not in _keys(ledgers.consents)}
+    new = {(one.consent.address, one.consent.ref) for one in result.new_consents}
+    newly_suppressed = {one.address for one, _ in result.suppressions}
+    for contact_id, holding in concerned.holders.items():
+        holder = holding.holder
+        held = {key for _, key in holder.held}
+        subjects: list[str | Ref] = [*held, *holder.voices]
+        about = {e.id: e for subject in subjects for e in consents_about.get(subject, ())}
+        stated = [e for e in about.values() if e.ref in holder.voices or _is_held(e.channel, e.address, holder.held)]
+        blocked = [e for key in held for e in suppressions_about.get(key, ()) if _is_held(e.channel, key, holder.held)]
+        shown = holding.identities | shown_of(holder, stated, blocked)
+        before = people.snapshot.contacts.get(contact_id)
+        was = {} if before is None or contact_id in people.ids.fresh else before.shown
+        if before is None or was != shown:
+            result.shown[contact_id] = shown
+        if any(address in held or ref in holder.voices for address, ref in new) or held & newly_suppressed:
+            result.touched.add(contact_id)
+        cause = min(holding.causes, default=None)
+        for name in sorted(was.keys() | shown.keys()):
+            if was.get(name) != shown.get(name):
+                _, _, rest = name.partition(":")
+                channel, _, purpose = rest.partition(":")
+                envelope_id = said_by_envelope.get((channel, purpose)) or cause
+                log.add(contact_id, name, was.get(name), shown.get(name), envelope_id)
+    result.touched -= people.changes.keys()
 
-    Where ``prior`` says nothing about an address, nothing was stated about it.
-    """
-    by_key = {one.key: one for one in consents}
-    for before in prior:  # most repeated statements are those that count
-        by_key.pop(before.key, None)
-    known = {(before.channel, before.purpose, before.subject) for before in prior}
-    first: list[KeyedConsent] = []
-    others: list[KeyedConsent] = []
-    for one in by_key.values():
-        consent = one.consent
-        is_first = consent.address is not None and (consent.channel, consent.purpose, consent.address) not in known
-        (first if is_first else others).append(one)
-    return first, others
+
+def _keys(entries: Iterable[ConsentEntry]) -> set[bytes]:
+    return {entry.key for entry in entries}
+
+
+def shown_of(
+    holder: Holder, consents: Sequence[ConsentEntry], suppressed: Sequence[SuppressionEntry]
+) -> dict[str, str]:
+    """Return the states of consents and suppressions, by the names of the change log."""
+    if not consents and not suppressed:
+        return {}
+    shown: dict[str, str] = {}
+    found = permissions(holder, consents, suppressed)
+    for key in found.rulings:
+        status = found.shown(key, None).status
+        if status is not None:
+            shown[f"consent:{key[0]}:{key[1]}"] = status
+    for one in found.suppressions:
+        name = f"suppression:{one.channel}:{one.reason}:{one.scope}"
+        if one.lifted is None or name not in shown:
+            shown[name] = "active" if one.lifted is None else "lifted"
+    return shown
+
+
+def _by_subject(entries: Iterable[ConsentEntry]) -> dict[str | Ref, list[ConsentEntry]]:
+    found: dict[str | Ref, list[ConsentEntry]] = defaultdict(list)
+    for entry in entries:
+        found[entry.ref].append(entry)
+        if entry.address is not None:
+            found[entry.address].append(entry)
+    return found
+
+
+def _by_address(entries: Iterable[SuppressionEntry]) -> dict[str, list[SuppressionEntry]]:
+    found: dict[str, list[SuppressionEntry]] = defaultdict(list)
+    for entry in entries:
+        found[entry.address].append(entry)
+    return found
+
+
+def _is_held(channel: str, address: str | None, held: Collection[Ident]) -> bool:
+    """Whether a row of a ledger is about one of these identifiers, and not about the same text of another type."""
+    return address is not None and (of_address(channel, address) in held or (channel, address) in held)
 
 
 class _Log:
@@ -168,7 +177,9 @@ class _Log:
         self.entries = dict(changes)
         self._own: set[UUID] = set()
 
-    def add(self, contact_id: UUID | None, name: str, before: str | None, after: str | None, envelope_id: UUID) -> None:
+    def add(
+        self, contact_id: UUID | None, name: str, before: str | None, after: str | None, envelope_id: UUID | None
+    ) -> None:
         """Add to a contact's entry what ``name`` was and is now; without a contact, nothing happens."""
         if contact_id is None:
             return
@@ -176,61 +187,56 @@ class _Log:
         if contact_id not in self._own:
             self._own.add(contact_id)
             if entry is None:
-                entry = Change(contact_id, "changed", {}, (envelope_id,))
+                entry = Change(contact_id, "changed", {}, () if envelope_id is None else (envelope_id,))
             else:
                 entry = Change(entry.contact_id, entry.kind, dict(entry.details), entry.causes, entry.encoded)
             self.entries[contact_id] = entry
         assert entry is not None  # noqa: S101 - added above
-        is_only = entry.causes == (envelope_id,)
-        entry.details[name] = (before, after) if is_only else (before, after, envelope_id.hex)
+        is_only = envelope_id is not None and entry.causes == (envelope_id,)
+        cause = None if envelope_id is None else envelope_id.hex
+        entry.details[name] = (before, after) if is_only else (before, after, cause)
 
 
-def _log_consents(
-    log: _Log,
-    prior: Collection[PriorConsent],
-    added: Iterable[KeyedConsent],
-    contact_of: Mapping[Ref, UUID | None],
-) -> None:
-    """Log the consents that change what counts for their address.
-
-    One that is stored already changes nothing: what counted before ranks no lower.
-    """
-    counted = {(before.channel, before.purpose, before.subject): before for before in prior}
-    counting: dict[tuple[str, str, str | Ref], KeyedConsent] = {}
-    for one in added:
-        consent = one.consent
-        subject = (consent.channel, consent.purpose, consent.address or consent.ref)
-        best = counting.get(subject)
-        if best is None or _rank(consent) > _rank(best.consent):
-            counting[subject] = one
-    for subject, best in counting.items():
-        consent = best.consent
-        before = counted.get(subject)
-        if before is not None and _rank(before) >= _rank(consent):
-            continue
-        status = None if before is None else before.status
-        if status != consent.status:
-            name = f"consent:{subject[0]}:{subject[1]}"
-            log.add(contact_of.get(consent.ref), name, status, consent.status, best.envelope_id)
+def _entry(one: KeyedConsent) -> ConsentEntry:
+    """Return a consent as the ledger will hold it; id and time are not those it will have."""
+    consent = one.consent
+    return ConsentEntry(
+        id=UUID(bytes=one.key),
+        key=one.key,
+        channel=consent.channel,
+        purpose=consent.purpose,
+        address=consent.address,
+        status=consent.status,
+        occurred=consent.occurred,
+        ref=consent.ref,
+        method=consent.method,
+        evidence=consent.evidence,
+        envelope_id=one.envelope_id,
+        created_at=EPOCH,
+        origin=consent.origin,
+        legal_basis=consent.legal_basis,
+        expires_at=consent.expires_at,
+        is_repeat=consent.is_repeat,
+        is_undated=consent.is_undated,
+    )
 
 
-def _log_suppressions(
-    log: _Log,
-    stored: Sequence[SuppressionEntry],
-    added: Sequence[tuple[SuppressionStatement, UUID]],
-    contact_of: Mapping[Ref, UUID | None],
-) -> None:
-    """Log the suppressions that begin or end."""
-    before = _states(stored)
-    after = _states([*stored, *(_entry(suppression, envelope_id) for suppression, envelope_id in added)])
-    for suppression, envelope_id in added:
-        key = (suppression.channel, suppression.address, suppression.scope, suppression.reason)
-        if before.get(key) != after.get(key):
-            name = f"suppression:{suppression.channel}:{suppression.reason}:{suppression.scope}"
-            log.add(contact_of.get(suppression.ref), name, before.get(key), after.get(key), envelope_id)
+def _content(said: SuppressionStatement | SuppressionEntry) -> tuple[object, ...]:
+    return (
+        said.channel,
+        said.address,
+        said.scope,
+        said.reason,
+        said.is_lift,
+        said.occurred,
+        said.expires_at,
+        said.ref,
+        said.origin or None,
+        said.note or None,
+    )
 
 
-def _entry(suppression: SuppressionStatement, envelope_id: UUID) -> SuppressionEntry:
+def _suppression(suppression: SuppressionStatement, envelope_id: UUID) -> SuppressionEntry:
     """Return a statement as the ledger will hold it; id and time are not those it will have."""
     return SuppressionEntry(
         id=envelope_id,
@@ -247,14 +253,3 @@ def _entry(suppression: SuppressionStatement, envelope_id: UUID) -> SuppressionE
         origin=suppression.origin,
         note=suppression.note,
     )
-
-
-def _states(entries: Iterable[SuppressionEntry]) -> dict[tuple[str, str, str, str], str]:
-    return {
-        (found.channel, found.address, found.scope, found.reason): "active" if found.lifted is None else "lifted"
-        for found in suppressions(entries)
-    }
-
-
-def _rank(consent: ConsentStatement | PriorConsent) -> tuple[bool, int, int]:
-    return rank(consent.status, consent.occurred)

@@ -42,7 +42,7 @@ from worker.domain.statements import (
     TagSnapshotStatement,
     TagsStatement,
 )
-from worker.domain.terms import API_SOURCE, GUEST, Decision, Kind, Ref, Stamp
+from worker.domain.terms import API_SOURCE, GUEST, Decision, Ref, Stamp
 from worker.domain.times import microseconds
 
 
@@ -93,12 +93,10 @@ def _stamp(occurred_at: datetime | None, sent: int, delivery_id: str, position: 
     return Stamp(occurred, sent, delivery_id, position, envelope_id)
 
 
-def _add(result: EnvelopeStatements, ref: Ref, statement: RecordStatement | None, kind: Kind = "customer") -> None:
+def _add(result: EnvelopeStatements, ref: Ref, statement: RecordStatement | None) -> None:
     statements = result.records.setdefault(ref, [])
     if statement is not None:
         statements.append(statement)
-    # A record of the API is no customer: rule 4 of resolve is for shops, which know their customers.
-    result.kinds.setdefault(ref, "guest" if ref[0] == API_SOURCE else kind)
 
 
 def _profile_seen(result: EnvelopeStatements, account: Account, event: ProfileSeen, stamp: Stamp) -> None:
@@ -115,13 +113,11 @@ def _profile_seen(result: EnvelopeStatements, account: Account, event: ProfileSe
     if event.created_at is not None:
         registers[register_names.CREATED] = microseconds(event.created_at)
     external_id = event.external_id
-    kind: Kind = "customer"
     if external_id is None:
         external_id = _guest_key(claims)
-        kind = "guest"
         if external_id is None:
             return
-    _add(result, (account.source, external_id), ProfileStatement(stamp, registers, event.exists), kind)
+    _add(result, (account.source, external_id), ProfileStatement(stamp, registers, event.exists))
 
 
 def _claim(identifier: Identifier | None, region: str | None) -> tuple[tuple[str, str, str, bool] | None, str | None]:

@@ -3,7 +3,8 @@
 ========================  ======================================================================
 ``name``, ``first_name``  the name, whole or in parts
 ``@email``                the identifier of the slot ``email``
-``#created``              when the source created the customer, in microseconds
+``#created``              when the source created the customer, in microseconds; the earliest counts
+``#about``                the records that an edit is about, as [source, external id]
 ``email_as_given``        a value that the source gave as an identifier, and that is none
 ``segments``              a custom field
 ``segments.3``            the entry ``3`` of the custom field ``segments``
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 NAME, FIRST_NAME, LAST_NAME = "name", "first_name", "last_name"
 CREATED = "#created"
+ABOUT = "#about"
 
 _IDENTIFIER = "@"
 _VERBATIM = ":"
@@ -24,7 +26,7 @@ _NAMES = frozenset({NAME, FIRST_NAME, LAST_NAME})
 #: what a contact shows beside its custom fields
 _SHOWN = _NAMES | {"email", "phone_number", "external_source", "external_id", "tags"}
 #: of registers, and of the names under which the change log tells of other things
-_PREFIXES = (_IDENTIFIER, "#", _VERBATIM, "tag:", "consent:", "suppression:")
+_PREFIXES = (_IDENTIFIER, "#", _VERBATIM, "tag:", "consent:", "suppression:", "identity:")
 
 
 class FieldPlace(NamedTuple):
@@ -52,7 +54,7 @@ def is_identifier(register: str) -> bool:
 
 def is_field(register: str) -> bool:
     """Whether a register holds a custom field, or an entry of one."""
-    return register not in _NAMES and register != CREATED and not is_identifier(register)
+    return register not in _NAMES and register[:1] != "#" and not is_identifier(register)
 
 
 @lru_cache(maxsize=4096)

@@ -1,12 +1,12 @@
 """Rows: records, claims and contacts as they are stored, and as they are to be stored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from worker.domain.fold import Record
-from worker.domain.terms import Ident, Ref
+from worker.domain.terms import CLAIM, Ident, Ref
 
 
 @dataclass(slots=True)
@@ -17,8 +17,9 @@ class RecordRow:
     record: Record
     version: int = 0
     contact_id: UUID | None = None
-    is_lost: bool = False
+    merged: int | None = None
     is_oversize: bool = False
+    joined: UUID | None = None
 
     @property
     def ref(self) -> Ref:
@@ -28,7 +29,12 @@ class RecordRow:
     @property
     def placement(self) -> "Placement":
         """Where it was put when it was stored."""
-        return Placement(self.contact_id, self.is_lost, self.is_oversize)
+        return Placement(self.contact_id, self.merged, self.is_oversize, self.joined)
+
+    @property
+    def since(self) -> UUID:
+        """Sort records by how long they have been in their contact; ids are minted in the order of time."""
+        return self.joined or self.id
 
 
 class ClaimRow(NamedTuple):
@@ -43,6 +49,7 @@ class ClaimRow(NamedTuple):
     is_verified: bool
     is_owner: bool
     is_contested: bool
+    role: int = CLAIM  #: how it ties the record to others; see ``terms.Tie``
 
     @property
     def ident(self) -> Ident:
@@ -62,7 +69,9 @@ class ContactRow:
     external_id: str
     custom_fields: dict[str, Any]
     tags: list[str]
-    first_id: UUID  #: the first of its records' ids to be minted; the place in lists, whatever id it answers to
+    first_id: UUID  #: the place in lists
+    #: what it shows beside its fields, by the names of the change log: consents, suppressions, further identifiers
+    shown: dict[str, str] = field(default_factory=dict)
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
@@ -75,8 +84,9 @@ class Placement(NamedTuple):
     """Where resolve puts a record."""
 
     contact_id: UUID | None
-    is_lost: bool  #: its source merged it away
+    merged: int | None  #: when its source merged it away, microseconds; None: it did not
     is_oversize: bool  #: its component is too large for its identifiers to join it
+    joined: UUID | None  #: minted when it came to its contact; None: it has been there since its own id was minted
 
 
 class RecordWrite(NamedTuple):

@@ -1,12 +1,14 @@
 """Snapshot: everything that the outcome of a batch depends on, as it was loaded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
+from worker.domain.fold import Record
 from worker.domain.folded import Folded
-from worker.domain.resolve import Limits, Member
+from worker.domain.grouping import Limits
+from worker.domain.keyed_consents import KeyedConsent
 from worker.domain.rows import ClaimRow, ContactRow, RecordRow
 from worker.domain.statements import EnvelopeStatements
 from worker.domain.terms import Decision, Ident, Ref
@@ -26,6 +28,7 @@ class Snapshot:
 
     folded: Folded
     limits: Limits
+    new_id: Callable[[], UUID]
     rows: dict[Ref, RecordRow] = field(default_factory=dict)  #: the components: active records and their neighbours
     #: the claims that are stored, by identifier; whole for those in ``expanded``
     claimed: dict[Ident, list[ClaimRow]] = field(default_factory=dict)
@@ -33,7 +36,10 @@ class Snapshot:
     crowded: set[Ident] = field(default_factory=set)  #: identifiers that identify nobody
     decisions: set[Decision] = field(default_factory=set)  #: stored ones about the components' records
     stated: Sequence[EnvelopeStatements] = ()  #: the statements of the batch
-    contacts: dict[UUID, ContactRow] = field(default_factory=dict)  #: those that the components' records belong to
+    news: Sequence[KeyedConsent] = ()  #: its consents, without those that repeat what counts
+    #: those that the components' records belong to, and those that have the id of one of them
+    contacts: dict[UUID, ContactRow] = field(default_factory=dict)
+    aliases: dict[UUID, UUID] = field(default_factory=dict)  #: ids that stay with a record, and which; of these records
     priorities: Mapping[str, int] = field(default_factory=dict)  #: of sources
 
     def record_rows(self) -> dict[Ref, RecordRow]:
@@ -59,26 +65,14 @@ class Snapshot:
         """Return the decisions that are stored, and those of the batch."""
         return self.decisions.union(new.decision for new in self.new_decisions())
 
-    def members(self) -> list[Member]:
-        """Return the records as resolve sees them."""
-        return [member(row) for row in self.rows.values()]
+    def records(self) -> list[Record]:
+        """Return the records of the components."""
+        return [row.record for row in self.rows.values()]
 
 
 def _same(decision: Decision) -> tuple[str, Ref, Ref, str]:
     """Return the key of a decision: the store keeps one decision for each key."""
     return (decision.kind, decision.a, decision.b, decision.tie)
-
-
-def member(row: RecordRow) -> Member:
-    """Reduce a record to what resolve needs."""
-    record = row.record
-    return Member(
-        row.ref,
-        is_customer=record.kind == "customer",
-        is_live=record.is_live,
-        created=record.created(),
-        claims=tuple((ident, claim.is_verified) for ident, claim in record.claims().items()),
-    )
 
 
 def lock_keys(snapshot: Snapshot) -> set[str]:

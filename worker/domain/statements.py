@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from worker.domain.terms import Decision, Kind, Ref, Stamp
+from worker.domain.terms import Decision, Ref, Stamp
 
 
 @dataclass(slots=True)
@@ -60,6 +60,7 @@ class ConsentStatement(NamedTuple):
     legal_basis: str | None = None
     expires_at: datetime | None = None
     is_repeat: bool = False  #: it repeats the status that counted already
+    is_undated: bool = False  #: a refusal whose own time is unknown: ``occurred`` is when it was sent
 
 
 class SuppressionStatement(NamedTuple):
@@ -108,7 +109,6 @@ class EnvelopeStatements:
     source: str
     #: statements by record; a record that is only mentioned has an empty list
     records: dict[Ref, list[RecordStatement]] = field(default_factory=dict)
-    kinds: dict[Ref, Kind] = field(default_factory=dict)
     #: every identifier that the envelope names; a writer locks them
     idents: set[tuple[str, str]] = field(default_factory=set)
     consents: list[ConsentStatement] = field(default_factory=list)

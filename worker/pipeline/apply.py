@@ -19,7 +19,7 @@ from worker import ids
 from worker.domain.changes import Change, causes_of
 from worker.domain.changeset import Changeset, changeset
 from worker.domain.ledger import LedgerChanges, keyed_consents, ledger_changes
-from worker.domain.resolve import Limits
+from worker.domain.grouping import Limits
 from worker.domain.snapshot import lock_keys
 from worker.domain.statements import EnvelopeStatements
 from worker.domain.terms import Ref

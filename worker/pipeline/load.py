@@ -11,7 +11,7 @@ from uuid import UUID
 from worker.domain import identifiers
 from worker.domain.folded import Withdrawn, fold_batch
 from worker.domain.ledger import Ledgers
-from worker.domain.resolve import Limits, is_crowd
+from worker.domain.grouping import Limits, is_crowd
 from worker.domain.rows import RecordRow
 from worker.domain.snapshot import Snapshot
 from worker.domain.statements import ConsentStatement, EnvelopeStatements

@@ -1,0 +1,126 @@
+"""Contact ids: which id each person answers to. They are remembered, not computed.
+
+A contact keeps its id for as long as one of its live customers lives in it (without one, any live record): the one that
+has been in it longest carries the id. When contacts meet, the older id stays and the other becomes an alias, carried by
+the same record. Who leaves takes along the ids it carries.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from worker.domain.rows import RecordRow
+from worker.domain.snapshot import Snapshot
+from worker.domain.terms import Ref
+
+
+@dataclass(slots=True)
+class ContactIds:
+    """The ids of groups."""
+
+    of_group: list[UUID] = field(default_factory=list)
+    fresh: set[UUID] = field(default_factory=set)  #: ids that were minted in this batch
+    #: ids that are no contact's, and the id of the record that carries each, where the record's own id does not tell
+    aliases: dict[UUID, UUID] = field(default_factory=dict)
+    moved: UUID | None = None  #: minted for whoever comes to a contact in this batch
+
+
+def contact_ids(snapshot: Snapshot, groups: Sequence[Sequence[Ref]], lost: Mapping[Ref, object]) -> ContactIds:
+    """Give each group its id."""
+    rows = snapshot.rows
+    result = ContactIds()
+    if all(len(group) == 1 and _is_settled(rows[group[0]]) for group in groups) and len(groups) == len(rows):
+        for group in groups:  # nearly all batches: everybody is alone, and was
+            row = rows[group[0]]
+            result.of_group.append(row.contact_id or row.id)
+            if row.version == 0:
+                result.fresh.add(row.id)
+        if len(set(result.of_group)) == len(groups):
+            return result
+        result = ContactIds()
+    _Assignment(snapshot, groups, lost, result).run()
+    return result
+
+
+def _is_settled(row: RecordRow) -> bool:
+    return row.version == 0 or row.contact_id == row.id
+
+
+class _Assignment:
+    def __init__(
+        self, snapshot: Snapshot, groups: Sequence[Sequence[Ref]], lost: Mapping[Ref, object], result: ContactIds
+    ) -> None:
+        self.rows = snapshot.rows
+        self.snapshot = snapshot
+        self.groups = groups
+        self.lost = lost
+        self.result = result
+        self.group_of = {ref: number for number, group in enumerate(groups) for ref in group}
+        self.carried: dict[UUID, list[UUID]] = defaultdict(list)  #: aliases by the record that carries them
+        for alias, record_id in snapshot.aliases.items():
+            self.carried[record_id].append(alias)
+        self.members: dict[UUID, list[RecordRow]] = defaultdict(list)  #: by the contact that they were in
+        for row in self.rows.values():
+            if row.contact_id is not None:
+                self.members[row.contact_id].append(row)
+
+    def run(self) -> None:
+        carriers = {contact_id: self._carrier(rows) for contact_id, rows in self.members.items()}
+        staying: dict[int, list[UUID]] = defaultdict(list)
+        for contact_id, carrier in carriers.items():
+            if carrier is not None:
+                staying[self.group_of[carrier.ref]].append(contact_id)
+        taken = {contact_id for contact_ids in staying.values() for contact_id in contact_ids}
+        taken |= self.snapshot.contacts.keys() - self.members.keys()
+        for number, group in enumerate(self.groups):
+            ids = staying.get(number) or [self._own_id(group, taken)]
+            contact_id = min(ids)
+            taken.add(contact_id)
+            self.result.of_group.append(contact_id)
+            for other in ids:
+                carrier = carriers.get(other)
+                if other != contact_id and carrier is not None and carrier.id != other:
+                    self.result.aliases[other] = carrier.id
+        for contact_id, carrier in carriers.items():
+            self._pass_on(contact_id, carrier)
+
+    def _carrier(self, rows: Iterable[RecordRow]) -> RecordRow | None:
+        """Return the record that carries the id of the contact that these were in."""
+        live = [row for row in rows if row.ref in self.group_of and self._is_somebody(row)]
+        return min(live, key=lambda row: (row.record.kind != "customer", row.since), default=None)
+
+    def _is_somebody(self, row: RecordRow) -> bool:
+        return row.record.is_live and row.record.kind != "edit" and row.ref not in self.lost
+
+    def _own_id(self, group: Sequence[Ref], taken: set[UUID]) -> UUID:
+        """Return the id that a group came with: the oldest that one of its records carries, else a new one."""
+        for row in sorted((self.rows[ref] for ref in group), key=lambda row: row.since):
+            if not self._is_somebody(row):
+                continue
+            own = [alias for alias in self.carried[row.id] if alias not in taken]
+            if row.id not in taken and self.snapshot.aliases.get(row.id, row.id) == row.id:
+                own.append(row.id)
+            if own:
+                if row.version == 0:
+                    self.result.fresh.add(min(own))
+                return min(own)
+        minted = self.snapshot.new_id()
+        self.result.fresh.add(minted)
+        return minted
+
+    def _pass_on(self, contact_id: UUID, carrier: RecordRow | None) -> None:
+        """Let the ids that a record carried stay with the person when the record is gone."""
+        gone = [row for row in self.members[contact_id] if not self._is_somebody(row)]
+        if carrier is None:
+            last = min(gone, key=lambda row: (row.record.kind != "customer", row.since), default=None)
+            if last is not None and last.id != contact_id:
+                self.result.aliases[contact_id] = last.id
+            return
+        for row in gone:
+            carries = self.carried[row.id]
+            if row.record.kind != "edit" and row.id != contact_id and row.id not in self.snapshot.aliases:
+                carries = [*carries, row.id]
+            for alias in carries:
+                if alias not in self.snapshot.contacts and alias not in self.result.of_group:
+                    self.result.aliases[alias] = carrier.id

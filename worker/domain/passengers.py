@@ -1,0 +1,174 @@
+"""Passengers: records that sit in a group and join none. They are placed after the groups stand, and nothing flows back.
+
+A guest sits with the group that owns what it is keyed by. A removed record sits with the first claimant of what it
+claimed last. A merged-away record sits with its survivor, an edit with the first live record of those it was made of.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from worker.domain import identifiers
+from worker.domain.fold import Record
+from worker.domain.grouping import ORDER_OF_TYPES, Claimant, Grouping, Reason, Refusal, seniority
+from worker.domain.terms import CLAIM, EVIDENCE, FORMER, LAST, Ident, Ref
+
+
+def place(grouping: Grouping) -> None:
+    """Give passengers their places, then fill in who owns what and the groups of the grouping's result."""
+    _Places(grouping).fill()
+
+
+class _Places:
+    def __init__(self, grouping: Grouping) -> None:
+        self.grouping = grouping
+        self.records = grouping.records
+        self.groups = grouping.groups
+        self.living = grouping.living
+        records = sorted(self.records.values(), key=seniority)
+        self.guests = [r for r in records if r.kind == "guest" and r.is_live and r.ref not in grouping.survivors]
+        #: guests by what they are keyed by, the oldest first
+        self.keyed: dict[Ident, list[Ref]] = defaultdict(list)
+        #: live records that claimed an identifier once
+        self.former: dict[Ident, list[Record]] = defaultdict(list)
+        for record in records:
+            for ident, tie in record.ties().items():
+                if tie.role == FORMER and record.ref in self.living:
+                    self.former[ident].append(record)
+        self.seats: dict[Ref, Ref] = {}  #: the group of each passenger that has one
+
+    def fill(self) -> None:
+        for guest in self.guests:
+            self._place_guest(guest)
+        people = {self.groups.find(ref) for ref in self.living} | {self.groups.find(g.ref) for g in self.guests}
+        for ref, record in sorted(self.records.items()):
+            if ref in self.grouping.survivors or record.kind == "edit" or record.is_live or record.seen is None:
+                continue
+            root = self.groups.find(ref)
+            seat = root if root in people else self._seat_of_removed(record)
+            if seat is not None:
+                self.seats[ref] = seat
+        for ref in self.records:
+            if ref in self.grouping.survivors or self.records[ref].seen is None:
+                root = self.groups.find(self.grouping.survivors.get(ref, ref))
+                seat = root if root in people else self.seats.get(self.grouping.survivors.get(ref, ref))
+                if seat is not None:
+                    self.seats[ref] = seat
+        for ref, record in self.records.items():
+            if record.kind == "edit":
+                self.seats.pop(ref, None)
+                host = self.grouping.hosts.get(ref) or next(iter(record.about()), ref)
+                root = self.groups.find(host)
+                seat = root if root in people else self.seats.get(host)
+                if seat is not None:
+                    self.seats[ref] = seat
+        self._list_groups(people)
+        self._find_owners()
+
+    def _place_guest(self, guest: Record) -> None:
+        """Seat a guest with the customers, else with the guests, who have the same key."""
+        ref = guest.ref
+        key = next((ident for ident, tie in guest.ties().items() if tie.role == CLAIM), None)
+        if key is None or identifiers.identifies_nobody(*key):
+            return
+        claims = self.grouping.claimants.get(key, ())
+        mates = self.keyed[key]
+        mates.append(ref)
+        if self.groups.living.get(self.groups.find(ref)) or key in self.grouping.nobodys and not claims:
+            return  # a decision has seated it already
+        hosts = [claims[0].ref] if claims else mates[:-1]
+        for host in hosts:
+            reason: Reason | None = "kept apart" if self.groups.are_apart(host, ref) else None
+            if reason is None and key[0] == "phone" and self._disagree(guest, host):
+                reason = "names disagree"
+            if reason is None:
+                self.groups.union(host, ref)
+                return
+            self.grouping.result.refusals.append(Refusal(key, ref, host, reason))
+
+    def _disagree(self, record: Record, host: Ref) -> bool:
+        """Whether the names of a passenger disagree with those of a group; guests alone are compared one by one."""
+        people = self.groups.living.get(self.groups.find(host), [host])
+        return any(self.groups.disagree(record.ref, other) for other in people)
+
+    def _seat_of_removed(self, record: Record) -> Ref | None:
+        last = [ident for ident, tie in record.ties().items() if tie.role == LAST]
+        self.groups.emails[record.ref] |= {ident for ident in last if ident[0] == "email"}
+        for ident in sorted(last, key=lambda i: (ORDER_OF_TYPES.get(i[0], 2), i)):
+            if identifiers.identifies_nobody(*ident):
+                continue
+            claims: list[Claimant] = self.grouping.claimants.get(ident, [])
+            if ident in self.grouping.nobodys and not claims:
+                continue
+            claiming = [claim.ref for claim in claims] + self.keyed.get(ident, [])
+            if not claiming and ident in self.former:
+                claiming = [max(self.former[ident], key=lambda r: (r.former_claims()[ident], r.ref)).ref]
+            for host in claiming:
+                if self._may_sit(record, host, ident):
+                    return self.groups.find(host)
+        return None
+
+    def _may_sit(self, record: Record, host: Ref, ident: Ident) -> bool:
+        """Whether rules 2, 3 and 4 would let a removed record join a group if it lived.
+
+        A customer whom its source created after the removal is no second person.
+        """
+        if self.groups.are_apart(record.ref, host):
+            return False
+        people = self.groups.living.get(self.groups.find(host), ())
+        removed = 0 if record.removed is None else record.removed.occurred
+        if record.kind == "customer" and any(self._is_another(self.records[one], record, removed) for one in people):
+            return False
+        return not (ident[0] == "phone" and self._disagree(record, host))
+
+    @staticmethod
+    def _is_another(other: Record, record: Record, removed: int) -> bool:
+        if other.kind != "customer" or other.source != record.source:
+            return False
+        created = other.created()
+        return created is None or created <= removed
+
+    def _list_groups(self, people: Iterable[Ref]) -> None:
+        seated: dict[Ref, list[Record]] = defaultdict(list)
+        for ref in self.living:
+            seated[self.groups.find(ref)].append(self.records[ref])
+        riding: dict[Ref, list[Ref]] = defaultdict(list)
+        for guest in self.guests:
+            root = self.groups.find(guest.ref)
+            (riding[root].append(guest.ref) if self.groups.living.get(root) else seated[root].append(guest))
+        for ref, root in self.seats.items():
+            riding[root].append(ref)
+        for root in people:
+            living = sorted(seated[root], key=seniority)
+            self.grouping.result.groups.append((*(record.ref for record in living), *sorted(riding[root])))
+
+    def _find_owners(self) -> None:
+        """Find the strongest claim on each identifier, and those that several people claim."""
+        result, find = self.grouping.result, self.groups.find
+        for ident, claims in self.grouping.claimants.items():
+            if not claims:
+                continue
+            result.owners[ident] = claims[0].holder
+            roots = {find(claim.ref) for claim in claims} | {find(ref) for ref in self.keyed.get(ident, ())}
+            if len(roots) > 1:
+                result.contested.add(ident)
+        for ident, refs in self.keyed.items():
+            if refs and not self._is_spoken_for(ident):
+                result.owners[ident] = refs[0]
+                if len({find(ref) for ref in refs}) > 1:
+                    result.contested.add(ident)
+        evidence: dict[Ident, list[tuple[Ref, Ref]]] = defaultdict(list)
+        for guest in self.guests:
+            for ident, tie in guest.ties().items():
+                if tie.role == EVIDENCE:
+                    evidence[ident].append((guest.ref, guest.ref))
+        for edit, host in self.grouping.hosts.items():
+            if self.records[host].kind == "guest":
+                for ident in self.records[edit].ties():
+                    evidence[ident].append((edit, host))
+        for ident, holders in evidence.items():
+            is_free = not identifiers.identifies_nobody(*ident) and not self._is_spoken_for(ident)
+            if is_free and ident not in self.keyed and len({find(host) for _, host in holders}) == 1:
+                result.owners[ident] = holders[0][0]
+
+    def _is_spoken_for(self, ident: Ident) -> bool:
+        return ident in self.grouping.claimants or ident in self.grouping.nobodys

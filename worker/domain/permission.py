@@ -1,0 +1,311 @@
+"""Permission: what counts for each address of a contact, and whether a message may be sent to it.
+
+A "yes" opens its address for the person whose record said it. A "no" closes its address for everybody who holds it, and
+every address of the person whose record said it. An address is open if one of the contact's records said yes to it
+later than every "no" that concerns it. What a contact shows is the statement that decided about the address that a
+message would go to, so that the two never disagree.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from worker.domain import identifiers
+from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry, suppressions
+from worker.domain.fold import Record
+from worker.domain.terms import CLAIM, EVIDENCE, Ident, Ref, key_of_guest, kind_of
+
+Key = tuple[str, str]  #: (channel, purpose)
+
+
+class Voice(NamedTuple):
+    """A record of the contact, as far as its statements need it."""
+
+    is_guest: bool
+    merged: int | None  #: when its source merged it away, microseconds: from then on its yes does not count
+    record: Record
+
+    def meant_by(self, channel: str, occurred: int) -> set[str]:
+        """Return the addresses that a yes without an address is for.
+
+        They are those that the record had claimed by then, or, if it had none, the first that it claims.
+        """
+        kinds = types_of(channel)
+        since = {key: first for (kind, key), (first, _) in self.record.history().items() if kind in kinds}
+        by_then = {key for key, first in since.items() if first.occurred <= occurred}
+        if by_then or not since:
+            return by_then
+        return {min(since, key=lambda key: (since[key], key))}
+
+
+@dataclass(slots=True)
+class Holder:
+    """Whose permission is asked for: a contact's records, and the addresses that it holds, the best first."""
+
+    voices: Mapping[Ref, Voice]
+    held: Sequence[Ident]
+
+    def addresses(self, channel: str) -> list[str]:
+        """Return the contact's addresses on a channel, the best first."""
+        kinds = types_of(channel)
+        return [key for kind in kinds for type_, key in self.held if type_ == kind]
+
+
+class Ruling(NamedTuple):
+    """What counts for an address."""
+
+    address: str | None
+    is_refused: bool  #: a "no" stands that no later yes has answered
+    statement: ConsentEntry | None  #: what decided; None: nobody said anything
+
+    @property
+    def status(self) -> str | None:
+        """The status of the statement that decided."""
+        return None if self.statement is None else self.statement.status
+
+
+@dataclass(slots=True)
+class Permissions:
+    """What counts for a contact."""
+
+    rulings: dict[Key, list[Ruling]] = field(default_factory=dict)  #: one for each address, the best first
+    suppressions: list[Suppression] = field(default_factory=list)  #: of all addresses of the contact
+
+    def shown(self, key: Key, now: datetime | None, addresses: Sequence[str] = ()) -> Ruling:
+        """Return the ruling on the address that a message would go to; ``addresses`` are those it may go to.
+
+        Without ``now`` nothing has expired yet, so that the answer changes only when something is said.
+        """
+        asked: Sequence[str | None] = addresses or [None]
+        unsaid = [Ruling(address, is_refused=False, statement=None) for address in asked]
+        candidates = self.rulings.get(key, unsaid)
+        return min(candidates, key=lambda ruling: self._obstacle(key, ruling, now))
+
+    def _obstacle(self, key: Key, ruling: Ruling, now: datetime | None) -> int:
+        if not is_open(ruling, key[1]):
+            return 3
+        if self.blocking(key, ruling.address, now) is not None:
+            return 2
+        return 1 if key[1] == "marketing" and _is_over(ruling.statement, now) else 0
+
+    def blocking(self, key: Key, address: str | None, now: datetime | None) -> Suppression | None:
+        """Return a suppression that keeps messages from an address."""
+        channel, purpose = key
+        for one in self.suppressions:
+            is_meant = one.scope == "all" or (one.scope == "marketing") == (purpose == "marketing")
+            if one.address == address and one.channel in (channel, "all") and is_meant and _is_active(one, now):
+                return one
+        return None
+
+
+def types_of(channel: str) -> tuple[str, ...]:
+    """Return the types of identifiers that are addresses on a channel, the best first."""
+    return ("phone", "whatsapp_bsuid") if channel == "whatsapp" else (identifiers.type_of_address(channel, ""),)
+
+
+def holder_of(
+    records: Iterable[Record],
+    merged: Mapping[Ref, int],
+    owned: Callable[[Ident, Ref], bool],
+    own_idents: Callable[[Ident], bool],
+    shown: Collection[Ident],
+) -> Holder:
+    """Return the holder that the records of a contact make.
+
+    ``merged`` tells when which of them was merged away, ``owned`` whether a record has the strongest claim on an
+    identifier, ``own_idents`` whether the contact has; ``shown`` are the identifiers in the contact's fields.
+    """
+    voices = {}
+    held: set[Ident] = set()
+    for record in records:
+        ref = record.ref
+        voices[ref] = Voice(record.kind == "guest", merged.get(ref), record)
+        for ident, tie in record.ties().items():
+            if tie.role == CLAIM or (tie.role == EVIDENCE and owned(ident, ref)):
+                held.add(ident)
+    if len(held) < 2:  # noqa: PLR2004 - nothing to sort
+        return Holder(voices, list(held))
+    return Holder(voices, sorted(held, key=lambda ident: (ident not in shown, not own_idents(ident), ident)))
+
+
+def permissions(
+    holder: Holder,
+    consents: Iterable[ConsentEntry],
+    suppressed: Iterable[SuppressionEntry],
+    now: datetime | None = None,
+) -> Permissions:
+    """Work out what counts for a contact.
+
+    ``consents`` are all statements about its addresses and by its records, ``suppressed`` all about its addresses.
+    """
+    by_key: dict[Key, list[ConsentEntry]] = defaultdict(list)
+    for entry in consents:
+        by_key[entry.channel, entry.purpose].append(entry)
+    found = Permissions()
+    opted_in: dict[tuple[str, str, str], int] = {}
+    for key, entries in by_key.items():
+        said = _Said(holder, key[0], _news(entries))
+        if rulings := said.rulings(now):
+            found.rulings[key] = rulings
+        for address, yes in said.yes.items():
+            times = [entry.occurred for entry in yes if not holder.voices[entry.ref].is_guest]
+            opted_in[(*key, address)] = max(times, default=0)
+    found.suppressions = suppressions(suppressed, opted_in)
+    return found
+
+
+def _news(entries: Sequence[ConsentEntry]) -> list[ConsentEntry]:
+    """Leave out what says nothing new: a record that repeats its last status about an address.
+
+    A "no" with a time of its own and what was said to us directly are always new; ``unknown`` is no status.
+    """
+    if len(entries) == 1:
+        return list(entries)
+    last: dict[tuple[Ref, str | None], str] = {}
+    news = []
+    for entry in sorted(entries, key=lambda e: e.strength):
+        subject = (entry.ref, entry.address)
+        if entry.status != "unknown":
+            is_new = entry.is_fresh or (entry.status == "opted_out" and not entry.is_undated)
+            if last.get(subject) == entry.status and not is_new:
+                continue
+            last[subject] = entry.status
+        news.append(entry)
+    return news
+
+
+class _Said:
+    """What was said on a channel for a purpose."""
+
+    def __init__(self, holder: Holder, channel: str, entries: Iterable[ConsentEntry]) -> None:
+        self.voices = holder.voices
+        self.addresses = holder.addresses(channel)
+        self.yes: dict[str, list[ConsentEntry]] = defaultdict(list)  #: of the contact's records, by address
+        self.no: list[ConsentEntry] = []  #: of the contact's customers, about whatever address
+        self.no_about: dict[str, list[ConsentEntry]] = defaultdict(list)  #: of others, by address
+        self.rest: list[ConsentEntry] = []  #: what opens and closes nothing, of the contact's records
+        for entry in entries:
+            voice = self.voices.get(entry.ref)
+            if voice is None:
+                if entry.status == "opted_out" and entry.address is not None:
+                    self.no_about[entry.address].append(entry)
+            elif entry.status == "opted_out":
+                self._refuse(entry, voice, channel)
+            elif voice.merged is None or entry.occurred <= voice.merged:
+                if entry.status != "opted_in":
+                    self.rest.append(entry)
+                elif entry.address is not None:
+                    self.yes[entry.address].append(entry)
+                else:
+                    for address in voice.meant_by(channel, entry.occurred):
+                        self.yes[address].append(entry)
+
+    def _refuse(self, entry: ConsentEntry, voice: Voice, channel: str) -> None:
+        if not voice.is_guest:
+            self.no.append(entry)
+        elif entry.address is not None:
+            self.no_about[entry.address].append(entry)
+        else:
+            kind, key = key_of_guest(entry.ref)
+            if kind in types_of(channel):
+                self.no_about[key].append(entry)
+
+    def rulings(self, now: datetime | None) -> list[Ruling]:
+        """Return what counts for each address; for none, if the contact has none; nothing if nobody said anything."""
+        asked: Sequence[str | None] = self.addresses or [None]
+        found = [self._rule(address, now) for address in asked]
+        return found if any(ruling.statement is not None for ruling in found) else []
+
+    def _rule(self, address: str | None, now: datetime | None) -> Ruling:
+        refusing = self.no + (self.no_about.get(address, []) if address is not None else [])
+        others = [entry for entry in self.rest if entry.address in (None, address)]
+        pending = [entry for entry in others if entry.status == "pending"]
+        # A record that waits for a confirmation takes back the yes that it gave before.
+        yes = [
+            entry
+            for entry in (self.yes.get(address, ()) if address is not None else ())
+            if not any(later.ref == entry.ref and later.occurred >= entry.occurred for later in pending)
+        ]
+        standing = self._unanswered(refusing, yes)
+        if standing:
+            return Ruling(address, is_refused=True, statement=_newest(standing))
+        lasting = [entry for entry in yes if not _is_over(entry, now)]
+        if lasting and not self._unanswered(refusing, lasting):
+            yes = lasting
+        return Ruling(address, is_refused=False, statement=_newest(yes or pending or others))
+
+    def _unanswered(self, refusing: Iterable[ConsentEntry], yes: Iterable[ConsentEntry]) -> list[ConsentEntry]:
+        """Return the refusals that no later yes has answered. A guest's yes answers only guests."""
+        of_customers = max((e.occurred for e in yes if not _is_of_guest(e)), default=-1)
+        of_anybody = max((e.occurred for e in yes), default=-1)
+        return [e for e in refusing if e.occurred >= (of_anybody if _is_of_guest(e) else of_customers)]
+
+
+def _is_of_guest(entry: ConsentEntry) -> bool:
+    return kind_of(entry.ref) == "guest"
+
+
+def _newest(entries: Sequence[ConsentEntry]) -> ConsentEntry | None:
+    return max(entries, key=lambda entry: entry.strength, default=None)
+
+
+def first_statement(counting: ConsentEntry, statements: Iterable[ConsentEntry]) -> ConsentEntry:
+    """Return the first statement with this content.
+
+    A later statement that repeats it is shown with the first one's time and method.
+    """
+    if not counting.is_repeat:
+        return counting
+    about = (counting.channel, counting.purpose, counting.address or counting.ref, counting.status)
+    same = [s for s in statements if (s.channel, s.purpose, s.address or s.ref, s.status) == about and not s.is_repeat]
+    return max(same, key=lambda s: s.strength, default=counting)
+
+
+def is_open(ruling: Ruling, purpose: str) -> bool:
+    """Whether what was said lets a message go to an address: marketing needs a yes, other purposes only no "no"."""
+    return not ruling.is_refused and (purpose != "marketing" or ruling.status == "opted_in")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a message may be sent, to which address, and what decided it."""
+
+    sendable: bool
+    reason: (
+        str  #: no_address, suppressed, no_consent, consent_expired, opted_out, pending, unknown, opted_in, not_refused
+    )
+    address: str | None = None
+    consent: ConsentEntry | None = None
+    suppression: Suppression | None = None
+
+
+def verdict(holder: Holder, found: Permissions, key: Key, now: datetime) -> Verdict:
+    """Decide whether a contact may be written to on a channel for a purpose.
+
+    A suppression beats every consent. Marketing needs an opt-in that has not expired; for other purposes it is enough
+    that the person has not refused.
+    """
+    ruling = found.shown(key, now, holder.addresses(key[0]))
+    said = ruling.statement
+    if ruling.address is None:
+        return Verdict(False, "no_address", None, said)
+    if blocking := found.blocking(key, ruling.address, now):
+        return Verdict(False, "suppressed", ruling.address, said, blocking)
+    if key[1] != "marketing" and not ruling.is_refused:
+        return Verdict(True, "not_refused", ruling.address, said)
+    status = "no_consent" if said is None else said.status
+    if status == "opted_in" and _is_over(said, now):
+        status = "consent_expired"
+    return Verdict(status == "opted_in", status, ruling.address, said)
+
+
+def _is_over(statement: ConsentEntry | None, now: datetime | None) -> bool:
+    return (
+        now is not None and statement is not None and statement.expires_at is not None and statement.expires_at <= now
+    )
+
+
+def _is_active(suppression: Suppression, now: datetime | None) -> bool:
+    return suppression.lifted is None if now is None else suppression.is_active(now)
