@@ -197,7 +197,9 @@ def test_most_numbers_go_the_short_way():
 
 
 #: The national number begins with no prefix, of which the library takes off one each time.
-WITH_EXTENSION = st.from_regex(r"\+(1|39|44|52|54|55|62)[2-9][0-9]{5,11}( x|;ext=| ext\. | #)[0-9]{1,21}", fullmatch=True)
+WITH_EXTENSION = st.from_regex(
+    r"\+(1|39|44|52|54|55|62)[2-9][0-9]{5,11}( x|;ext=| ext\. | #)[0-9]{1,21}", fullmatch=True
+)
 
 
 @given(st.text(max_size=40) | WITH_EXTENSION, st.sampled_from([None, "ID", "US"]))
