@@ -1,22 +1,67 @@
-"""A route that takes strict JSON only. Python's own parser lets NaN, infinity and lone surrogates pass."""
+"""A route that takes strict JSON only, and text in one spelling.
 
+Python's own parser lets NaN, infinity and lone surrogates pass. All text of a request is brought to NFC here, the body,
+the query and the path alike, because "é" can be one character or two: connectors do the same with what they read.
+"""
+
+import unicodedata
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.datastructures import QueryParams
 
 
 class _JsonRequest(Request):
-    """Refuses NaN, infinity, lone surrogates and a thousand nested levels."""
+    """Refuses NaN, infinity, lone surrogates and a thousand nested levels; its text is NFC."""
 
     async def json(self) -> Any:
-        return orjson.loads(await self.body())  # Its error is a json.JSONDecodeError, which FastAPI handles.
+        body = await self.body()
+        given = orjson.loads(body)  # Its error is a json.JSONDecodeError, which FastAPI handles.
+        # Most bodies are ASCII, which is NFC. JSON can also write other characters as \u and four digits.
+        return given if body.isascii() and b"\\u" not in body else _composed(given)
+
+    @property
+    def query_params(self) -> QueryParams:
+        """The parameters of the query; they are few, so they are made anew each time."""
+        return QueryParams([(_nfc(name), _nfc(value)) for name, value in super().query_params.multi_items()])
+
+    @property
+    def path_params(self) -> dict[str, Any]:
+        """The parameters of the path. All of our paths have text only."""
+        return {name: _nfc(value) for name, value in super().path_params.items()}
+
+
+def _nfc(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _composed(given: Any) -> Any:
+    """Bring all texts of parsed JSON to NFC, in place, the names of fields too.
+
+    Of two names that become the same the last counts, as of two that are the same. There is no recursion, because
+    what the parser takes may be nested more deeply than Python can call.
+    """
+    root = [given]
+    waiting: list[Any] = [root]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict) and not all(map(str.isascii, part)):
+            items = [(_nfc(name), value) for name, value in part.items()]
+            part.clear()
+            part.update(items)
+        for place, value in part.items() if isinstance(part, dict) else enumerate(part):
+            if isinstance(value, str):
+                part[place] = _nfc(value)  # The place exists, so the loop may go on.
+            elif isinstance(value, dict | list):
+                waiting.append(value)
+    return root[0]
 
 
 class JsonRoute(APIRoute):
-    """A route whose body is parsed as strict JSON."""
+    """A route whose body is parsed as strict JSON, and whose text is NFC."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the request before its body is parsed."""

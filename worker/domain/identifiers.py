@@ -1,7 +1,8 @@
 """Identifiers: the one normal form of numbers, e-mails and ids, for every source and every look-up.
 
 A number is stored in E.164 as its source has it, and compared by its *key*. The key also evens out three countries
-in which one line has two spellings (ADR 4). An e-mail is compared in lower case.
+in which one line has two spellings (ADR 4). A number with an extension keeps it, in both: ``+16135550100;ext=101``. An
+e-mail is compared in lower case.
 """
 
 import re
@@ -24,6 +25,10 @@ _PHONE_CHANNELS = frozenset({"sms", "whatsapp", "voice"})
 _BRAZIL_MOBILE_WITHOUT_NINE = re.compile(r"\+55([1-9][0-9])([6-9][0-9]{7})")
 _MEXICO_WITH_ONE = re.compile(r"\+521([0-9]{10})")
 _ARGENTINA_WITH_NINE = re.compile(r"\+549([0-9]{10})")
+#: between a number and its extension in the normal form (RFC 3966)
+_EXTENSION = ";ext="
+#: the extension at the end of a number, in the normal form and as people write it
+_ENDS_WITH_EXTENSION = re.compile(r"(?:ext(?:n|ension)?[.:=]?|x)\s*\d+\s*$", re.IGNORECASE)
 #: what most numbers look like: E.164 without blanks
 _PLAIN_PHONE = re.compile(r"\+[1-9][0-9]{5,16}")
 #: what most addresses look like: a local part that has one reading, and a domain in ASCII
@@ -46,6 +51,9 @@ def phone(value: str, region: str | None) -> Address | None:
 
     ``region`` (ISO 3166-1 alpha-2) is the country of numbers in national form. A national number must be valid. An
     international number need only be possible, because numbering plans grow faster than the library's tables.
+
+    An extension is kept digit by digit, because 007 and 7 are two telephones. The library takes up to 20 digits after
+    a word like "ext.", and fewer after a sign; a text with a longer one is no number.
     """
     if _is_plain(value):
         return Address(phone_key(value), value)
@@ -61,9 +69,12 @@ def phone(value: str, region: str | None) -> Address | None:
         return None
     shown = phonenumbers.format_number(number, PhoneNumberFormat.E164)
     key = phone_key(shown)
-    if _is_usable(number, is_international=is_international) or (key != shown and _is_valid(key)):
+    if not (_is_usable(number, is_international=is_international) or (key != shown and _is_valid(key))):
+        return None
+    if not number.extension:
         return Address(key, shown)
-    return None
+    extension = _EXTENSION + phonenumbers.normalize_digits_only(number.extension)
+    return Address(key + extension, shown + extension)
 
 
 class _Plan(NamedTuple):
@@ -115,20 +126,21 @@ def given_phone(value: str, region: str | None) -> Address | None:
     return found
 
 
-def phone_key(e164: str) -> str:
-    """Return the one spelling under which a phone line is compared.
+def phone_key(value: str) -> str:
+    """Return the one spelling under which a number in its normal form is compared: the key of ``Address.value``.
 
     Brazil put a nine before mobile numbers, and WhatsApp often leaves it out. Mexico's 1 after +52 and Argentina's 9
     after +54 mark a mobile line; people add or drop them by habit.
     """
-    if e164.startswith("+5"):
+    if value.startswith("+5"):
+        e164, mark, extension = value.partition(_EXTENSION)
         if found := _BRAZIL_MOBILE_WITHOUT_NINE.fullmatch(e164):
-            return f"+55{found[1]}9{found[2]}"
+            return f"+55{found[1]}9{found[2]}{mark}{extension}"
         if found := _MEXICO_WITH_ONE.fullmatch(e164):
-            return f"+52{found[1]}"
+            return f"+52{found[1]}{mark}{extension}"
         if found := _ARGENTINA_WITH_NINE.fullmatch(e164):
-            return f"+54{found[1]}"
-    return e164
+            return f"+54{found[1]}{mark}{extension}"
+    return value
 
 
 @lru_cache(maxsize=_CACHED)
@@ -179,14 +191,24 @@ def normal_form(kind: str, value: str, region: str | None) -> Address | None:
 
 
 def type_of_address(channel: str, address: str) -> str:
-    """Return which type of identifier an address of a channel is. The channel ``all`` has e-mails and numbers."""
-    if channel == "whatsapp" and any(map(str.isalpha, address)):
+    """Return which type of identifier an address of a channel is. The channel ``all`` has e-mails and numbers.
+
+    The answer is the same for an address as it was given and for its normal form.
+    """
+    if channel == "whatsapp" and any(map(str.isalpha, address)) and not _has_extension(address):
         return "whatsapp_bsuid"  # WhatsApp's business-scoped user id, which is no number
     if channel in _PHONE_CHANNELS:
         return "phone"
     if channel == "all":
         return "email" if "@" in address else "phone"
     return channel
+
+
+def _has_extension(address: str) -> bool:
+    """Whether the only letters of an address are those of an extension."""
+    return (found := _ENDS_WITH_EXTENSION.search(address)) is not None and not any(
+        map(str.isalpha, address[: found.start()])
+    )
 
 
 def of_address(channel: str, address: str) -> tuple[str, str]:
@@ -199,14 +221,18 @@ def of_address(channel: str, address: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=_CACHED)
 def identifies_nobody(kind: str, key: str) -> bool:
-    """Whether a value is a placeholder: the mailbox of a machine, or a number that repeats one digit."""
+    """Whether a value is a placeholder: the mailbox of a machine, or a number that repeats one digit.
+
+    The extension of a number does not matter.
+    """
     if kind == "email":
         return key.partition("@")[0] in MACHINE_MAILBOXES
     if kind == "phone":
-        if "0" != key[-2] != key[-1]:
+        number = key.partition(_EXTENSION)[0]
+        if "0" != number[-2] != number[-1]:
             # The last two digits belong to the national number. They differ, so it does not repeat one digit.
             return False
-        return len(set(str(phonenumbers.parse(key, None).national_number))) == 1
+        return len(set(str(phonenumbers.parse(number, None).national_number))) == 1
     return False
 
 

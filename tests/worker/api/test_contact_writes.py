@@ -80,3 +80,29 @@ def test_null_removes_the_edits_of_all_custom_fields(client, say):
     answer = client.request("PATCH", url, json={"custom_fields": None}).json()["data"]
 
     assert (answer["name"], answer["custom_fields"]) == ("Ayu", {"tier": "basic"})
+
+
+def test_a_number_with_an_extension_is_stored_and_leads_to_its_contact(client):
+    created = client.post("/v1/contacts", json={"phone_number": "+1 613-555-0100 x101", "name": "Ayu"})
+    again = client.post("/v1/contacts", json={"phone_number": "+16135550100;ext=101", "name": "Ayu Lestari"})
+    other = client.post("/v1/contacts", json={"phone_number": "+16135550100", "name": "The switchboard"})
+
+    assert [answer.status_code for answer in (created, again, other)] == [201, 200, 201]
+    assert created.json()["data"]["phone_number"] == "+16135550100;ext=101"
+    assert again.json()["data"]["id"] == created.json()["data"]["id"] != other.json()["data"]["id"]
+
+
+def test_a_number_can_be_given_an_extension(client):
+    id_ = client.post("/v1/contacts", json={"phone_number": "+54 9 11 5874-9895"}).json()["data"]["id"]
+
+    edited = client.request("PATCH", f"/v1/contacts/{id_}", json={"phone_number": "+54 9 11 5874-9895 ext. 7"})
+
+    assert edited.json()["data"]["phone_number"] == "+5491158749895;ext=7"
+    (row,) = client.get(f"/v1/contacts/{id_}/identities").json()["data"]
+    assert (row["type"], row["value"], row["is_primary"]) == ("phone", "+5491158749895;ext=7", True)
+
+
+def test_an_extension_that_is_too_long_is_refused(client):
+    answer = client.post("/v1/contacts", json={"phone_number": "+16135550100;ext=" + "1" * 21})
+
+    assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, "phone_number")

@@ -125,6 +125,21 @@ class TestList:
 
         assert sorted(external_ids(first) + external_ids(second)) == ["0", "1", "2"]
 
+    def test_a_number_with_an_extension_is_found_by_it_and_by_its_beginning(self, client, say):
+        say("shop", a_profile("1", phone="+1 613-555-0100 x101"), a_profile("2", phone="+1 613-555-0100"))
+
+        def found(**query):
+            return sorted(external_ids(client.get("/v1/contacts", params=query)))
+
+        assert found(phone_number="+16135550100;ext=101") == ["1"]
+        assert found(phone_number="+1 613-555-0100 x101") == ["1"]
+        assert found(phone_number="+16135550100") == ["2"]
+        assert found(search="+1 613-555") == ["1", "2"]
+        assert found(search="+16135550100") == ["1", "2"]
+        assert found(search="+16135550100;ext=101") == ["1"]
+        path = "/v1/contacts/phone/+16135550100;ext=101"
+        assert client.get(path).json()["data"]["external_id"] == "1"
+
     def test_a_contact_is_found_under_each_of_its_customers(self, client, say):
         say("shop", a_profile("1", email=EMAIL))
         say("till", a_profile("9", email=EMAIL, created=1))
@@ -196,6 +211,20 @@ class TestResolve:
         say("chat", a_profile("1", other=[("whatsapp_bsuid", "US.13491208655302741918")]))
 
         assert resolve(client, (kind, "US.13491208655302741918")).status_code == 200
+
+    def test_an_extension_makes_a_difference(self, client, say):
+        say("shop", a_profile("1", phone="+1 613-555-0100 x101"), a_profile("2", phone="+1 613-555-0100 ext. 102"))
+
+        for kind, value in (
+            ("phone", "+16135550100;ext=101"),
+            ("phone", "1 (613) 555-0100 x101"),
+            ("whatsapp", "16135550100 x101"),
+            ("wa_id", "+16135550100;ext=101"),
+        ):
+            assert resolve(client, (kind, value)).json()["data"]["external_id"] == "1"
+        assert resolve(client, ("phone", "+16135550100;ext=102")).json()["data"]["external_id"] == "2"
+        assert resolve(client, ("phone", "+16135550100")).status_code == 404
+        assert resolve(client, ("phone", "+16135550100;ext=0101")).status_code == 404
 
     def test_brazils_ninth_digit_makes_no_difference(self, client, say):
         say("shop", a_profile("1", phone="+5511987654320"))

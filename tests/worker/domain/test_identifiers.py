@@ -50,6 +50,73 @@ def test_a_text_that_is_no_number_gives_none(written, region):
     assert identifiers.phone(written, region) is None
 
 
+@pytest.mark.parametrize(
+    ("written", "region"),
+    [
+        ("+1 613-555-0100 x101", None),
+        ("+1 613-555-0100 ext. 101", None),
+        ("+1 (613) 555-0100 extension 101", None),
+        ("+16135550100;ext=101", None),
+        ("tel:+1-613-555-0100;ext=101", None),
+        ("+1 613 555 0100 #101", None),
+        ("+16135550100 x\u0661\u0660\u0661", None),  # Arabic digits
+        ("001 613-555-0100 x101", None),
+        ("(613) 555-0100 x101", "US"),
+        ("613-555-0100;ext=101", "CA"),
+    ],
+)
+def test_a_number_keeps_its_extension(written, region):
+    assert identifiers.phone(written, region) == ("+16135550100;ext=101", "+16135550100;ext=101")
+    assert identifiers.given_phone(written.removeprefix("+"), region or "US").key == "+16135550100;ext=101"
+
+
+def test_an_extension_is_kept_digit_by_digit():
+    keys = {identifiers.phone(f"+16135550100 x{digits}", None).key for digits in ("7", "07", "007", "0", "00")}
+    assert len(keys) == 5
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("+554188887777 x1", "+5541988887777;ext=1"),
+        ("+5215512345678 ext 01", "+525512345678;ext=01"),
+        ("+54 9 11 5874-9895 x1", "+541158749895;ext=1"),
+    ],
+)
+def test_the_key_of_a_number_with_an_extension_is_evened_out_too(written, key):
+    found = identifiers.phone(written, None)
+    assert found.key == key
+    assert identifiers.phone_key(found.value) == key
+    assert found.value.partition(";")[0] == identifiers.phone(written.split(" x")[0].split(" e")[0], None).value
+
+
+def test_the_library_limits_how_long_an_extension_is():
+    longest = "+16135550100;ext=" + "1" * 20
+    assert identifiers.phone(longest, None).key == longest
+    for too_long in (longest + "1", "+16135550100 x" + "1" * 300, "+16135550100;ext="):
+        assert identifiers.phone(too_long, None) is None
+
+
+@pytest.mark.parametrize(
+    ("channel", "address", "kind"),
+    [
+        ("whatsapp", "+16135550100;ext=101", "phone"),
+        ("whatsapp", "+1 613-555-0100 x101", "phone"),
+        ("whatsapp", "(613) 555-0100 Ext. 101", "phone"),
+        ("whatsapp", "16135550100", "phone"),
+        ("whatsapp", "US.13491208655302741918", "whatsapp_bsuid"),
+        ("whatsapp", "US.1349x5", "whatsapp_bsuid"),
+        ("whatsapp", "1x5y", "whatsapp_bsuid"),
+        ("sms", "+16135550100;ext=101", "phone"),
+        ("all", "+16135550100;ext=101", "phone"),
+    ],
+)
+def test_an_extension_makes_no_other_type_of_an_address(channel, address, kind):
+    assert identifiers.type_of_address(channel, address) == kind
+    normal = identifiers.normal_form(kind, address, "US").key
+    assert identifiers.of_address(channel, normal) == (kind, normal)
+
+
 def test_an_email_is_compared_in_lower_case_and_shown_as_written():
     assert identifiers.email(" Ayu.Le stari@Example.COM") == ("ayu.lestari@example.com", "Ayu.Lestari@example.com")
     assert identifiers.email("no at sign") is None
@@ -62,6 +129,9 @@ def test_an_email_is_compared_in_lower_case_and_shown_as_written():
         ("email", "noreply@example.com", True),
         ("email", "ayu@example.com", False),
         ("phone", "+12222222222", True),
+        ("phone", "+12222222222;ext=12", True),
+        ("phone", "+16135550100;ext=11", False),
+        ("phone", "+16135550142;ext=00", False),
         ("phone", "+628123456789", False),
         ("phone", "+6281273509142", False),
     ],
@@ -126,9 +196,26 @@ def test_most_numbers_go_the_short_way():
         assert identifiers._is_plain(number)
 
 
-@given(st.text(max_size=40), st.sampled_from([None, "ID", "US"]))
+#: The national number begins with no prefix, of which the library takes off one each time.
+WITH_EXTENSION = st.from_regex(
+    r"\+(1|39|44|52|54|55|62)[2-9][0-9]{5,11}( x|;ext=| ext\. | #)[0-9]{1,21}", fullmatch=True
+)
+
+
+@given(st.text(max_size=40) | WITH_EXTENSION, st.sampled_from([None, "ID", "US"]))
 def test_any_text_is_accepted_and_a_key_has_itself_as_its_key(value, region):
     for normalise in (identifiers.email, lambda v: identifiers.phone(v, region)):
         found = normalise(value)
         if found is not None:
             assert normalise(found.key).key == found.key
+            assert normalise(found.value) == found
+
+
+@given(WITH_EXTENSION)
+def test_an_extension_changes_nothing_else_about_a_number(written):
+    found = identifiers.phone(written, None)
+    if found is not None:
+        key, _, extension = found.key.partition(";ext=")
+        assert identifiers.phone(found.value.partition(";ext=")[0], None).key == key
+        assert written.endswith(extension)
+        assert identifiers.identifies_nobody("phone", found.key) is identifiers.identifies_nobody("phone", key)
