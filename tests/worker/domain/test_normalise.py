@@ -23,18 +23,20 @@ from connectors.contract import (
     TagsSnapshot,
 )
 from worker.domain import registers
-from worker.domain.normalise import normalise, normalise_api_write
+from worker.domain.normalise import ceiling_of, normalise, normalise_api_write
 from worker.domain.times import microseconds
 
 SENT_AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 EARLIER = SENT_AT - timedelta(hours=1)
+CEILING = ceiling_of(SENT_AT)
+YEARS_AHEAD = datetime(2031, 1, 1, tzinfo=UTC)
 REF = ("shop", "1")
 
 
 def statements_of(*events, sent_at=SENT_AT, account=Account(source="shop")):  # noqa: B008 - frozen
     envelope = Envelope(topic="t", delivery_id="d", sent_at=sent_at, headers={}, body=b"")
     connector = SimpleNamespace(parse=lambda _envelope, _account: events)
-    return normalise(uuid4(), envelope, connector, account)
+    return normalise(uuid4(), envelope, connector, account, ceiling=CEILING)
 
 
 def a_profile(external_id="1", at=EARLIER, region=None, **identifiers):
@@ -147,7 +149,12 @@ def test_every_other_event_becomes_its_kind_of_statement():
 
 def test_an_api_write_makes_statements_of_the_source_that_it_names_and_links_records():
     found = normalise_api_write(
-        uuid4(), [("shop", a_profile())], [(REF, ("api", "cnt_1"))], sent_at=SENT_AT, delivery_id="api:1"
+        uuid4(),
+        [("shop", a_profile())],
+        [(REF, ("api", "cnt_1"))],
+        sent_at=SENT_AT,
+        delivery_id="api:1",
+        ceiling=CEILING,
     )
 
     assert found.kinds == {REF: "customer", ("api", "cnt_1"): "guest"}

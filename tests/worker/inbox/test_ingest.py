@@ -29,7 +29,8 @@ def reading_of(incoming):
     headers = {name.lower(): value for name, value in orjson.loads(incoming.headers)}
     kept = {"topic": incoming.topic, "delivery_id": incoming.delivery_id, "sent_at": incoming.sent_at}
     envelope = Envelope(**kept, headers=headers, body=incoming.body)
-    return normalise(incoming.id, envelope, connector("woocommerce"), Account(source="woo"))
+    account = Account(source="woo")
+    return normalise(incoming.id, envelope, connector("woocommerce"), account, ceiling=ceiling_of(datetime.now(UTC)))
 
 
 def folded(envelopes):
