@@ -179,7 +179,7 @@ def keep_settled(conn: Connection, incoming: Incoming) -> datetime:
 def by_records(tx: Tx, record_ids: Collection[UUID], most: int) -> list[EnvelopeRow]:
     """Load the envelopes that are linked to these records and whose bodies are still kept; at most ``most``."""
     rows = tx.run(_BY_RECORDS, {"record_ids": list(record_ids), "most": most})
-    return [EnvelopeRow(*fields, orjson.loads(headers), body) for *fields, headers, body in rows]
+    return [EnvelopeRow._make((*fields, orjson.loads(headers), body)) for *fields, headers, body in rows]
 
 
 def linked_records(tx: Tx, envelope_ids: Collection[UUID]) -> list[UUID]:

@@ -14,7 +14,7 @@ from connectors.contract import Account, BadSignatureError, Envelope
 from connectors.woocommerce.simulator.shop import Shop, ping, signed
 from worker.api import webhooks
 from worker.domain.fold import Record, encode, fold
-from worker.domain.normalise import normalise
+from worker.domain.normalise import ceiling_of, normalise
 from worker.inbox.ingest import Source, accept, is_ping
 
 SECRET = "invented"
