@@ -181,7 +181,7 @@ def test_no_time_is_later_than_the_ceiling():
         ),
         NoteAdded(external_id="1", body="called", occurred_at=later),
         ErasureRequested(subject="customer", external_id="1", identifiers=(), occurred_at=later),
-        ExportRequested(external_id="1", occurred_at=later),
+        ExportRequested(external_id="1", identifiers=(), occurred_at=later),
         ConnectionRevoked(occurred_at=later),
         sent_at=None,
     )  # fmt: skip
