@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from connectors.contract import Identifier, ProfileRemoved, ProfileSeen, ProfilesMerged, TagsAdded
 from worker import ids
-from worker.domain.normalise import normalise_api_write
+from worker.domain.normalise import ceiling_of, normalise_api_write
 from worker.domain.terms import Decision
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)
@@ -20,11 +20,13 @@ EMAILS = [f"{name}@example.com" for name in ("ayu", "budi", "citra")]
 
 def statements_of(source, *events, minute=0, number=0):
     """Return what one envelope of a source says; its delivery id follows from ``number``."""
+    sent_at = T0 + timedelta(minutes=minute)
     statements = normalise_api_write(
         ids.new(),
         [(source, event) for event in events],
-        sent_at=T0 + timedelta(minutes=minute),
+        sent_at=sent_at,
         delivery_id=f"d{number}",
+        ceiling=ceiling_of(sent_at),
     )
     statements.source = source  # as if a webhook of the source had delivered them, not a request to our API
     return statements

@@ -15,8 +15,6 @@ from worker.pipeline.contact_view import ContactView
 from worker.store import contacts, decisions, records
 from worker.store.db import Tx
 
-#: How far a source's clock may be ahead of ours. Up to here, a write is dated after the source's statements.
-_SKEW = timedelta(hours=1)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -97,12 +95,12 @@ def time_after(now: datetime, rows: Iterable[RecordRow], *stated: int) -> dateti
     """Return ``now``, or a later time if statements are dated later: one microsecond after the newest.
 
     The newest is sought in the records and in ``stated`` (microseconds since 1970). A source's clock may be ahead of
-    ours, and the request is newer than whatever the source has sent. A clock that is ahead by more than an hour is
-    wrong, and its times are not followed.
+    ours, and the request is newer than whatever the source has sent. No stored time is far ahead, because every
+    envelope has a ceiling (ADR 13).
     """
     newest = max([*stated, *(time for row in rows for time in _times(row))], default=0)
     ahead = moment(newest)
-    if ahead is None or microseconds(now) > newest or ahead > now + _SKEW:
+    if ahead is None or microseconds(now) > newest:
         return now
     return ahead + _MICROSECOND
 

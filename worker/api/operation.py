@@ -23,7 +23,7 @@ from worker.domain import api_writes
 from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
 from worker.domain.fold import encode
-from worker.domain.normalise import normalise_api_write
+from worker.domain.normalise import ceiling_of, normalise_api_write
 from worker.domain.rows import RecordRow
 from worker.domain.terms import Ref
 from worker.domain.times import EPOCH
@@ -151,7 +151,7 @@ class _OperationBatch(Batch):
         envelope_id = ids.new()
         connection_id = connections.of_api(tx)
         body = api_writes.encode(write)
-        envelopes.keep_settled(
+        received_at = envelopes.keep_settled(
             tx.conn,
             Incoming(
                 organization_id=self.key.organization_id,
@@ -169,7 +169,14 @@ class _OperationBatch(Batch):
         kept = api_writes.decode(body)
         delivery_id = api_writes.delivery_id(envelope_id)
         self.statements = [
-            normalise_api_write(envelope_id, kept.events, kept.links, sent_at=stated_at, delivery_id=delivery_id)
+            normalise_api_write(
+                envelope_id,
+                kept.events,
+                kept.links,
+                sent_at=stated_at,
+                delivery_id=delivery_id,
+                ceiling=ceiling_of(received_at),
+            )
         ]
         self.connection_of = {envelope_id: connection_id}
 

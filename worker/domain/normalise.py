@@ -5,7 +5,8 @@ one normal form, the same for every source.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -45,17 +46,27 @@ from worker.domain.statements import (
 from worker.domain.terms import API_SOURCE, GUEST, Decision, Ref, Stamp
 from worker.domain.times import microseconds
 
+#: How far the clocks of others may be ahead of ours. Servers that ask a time server differ by less than a second; five
+#: minutes is what Kerberos and most signed requests allow.
+_TOLERANCE = timedelta(minutes=5)
 
-def normalise(envelope_id: UUID, envelope: Envelope, connector: Connector, account: Account) -> EnvelopeStatements:
-    """Return what an envelope states; the same envelope always gives the same statements.
 
+def ceiling_of(received_at: datetime) -> datetime:
+    """Return the latest time that an envelope can state, by the time at which it was accepted (ADR 13)."""
+    return received_at + _TOLERANCE
+
+
+def normalise(
+    envelope_id: UUID, envelope: Envelope, connector: Connector, account: Account, *, ceiling: datetime
+) -> EnvelopeStatements:
+    """Return what an envelope states; the same envelope with the same ceiling always gives the same statements.
+
+    No time in the statements is later than ``ceiling``, but for the end of a consent or a suppression.
     Raises MalformedPayloadError when the body is not what the provider documents.
     """
     result = EnvelopeStatements(envelope_id, account.source)
-    sent, written_id = microseconds(envelope.sent_at), envelope_id.hex
-    for position, event in enumerate(connector.parse(envelope, account)):
-        stamp = _stamp(event.occurred_at, sent, envelope.delivery_id, position, written_id)
-        _NORMALISERS[type(event)](result, account, event, stamp)
+    events = ((account, event) for event in connector.parse(envelope, account))
+    _add_events(result, events, envelope.sent_at, envelope.delivery_id, ceiling)
     return result
 
 
@@ -66,31 +77,65 @@ def normalise_api_write(
     *,
     sent_at: datetime,
     delivery_id: str,
+    ceiling: datetime,
 ) -> EnvelopeStatements:
     """Return what a request of the API states.
 
     ``events`` are pairs of a source and an event about it, ``links`` pairs of records that are one person.
+    ``sent_at`` is our own time and is kept even if it is later than ``ceiling``: a request is dated after everything
+    that it overrules.
     """
     result = EnvelopeStatements(envelope_id, API_SOURCE)
-    sent = microseconds(sent_at)
-    for position, (source, event) in enumerate(events):
-        stamp = _stamp(event.occurred_at, sent, delivery_id, position, envelope_id.hex)
-        _NORMALISERS[type(event)](result, Account(source=source), event, stamp)
+    stated = ((Account(source=source), event) for source, event in events)
+    _add_events(result, stated, sent_at, delivery_id, max(ceiling, sent_at))
     for a, b in links:
         _add(result, a, None)
         _add(result, b, None)
         result.decisions.append(
-            Decision("link", a, b, sent, "")
+            Decision("link", a, b, microseconds(sent_at), "")
         )  # without a tie, so that the same link twice is one decision
     return result
 
 
-def _stamp(occurred_at: datetime | None, sent: int, delivery_id: str, position: int, envelope_id: str) -> Stamp:
-    """Stamp a statement with the time that the provider gives, at most the sending time; without one, with that."""
-    occurred = 0 if occurred_at is None else microseconds(occurred_at)
-    if sent and (occurred == 0 or occurred > sent):
-        occurred = sent
-    return Stamp(occurred, sent, delivery_id, position, envelope_id)
+def _add_events(
+    result: EnvelopeStatements,
+    events: Iterable[tuple[Account, Event]],
+    sent_at: datetime | None,
+    delivery_id: str,
+    ceiling: datetime,
+) -> None:
+    """Add what the events of one envelope state, no time later than ``ceiling``.
+
+    A statement has the time that the provider gives, at most the sending time. Without a time it has the sending time.
+    """
+    latest, envelope_id = microseconds(ceiling), result.envelope_id.hex
+    sent = microseconds(sent_at)
+    is_sent_ahead = sent > latest
+    if is_sent_ahead:
+        sent = latest
+        result.clamped += 1
+    for position, (account, event) in enumerate(events):
+        occurred = microseconds(event.occurred_at)
+        is_ahead = is_sent_ahead if occurred == 0 else occurred > latest
+        if occurred > latest:
+            occurred = latest
+            result.clamped += 1
+        if sent and (occurred == 0 or occurred > sent):
+            occurred = sent
+        if is_ahead and _opens(event):
+            occurred = 0  # a wrong clock opens nothing: this answers no "no" that has a time
+        if type(event) is ProfileSeen and event.created_at is not None and event.created_at > ceiling:
+            event = replace(event, created_at=ceiling)  # noqa: PLW2901 - the event as it counts
+            result.clamped += 1
+        stamp = Stamp(occurred, sent, delivery_id, position, envelope_id)
+        _NORMALISERS[type(event)](result, account, event, stamp)
+
+
+def _opens(event: Event) -> bool:
+    """Return whether an event can allow sending: an opt-in, or the lift of a suppression."""
+    if type(event) is ConsentStated:
+        return event.status == "opted_in"
+    return type(event) is SuppressionStated and event.lifted
 
 
 def _add(result: EnvelopeStatements, ref: Ref, statement: RecordStatement | None) -> None:

@@ -117,6 +117,7 @@ class EnvelopeStatements:
     privacy_requests: list[PrivacyRequest] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     revoked: int | None = None  #: microseconds
+    clamped: int = 0  #: times later than the envelope's ceiling: the source's clock is wrong
 
     @property
     def is_empty(self) -> bool:

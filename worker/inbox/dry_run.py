@@ -6,6 +6,7 @@ reported as two.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -61,6 +62,7 @@ def statements_of(incoming: Incoming, connection: ConnectionRow) -> EnvelopeStat
         topic=incoming.topic,
         delivery_id=incoming.delivery_id,
         sent_at=incoming.sent_at,
+        received_at=datetime.now(UTC),  # close enough to the database's clock, because nothing of it is stored
         headers=orjson.loads(incoming.headers),
         body=incoming.body,
     )

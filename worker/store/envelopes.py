@@ -41,7 +41,11 @@ class Kept(NamedTuple):
 
 
 class EnvelopeRow(NamedTuple):
-    """An envelope as stored; ``body`` is None once it has expired."""
+    """An envelope as stored; ``body`` is None once it has expired.
+
+    ``received_at`` is when it was kept, by the database's clock. Nothing changes it: a duplicate delivery keeps the
+    first envelope, and a replay reads it.
+    """
 
     organization_id: UUID
     id: UUID
@@ -49,6 +53,7 @@ class EnvelopeRow(NamedTuple):
     topic: str
     delivery_id: str
     sent_at: datetime | None
+    received_at: datetime
     headers: list[list[str]]
     body: bytes | None
 
@@ -91,9 +96,11 @@ _KEEP_SETTLED = sql("""
                                body_sha256)
         VALUES (:organization_id, :id, :connection_id, :topic, :delivery_id, :sent_at, CAST(:headers AS json), :body,
                 :body_sha256)
-        RETURNING organization_id, id
+        RETURNING organization_id, id, received_at
+    ), settled AS (
+        INSERT INTO outcomes (organization_id, envelope_id, outcome) SELECT organization_id, id, 'settled' FROM kept
     )
-    INSERT INTO outcomes (organization_id, envelope_id, outcome) SELECT organization_id, id, 'settled' FROM kept
+    SELECT received_at FROM kept
 """)
 
 _BY_DELIVERY = sql(f"""
@@ -164,15 +171,15 @@ def keep(conn: Connection, incoming: Sequence[Incoming], run_id: UUID | None = N
     return answers
 
 
-def keep_settled(conn: Connection, incoming: Incoming) -> None:
-    """Keep an API write, which takes effect in the same transaction."""
-    run(conn, _KEEP_SETTLED, incoming._asdict())
+def keep_settled(conn: Connection, incoming: Incoming) -> datetime:
+    """Keep an API write, which takes effect in the same transaction; return its ``received_at``."""
+    return run(conn, _KEEP_SETTLED, incoming._asdict()).scalar_one()  # type: ignore[no-any-return]
 
 
 def by_records(tx: Tx, record_ids: Collection[UUID], most: int) -> list[EnvelopeRow]:
     """Load the envelopes that are linked to these records and whose bodies are still kept; at most ``most``."""
     rows = tx.run(_BY_RECORDS, {"record_ids": list(record_ids), "most": most})
-    return [EnvelopeRow(row[0], row[1], row[2], row[3], row[4], row[5], orjson.loads(row[6]), row[7]) for row in rows]
+    return [EnvelopeRow._make((*fields, orjson.loads(headers), body)) for *fields, headers, body in rows]
 
 
 def linked_records(tx: Tx, envelope_ids: Collection[UUID]) -> list[UUID]:

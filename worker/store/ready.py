@@ -76,10 +76,11 @@ _LEASE = """
         RETURNING r.organization_id, r.envelope_id, r.connection_id, r.attempts, r.crashes, r.replay, r.run_id
     )
     SELECT l.attempts, l.crashes, l.replay, l.run_id, l.organization_id, l.envelope_id, l.connection_id,
-           coalesce(e.topic, ''), coalesce(e.delivery_id, ''), e.sent_at, coalesce(e.headers, '[]'), e.body
+           coalesce(e.topic, ''), coalesce(e.delivery_id, ''), e.sent_at, coalesce(e.received_at, now()),
+           coalesce(e.headers, '[]'), e.body
       FROM leased l
       LEFT JOIN LATERAL (
-        SELECT topic, delivery_id, sent_at, headers, body FROM envelopes
+        SELECT topic, delivery_id, sent_at, received_at, headers, body FROM envelopes
          WHERE organization_id = l.organization_id AND id = l.envelope_id LIMIT 1) AS e ON true
 """
 # The numbers are literals, so that a search for suspects uses their own small index.

@@ -12,7 +12,7 @@ import pytest
 from connectors.contract import Identifier, ProfileSeen
 from worker import ids
 from worker.api.app import make_api
-from worker.domain.normalise import normalise_api_write
+from worker.domain.normalise import ceiling_of, normalise_api_write
 from worker.pipeline.apply import Batch, apply
 from worker.store import api_keys, db, organizations
 from worker.store.db import Tx
@@ -109,7 +109,11 @@ def say(engine):
             organization_id = organizations.ensure(conn, organization)
         sent_at = T0 + timedelta(minutes=minute)
         reading = normalise_api_write(
-            ids.new(), [(source, event) for event in events], sent_at=sent_at, delivery_id=uuid4().hex
+            ids.new(),
+            [(source, event) for event in events],
+            sent_at=sent_at,
+            delivery_id=uuid4().hex,
+            ceiling=ceiling_of(sent_at),
         )
         apply(engine, organization_id, Batch([reading], {reading.envelope_id: uuid4()}))
         return ids.show(ids.ENVELOPE, reading.envelope_id)

@@ -12,6 +12,7 @@ from connectors.contract import (
     ConsentStated,
     Envelope,
     ErasureRequested,
+    ExportRequested,
     Identifier,
     NoteAdded,
     ProfileRemoved,
@@ -23,18 +24,20 @@ from connectors.contract import (
     TagsSnapshot,
 )
 from worker.domain import registers
-from worker.domain.normalise import normalise, normalise_api_write
+from worker.domain.normalise import ceiling_of, normalise, normalise_api_write
 from worker.domain.times import microseconds
 
 SENT_AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 EARLIER = SENT_AT - timedelta(hours=1)
+CEILING = ceiling_of(SENT_AT)
+YEARS_AHEAD = datetime(2031, 1, 1, tzinfo=UTC)
 REF = ("shop", "1")
 
 
 def statements_of(*events, sent_at=SENT_AT, account=Account(source="shop")):  # noqa: B008 - frozen
     envelope = Envelope(topic="t", delivery_id="d", sent_at=sent_at, headers={}, body=b"")
     connector = SimpleNamespace(parse=lambda _envelope, _account: events)
-    return normalise(uuid4(), envelope, connector, account)
+    return normalise(uuid4(), envelope, connector, account, ceiling=CEILING)
 
 
 def a_profile(external_id="1", at=EARLIER, region=None, **identifiers):
@@ -44,6 +47,10 @@ def a_profile(external_id="1", at=EARLIER, region=None, **identifiers):
         region=region,
         identifiers={slot: Identifier(type=slot, value=value) for slot, value in identifiers.items()},
     )
+
+
+def a_consent(status, at):
+    return ConsentStated(external_id="1", channel="email", status=status, address="a@example.com", occurred_at=at)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +154,103 @@ def test_every_other_event_becomes_its_kind_of_statement():
 
 def test_an_api_write_makes_statements_of_the_source_that_it_names_and_links_records():
     found = normalise_api_write(
-        uuid4(), [("shop", a_profile())], [(REF, ("api", "cnt_1"))], sent_at=SENT_AT, delivery_id="api:1"
+        uuid4(),
+        [("shop", a_profile())],
+        [(REF, ("api", "cnt_1"))],
+        sent_at=SENT_AT,
+        delivery_id="api:1",
+        ceiling=CEILING,
     )
 
     assert found.kinds == {REF: "customer", ("api", "cnt_1"): "guest"}
     assert [(d.kind, d.a, d.b) for d in found.decisions] == [("link", REF, ("api", "cnt_1"))]
+
+
+def test_no_time_is_later_than_the_ceiling():
+    later = YEARS_AHEAD
+    found = statements_of(
+        ProfileSeen(external_id="1", occurred_at=later, created_at=later),
+        TagsAdded(external_id="1", tags=("vip",), occurred_at=later),
+        TagsRemoved(external_id="1", tags=("vip",), occurred_at=later),
+        TagsSnapshot(external_id="1", tags=("new",), occurred_at=later),
+        ProfileRemoved(external_id="1", occurred_at=later),
+        ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=later),
+        ConsentStated(external_id="1", channel="email", status="opted_out", address=None, occurred_at=later),
+        SuppressionStated(
+            external_id="1", channel="email", address="a@example.com", reason="manual", occurred_at=later
+        ),
+        NoteAdded(external_id="1", body="called", occurred_at=later),
+        ErasureRequested(subject="customer", external_id="1", identifiers=(), occurred_at=later),
+        ExportRequested(external_id="1", identifiers=(), occurred_at=later),
+        ConnectionRevoked(occurred_at=later),
+        sent_at=None,
+    )  # fmt: skip
+
+    statements = found.records[REF]
+    times = [statement.stamp.occurred for statement in statements]
+    times += [one.occurred for one in (*found.decisions, *found.consents, *found.suppressions)]
+    times += [note.written for note in found.notes] + [request.occurred for request in found.privacy_requests]
+    times += [found.revoked, statements[0].registers[registers.CREATED]]
+    assert times == [microseconds(CEILING)] * 13
+    assert found.clamped == 13
+
+
+def test_the_sending_time_is_clamped_too_because_it_decides_ties():
+    found = statements_of(a_profile(at=None), TagsAdded(external_id="1", tags=("vip",), occurred_at=EARLIER),
+                          sent_at=YEARS_AHEAD)  # fmt: skip
+
+    profile, tags = found.records[REF]
+    assert (profile.stamp.occurred, profile.stamp.sent) == (microseconds(CEILING), microseconds(CEILING))
+    assert (tags.stamp.occurred, tags.stamp.sent) == (microseconds(EARLIER), microseconds(CEILING))
+    assert found.clamped == 1
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(minutes=5)])
+def test_a_clock_that_is_little_ahead_is_followed(ahead):
+    found = statements_of(a_consent("opted_in", SENT_AT + ahead), a_profile(at=SENT_AT + ahead), sent_at=None)
+
+    assert found.consents[0].occurred == found.records[REF][0].stamp.occurred == microseconds(SENT_AT + ahead)
+    assert found.clamped == 0
+
+
+def test_a_time_long_past_counts_as_given():
+    past = datetime(1999, 1, 1, tzinfo=UTC)
+
+    assert statements_of(a_consent("opted_in", past)).consents[0].occurred == microseconds(past)
+
+
+@pytest.mark.parametrize("sent_at", [None, SENT_AT, YEARS_AHEAD])
+def test_a_yes_from_a_wrong_clock_is_a_baseline_and_a_no_still_counts(sent_at):
+    def occurred(status):
+        return statements_of(a_consent(status, YEARS_AHEAD), sent_at=sent_at).consents[0].occurred
+
+    latest = microseconds(SENT_AT if sent_at == SENT_AT else CEILING)
+    assert occurred("opted_in") == 0
+    assert (occurred("opted_out"), occurred("pending")) == (latest, latest)
+
+
+@pytest.mark.parametrize(("occurred_at", "sent_at"), [(YEARS_AHEAD, SENT_AT), (YEARS_AHEAD, None), (None, YEARS_AHEAD)])
+def test_a_lift_from_a_wrong_clock_lifts_nothing_and_a_suppression_still_counts(occurred_at, sent_at):
+    def occurred(*, lifted):
+        event = SuppressionStated(
+            external_id="1", channel="email", address="a@example.com", reason="manual", lifted=lifted,
+            occurred_at=occurred_at, expires_at=YEARS_AHEAD,
+        )  # fmt: skip
+        (suppression,) = statements_of(event, sent_at=sent_at).suppressions
+        assert suppression.expires_at == YEARS_AHEAD
+        return suppression.occurred
+
+    assert occurred(lifted=True) == 0
+    assert occurred(lifted=False) == microseconds(SENT_AT if sent_at == SENT_AT else CEILING)
+
+
+def test_the_ceiling_of_an_api_write_is_never_below_its_own_sending_time():
+    sent_at = CEILING + timedelta(microseconds=1)
+
+    def consent_of(occurred_at):
+        events = [("shop", a_consent("opted_in", occurred_at))]
+        return normalise_api_write(uuid4(), events, sent_at=sent_at, delivery_id="api:1", ceiling=CEILING)
+
+    assert consent_of(sent_at).consents[0].occurred == microseconds(sent_at)
+    assert consent_of(sent_at).clamped == 0
+    assert consent_of(sent_at + timedelta(microseconds=1)).consents[0].occurred == 0

@@ -21,7 +21,7 @@ from connectors.contract import (
     TagsSnapshot,
 )
 from worker import ids
-from worker.domain.normalise import normalise_api_write
+from worker.domain.normalise import ceiling_of, normalise_api_write
 from worker.domain.registers import of_field
 from worker.errors import ConfigError
 from worker.files import export_csv, export_json
@@ -48,7 +48,11 @@ class Store:
 
     def feed(self, *events, at=T0):
         statements = normalise_api_write(
-            ids.new(), [("shop", event) for event in events], sent_at=at, delivery_id=uuid4().hex
+            ids.new(),
+            [("shop", event) for event in events],
+            sent_at=at,
+            delivery_id=uuid4().hex,
+            ceiling=ceiling_of(at),
         )
         apply(self._engine, self._organization_id, Batch([statements], {statements.envelope_id: uuid4()}))
 

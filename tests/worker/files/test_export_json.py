@@ -20,7 +20,7 @@ from connectors.contract import (
 )
 from tests.conftest import empty
 from worker import ids
-from worker.domain.normalise import normalise_api_write
+from worker.domain.normalise import ceiling_of, normalise_api_write
 from worker.files import export_json
 from worker.pipeline.apply import Batch, apply
 from worker.store import db, organizations
@@ -106,7 +106,13 @@ def feed(engine, sent, *, batch):
         organization_id = organizations.ensure(conn, "default")
     for start in range(0, len(sent), batch):
         statements = [
-            normalise_api_write(ids.new(), [(source, event) for event in events], sent_at=at, delivery_id=f"d{number}")
+            normalise_api_write(
+                ids.new(),
+                [(source, event) for event in events],
+                sent_at=at,
+                delivery_id=f"d{number}",
+                ceiling=ceiling_of(at),
+            )
             for number, (source, at, events) in sent[start : start + batch]
         ]
         apply(engine, organization_id, Batch(statements, {one.envelope_id: uuid4() for one in statements}))

@@ -14,7 +14,7 @@ from connectors.contract import Account, BadSignatureError, Envelope
 from connectors.woocommerce.simulator.shop import Shop, ping, signed
 from worker.api import webhooks
 from worker.domain.fold import Record, encode, fold
-from worker.domain.normalise import normalise
+from worker.domain.normalise import ceiling_of, normalise
 from worker.inbox.ingest import Source, accept, is_ping
 
 SECRET = "invented"
@@ -29,7 +29,8 @@ def reading_of(incoming):
     headers = {name.lower(): value for name, value in orjson.loads(incoming.headers)}
     kept = {"topic": incoming.topic, "delivery_id": incoming.delivery_id, "sent_at": incoming.sent_at}
     envelope = Envelope(**kept, headers=headers, body=incoming.body)
-    return normalise(incoming.id, envelope, connector("woocommerce"), Account(source="woo"))
+    account = Account(source="woo")
+    return normalise(incoming.id, envelope, connector("woocommerce"), account, ceiling=ceiling_of(datetime.now(UTC)))
 
 
 def folded(envelopes):

@@ -17,7 +17,7 @@ SENT_AT = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 
 def an_envelope(body=b'{"id": "1"}', headers=(), topic="seen"):
-    return EnvelopeRow(uuid4(), uuid4(), uuid4(), topic, "d1", SENT_AT, list(headers), body)
+    return EnvelopeRow(uuid4(), uuid4(), uuid4(), topic, "d1", SENT_AT, SENT_AT, list(headers), body)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from connectors.contract import (
     TagsAdded,
 )
 from worker import ids
-from worker.domain.normalise import normalise_api_write
+from worker.domain.normalise import ceiling_of, normalise_api_write
 from worker.pipeline import contact_view
 from worker.pipeline.apply import Batch, apply
 from worker.store import contact_lists, db
@@ -48,7 +48,11 @@ def feed(engine, organization_id):
     def feed(source, *events, minute=60):
         at = T0 + timedelta(minutes=minute)
         statements = normalise_api_write(
-            ids.new(), [(source, event) for event in events], sent_at=at, delivery_id=uuid4().hex
+            ids.new(),
+            [(source, event) for event in events],
+            sent_at=at,
+            delivery_id=uuid4().hex,
+            ceiling=ceiling_of(at),
         )
         apply(engine, organization_id, Batch([statements], {statements.envelope_id: uuid4()}))
         return statements.envelope_id
