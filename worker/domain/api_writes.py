@@ -26,6 +26,8 @@ class ApiWrite:
 
     events: tuple[tuple[str, Event], ...] = ()  #: (source, event)
     links: tuple[tuple[Ref, Ref], ...] = ()  #: pairs of records that are one person
+    #: edits by external id, each with the records that its contact had when the request was accepted
+    about: tuple[tuple[str, tuple[Ref, ...]], ...] = ()
 
 
 def delivery_id(envelope_id: UUID) -> str:
@@ -41,7 +43,8 @@ def is_of_request(stamp: Stamp) -> bool:
 def encode(write: ApiWrite) -> bytes:
     """Return the body of a request's envelope."""
     events = [{"source": source, "event": type(event).__name__, "said": event} for source, event in write.events]
-    return orjson.dumps({"events": events, "links": write.links}, option=orjson.OPT_UTC_Z)
+    said = {"events": events, "links": write.links, "about": write.about}
+    return orjson.dumps(said, option=orjson.OPT_UTC_Z)
 
 
 def decode(body: bytes) -> ApiWrite:
@@ -50,6 +53,7 @@ def decode(body: bytes) -> ApiWrite:
     return ApiWrite(
         events=tuple((one["source"], _event(_EVENTS[one["event"]], one["said"])) for one in kept["events"]),
         links=tuple((tuple(a), tuple(b)) for a, b in kept["links"]),
+        about=tuple((external_id, tuple(map(tuple, refs))) for external_id, refs in kept.get("about", ())),  # type: ignore[misc]
     )
 
 

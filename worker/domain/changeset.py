@@ -174,7 +174,8 @@ class _People:
         before = self.changes.snapshot.folded.ties_before.get(ref)
         placement = self.placement(ref)
         is_moved = placement != (row.contact_id, row.merged, row.is_oversize, row.joined)
-        if is_moved or (before is not None and (before != row.record.ties() or row.record.claimed)):
+        is_new = before is not None and (before != row.record.ties() or row.record.claimed)
+        if is_moved or is_new or self.changes.snapshot.withdrawn is not None:
             self._shift(row.contact_id, self.causes.get(ref, ()))
             self._shift(placement.contact_id, self.causes.get(ref, ()))
 
@@ -290,6 +291,7 @@ class _People:
         rows, resolution, changes = self.rows, self.resolution, self.changes
         before = changes.snapshot.folded.ties_before
         stored = {(row.ident, row.record_id): row for found in changes.snapshot.claimed.values() for row in found}
+        stored |= {(row.ident, row.record_id): row for row in changes.snapshot.proven}
         after: dict[tuple[Ident, UUID], ClaimRow] = {}
         for ref in before:
             row = rows[ref]

@@ -34,7 +34,6 @@ class Concerned:
     refs: set[Ref] = field(default_factory=set)
     #: what the batch says about suppressed addresses, with the envelopes
     suppressions: Sequence[tuple[SuppressionStatement, UUID]] = ()
-    missing: set[Ident] = field(default_factory=set)  #: identifiers whose holders have not been loaded
 
 
 def concerned(people: Changeset) -> Concerned:
@@ -42,7 +41,7 @@ def concerned(people: Changeset) -> Concerned:
     snapshot = people.snapshot
     found = Concerned(suppressions=[(one, s.envelope_id) for s in snapshot.stated for one in s.suppressions])
     causes: dict[UUID, set[UUID]] = {id_: set(about) for id_, about in people.shifted.items()}
-    if snapshot.news or found.suppressions:
+    if snapshot.news or found.suppressions or snapshot.withdrawn is not None:
         _add_those_addressed(people, found, causes)
     if not causes:
         return found
@@ -75,7 +74,9 @@ def _add_those_addressed(people: Changeset, found: Concerned, causes: dict[UUID,
     for suppression, envelope_id in found.suppressions:
         about[of_address(suppression.channel, suppression.address)].add(envelope_id)
         found.addresses.add(suppression.address)
-    found.missing = about.keys() - snapshot.claimed.keys() - snapshot.crowded
+    if snapshot.withdrawn is not None:
+        for ident in snapshot.withdrawn.addresses:
+            about[ident].update(snapshot.withdrawn.envelope_ids)
     for ref, row in snapshot.rows.items():
         contact_id = people.placements[ref].contact_id
         if contact_id is not None:

@@ -17,6 +17,7 @@ class Withdrawn:
     envelope_ids: Sequence[UUID]
     records: Sequence[RecordRow]  #: those that the envelopes were about
     unspoken: Collection[UUID]  #: ids of those of them that no kept envelope is about any more
+    addresses: Collection[Ident] = ()  #: what the ledgers said something about that is taken back
 
 
 @dataclass(slots=True)

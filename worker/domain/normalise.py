@@ -4,9 +4,10 @@ The connector, which is handed in, says what the envelope states. Here addresses
 one normal form, the same for every source.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -43,7 +44,7 @@ from worker.domain.statements import (
     TagSnapshotStatement,
     TagsStatement,
 )
-from worker.domain.terms import API_SOURCE, GUEST, Decision, Ref, Stamp
+from worker.domain.terms import API_SOURCE, GUEST, Decision, Ref, Stamp, kind_of
 from worker.domain.times import microseconds
 
 #: How far the clocks of others may be ahead of ours. Servers that ask a time server differ by less than a second; five
@@ -74,6 +75,7 @@ def normalise_api_write(
     envelope_id: UUID,
     events: Iterable[tuple[str, Event]],
     links: Iterable[tuple[Ref, Ref]] = (),
+    about: Mapping[str, Sequence[Ref]] = MappingProxyType({}),
     *,
     sent_at: datetime,
     delivery_id: str,
@@ -81,19 +83,29 @@ def normalise_api_write(
 ) -> EnvelopeStatements:
     """Return what a request of the API states.
 
-    ``events`` are pairs of a source and an event about it, ``links`` pairs of records that are one person.
-    ``sent_at`` is our own time and is kept even if it is later than ``ceiling``: a request is dated after everything
+    ``events`` are pairs of a source and an event about it, ``links`` pairs of records that are one person. ``about`` are
+    the records of a contact when it was edited, by the external id of the edit. ``sent_at`` is our own time and is kept even if it is later than ``ceiling``: a request is dated after everything
     that it overrules.
     """
     result = EnvelopeStatements(envelope_id, API_SOURCE)
     stated = ((Account(source=source), event) for source, event in events)
     _add_events(result, stated, sent_at, delivery_id, max(ceiling, sent_at))
+    made_of = {external_id: list(refs) for external_id, refs in about.items()}
     for a, b in links:
+        if kind_of(b) == "edit":  # so early releases tied an edit to a person
+            made_of.setdefault(b[1], [a])
+            continue
         _add(result, a, None)
         _add(result, b, None)
         result.decisions.append(
             Decision("link", a, b, microseconds(sent_at), "")
         )  # without a tie, so that the same link twice is one decision
+    sent = microseconds(sent_at)
+    for position, (external_id, refs) in enumerate(made_of.items()):
+        stamp = Stamp(sent, sent, delivery_id, position, envelope_id.hex)
+        edit = (API_SOURCE, external_id)
+        _add(result, edit, ProfileStatement(stamp, {register_names.ABOUT: [list(ref) for ref in refs]}))
+        result.decisions += [Decision("about", ref, edit, sent, delivery_id) for ref in refs]
     return result
 
 
@@ -162,6 +174,7 @@ def _profile_seen(result: EnvelopeStatements, account: Account, event: ProfileSe
         external_id = _guest_key(claims)
         if external_id is None:
             return
+        result.guest = (account.source, external_id)
     _add(result, (account.source, external_id), ProfileStatement(stamp, registers, event.exists))
 
 
@@ -225,15 +238,23 @@ def _address(channel: str, value: str | None, region: str | None) -> str | None:
     return None if found is None else found.key
 
 
+def _speaker(result: EnvelopeStatements, account: Account, external_id: str | None) -> Ref:
+    """Return the record that a statement is by: without a customer the guest of the envelope, else nobody."""
+    if external_id is not None:
+        return (account.source, external_id)
+    return result.guest or (account.source, "")
+
+
 def _consent_stated(result: EnvelopeStatements, account: Account, event: ConsentStated, stamp: Stamp) -> None:
-    ref = (account.source, event.external_id or "")
+    ref = _speaker(result, account, event.external_id)
     address = _address(event.channel, event.address, account.region or event.region)
-    if event.external_id is not None:
+    if ref[1]:
         _add(result, ref, None)
     elif address is None:
         return
     # A "no" without a time counts from the sending time, which its stamp has. Other statements are a baseline then.
-    occurred = stamp.occurred if event.occurred_at is not None or event.status == "opted_out" else 0
+    is_dated = event.occurred_at is not None
+    occurred = stamp.occurred if is_dated or event.status == "opted_out" else 0
     if address is not None:
         result.idents.add(identifiers.of_address(event.channel, address))
     consent = ConsentStatement(  # by position, because names take twice as long
@@ -249,13 +270,14 @@ def _consent_stated(result: EnvelopeStatements, account: Account, event: Consent
         event.legal_basis,
         event.expires_at,
         event.is_repeat,
+        event.status == "opted_out" and not is_dated,
     )
     result.consents.append(consent)
 
 
 def _suppression_stated(result: EnvelopeStatements, account: Account, event: SuppressionStated, stamp: Stamp) -> None:
-    ref = (account.source, event.external_id or "")
-    if event.external_id is not None:
+    ref = _speaker(result, account, event.external_id)
+    if ref[1]:
         _add(result, ref, None)
     address = _address(event.channel, event.address, account.region or event.region)
     if address is None:

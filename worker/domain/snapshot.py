@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from worker.domain.fold import Record
-from worker.domain.folded import Folded
+from worker.domain.folded import Folded, Withdrawn
 from worker.domain.grouping import Limits
 from worker.domain.keyed_consents import KeyedConsent
 from worker.domain.rows import ClaimRow, ContactRow, RecordRow
@@ -32,10 +32,12 @@ class Snapshot:
     rows: dict[Ref, RecordRow] = field(default_factory=dict)  #: the components: active records and their neighbours
     #: the claims that are stored, by identifier; whole for those in ``expanded``
     claimed: dict[Ident, list[ClaimRow]] = field(default_factory=dict)
+    proven: list[ClaimRow] = field(default_factory=list)  #: claims with proof of crowded identifiers
     expanded: set[Ident] = field(default_factory=set)  #: identifiers whose claimants are all in ``rows``
     crowded: set[Ident] = field(default_factory=set)  #: identifiers that identify nobody
     decisions: set[Decision] = field(default_factory=set)  #: stored ones about the components' records
     stated: Sequence[EnvelopeStatements] = ()  #: the statements of the batch
+    withdrawn: Withdrawn | None = None  #: what a replay took back before
     news: Sequence[KeyedConsent] = ()  #: its consents, without those that repeat what counts
     #: those that the components' records belong to, and those that have the id of one of them
     contacts: dict[UUID, ContactRow] = field(default_factory=dict)
@@ -83,5 +85,6 @@ def lock_keys(snapshot: Snapshot) -> set[str]:
     idents = {*snapshot.claimed}
     for stated in snapshot.stated:
         idents |= stated.idents
+    idents.update(row.ident for row in snapshot.proven)
     refs = snapshot.rows.keys() | snapshot.folded.rows.keys()
     return {f"record:{source}:{id_}" for source, id_ in refs} | {f"{kind}:{key}" for kind, key in idents}

@@ -117,6 +117,7 @@ class EnvelopeStatements:
     privacy_requests: list[PrivacyRequest] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     revoked: int | None = None  #: microseconds
+    guest: Ref | None = None  #: the buyer without a customer that it tells of; what it says of nobody else is theirs
     clamped: int = 0  #: times later than the envelope's ceiling: the source's clock is wrong
 
     @property

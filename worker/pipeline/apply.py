@@ -18,8 +18,9 @@ from sqlalchemy.exc import DBAPIError
 from worker import ids
 from worker.domain.changes import Change, causes_of
 from worker.domain.changeset import Changeset, changeset
-from worker.domain.ledger import LedgerChanges, keyed_consents, ledger_changes
+from worker.domain.concerned import concerned
 from worker.domain.grouping import Limits
+from worker.domain.ledger import LedgerChanges, ledger_changes
 from worker.domain.snapshot import lock_keys
 from worker.domain.statements import EnvelopeStatements
 from worker.domain.terms import Ref
@@ -125,19 +126,17 @@ def _attempt(tx: Tx, batch: Batch, locking: "_Locking") -> Applied:
 
     snapshot = load(tx, statements, limits, ids.new, withdrawn)
     people = changeset(snapshot, ENCODER)
-    consents = keyed_consents(statements)
+    about = concerned(people)
 
     locking.confirm(lock_keys(snapshot), lambda: is_current(tx, snapshot))
     batch.judge(tx, people)
     contact_of = people.contact_of()
     ledger = ledger_changes(
-        statements,
-        consents,
-        load_ledgers(tx, statements),
+        people,
+        about,
+        load_ledgers(tx, statements, about),
         contact_of=contact_of,
-        record_ids={ref: row.id for ref, row in snapshot.folded.rows.items()},
         connection_of=batch.connection_of,
-        changes=people.changes,
         name_note=_name_note,
     )
     write(tx, people, ledger, are_links_new=locking.is_first and batch.replay is None)

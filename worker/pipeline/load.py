@@ -9,18 +9,22 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from uuid import UUID
 
 from worker.domain import identifiers
+from worker.domain.concerned import Concerned
 from worker.domain.folded import Withdrawn, fold_batch
-from worker.domain.ledger import Ledgers
 from worker.domain.grouping import Limits, is_crowd
-from worker.domain.rows import RecordRow
+from worker.domain.identifiers import of_address
+from worker.domain.keyed_consents import KeyedConsent, keyed_consents
+from worker.domain.ledger import Ledgers
+from worker.domain.rows import ClaimRow, RecordRow
 from worker.domain.snapshot import Snapshot
-from worker.domain.statements import ConsentStatement, EnvelopeStatements
-from worker.domain.terms import Ident, Ref
+from worker.domain.statements import EnvelopeStatements
+from worker.domain.terms import CLAIM, EVIDENCE, Ident, Ref
 from worker.domain.union_find import UnionFind
 from worker.store import (
     claims,
     connections,
     consents,
+    contact_aliases,
     contacts,
     decisions,
     envelopes,
@@ -48,14 +52,29 @@ def load(
     refs = {ref for stated in statements for ref in stated.records} - {row.ref for row in stored}
     stored += records.by_refs(tx, refs)
     folded = fold_batch(stored, statements, new_id, withdrawn)
-    snapshot = Snapshot(folded, limits, rows=folded.active, stated=statements)
+    snapshot = Snapshot(folded, limits, new_id, rows=folded.active, stated=statements, withdrawn=withdrawn)
+    snapshot.news = _news(tx, statements)
     _Components(tx, snapshot).load()
     # What was loaded as a neighbour may be one of the batch's own that repeats itself; its new times are to be kept.
     snapshot.rows.update({ref: folded.rows[ref] for ref in folded.repeating & snapshot.rows.keys()})
-    contact_ids = {row.contact_id for row in snapshot.rows.values() if row.contact_id is not None}
-    snapshot.contacts = contacts.by_ids(tx, contact_ids) if contact_ids else {}
+    known = [row for row in snapshot.rows.values() if row.version > 0]
+    ids = {row.id for row in known if row.contact_id != row.id}
+    contact_ids = {row.contact_id for row in known if row.contact_id is not None}
+    snapshot.contacts = contacts.by_ids(tx, contact_ids | ids) if contact_ids | ids else {}
+    if ids or len(known) > len(contact_ids):  # otherwise everybody is alone, and has been
+        snapshot.aliases = contact_aliases.of_records(tx, [row.id for row in known])
     snapshot.priorities = connections.priorities(tx)
     return snapshot
+
+
+def _news(tx: Tx, statements: Sequence[EnvelopeStatements]) -> list[KeyedConsent]:
+    """Return the consents that are not stored yet, each once.
+
+    Who takes statements back also writes the records that they are about, so ``is_current`` sees it.
+    """
+    by_key = {one.key: one for one in reversed(keyed_consents(statements))}
+    stored = consents.stored(tx, by_key.keys())
+    return [one for key, one in by_key.items() if key not in stored]
 
 
 def is_current(tx: Tx, snapshot: Snapshot) -> bool:
@@ -73,17 +92,16 @@ def is_current(tx: Tx, snapshot: Snapshot) -> bool:
     return present == {ident: found for ident, found in snapshot.claimed.items() if found}
 
 
-def load_ledgers(tx: Tx, statements: Sequence[EnvelopeStatements]) -> Ledgers:
-    """Load what the ledgers say about the addresses and records of these statements.
+def load_ledgers(tx: Tx, statements: Sequence[EnvelopeStatements], concerned: Concerned) -> Ledgers:
+    """Load what the ledgers say about the addresses and records of the contacts concerned.
 
     Ledgers have no versions that tell whether they have changed, so this is called under the locks.
     """
-    consented = [consent for one in statements for consent in one.consents]
-    suppressed = {suppression.address for one in statements for suppression in one.suppressions}
     noting = [one.envelope_id for one in statements if one.notes]
+    is_asked = bool(concerned.addresses or concerned.refs)
     return Ledgers(
-        consents=consents.prior(tx, *_addresses(consented)) if consented else (),
-        suppressions=suppressions.by_addresses(tx, suppressed) if suppressed else (),
+        consents=consents.by_addresses(tx, concerned.addresses, concerned.refs) if is_asked else (),
+        suppressions=suppressions.by_addresses(tx, concerned.addresses) if concerned.addresses else (),
         noted=frozenset(note.id for note in notes.by_envelopes(tx, noting)) if noting else frozenset(),
     )
 
@@ -95,35 +113,25 @@ def withdraw(tx: Tx, envelope_ids: Sequence[UUID]) -> Withdrawn:
     organization.
     """
     record_ids = envelopes.linked_records(tx, envelope_ids)
-    for ledger in (consents, suppressions, notes, privacy_requests):
+    addresses = consents.withdraw(tx, envelope_ids) | suppressions.withdraw(tx, envelope_ids)
+    for ledger in (notes, privacy_requests):
         ledger.withdraw(tx, envelope_ids)
     decided = decisions.withdraw(tx, envelope_ids)
     envelopes.delete_links(tx, envelope_ids)
     rows = {row.ref: row for row in records.by_ids(tx, record_ids)}
     rows.update({row.ref: row for row in records.by_refs(tx, decided)})
     known = [row.id for row in rows.values()]
-    return Withdrawn(envelope_ids, list(rows.values()), set(known) - envelopes.still_linked(tx, known))
-
-
-def _addresses(stated: Iterable[ConsentStatement]) -> tuple[set[str], set[Ref]]:
-    """Return the addresses of consents, and the records of those without one."""
-    addresses: set[str] = set()
-    refs: set[Ref] = set()
-    for consent in stated:
-        if consent.address is None:
-            refs.add(consent.ref)
-        else:
-            addresses.add(consent.address)
-    return addresses, refs
+    unspoken = set(known) - envelopes.still_linked(tx, known)
+    return Withdrawn(envelope_ids, list(rows.values()), unspoken, {of_address(*about) for about in addresses})
 
 
 def _most_claimants(snapshot: Snapshot) -> int:
     """Return how many claims of an identifier tell a crowd from its absence, even if the whole batch lets go of it."""
-    return snapshot.limits.component + 1 + len(snapshot.folded.claims_before)
+    return snapshot.limits.component + 1 + len(snapshot.folded.ties_before)
 
 
 class _Components:
-    """Follows identifiers and decisions from a batch's active records to all that they connect.
+    """Follows identifiers and decisions from a batch's active records to all that may be placed beside them.
 
     Work is bounded by the batch: crowded identifiers lead nowhere, and records known to be in an oversize component
     are followed only as far as it takes to see that it still is one.
@@ -134,19 +142,26 @@ class _Components:
         self._snapshot = snapshot
         self._active = snapshot.folded.active
         self._active_ids = {row.id for row in self._active.values()}
-        #: (source, is a customer) of the active records that claim an identifier now
+        self._about: set[Ident] = set()  #: the addresses of new statements in the ledgers
+        #: (source, is no guest) of the active records that claim an identifier now
         self._claiming: dict[Ident, list[tuple[str, bool]]] = defaultdict(list)
         for ref, row in self._active.items():
-            claimant = (ref[0], row.record.kind == "customer")
-            for ident in row.record.claims():
-                self._claiming[ident].append(claimant)
+            claimant = (ref[0], row.record.kind in ("customer", "person"))
+            for ident, tie in row.record.ties().items():
+                if tie.role == CLAIM:
+                    self._claiming[ident].append(claimant)
 
     def load(self) -> None:
         """Add every record of the components, with the claims and decisions that connect them."""
         snapshot = self._snapshot
         seen: set[Ident] = set()
-        idents = {ident for known in snapshot.folded.claims_before.values() for ident in known}.union(self._claiming)
-        refs: set[Ref] = set(self._active)
+        self._about = self._addressed()
+        idents = {ident for known in snapshot.folded.ties_before.values() for ident in known}.union(self._about)
+        idents |= {ident for row in self._active.values() for ident in row.record.ties()}
+        refs: set[Ref] = {one.consent.ref for one in snapshot.news if one.consent.ref[1]}.union(self._active)
+        for ref in refs - self._active.keys():  # they say nothing new of themselves, but something beside
+            snapshot.rows[ref] = snapshot.folded.rows[ref]
+            idents.update(snapshot.rows[ref].record.ties())
         deferred: dict[Ref, RecordRow] = {}
         while idents or refs:
             # Records that a decision ties to others are followed in any case: their group changes with it.
@@ -161,17 +176,29 @@ class _Components:
             later = {row.ref: row for row in new[len(linked) :] if row.is_oversize}
             deferred.update(later)
             refs = {row.ref for row in new}
-            idents = {ident for row in new if row.ref not in later for ident in row.record.claims()} - seen
+            idents = {ident for row in new if row.ref not in later for ident in row.record.ties()} - seen
             if not idents and not refs and deferred:
                 idents = self._still_needed(deferred) - seen
 
+    def _addressed(self) -> set[Ident]:
+        """Return the addresses of new statements in the ledgers: whoever holds one may show something else now."""
+        consents_ = [one.consent for one in self._snapshot.news]
+        suppressed = [one for stated in self._snapshot.stated for one in stated.suppressions]
+        about = {of_address(one.channel, one.address) for one in (*consents_, *suppressed) if one.address is not None}
+        return about if self._snapshot.withdrawn is None else about | self._snapshot.withdrawn.addresses
+
     def _linked(self, refs: Collection[Ref]) -> list[RecordRow]:
-        """Follow decisions: they tie records whatever their identifiers."""
+        """Follow decisions, and edits to whom they are about: they tie records whatever their identifiers."""
         if not refs:
             return []
+        snapshot = self._snapshot
         found = decisions.by_refs(self._tx, refs)
-        self._snapshot.decisions |= found
-        others = {ref for decision in found for ref in (decision.a, decision.b)} - set(self._snapshot.rows)
+        snapshot.decisions |= found
+        others = {ref for decision in found for ref in (decision.a, decision.b)}
+        for ref in refs:
+            if ref in snapshot.rows and snapshot.rows[ref].record.kind == "edit":
+                others.update(snapshot.rows[ref].record.about())
+        others -= snapshot.rows.keys()
         return records.by_refs(self._tx, others) if others else []
 
     def _claimants(self, idents: Iterable[Ident]) -> set[UUID]:
@@ -182,6 +209,7 @@ class _Components:
         shared = set(idents) - nobodys
         found = claims.claimants(self._tx, shared, _most_claimants(snapshot))
         record_ids: set[UUID] = set()
+        crowded: set[Ident] = set()
         for ident in shared:
             rows = found.get(ident, [])
             now = self._claiming.get(ident, ())
@@ -191,24 +219,41 @@ class _Components:
                 if rows:
                     record_ids.update(row.record_id for row in rows)
                 continue
-            others = [(row.source, row.is_customer) for row in rows if row.record_id not in self._active_ids]
-            was_crowd = is_crowd([(row.source, row.is_customer) for row in rows], limits)
+            claiming = [row for row in rows if row.role == CLAIM]
+            others = [(row.source, row.is_customer) for row in claiming if row.record_id not in self._active_ids]
+            was_crowd = is_crowd([(row.source, row.is_customer) for row in claiming], limits)
             is_one = is_crowd([*others, *now], limits)
             (snapshot.crowded if is_one else snapshot.expanded).add(ident)
-            if not (is_one and was_crowd):
-                record_ids.update(row.record_id for row in rows)
-        return record_ids
+            if is_one:
+                crowded.add(ident)
+            if not (is_one and was_crowd) or ident in self._about:
+                record_ids.update(row.record_id for row in self._that_matter(rows, claiming))
+        # Proof stands against a crowd, and so do those whom it joins.
+        proven = claims.verified(self._tx, crowded, limits.component)
+        snapshot.proven += proven
+        return record_ids.union(row.record_id for row in proven)
+
+    def _that_matter(self, rows: Sequence[ClaimRow], claiming: Sequence[ClaimRow]) -> Sequence[ClaimRow]:
+        """Return the claims of an identifier that many have, whose records have to be looked at.
+
+        What guests gave beside their keys counts for nothing where somebody claims it, and where many gave it.
+        """
+        limit = self._snapshot.limits.crowd
+        evidence = [row for row in rows if row.role == EVIDENCE]
+        if claiming and not any(row.is_owner for row in evidence):
+            return [row for row in rows if row.role != EVIDENCE]
+        return rows if len(evidence) <= limit else [row for row in rows if row.role != EVIDENCE or row.is_owner]
 
     def _still_needed(self, deferred: dict[Ref, RecordRow]) -> set[Ident]:
         """Return the identifiers of deferred records whose component does not look oversize any more."""
         snapshot = self._snapshot
         connected: UnionFind[object] = UnionFind()
         for ref, row in snapshot.rows.items():
-            for ident in row.record.claims():
-                if ident in snapshot.expanded:
+            for ident, tie in row.record.ties().items():
+                if ident in snapshot.expanded and tie.role == CLAIM:
                     connected.union(ident, ref)
         for decision in snapshot.all_decisions():
             connected.union(decision.b, decision.a)
         sizes = connected.sizes(snapshot.rows)
         small = [ref for ref in deferred if sizes[connected.find(ref)] <= snapshot.limits.component]
-        return {ident for ref in small for ident in deferred.pop(ref).record.claims()}
+        return {ident for ref in small for ident in deferred.pop(ref).record.ties()}

@@ -9,6 +9,7 @@ from worker.store import (
     claims,
     connections,
     consents,
+    contact_aliases,
     contact_terms,
     contacts,
     decisions,
@@ -34,24 +35,27 @@ def write(tx: Tx, people: Changeset, ledger: LedgerChanges, *, are_links_new: bo
     decisions.ensure(tx, people.decisions)
     contact_terms.update(tx, people.terms)
     contacts.delete(tx, people.deleted_contacts)
-    contacts.update(tx, people.updated_contacts)
+    contacts.update(tx, people.updated_contacts, ledger.shown)
     if records.update(tx, people.updated_records) != len(people.updated_records):
         raise TransientError("a record changed under its lock")
     claims.delete(tx, people.deleted_claims)
     claims.disown(tx, people.disowned_claims)
     claims.ensure(tx, people.claims)
+    contact_aliases.ensure(tx, people.ids.aliases)
     records.delete(tx, people.snapshot.folded.deleted)
-    consents.append(tx, ledger.consents)
     suppressions.append(tx, ledger.suppressions)
     notes.append(tx, ledger.notes)
     privacy_requests.ensure(tx, ledger.privacy_requests)
     for connection_id, revoked_at in ledger.revocations:
         connections.revoke(tx, connection_id, revoked_at)
-    contacts.touch(tx, ledger.touched)
+    written = {row[0] for row in (*people.new_contacts, *people.updated_contacts)}
+    shown = {id_: states for id_, states in ledger.shown.items() if id_ not in written}
+    contacts.show(tx, shown)
+    contacts.touch(tx, ledger.touched - written - shown.keys())
     with batch_writer.unawaited(tx.conn):
         records.insert_new(tx, people.new_records)
         claims.insert_new(tx, people.new_claims)
-        contacts.insert_new(tx, people.new_contacts)
+        contacts.insert_new(tx, people.new_contacts, ledger.shown)
         contact_terms.insert_new(tx, people.new_terms)
         (envelopes.insert_new_links if are_links_new else envelopes.ensure_links)(tx, people.links)
         consents.insert_new(tx, ledger.new_consents)

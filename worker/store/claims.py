@@ -23,7 +23,7 @@ class HeldRow(NamedTuple):
 _CLAIMANTS = sql(f"""
     SELECT c.* FROM {rows_of(type="text", key="text")}
      CROSS JOIN LATERAL (
-        SELECT type, key, record_id, source, is_customer, value, is_verified, is_owner, is_contested
+        SELECT {", ".join(ClaimRow._fields)}
           FROM claims WHERE organization_id = :organization_id AND type = new.type AND key = new.key
          ORDER BY record_id LIMIT :most) AS c
 """)
@@ -67,6 +67,7 @@ _NEW = f"""
         is_verified="boolean",
         is_owner="boolean",
         is_contested="boolean",
+        role="smallint",
     )
 }
 """
@@ -74,7 +75,15 @@ _INSERT_NEW = sql(_NEW)
 _ENSURE = sql(f"""{_NEW}
         ON CONFLICT (organization_id, type, key, record_id) DO UPDATE
        SET value = excluded.value, is_verified = excluded.is_verified, is_owner = excluded.is_owner,
-           is_contested = excluded.is_contested
+           is_contested = excluded.is_contested, role = excluded.role
+""")
+# Of a value that many claim only those with proof count, and they are few.
+_VERIFIED = sql(f"""
+    SELECT c.* FROM {rows_of(type="text", key="text")}
+     CROSS JOIN LATERAL (
+        SELECT {", ".join(ClaimRow._fields)}
+          FROM claims WHERE organization_id = :organization_id AND type = new.type AND key = new.key AND is_verified
+         ORDER BY record_id LIMIT :most) AS c
 """)
 
 
@@ -88,6 +97,14 @@ def claimants(tx: Tx, idents: Collection[Ident], most: int) -> dict[Ident, list[
         for rows in found.values():
             rows.sort()
     return found
+
+
+def verified(tx: Tx, idents: Collection[Ident], most: int) -> list[ClaimRow]:
+    """Load the claims of these identifiers that their sources have proof of, at most ``most`` for each."""
+    if not idents:
+        return []
+    rows = tx.run(_VERIFIED, {"most": most, **columns_of(list(idents), "type", "key")})
+    return [ClaimRow(*values) for values in rows.all()]
 
 
 def by_records(tx: Tx, record_ids: Collection[UUID]) -> list[HeldRow]:

@@ -4,11 +4,9 @@ from collections.abc import Collection, Iterable, Mapping
 from operator import attrgetter
 from uuid import UUID
 
-from sqlalchemy import TextClause
-
 from worker import ids
-from worker.domain.consent import RESTRICTIVENESS, ConsentEntry
-from worker.domain.ledger import KeyedConsent, PriorConsent
+from worker.domain.consent import ConsentEntry
+from worker.domain.keyed_consents import KeyedConsent
 from worker.domain.terms import Ref
 from worker.domain.times import microseconds
 from worker.store.batch_writer import columns_of, json_bytes, rows_of
@@ -29,7 +27,13 @@ _ALWAYS = {
     "envelope_id": "uuid",
 }
 #: columns that sources seldom fill; an insert leaves them out if no statement of the batch fills any
-_SELDOM = {"origin": "text", "legal_basis": "text", "expires_at": "timestamptz", "is_repeat": "boolean"}
+_SELDOM = {
+    "origin": "text",
+    "legal_basis": "text",
+    "expires_at": "timestamptz",
+    "is_repeat": "boolean",
+    "is_undated": "boolean",
+}
 
 
 def _new(columns: Mapping[str, str]) -> str:
@@ -40,18 +44,12 @@ def _new(columns: Mapping[str, str]) -> str:
 """
 
 
-_ONCE = """
-        ON CONFLICT (organization_id, statement_key) DO NOTHING
-"""
 #: by whether the seldom columns are among them
 _INSERT_NEW = {False: sql(_new(_ALWAYS)), True: sql(_new(_ALWAYS | _SELDOM))}
-_INSERT = {False: sql(_new(_ALWAYS) + _ONCE), True: sql(_new(_ALWAYS | _SELDOM) + _ONCE)}
 
-_COLUMNS = """s.id, s.channel, s.purpose, s.address, s.status, s.occurred_at, s.source, s.external_id, s.method,
-              s.evidence, s.envelope_id, s.created_at, coalesce(r.is_lost, false), s.origin, s.legal_basis,
-              s.expires_at, s.is_repeat"""
-_OF_RECORD = """LEFT JOIN records r ON r.organization_id = s.organization_id AND r.source = s.source
-                                   AND r.external_id = s.external_id"""
+_COLUMNS = """s.id, s.statement_key, s.channel, s.purpose, s.address, s.status, s.occurred_at, s.source, s.external_id,
+              s.method, s.evidence, s.envelope_id, s.created_at, s.origin, s.legal_basis, s.expires_at, s.is_repeat,
+              s.is_undated"""
 
 # LATERAL with OFFSET 0, because a plain join may hash the whole ledger for a few hundred addresses.
 _ABOUT = f"""(
@@ -61,45 +59,28 @@ _ABOUT = f"""(
      UNION ALL
     SELECT s.* FROM {rows_of(source="text", external_id="text")}
      CROSS JOIN LATERAL (
-        SELECT * FROM consents WHERE organization_id = :organization_id AND address IS NULL
+        SELECT * FROM consents WHERE organization_id = :organization_id AND (address IS NULL OR status = 'opted_out')
            AND source = new.source AND external_id = new.external_id OFFSET 0) AS s
 ) AS s"""
 
-_BY_ADDRESSES = sql(f"""
-    SELECT {_COLUMNS} FROM {_ABOUT} {_OF_RECORD}
+_BY_ADDRESSES = sql(f"SELECT {_COLUMNS} FROM {_ABOUT}")
+
+_STORED = sql("""
+    SELECT statement_key FROM consents
+     WHERE organization_id = :organization_id AND statement_key = ANY(CAST(:keys AS bytea[]))
 """)
 
-#: statuses in the order of ``domain.consent.rank``
-_BY_RESTRICTIVENESS = ", ".join(
-    f"'{status}'" for status in sorted(RESTRICTIVENESS, key=lambda status: -RESTRICTIVENESS[status])
-)
-# Sorted by the columns that differ most first, so that most comparisons of rows end early.
-_NEWEST = sql(f"""
-    SELECT DISTINCT ON (coalesce(s.address, s.source || ' ' || s.external_id), s.channel, s.purpose)
-           s.channel, s.purpose, s.address, s.source, s.external_id, s.status, s.occurred_at, s.statement_key
-      FROM {_ABOUT}
-     ORDER BY coalesce(s.address, s.source || ' ' || s.external_id), s.channel, s.purpose,
-              (s.status <> 'unknown') DESC, s.occurred_at DESC NULLS LAST,
-              array_position(ARRAY[{_BY_RESTRICTIVENESS}], s.status)
+_WITHDRAW = sql("""
+    DELETE FROM consents WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
+    RETURNING channel, address
 """)
-
-_WITHDRAW = sql("DELETE FROM consents WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)")
 
 
 def insert_new(tx: Tx, entries: Iterable[KeyedConsent]) -> None:
-    """Add the first statements about their addresses.
+    """Add statements.
 
     There is no conflict clause, which would cost as much as the row; a statement that is stored already raises.
     """
-    _write(tx, entries, _INSERT_NEW)
-
-
-def append(tx: Tx, entries: Iterable[KeyedConsent]) -> None:
-    """Add statements; a statement whose key is stored already changes nothing."""
-    _write(tx, entries, _INSERT)
-
-
-def _write(tx: Tx, entries: Iterable[KeyedConsent], statements: Mapping[bool, TextClause]) -> None:
     ordered = sorted(entries, key=_key)
     if not ordered:
         return
@@ -120,48 +101,65 @@ def _write(tx: Tx, entries: Iterable[KeyedConsent], statements: Mapping[bool, Te
         for key, c, envelope_id in ordered
     ]
     parameters = columns_of(values, *_ALWAYS)
-    seldom = [(e.consent.origin, e.consent.legal_basis, e.consent.expires_at, e.consent.is_repeat) for e in ordered]
+    seldom = [
+        (c.origin, c.legal_basis, c.expires_at, c.is_repeat, c.is_undated) for c in (one.consent for one in ordered)
+    ]
     if has_seldom := any(map(any, seldom)):
         parameters |= columns_of(seldom, *_SELDOM)
-    tx.run(statements[has_seldom], parameters)
+    tx.run(_INSERT_NEW[has_seldom], parameters)
 
 
 _key = attrgetter("key")
 
 
 def by_addresses(tx: Tx, addresses: Collection[str], refs: Collection[Ref] = ()) -> list[ConsentEntry]:
-    """Load all statements about these addresses, and all statements of these records that name no address."""
+    """Load all statements about these addresses, and those of these records that name no address or refuse one.
+
+    If a record refuses another address, what it said of that comes too: only so it shows which refusal repeats another.
+    """
+    found = _load(tx, addresses, refs)
+    own = set(refs)
+    further = {e.address for e in found if e.address is not None and e.ref in own} - set(addresses)
+    if further:
+        found += [entry for entry in _load(tx, further, ()) if entry.ref in own]
+    return list({entry.id: entry for entry in found}.values())
+
+
+def _load(tx: Tx, addresses: Collection[str], refs: Collection[Ref]) -> list[ConsentEntry]:
     keys = columns_of(list(refs), "source", "external_id")
     return [
         ConsentEntry(
             id=row[0],
-            channel=row[1],
-            purpose=row[2],
-            address=row[3],
-            status=row[4],
-            occurred=microseconds(row[5]),
-            ref=(row[6], row[7]),
-            method=row[8],
-            evidence=row[9],
-            envelope_id=row[10],
-            created_at=row[11],
-            is_lost=row[12],
+            key=bytes(row[1]),
+            channel=row[2],
+            purpose=row[3],
+            address=row[4],
+            status=row[5],
+            occurred=microseconds(row[6]),
+            ref=(row[7], row[8]),
+            method=row[9],
+            evidence=row[10],
+            envelope_id=row[11],
+            created_at=row[12],
             origin=row[13],
             legal_basis=row[14],
             expires_at=row[15],
             is_repeat=row[16],
+            is_undated=row[17],
         )
         for row in tx.run(_BY_ADDRESSES, {"addresses": list(addresses), **keys})
     ]
 
 
-def prior(tx: Tx, addresses: Collection[str], refs: Collection[Ref]) -> list[PriorConsent]:
-    """Load the newest statement about each address or record: the value "before" in the change log."""
-    keys = columns_of(list(refs), "source", "external_id")
-    rows = tx.run(_NEWEST, {"addresses": list(addresses), **keys})
-    return [PriorConsent(r[0], r[1], r[2] or (r[3], r[4]), r[5], microseconds(r[6]), bytes(r[7])) for r in rows]
+def stored(tx: Tx, keys: Collection[bytes]) -> set[bytes]:
+    """Return which of these statements are stored, by their keys."""
+    return {bytes(row[0]) for row in tx.run(_STORED, {"keys": list(keys)})} if keys else set()
 
 
-def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:
-    """Delete the statements of these envelopes, before a replay states them anew."""
-    tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})
+def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> set[tuple[str, str]]:
+    """Delete the statements of these envelopes, before a replay states them anew; return what they were about.
+
+    That is (channel, address).
+    """
+    rows = tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})
+    return {(channel, address) for channel, address in rows if address is not None}

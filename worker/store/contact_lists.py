@@ -44,12 +44,13 @@ _FILTERS = {
         SELECT held.contact_id FROM (
             SELECT r.contact_id, new.type FROM {rows_of(type="text", source="text", key="text")}
               JOIN claims k ON k.organization_id = :organization_id AND k.type = new.type AND k.key = new.key
+                           AND k.role < 2
               JOIN records r ON r.organization_id = :organization_id AND r.id = k.record_id
              UNION
             SELECT r.contact_id, new.type FROM {rows_of(type="text", source="text", key="text")}
               JOIN records r ON r.organization_id = :organization_id AND r.source = new.source
                             AND r.external_id = new.key
-             WHERE new.type = 'external_id') AS held
+             WHERE new.type = 'external_id' AND (r.is_live OR r.is_lost)) AS held
          GROUP BY held.contact_id HAVING count(*) = :types
         OFFSET 0) AS held ON held.contact_id = c.id""",
     "tag": """
@@ -76,7 +77,7 @@ _ADDRESS = "CASE WHEN k.type IN ('email', 'phone') THEN k.key END"
 _HAS_ADDRESS = f"""EXISTS (
             SELECT FROM records r
               JOIN claims k ON k.organization_id = :organization_id AND k.record_id = r.id
-             WHERE r.contact_id = c.id
+             WHERE r.contact_id = c.id AND k.role < 2
                AND {_ADDRESS} >= :address_{{n}} AND {_ADDRESS} < :address_{{n}}_end)"""
 _BORN = " AND c.first_id > :born_after"
 #: condition and order of the first page, of a further page, of the feed's first page, and of its further pages

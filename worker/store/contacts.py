@@ -1,6 +1,7 @@
 """Contacts: the golden record of each person, as it is shown."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import TextClause
@@ -15,7 +16,7 @@ Key = tuple[str, str, str]
 
 COLUMNS = (
     "c.id, c.name, c.email, c.phone_number, c.external_source, c.external_id, c.custom_fields, c.tags, "
-    "c.first_id, c.created_at, c.updated_at"
+    "c.first_id, c.shown, c.created_at, c.updated_at"
 )
 _VALUES = ("id", "name", "email", "phone_number", "external_source", "external_id", "custom_fields", "tags", "first_id")
 _NEW = rows_of(
@@ -28,6 +29,7 @@ _NEW = rows_of(
     custom_fields="json",
     tags="text",
     first_id="uuid",
+    shown="json",
 )
 _TAGS = "CAST(new.tags AS text[])"  # sent as text, because arrays in an array must have one length
 
@@ -38,9 +40,9 @@ _BY_IDS = sql(f"""
 """)
 
 _INSERT = sql(f"""
-    INSERT INTO contacts (organization_id, {", ".join(_VALUES)}, updated_at)
+    INSERT INTO contacts (organization_id, {", ".join(_VALUES)}, shown, updated_at)
     SELECT :organization_id, id, name, email, phone_number, external_source, external_id, custom_fields::jsonb, {_TAGS},
-           first_id, clock_timestamp()
+           first_id, shown, clock_timestamp()
       FROM {_NEW}
 """)
 
@@ -49,13 +51,18 @@ _UPDATE = sql(f"""
        SET name = new.name, email = new.email, phone_number = new.phone_number,
            external_source = new.external_source, external_id = new.external_id,
            custom_fields = new.custom_fields::jsonb, tags = {_TAGS}, first_id = new.first_id,
-           updated_at = clock_timestamp()
+           shown = coalesce(new.shown, c.shown), updated_at = clock_timestamp()
       FROM {_NEW}
      WHERE c.organization_id = :organization_id AND c.id = new.id AND c.id = ANY(CAST(:id AS uuid[]))
 """)
 
 _TOUCH = sql("""
     UPDATE contacts SET updated_at = clock_timestamp() WHERE organization_id = :organization_id AND id = ANY(:ids)
+""")
+
+_SHOW = sql(f"""
+    UPDATE contacts c SET shown = new.shown, updated_at = clock_timestamp() FROM {rows_of(id="uuid", shown="json")}
+     WHERE c.organization_id = :organization_id AND c.id = new.id AND c.id = ANY(CAST(:id AS uuid[]))
 """)
 
 _DELETE = sql("DELETE FROM contacts WHERE organization_id = :organization_id AND id = ANY(:ids)")
@@ -80,10 +87,21 @@ _FIELD_NAMES = sql("""
      GROUP BY last.id, field.key
 """)
 
+# A contact answers to its own id, to those that its records carry, and to those of its live records.
 _BY_ANY_IDS = sql(f"""
-    SELECT r.id, {COLUMNS} FROM records r
+    SELECT c.id AS given, {COLUMNS}, 0 AS distance FROM contacts c
+     WHERE c.organization_id = :organization_id AND c.id = ANY(:ids)
+     UNION ALL
+    SELECT a.id, {COLUMNS}, 1 FROM contact_aliases a
+      JOIN records r ON r.organization_id = a.organization_id AND r.id = a.record_id
       JOIN contacts c ON c.organization_id = r.organization_id AND c.id = r.contact_id
-     WHERE r.organization_id = :organization_id AND r.id = ANY(:ids)
+     WHERE a.organization_id = :organization_id AND a.id = ANY(:ids)
+     UNION ALL
+    SELECT r.id, {COLUMNS}, 2 FROM records r
+      JOIN contacts c ON c.organization_id = r.organization_id AND c.id = r.contact_id
+     WHERE r.organization_id = :organization_id AND r.id = ANY(:ids) AND (r.is_live OR r.is_lost) AND r.kind <> 'edit'
+       AND NOT EXISTS (SELECT FROM contact_aliases a WHERE a.organization_id = :organization_id AND a.id = r.id)
+     ORDER BY distance DESC
 """)
 
 # From the tables, because for a few keys of the view ``identities`` the planner reads the whole view.
@@ -98,7 +116,7 @@ _IDS_BY_KEYS = sql(f"""
     SELECT new.type, new.source, new.key, r.contact_id
       FROM new
       JOIN records r ON r.organization_id = :organization_id AND r.source = new.source AND r.external_id = new.key
-     WHERE new.type = 'external_id' AND r.kind = 'customer' AND r.contact_id IS NOT NULL
+     WHERE new.type = 'external_id' AND r.kind = 'customer' AND (r.is_live OR r.is_lost) AND r.contact_id IS NOT NULL
 """)
 
 # Keys and contacts in one statement: resolving is the most frequent request, and each round trip counts.
@@ -112,7 +130,7 @@ _BY_EXTERNAL_IDS = sql(f"""
     SELECT 'external_id', r.source, r.external_id, {COLUMNS} FROM {rows_of(source="text", key="text")}
       JOIN records r ON r.organization_id = :organization_id AND r.source = new.source AND r.external_id = new.key
       JOIN contacts c ON c.organization_id = :organization_id AND c.id = r.contact_id
-     WHERE r.kind = 'customer'
+     WHERE r.kind = 'customer' AND (r.is_live OR r.is_lost)
 """)
 
 
@@ -130,7 +148,7 @@ def by_any_ids(tx: Tx, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
     """Load contacts by their ids, or by ids that were merged into them; unknown ids are left out."""
     if not ids:
         return {}
-    return {values[0]: ContactRow(*values[1:]) for values in tx.run(_BY_ANY_IDS, {"ids": list(ids)})}
+    return {values[0]: ContactRow(*values[1:-1]) for values in tx.run(_BY_ANY_IDS, {"ids": list(ids)})}
 
 
 def ids_by_keys(tx: Tx, keys: Collection[Key]) -> dict[Key, UUID]:
@@ -200,14 +218,21 @@ def encode(id_: UUID, shown: Golden | ContactRow, first_id: UUID) -> EncodedCont
     )
 
 
-def insert_new(tx: Tx, rows: Iterable[EncodedContact]) -> None:
-    """Add new contacts."""
-    _write(tx, rows, _INSERT)
+def insert_new(tx: Tx, rows: Iterable[EncodedContact], shown: Mapping[UUID, Mapping[str, str]]) -> None:
+    """Add new contacts; ``shown`` is what they show beside their fields, if anything."""
+    _write(tx, [(*row, json_bytes(shown.get(row[0], {}))) for row in rows], _INSERT)
 
 
-def update(tx: Tx, rows: Iterable[EncodedContact]) -> None:
-    """Update changed contacts."""
-    _write(tx, rows, _UPDATE)
+def update(tx: Tx, rows: Iterable[EncodedContact], shown: Mapping[UUID, Mapping[str, str]]) -> None:
+    """Update changed contacts; ``shown`` has those that show something else beside their fields."""
+    _write(tx, [(*row, json_bytes(shown[row[0]]) if row[0] in shown else None) for row in rows], _UPDATE)
+
+
+def show(tx: Tx, shown: Mapping[UUID, Mapping[str, str]]) -> None:
+    """Update what contacts show beside their fields."""
+    values = [(id_, json_bytes(states)) for id_, states in sorted(shown.items())]
+    if values:
+        tx.run(_SHOW, columns_of(values, "id", "shown"))
 
 
 def touch(tx: Tx, ids: Collection[UUID]) -> None:
@@ -222,7 +247,7 @@ def delete(tx: Tx, ids: Collection[UUID]) -> None:
         tx.run(_DELETE, {"ids": sorted(ids)})
 
 
-def _write(tx: Tx, rows: Iterable[EncodedContact], statement: TextClause) -> None:
+def _write(tx: Tx, rows: Iterable[tuple[Any, ...]], statement: TextClause) -> None:
     values = sorted(rows, key=lambda row: row[0].int)
     if values:
-        tx.run(statement, columns_of(values, *_VALUES))
+        tx.run(statement, columns_of(values, *_VALUES, "shown"))

@@ -1,17 +1,22 @@
 """Source records: what one source says about one customer, and the contact it belongs to."""
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from worker.domain import fold
 from worker.domain.fold import Record
 from worker.domain.rows import RecordRow, RecordWrite
-from worker.domain.terms import Ref
+from worker.domain.terms import Ref, kind_of
+from worker.domain.times import microseconds, moment
 from worker.store.batch_writer import columns_of, document, json_bytes, rows_of
 from worker.store.db import Tx, sql
 
-_COLUMNS = "r.id, r.source, r.external_id, r.kind, r.state, r.version, r.contact_id, r.is_lost, r.is_oversize"
+_COLUMNS = (
+    "r.id, r.source, r.external_id, r.kind, r.state, r.version, r.contact_id, r.is_lost, r.merged_at, r.is_oversize, "
+    "r.joined_id"
+)
 
 # LATERAL … LIMIT 1, because a plain join may hash the whole organization for a few hundred rows.
 _OF_REFS = f"""
@@ -35,9 +40,11 @@ _BY_CONTACTS = sql(f"""
 _VERSIONS = sql(f"SELECT r.id, r.version {_OF_REFS}")
 
 _INSERT = sql(f"""
-    INSERT INTO records (organization_id, id, source, external_id, kind, state, is_live, is_lost, is_oversize,
+    INSERT INTO records (organization_id, id, source, external_id, kind, state, is_live, is_lost, merged_at, is_oversize,
                          contact_id)
-    SELECT :organization_id, id, source, external_id, kind, {document("state")}, is_live, is_lost, is_oversize,
+    SELECT :organization_id, id, source, external_id, kind, {
+    document("state")
+}, is_live, is_lost, merged_at, is_oversize,
            contact_id
       FROM {
     rows_of(
@@ -48,6 +55,7 @@ _INSERT = sql(f"""
         state="json",
         is_live="boolean",
         is_lost="boolean",
+        merged_at="timestamptz",
         is_oversize="boolean",
         contact_id="uuid",
     )
@@ -58,17 +66,21 @@ _INSERT = sql(f"""
 # organization.
 _UPDATE = sql(f"""
     UPDATE records r
-       SET state = {document("new.state")}, is_live = new.is_live, is_lost = new.is_lost, is_oversize = new.is_oversize,
-           contact_id = new.contact_id, version = r.version + 1, updated_at = now()
+       SET state = {document("new.state")}, kind = new.kind, is_live = new.is_live, is_lost = new.is_lost,
+           merged_at = new.merged_at, is_oversize = new.is_oversize, contact_id = new.contact_id,
+           joined_id = new.joined_id, version = r.version + 1, updated_at = now()
       FROM {
     rows_of(
         id="uuid",
         version="integer",
+        kind="text",
         state="json",
         is_live="boolean",
         is_lost="boolean",
+        merged_at="timestamptz",
         is_oversize="boolean",
         contact_id="uuid",
+        joined_id="uuid",
     )
 }
      WHERE r.organization_id = :organization_id AND r.id = new.id AND r.version = new.version
@@ -111,18 +123,21 @@ def insert_new(tx: Tx, writes: Iterable[RecordWrite]) -> None:
         (write.row.id, *write.row.ref, write.row.record.kind, write.state, *_placed(write))
         for write in sorted(writes, key=_id)
     ]
-    names = ("id", "source", "external_id", "kind", "state", "is_live", "is_lost", "is_oversize", "contact_id")
+    names = ("id", "source", "external_id", "kind", "state", "is_live", "is_lost", "merged_at", "is_oversize")
     if values:
-        tx.run(_INSERT, columns_of(values, *names))
+        tx.run(_INSERT, columns_of(values, *names, "contact_id"))
 
 
 def update(tx: Tx, writes: Iterable[RecordWrite]) -> int:
     """Update changed records; return the number of those still at the version that was loaded."""
-    values = [(write.row.id, write.row.version, write.state, *_placed(write)) for write in sorted(writes, key=_id)]
-    names = ("id", "version", "state", "is_live", "is_lost", "is_oversize", "contact_id")
+    values = [
+        (write.row.id, write.row.version, write.row.record.kind, write.state, *_placed(write), write.placement.joined)
+        for write in sorted(writes, key=_id)
+    ]
+    names = ("id", "version", "kind", "state", "is_live", "is_lost", "merged_at", "is_oversize", "contact_id")
     if not values:
         return 0
-    return tx.run(_UPDATE, columns_of(values, *names)).rowcount
+    return tx.run(_UPDATE, columns_of(values, *names, "joined_id")).rowcount
 
 
 def delete(tx: Tx, ids_: Collection[UUID]) -> None:
@@ -135,11 +150,13 @@ def _id(write: RecordWrite) -> int:
     return write.row.id.int  # integers compare ten times as fast as UUIDs
 
 
-def _placed(write: RecordWrite) -> tuple[bool, bool, bool, UUID | None]:
-    contact_id, is_lost, is_oversize = write.placement
-    return (write.row.record.is_live, is_lost, is_oversize, contact_id)
+def _placed(write: RecordWrite) -> tuple[bool, bool, datetime | None, bool, UUID | None]:
+    contact_id, merged, is_oversize, _ = write.placement
+    return (write.row.record.is_live, merged is not None, moment(merged or 0), is_oversize, contact_id)
 
 
 def _row(values: Sequence[Any]) -> RecordRow:
-    id_, source, external_id, kind, state, version, contact_id, is_lost, is_oversize = values
-    return RecordRow(id_, fold.decode(source, external_id, kind, state), version, contact_id, is_lost, is_oversize)
+    id_, source, external_id, _, state, version, contact_id, is_lost, merged_at, is_oversize, joined = values
+    record = fold.decode(source, external_id, kind_of((source, external_id)), state)
+    merged = microseconds(merged_at) if is_lost else None
+    return RecordRow(id_, record, version, contact_id, merged, is_oversize, joined)

@@ -49,6 +49,7 @@ _BY_ADDRESSES = sql("""
 
 _WITHDRAW = sql("""
     DELETE FROM suppressions WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
+    RETURNING channel, address
 """)
 
 
@@ -116,6 +117,10 @@ def by_addresses(tx: Tx, addresses: Collection[str]) -> list[SuppressionEntry]:
     ]
 
 
-def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:
-    """Delete the statements of these envelopes, before a replay states them anew."""
-    tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})
+def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> set[tuple[str, str]]:
+    """Delete the statements of these envelopes, before a replay states them anew; return what they were about.
+
+    That is (channel, address).
+    """
+    rows = tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})
+    return {(channel, address) for channel, address in rows if address is not None}

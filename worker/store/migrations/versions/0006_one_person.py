@@ -1,0 +1,51 @@
+"""One person, one answer: passengers, remembered ids, and what a contact shows beside its fields."""
+
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+DDL = """
+ALTER TABLE records DROP CONSTRAINT records_kind_check;
+ALTER TABLE records ADD CONSTRAINT records_kind_check CHECK (kind IN ('customer', 'guest', 'person', 'edit')) NOT VALID;
+ALTER TABLE records DROP CONSTRAINT records_check;
+ALTER TABLE records ADD COLUMN merged_at timestamptz, ADD COLUMN joined_id uuid;
+ALTER TABLE claims ADD COLUMN role smallint NOT NULL DEFAULT 0;
+ALTER TABLE contacts ADD COLUMN shown json NOT NULL DEFAULT '{}';
+ALTER TABLE consents ADD COLUMN is_undated boolean NOT NULL DEFAULT false;
+ALTER TABLE decisions DROP CONSTRAINT decisions_kind_check;
+ALTER TABLE decisions ADD CONSTRAINT decisions_kind_check
+    CHECK (kind IN ('link', 'apart', 'source_merge', 'about')) NOT VALID;
+
+CREATE INDEX claims_verified ON claims (organization_id, type, key) WHERE is_verified;
+CREATE INDEX consents_refused ON consents (organization_id, source, external_id)
+    WHERE address IS NULL OR status = 'opted_out';
+DROP INDEX consents_record;
+
+CREATE TABLE contact_aliases (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    record_id uuid NOT NULL,
+    PRIMARY KEY (organization_id, id)
+);
+CREATE INDEX contact_aliases_record ON contact_aliases (record_id, organization_id)
+"""
+
+POLICY = """
+CREATE POLICY tenant ON contact_aliases USING (
+    (SELECT coalesce(current_setting('contactsync.organization_id', true), '') = '')
+    OR organization_id = (SELECT nullif(current_setting('contactsync.organization_id', true), '')::uuid)
+)
+"""
+
+
+def upgrade() -> None:
+    for statement in DDL.split(";\n"):
+        op.execute(statement)
+    op.execute(POLICY)
+    op.execute("ALTER TABLE contact_aliases ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE contact_aliases FORCE ROW LEVEL SECURITY")
+
+
+def downgrade() -> None:
+    raise RuntimeError("ids would be forgotten; restore a backup instead")
