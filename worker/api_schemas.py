@@ -3,7 +3,7 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -14,6 +14,7 @@ from worker.domain.rows import ContactRow
 from worker.domain.terms import API_SOURCE, GUEST, envelope_of
 from worker.domain.times import microseconds, moment
 from worker.pipeline import contact_view
+from worker.store.former_contacts import FormerContactRow
 
 
 class Contact(BaseModel):
@@ -46,6 +47,26 @@ class Contact(BaseModel):
             tags=row.tags,
             created_at=contact_view.born(row.first_id),
             updated_at=row.updated_at,
+        )
+
+
+class RemovedContact(BaseModel):
+    """A contact that was removed, merged or erased."""
+
+    id: str
+    updated_at: datetime
+    removed: Literal[True]
+    merged_into: str | None  #: the contact that took over; it may be gone as well, and then has a later row
+
+    @classmethod
+    def of(cls, row: FormerContactRow) -> "RemovedContact":
+        """Return the JSON of a contact that is gone."""
+        into = row.merged_into
+        return cls(
+            id=ids.show(ids.CONTACT, row.id),
+            updated_at=row.updated_at,
+            removed=True,
+            merged_into=None if into is None else ids.show(ids.CONTACT, into),
         )
 
 
@@ -257,7 +278,7 @@ class SendabilityAnswer(BaseModel):
 class ContactList(BaseModel):
     """A page of contacts, newest first; with ``updated_after`` the oldest change first."""
 
-    data: list[Contact]
+    data: list[Contact | RemovedContact]  #: contacts only, unless the others are asked for
     meta: Meta
 
 

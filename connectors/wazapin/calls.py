@@ -59,6 +59,7 @@ class Filters(TypedDict, total=False):
     tag: str | None
     updated_after: datetime | None  #: aware; lists the oldest change first, for following changes
     created_after: datetime | None  #: aware
+    include: Literal["removed"] | None  #: with updated_after and no filter: contacts that are gone too, see ``Contact``
 
 
 class ConsentDetails(TypedDict, total=False):

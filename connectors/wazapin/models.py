@@ -36,6 +36,9 @@ class Contact(Row):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     etag: str | None = None  #: for ``patch(if_match=…)``; contacts of a list have none
+    #: the contact is gone, and only ``id``, ``updated_at`` and ``merged_into`` are answered; see ``Filters.include``
+    removed: bool = False
+    merged_into: str | None = None  #: id of the contact that took over; it may be gone as well, and then comes later
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,7 @@
 """Concurrent use of the Contacts API: clients and webhooks about the same people lose and duplicate nothing."""
 
 import asyncio
+import itertools
 import os
 import random
 import threading
@@ -393,3 +394,58 @@ def test_the_feed_misses_no_change_while_others_write(client):
     assert len(state["order"]) > 2 * len(final)
     assert len(set(state["order"])) == len(state["order"])
     assert [at for at, _ in state["order"]] == sorted(at for at, _ in state["order"])
+
+
+def come_and_go(email):
+    """Create a contact and delete it, in turns; each time it has the same id."""
+    made = []
+
+    def call(client, _):
+        if made:
+            return client.delete(f"/v1/contacts/{made.pop()}")
+        created = client.post("/v1/contacts", json={"email": email})
+        made.append(created.json()["data"]["id"])
+        return created
+
+    return call
+
+
+def meet_and_part(number, email):
+    """Give a customer of another source the e-mail of a contact, which joins them, and one of its own, in turns."""
+    turns = itertools.cycle([email, f"own-{email}"])
+
+    def call(client, _):
+        body = {"external_source": "crm", "external_id": str(number), "email": next(turns)}
+        return client.post("/v1/contacts", json=body)
+
+    return call
+
+
+def test_a_mirror_holds_what_the_store_holds_while_contacts_come_and_go(client):
+    crowd = a_crowd(client, 12)
+    mirror, times, gone = {}, {}, Counter()
+    query = {"updated_after": "2020-01-01T00:00:00Z"}
+
+    def follow():
+        page = client.get("/v1/contacts", params={**query, "include": "removed", "limit": 7}).json()
+        for row in page["data"]:
+            assert row["updated_at"] > times.get(row["id"], "")
+            times[row["id"]] = row["updated_at"]
+            if row.get("removed"):
+                gone[row["merged_into"] is not None] += 1
+                mirror.pop(row["id"], None)
+            else:
+                mirror[row["id"]] = row
+        if page["meta"]["next_cursor"]:
+            query.clear()
+            query["cursor"] = page["meta"]["next_cursor"]
+        return len(page["data"])
+
+    calls = [come_and_go(f"again-{n}@example.com") for n in range(3)]
+    calls += [meet_and_part(n, crowd[n]["email"]) for n in range(3)]
+    with writing(client, *calls, edit(crowd)) as least_written:
+        wait_until(lambda: follow() < 0 or least_written() >= 15, 60)
+    final = {contact["id"]: contact for contact in every_contact(client)}
+
+    wait_until(lambda: follow() == 0 and mirror == final, 10)
+    assert min(gone[False], gone[True]) >= 3

@@ -12,7 +12,7 @@ from worker.domain.changeset import Encoder, changeset
 from worker.domain.consent import SuppressionEntry, rank
 from worker.domain.folded import fold_batch
 from worker.domain.ledger import Ledgers, PriorConsent, keyed_consents, ledger_changes
-from worker.domain.resolve import Limits
+from worker.domain.grouping import Limits
 from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.snapshot import Snapshot
 from worker.domain.times import EPOCH

@@ -13,15 +13,15 @@ from worker.api import operation
 from worker.api.auth import ReadKey, WriteKey
 from worker.api.errors import ApiError, not_valid
 from worker.api.json_route import JsonRoute
-from worker.api.loaded_contact import LoadedContact, load_contact, load_view, time_after
+from worker.api.loaded_contact import LoadedContact, load_view, time_after
 from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ConsentIn, SuppressionIn
 from worker.domain import consent as consent_rules
-from worker.domain import identifiers
+from worker.domain import identifiers, permission
 from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
-from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
-from worker.domain.terms import API_SOURCE, Ref
+from worker.domain.consent import ConsentEntry, Suppression
+from worker.domain.terms import API_SOURCE
 from worker.pipeline.apply import Applied
 from worker.pipeline.contact_view import EXTERNAL_ID, ContactView, Identity
 from worker.store import consents, db, suppressions
@@ -46,9 +46,10 @@ async def put_consent(
 @router.get("/consents")
 def list_consents(key: ReadKey, contact_id: str) -> api_schemas.ConsentList:
     """List what counts per channel and purpose."""
+    now = datetime.now(UTC)
     with db.tenant_snapshot(key.organization_id) as tx:
         view = load_view(tx, contact_id)
-    return api_schemas.ConsentList(data=[api_schemas.Consent.of(row, view.contact.id) for row in view.consents])
+    return api_schemas.ConsentList(data=[api_schemas.Consent.of(row, view.contact.id) for row in view.consents(now)])
 
 
 @router.get("/suppressions")
@@ -88,11 +89,8 @@ def sendability(
     now = datetime.now(UTC)
     with db.tenant_snapshot(key.organization_id) as tx:
         view = load_view(tx, contact_id)
-    address = next(iter(addresses(view, channel)), None)
-    row = next((c for c in view.consents if (c.statement.channel, c.statement.purpose) == (channel, purpose)), None)
-    verdict = consent_rules.verdict(
-        channel, purpose, address, None if row is None else row.statement, view.suppressions, now
-    )
+    verdict = view.verdict((channel, purpose), now)
+    row = None if verdict.consent is None else view.since(verdict.consent)
     return api_schemas.SendabilityAnswer(
         data=api_schemas.Sendability(
             contact_id=ids.show(ids.CONTACT, view.contact.id),
@@ -100,7 +98,7 @@ def sendability(
             purpose=purpose,
             sendable=verdict.sendable,
             reason=verdict.reason,
-            address=address,
+            address=verdict.address,
             consent=None if row is None else api_schemas.Consent.of(row, view.contact.id),
             suppression=None
             if verdict.suppression is None
@@ -138,36 +136,27 @@ class _PutConsent:
     consent: ConsentIn
 
     def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
-        """State the consent for every address on the channel, so that it replaces older statements about each.
+        """State the consent as an edit of the person, so that it stays with whatever records the person has.
 
-        An opt-in is stated only for addresses that the contact owns, because it must not lift the opt-out of the
-        person who owns the others. An opt-out is stated even if it repeats what counts, because an older opt-in may
-        still be on its way.
+        An opt-out is stated for every address on the channel and for none: it closes the addresses for whoever holds
+        them, and every address that the person will have. It is stated even if it repeats what counts, because an
+        older opt-in may still be on its way. An opt-in is for the address that the contact shows.
         """
         consent = self.consent
         view = load_view(tx, self.contact_id)
         loaded = LoadedContact.of(view.contact, view.records)
-        reached = addresses(view, self.channel, owned=consent.status != "opted_out")
-        ledger = [
-            entry
-            for entry in consents.by_addresses(tx, reached, [row.ref for row in view.records])
-            if (entry.channel, entry.purpose) == (self.channel, consent.purpose)
-        ]
-        subjects: list[tuple[Ref, str | None]] = [(loaded.anchor, address) for address in reached]
-        subjects += [(ref, None) for ref in sorted({entry.ref for entry in ledger if entry.address is None})]
-        links: tuple[tuple[Ref, Ref], ...] = ()
-        events: list[tuple[str, Event]] = []
-        if not subjects:  # Without an address, the statement is about the person: the record that holds our edits.
-            ref, links = loaded.edits(tx)
-            subjects, events = [(ref, None)], [operation.existence(ref)]
-        is_repeat = consent.occurred_at is None and self._counts_already(subjects, ledger, now)
+        reached: list[str | None] = [*view.holder.addresses(self.channel)]
+        subjects = [*reached, None] if consent.status == "opted_out" else reached[:1] or [None]
+        is_repeat = consent.occurred_at is None and self._counts_already(view, subjects, now)
         if is_repeat and consent.status != "opted_out":
             return ApiWrite(), now
+        ref, about = loaded.edit(tx)
         stated_at = now
-        if consent.occurred_at is None:
-            stated_at = time_after(now, loaded.records + loaded.others, *(entry.occurred for entry in ledger))
-        events += [(ref[0], self._event(ref[1], address, stated_at, is_repeat=is_repeat)) for ref, address in subjects]
-        return ApiWrite(events=tuple(events), links=links), stated_at
+        if consent.occurred_at is None or consent.occurred_at > now:
+            times = [e.occurred for e in view.stated if (e.channel, e.purpose) == (self.channel, consent.purpose)]
+            stated_at = time_after(now, loaded.records + loaded.others, *times)
+        events = [(ref[0], self._event(ref[1], address, stated_at, is_repeat=is_repeat)) for address in subjects]
+        return ApiWrite(events=(operation.existence(ref), *events), about=about), stated_at
 
     def _event(self, external_id: str, address: str | None, stated_at: datetime, *, is_repeat: bool) -> ConsentStated:
         consent = self.consent
@@ -178,7 +167,7 @@ class _PutConsent:
             address=address,
             # Without a time, the statement counts from the request. That holds for an opt-in too, which the person
             # has just given.
-            occurred_at=consent.occurred_at or stated_at,
+            occurred_at=min(consent.occurred_at or stated_at, stated_at),
             purpose=consent.purpose,
             method=consent.method,
             evidence=consent.evidence or {},
@@ -188,14 +177,13 @@ class _PutConsent:
             is_repeat=is_repeat,
         )
 
-    def _counts_already(
-        self, subjects: Sequence[tuple[Ref, str | None]], ledger: Sequence[ConsentEntry], now: datetime
-    ) -> bool:
+    def _counts_already(self, view: ContactView, subjects: Sequence[str | None], now: datetime) -> bool:
         """Whether a statement with the content of the request already counts for each subject."""
-        counting = consent_rules.counting_by_address(ledger)
-        entries = [counting.get((self.channel, self.consent.purpose, address or ref)) for ref, address in subjects]
-        return all(
-            entry is not None and self._agrees(consent_rules.first_statement(entry, ledger), now) for entry in entries
+        rulings = view.permissions(now).rulings.get((self.channel, self.consent.purpose), [])
+        counting = {ruling.address: ruling.statement for ruling in rulings}
+        entries = [counting.get(address) for address in subjects if address is not None or not view.holder.held]
+        return bool(entries) and all(
+            entry is not None and self._agrees(permission.first_statement(entry, view.stated), now) for entry in entries
         )
 
     def _agrees(self, entry: ConsentEntry, now: datetime) -> bool:
@@ -218,8 +206,7 @@ class _PutConsent:
 
     def answer(self, tx: Tx, _: Applied) -> Answer:
         view = load_view(tx, self.contact_id)
-        key = (self.channel, self.consent.purpose)
-        row = next(c for c in view.consents if (c.statement.channel, c.statement.purpose) == key)
+        row = view.consent((self.channel, self.consent.purpose), datetime.now(UTC))
         return Answer(200, api_schemas.ConsentAnswer(data=api_schemas.Consent.of(row, view.contact.id)))
 
 
@@ -240,15 +227,17 @@ class _UpsertSuppression:
         suppression = self.suppression
         view = load_view(tx, self.contact_id)
         self.subjects = self._subjects(view)
-        known = self._load_known(tx)
+        known = self._load_known(tx, view)
         self.is_new = not known
         if not suppression.active and not known:
             raise ApiError(404, "suppression not found")
         if not suppression.active and suppression.occurred_at is None and all(row.lifted is not None for row in known):
             return ApiWrite(), now
         stated_at = now
-        if suppression.occurred_at is None:
-            stated_at = time_after(now, [], *(entry.occurred for ledger in self._load_ledgers(tx) for entry in ledger))
+        if suppression.occurred_at is None or suppression.occurred_at > now:
+            addresses_ = [address for _, address in self.subjects]
+            ledgers = (suppressions.by_addresses(tx, addresses_), consents.by_addresses(tx, addresses_))
+            stated_at = time_after(now, [], *(entry.occurred for ledger in ledgers for entry in ledger))
         source, external_id = LoadedContact.of(view.contact, view.records).anchor
         events: list[tuple[str, Event]] = [
             (
@@ -258,7 +247,7 @@ class _UpsertSuppression:
                     channel=cast("Channel", channel),
                     address=address,
                     reason=suppression.reason,
-                    occurred_at=suppression.occurred_at,
+                    occurred_at=None if stated_at > now else suppression.occurred_at,
                     scope=suppression.scope,
                     lifted=not suppression.active,
                     expires_at=suppression.expires_at,
@@ -297,16 +286,13 @@ class _UpsertSuppression:
             raise not_valid("address", f"not an address of the channel {self.suppression.channel}")
         return found.key
 
-    def _load_ledgers(self, tx: Tx) -> tuple[list[SuppressionEntry], list[ConsentEntry]]:
-        subjects = [address for _, address in self.subjects]
-        return suppressions.by_addresses(tx, subjects), consents.by_addresses(tx, subjects)
-
-    def _load_known(self, tx: Tx) -> list[Suppression]:
+    def _load_known(self, tx: Tx, view: ContactView) -> list[Suppression]:
         """Load the suppressions of the subjects with this scope and reason, active or not."""
         kind = (self.suppression.scope, self.suppression.reason)
+        entries = suppressions.by_addresses(tx, [address for _, address in self.subjects])
         return [
             row
-            for row in consent_rules.suppressions(*self._load_ledgers(tx))
+            for row in consent_rules.suppressions(entries, view.permissions().opted_in)
             if (row.channel, row.address) in self.subjects and (row.scope, row.reason) == kind
         ]
 
@@ -314,9 +300,9 @@ class _UpsertSuppression:
         """Refuse nothing: a suppression belongs to its address, whichever contact has the address now."""
 
     def answer(self, tx: Tx, _: Applied) -> Answer:
-        contact = load_contact(tx, self.contact_id)
-        first = min(self._load_known(tx), key=lambda row: self.subjects.index((row.channel, row.address)))
-        shown = api_schemas.Suppression.of(first, contact.id, datetime.now(UTC))
+        view = load_view(tx, self.contact_id)
+        first = min(self._load_known(tx, view), key=lambda row: self.subjects.index((row.channel, row.address)))
+        shown = api_schemas.Suppression.of(first, view.contact.id, datetime.now(UTC))
         return Answer(201 if self.is_new else 200, api_schemas.SuppressionAnswer(data=shown))
 
 

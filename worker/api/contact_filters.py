@@ -1,7 +1,7 @@
 """The query of the list of contacts. An unknown filter is refused: ignored, it would let other contacts through."""
 
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Request
@@ -14,6 +14,8 @@ from worker.domain import identifiers
 from worker.store.contact_lists import MIN_WORD
 from worker.store.contact_terms import words
 
+#: fields that some contacts fit and others do not
+_FILTERS = ("search", "phone_number", "email", "external_source", "external_id", "tag", "created_after")
 _SEARCHABLE = Field(json_schema_extra={"pattern": r"\w\w"})
 
 
@@ -42,6 +44,13 @@ class Filters(Paging):
         None, description="Changed since then, oldest change first: a feed to keep another system in step with"
     )
     created_after: Time | None = None
+    include: Literal["removed"] | None = Field(
+        None,
+        description=(
+            "`removed`: the feed also has a row for each contact that was removed, merged or erased. "
+            "Goes together with `updated_after`, or a cursor that it led to, and with no filter"
+        ),
+    )
 
     @field_validator("search")
     @classmethod
@@ -56,6 +65,19 @@ class Filters(Paging):
         if "external_source" in info.data and (info.data["external_source"] is None) != (external_id is None):
             raise ValueError("external_source and external_id go together")
         return external_id
+
+    def includes_removed(self) -> bool:
+        """Return whether the page also shows contacts that are gone.
+
+        Raises ApiError (422) if the page is none of the feed, or if there is a filter, which no removed contact fits.
+        """
+        if self.include is None:
+            return False
+        if self.updated_after is None and self.after is None:
+            raise not_valid("include", "goes together with updated_after, or with a cursor that it led to")
+        if (name := next((name for name in _FILTERS if getattr(self, name) is not None), None)) is not None:
+            raise not_valid(name, "does not go together with include=removed, because a removed contact fits no filter")
+        return True
 
     def keys(self, region: str | None) -> list[tuple[str, str, str]]:
         """Return the identifiers that a contact must claim, as (type, source, key).

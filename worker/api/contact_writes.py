@@ -14,7 +14,7 @@ from worker.api import operation
 from worker.api.auth import WriteKey
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
 from worker.api.json_route import JsonRoute
-from worker.api.loaded_contact import LoadedContact, load_with_records, time_after
+from worker.api.loaded_contact import About, LoadedContact, load_with_records, time_after
 from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
 from worker.domain import identifiers
@@ -24,7 +24,7 @@ from worker.domain.changeset import Changeset
 from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.terms import API_SOURCE, GUEST, Ident, Ref
 from worker.pipeline.apply import Applied
-from worker.store import contacts, records
+from worker.store import contacts, decisions, records
 from worker.store.api_keys import Key
 from worker.store.db import Tx
 
@@ -88,23 +88,22 @@ class _UpsertContact:
     def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
         contact = self.contact
         profile, self.idents = profile_of(contact, self.key.region)
-        links: tuple[tuple[Ref, Ref], ...] = ()
+        about: About = ()
         if contact.pair is not None:
-            self.target = contact.pair
-            rows = records.by_refs(tx, [self.target])
+            self.target, rows = _survivor_of(tx, contact.pair)
         else:
             loaded = self._load_match(tx)
             if loaded is None:
                 self.target, rows = self._record_of_new_person(tx)
             else:
-                self.target, links = loaded.edits(tx)
+                self.target, about = loaded.edit(tx)
                 rows = loaded.records + loaded.others
         source, external_id = self.target
         profile["fields"].update(_cleared_custom_fields(contact, rows, self.target))
         events: list[tuple[str, Event]] = [(source, ProfileSeen(external_id=external_id, occurred_at=None, **profile))]
         if contact.tags:
             events.append((source, TagsAdded(external_id=external_id, tags=tuple(contact.tags), occurred_at=None)))
-        return ApiWrite(events=tuple(events), links=links), time_after(now, rows)
+        return ApiWrite(events=tuple(events), about=about), time_after(now, rows)
 
     def _load_match(self, tx: Tx) -> LoadedContact | None:
         """Load the contact that the phone number and the e-mail address lead to; None if they lead to nobody.
@@ -174,19 +173,20 @@ class _UpdateContact:
         self.loaded = loaded = load_with_records(tx, self.contact_id)
         self._check_if_match(loaded.contact)
         profile, self.idents = profile_of(self.contact, self.key.region)
-        target, links = loaded.edits(tx)
+        target, about = loaded.edit(tx)
+        links: tuple[tuple[Ref, Ref], ...] = ()
         profile["fields"].update(_cleared_custom_fields(self.contact, loaded.records, target))
         events: list[tuple[str, Event]] = []
         if any(profile.values()):
             events.append((target[0], ProfileSeen(external_id=target[1], occurred_at=None, **profile)))
             events += _releases(loaded, target, profile["identifiers"])
         else:
-            links = ()
+            about = ()
         pair = self.contact.pair
         if pair is not None and all(row.ref != pair for row in loaded.records):
             events.append((pair[0], ProfileSeen(external_id=pair[1], occurred_at=None)))
-            links += ((loaded.anchor, pair),)
-        return ApiWrite(events=tuple(events), links=links), loaded.time_after(now)
+            links = ((loaded.anchor, pair),)
+        return ApiWrite(events=tuple(events), links=links, about=about), loaded.time_after(now)
 
     def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse if the contact is no longer in the state of ``If-Match``, or if another contact has an identifier."""
@@ -266,6 +266,20 @@ def _cleared_custom_fields(profile: Profile, rows: Iterable[RecordRow], target: 
     return {name: None for name in registers if register_names.is_field(name)}
 
 
+def _survivor_of(tx: Tx, pair: Ref) -> tuple[Ref, list[RecordRow]]:
+    """Return the customer that a pair speaks for, with its row if there is one: of a merged-away one the survivor."""
+    ref, seen = pair, {pair}
+    while True:
+        rows = records.by_refs(tx, [ref])
+        if not rows or rows[0].merged is None:
+            return ref, rows
+        merges = [d for d in decisions.by_refs(tx, [ref]) if d.kind == "source_merge" and d.b == ref]
+        ref = max(merges, key=lambda decision: decision.strength).a
+        if ref in seen:
+            return pair, records.by_refs(tx, [pair])
+        seen.add(ref)
+
+
 def _releases(loaded: LoadedContact, target: Ref, slots: Mapping[str, Any]) -> list[tuple[str, Event]]:
     """Release the edited identifiers from other records of edits; a merge may have brought more than one here."""
     events: list[tuple[str, Event]] = []
@@ -273,7 +287,7 @@ def _releases(loaded: LoadedContact, target: Ref, slots: Mapping[str, Any]) -> l
         own: dict[str, Identifier | None] = {
             slot: None for slot in slots if register_names.of_slot(slot) in row.record.registers
         }
-        if row.record.source == API_SOURCE and row.ref != target and own:
+        if row.record.kind == "edit" and row.ref != target and own:
             events.append((API_SOURCE, ProfileSeen(external_id=row.ref[1], occurred_at=None, identifiers=own)))
     return events
 

@@ -21,10 +21,11 @@ from worker.api.loaded_contact import load_contact
 from worker.api.request_bodies import IdentifierIn, ResolveIn
 from worker.domain import identifiers
 from worker.domain.rows import ContactRow
-from worker.store import contact_lists, contacts, db
+from worker.store import contact_lists, contacts, db, former_contacts
 from worker.store.api_keys import Key
 from worker.store.contact_lists import ContactFilter
 from worker.store.db import Tx
+from worker.store.former_contacts import FormerContactRow
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
 
@@ -37,13 +38,15 @@ def list_contacts(key: ReadKey, query: Annotated[Filters, Query()]) -> api_schem
     """List stored contacts, newest first; filters find every contact that claims the value.
 
     With ``updated_after`` the oldest change comes first, and a change shows up once all that came before it can:
-    followed from cursor to cursor, the feed misses none.
+    followed from cursor to cursor, the feed misses none. With ``include=removed`` it has rows of another form among the
+    others, for contacts that are gone: who keeps a copy drops those.
     """
+    includes_removed = query.includes_removed()
     contact_filter = ContactFilter(
         keys=query.keys(key.region), tag=query.tag, search=query.search, created_after=query.created_after
     )
     if query.updated_after is not None or query.after is not None:
-        return _feed_page(key, query, contact_filter)
+        return _feed_page(key, query, contact_filter, includes_removed=includes_removed)
     with db.tenant_snapshot(key.organization_id) as tx:
         rows = contact_lists.page(tx, contact_filter, query.before, query.limit + 1)
     shown = rows[: query.limit]
@@ -53,7 +56,9 @@ def list_contacts(key: ReadKey, query: Annotated[Filters, Query()]) -> api_schem
     )
 
 
-def _feed_page(key: Key, query: Filters, contact_filter: ContactFilter) -> api_schemas.ContactList:
+def _feed_page(
+    key: Key, query: Filters, contact_filter: ContactFilter, *, includes_removed: bool
+) -> api_schemas.ContactList:
     """Load a page of the feed. The last page has a cursor too, unless it is empty, because more changes will come."""
     since, after_id = query.after or (query.updated_after, None)
     if since is None or query.before is not None:
@@ -61,13 +66,26 @@ def _feed_page(key: Key, query: Filters, contact_filter: ContactFilter) -> api_s
     with db.tenant_engine().connect() as conn:
         until = contact_lists.horizon(conn)
     with db.tenant_snapshot(key.organization_id) as tx:
-        rows = contact_lists.changed(tx, contact_filter, since, after_id, until, query.limit)
-    cursor = None
-    if rows and rows[-1].updated_at is not None:
-        cursor = paging.write(paging.Change(rows[-1].updated_at, rows[-1].id))
+        rows: list[ContactRow | FormerContactRow] = []
+        rows += contact_lists.changed(tx, contact_filter, since, after_id, until, query.limit)
+        if includes_removed:
+            rows += former_contacts.changed(tx, since, after_id, until, query.limit)
+            rows = sorted(rows, key=_place)[: query.limit]
     return api_schemas.ContactList(
-        data=[api_schemas.Contact.of(row) for row in rows], meta=api_schemas.Meta(next_cursor=cursor)
+        data=[_shown(row) for row in rows],
+        meta=api_schemas.Meta(next_cursor=paging.write(_place(rows[-1])) if rows else None),
     )
+
+
+def _place(row: ContactRow | FormerContactRow) -> paging.Change:
+    assert row.updated_at is not None  # noqa: S101 - it is stored
+    return paging.Change(row.updated_at, row.id)
+
+
+def _shown(row: ContactRow | FormerContactRow) -> api_schemas.Contact | api_schemas.RemovedContact:
+    if isinstance(row, FormerContactRow):
+        return api_schemas.RemovedContact.of(row)
+    return api_schemas.Contact.of(row)
 
 
 @router.get("/phone/{phone}", summary="Get a contact by phone number")

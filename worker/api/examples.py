@@ -15,6 +15,8 @@ OTHER_CONTACT_ID = "cnt_01a0f755f20070008000000000000003"
 TAG_ID = "tag_dmlw"
 #: Leads to the page after Ujang.
 CURSOR = "AQGg91XyAHAAgAAAAAAAAAE"
+#: Leads to the page of the feed after the removal of the other contact.
+FEED_CURSOR = "AgAGXMuxQ_AAAaD3VfIAcACAAAAAAAAAAw"
 ETAG = '"01a0f755f20070008000000000000001-65cc627b95000"'
 REQUEST_ID = "req_5f0c1f6a7d3e4b2c9a8b7c6d5e4f3a2b"
 _ENVELOPE_ID = "env_01a0f755f1f670008000000000000004"
@@ -194,7 +196,16 @@ _ONE_TAG: Json = {"one": {"data": _TAG}, "several": {"data": [_TAG]}}
 
 #: Answers without an error: operation -> title -> body.
 ANSWERS: dict[str, Json] = {
-    "list_contacts": {"a page": {"data": [_CONTACT], "meta": {"next_cursor": CURSOR}}},
+    "list_contacts": {
+        "a page": {"data": [_CONTACT], "meta": {"next_cursor": CURSOR}},
+        "a page of the feed with include=removed": {
+            "data": [
+                _CONTACT,
+                {"id": OTHER_CONTACT_ID, "updated_at": _EDITED_AT, "removed": True, "merged_into": CONTACT_ID},
+            ],
+            "meta": {"next_cursor": FEED_CURSOR},
+        },
+    },
     "upsert_contact": _ONE_CONTACT,
     "contact_by_phone": _ONE_CONTACT,
     "resolve_contact": _ONE_CONTACT,
@@ -277,7 +288,6 @@ PARAMETERS: Json = {
     "limit": 50,
     "channel": "whatsapp",
     "purpose": "marketing",
-    "include": "lifted",
     "Idempotency-Key": "order-1001-consent",
     "If-Match": ETAG,
 }

@@ -3,19 +3,26 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import blake2b
 
 from worker import ids
 from worker.api.errors import contact_not_found
+from worker.domain.grouping import seniority
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import API_SOURCE, Ref
+from worker.domain.terms import API_SOURCE, EDIT, Ref
 from worker.domain.times import microseconds, moment
 from worker.pipeline import contact_view
 from worker.pipeline.apply import OutdatedError
 from worker.pipeline.contact_view import ContactView
-from worker.store import contacts, decisions, records
+from worker.store import contacts, records
 from worker.store.db import Tx
 
 _MICROSECOND = timedelta(microseconds=1)
+#: characters of the external id of a record
+_MAX_ID = 512
+
+#: edits by external id, with the records that they are about; as in ``ApiWrite``
+About = tuple[tuple[str, tuple[Ref, ...]], ...]
 
 
 @dataclass(slots=True)
@@ -30,38 +37,47 @@ class LoadedContact:
     def of(cls, contact: ContactRow, rows: list[RecordRow]) -> "LoadedContact":
         """Join a contact and its records.
 
-        Raises OutdatedError if the contact's own record is not among them: another transaction merged the contact
-        after its row was loaded.
+        Raises OutdatedError if it has none: another transaction merged the contact after its row was loaded.
         """
-        if all(row.id != contact.id for row in rows):
+        if not rows:
             raise OutdatedError
         return cls(contact, rows)
 
     @property
     def anchor(self) -> Ref:
-        """The record that the contact has its id from. Statements about the person are about this record."""
-        return next(row.ref for row in self.records if row.id == self.contact.id)
+        """The record that leads the contact: the oldest customer that is live."""
+        return self._in_order()[0]
 
-    def edits(self, tx: Tx) -> tuple[Ref, tuple[tuple[Ref, Ref], ...]]:
-        """Return the record that holds the edits of this contact, and the link that it still needs, if any.
+    def edit(self, tx: Tx) -> tuple[Ref, About]:
+        """Return the record that holds the edits of this contact, and what has to be frozen with the request.
 
-        Shared identifiers alone do not keep the record with the contact, because the next edit may change them.
-        One link is enough. Two could hold records together that only an identifier had joined.
+        An edit stays with the person through the records that the contact has now, whatever becomes of each of them.
         """
-        own = {row.ref for row in self.records}
-        existing = sorted(ref for ref in own if ref[0] == API_SOURCE)
-        ref = existing[0] if existing else (API_SOURCE, ids.show(ids.CONTACT, self.contact.id))
+        existing = sorted(row.ref for row in self.records if row.record.kind == "edit")
+        ref = existing[0] if existing else (API_SOURCE, _name_of_edit(self.anchor))
         if not existing:  # The record may exist, removed: it was deleted with a contact that has come back since.
             self.others = records.by_refs(tx, [ref])
-        if ref == self.anchor:
-            return ref, ()
-        links = (one for one in decisions.by_refs(tx, [ref]) if one.kind == "link")
-        is_linked = any({link.a, link.b} - {ref} <= own for link in links)
-        return ref, () if is_linked else ((self.anchor, ref),)
+        about = self._in_order()
+        known = next((row.record.about() for row in (*self.records, *self.others) if row.ref == ref), ())
+        return ref, () if known == about else ((ref[1], about),)
+
+    def _in_order(self) -> tuple[Ref, ...]:
+        """Return the records that are no edits: customers, persons and guests, those that are live first."""
+
+        def order(row: RecordRow) -> tuple[object, ...]:
+            record = row.record
+            return (not record.is_live or row.merged is not None, record.kind == "guest", seniority(record))
+
+        return tuple(row.ref for row in sorted(self.records, key=order) if row.record.kind != "edit")
 
     def time_after(self, now: datetime) -> datetime:
         """Return a time for the write; see the function ``time_after``."""
         return time_after(now, self.records + self.others)
+
+
+def _name_of_edit(first: Ref) -> str:
+    name = f"{EDIT}{first[0]}:{first[1]}"
+    return name if len(name) <= _MAX_ID else EDIT + blake2b(name.encode(), digest_size=16).hexdigest()
 
 
 def load_contact(tx: Tx, contact_id: str) -> ContactRow:

@@ -173,6 +173,7 @@ class _OperationBatch(Batch):
                 envelope_id,
                 kept.events,
                 kept.links,
+                dict(kept.about),
                 sent_at=stated_at,
                 delivery_id=delivery_id,
                 ceiling=ceiling_of(received_at),
@@ -185,7 +186,8 @@ class _OperationBatch(Batch):
             return
         # The write was composed before the locks were held. Composed again under them, it has to be the same.
         again, stated_at = self.operation.compose(tx, self.now)
-        is_same = again.events == self.write.events and set(again.links) <= set(self.write.links)
+        is_same = again.events == self.write.events and again.about == self.write.about
+        is_same = is_same and set(again.links) <= set(self.write.links)
         # Another time means that somebody stated something newer: ours comes later, and has to be stamped after it.
         if not is_same or stated_at != self.stated_at:
             raise OutdatedError

@@ -22,7 +22,7 @@ from worker.domain.changeset import Changeset
 from worker.domain.rows import ContactRow
 from worker.domain.terms import Ref
 from worker.pipeline.apply import Applied
-from worker.store import changes, contact_terms, db, notes, records
+from worker.store import changes, contact_aliases, contact_terms, db, notes, records
 from worker.store.api_keys import Key
 from worker.store.db import Tx
 
@@ -68,8 +68,9 @@ async def remove_tag(key: WriteKey, request: RepeatableRequest, contact_id: str,
 def list_notes(key: ReadKey, contact_id: str, query: Page) -> timeline.NoteList:
     """List the notes about a contact, newest first."""
     with db.tenant_snapshot(key.organization_id) as tx:
-        contact, past_ids = _load_with_past_ids(tx, contact_id)
-        rows = notes.page(tx, past_ids, query.before, query.limit + 1)
+        contact = load_contact(tx, contact_id)
+        record_ids = [row.id for row in records.by_contacts(tx, [contact.id])]
+        rows = notes.page(tx, record_ids, query.before, query.limit + 1)
     shown = rows[: query.limit]
     return timeline.NoteList(
         data=[timeline.Note.of(row, contact.id) for row in shown],
@@ -97,9 +98,13 @@ def list_timeline(key: ReadKey, contact_id: str, query: Page) -> timeline.Timeli
 
 
 def _load_with_past_ids(tx: Tx, contact_id: str) -> tuple[ContactRow, list[UUID]]:
-    """Load the contact and all ids that it ever had: a record's id is the id of the contact that it began as."""
+    """Load the contact and all ids that it answers to: its own, those of its records, and those that they carry."""
     contact = load_contact(tx, contact_id)
-    return contact, [row.id for row in records.by_contacts(tx, [contact.id])]
+    rows = [row for row in records.by_contacts(tx, [contact.id]) if row.record.kind != "edit"]
+    carried = contact_aliases.of_records(tx, [row.id for row in rows])
+    own = {row.id for row in rows if (row.record.is_live or row.merged is not None) and row.id not in carried}
+    carriers = {row.id for row in rows}
+    return contact, sorted({contact.id, *own, *(id_ for id_, carrier in carried.items() if carrier in carriers)})
 
 
 @dataclass(slots=True)
@@ -118,9 +123,9 @@ class _AssignTags:
         self.is_new = bool(missing)
         if not missing:
             return ApiWrite(), now
-        ref, links = loaded.edits(tx)
+        ref, about = loaded.edit(tx)
         event: Event = TagsAdded(external_id=ref[1], tags=missing, occurred_at=None)
-        return ApiWrite(events=(operation.existence(ref), (ref[0], event)), links=links), loaded.time_after(now)
+        return ApiWrite(events=(operation.existence(ref), (ref[0], event)), about=about), loaded.time_after(now)
 
     def _load_names(self, tx: Tx) -> list[str]:
         """Return the names of the tags; raises ApiError (404) for an id whose tag no contact has."""
@@ -178,7 +183,7 @@ class _CreateNote:
 
     def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
         loaded = load_with_records(tx, self.contact_id)
-        ref, links = loaded.edits(tx)
+        ref, about = loaded.edit(tx)
         event: Event = NoteAdded(
             external_id=ref[1],
             body=self.note.body or self.note.content or "",
@@ -186,7 +191,7 @@ class _CreateNote:
             author_id=ids.show(ids.KEY, self.key.id),
             author_name=self.note.author_name,
         )
-        return ApiWrite(events=(operation.existence(ref), (ref[0], event)), links=links), loaded.time_after(now)
+        return ApiWrite(events=(operation.existence(ref), (ref[0], event)), about=about), loaded.time_after(now)
 
     def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse nothing: if the contact was merged meanwhile, the note goes to the surviving contact."""

@@ -53,7 +53,7 @@ def decode(body: bytes) -> ApiWrite:
     return ApiWrite(
         events=tuple((one["source"], _event(_EVENTS[one["event"]], one["said"])) for one in kept["events"]),
         links=tuple((tuple(a), tuple(b)) for a, b in kept["links"]),
-        about=tuple((external_id, tuple(map(tuple, refs))) for external_id, refs in kept.get("about", ())),  # type: ignore[misc]
+        about=tuple((external_id, tuple(map(tuple, refs))) for external_id, refs in kept.get("about", ())),
     )
 
 

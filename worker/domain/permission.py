@@ -15,7 +15,7 @@ from typing import NamedTuple
 from worker.domain import identifiers
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry, suppressions
 from worker.domain.fold import Record
-from worker.domain.terms import CLAIM, EVIDENCE, Ident, Ref, key_of_guest, kind_of
+from worker.domain.terms import CLAIM, EVIDENCE, Ident, Ref, Stamp, key_of_guest, kind_of
 
 Key = tuple[str, str]  #: (channel, purpose)
 
@@ -25,7 +25,7 @@ class Voice(NamedTuple):
 
     is_guest: bool
     merged: int | None  #: when its source merged it away, microseconds: from then on its yes does not count
-    record: Record
+    records: Sequence[Record]  #: whose claims it means: its own; of an edit, those of the records that it is about
 
     def meant_by(self, channel: str, occurred: int) -> set[str]:
         """Return the addresses that a yes without an address is for.
@@ -33,7 +33,11 @@ class Voice(NamedTuple):
         They are those that the record had claimed by then, or, if it had none, the first that it claims.
         """
         kinds = types_of(channel)
-        since = {key: first for (kind, key), (first, _) in self.record.history().items() if kind in kinds}
+        since: dict[str, Stamp] = {}
+        for record in self.records:
+            for (kind, key), (first, _) in record.history().items():
+                if kind in kinds:
+                    since[key] = min(first, since.get(key, first))
         by_then = {key for key, first in since.items() if first.occurred <= occurred}
         if by_then or not since:
             return by_then
@@ -72,6 +76,8 @@ class Permissions:
 
     rulings: dict[Key, list[Ruling]] = field(default_factory=dict)  #: one for each address, the best first
     suppressions: list[Suppression] = field(default_factory=list)  #: of all addresses of the contact
+    #: when the person opted in last, by (channel, purpose, address), microseconds
+    opted_in: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
     def shown(self, key: Key, now: datetime | None, addresses: Sequence[str] = ()) -> Ruling:
         """Return the ruling on the address that a message would go to; ``addresses`` are those it may go to.
@@ -84,7 +90,7 @@ class Permissions:
         return min(candidates, key=lambda ruling: self._obstacle(key, ruling, now))
 
     def _obstacle(self, key: Key, ruling: Ruling, now: datetime | None) -> int:
-        if not is_open(ruling, key[1]):
+        if not is_allowed(ruling, key[1]):
             return 3
         if self.blocking(key, ruling.address, now) is not None:
             return 2
@@ -117,11 +123,12 @@ def holder_of(
     ``merged`` tells when which of them was merged away, ``owned`` whether a record has the strongest claim on an
     identifier, ``own_idents`` whether the contact has; ``shown`` are the identifiers in the contact's fields.
     """
+    by_ref = {record.ref: record for record in records}
     voices = {}
     held: set[Ident] = set()
-    for record in records:
-        ref = record.ref
-        voices[ref] = Voice(record.kind == "guest", merged.get(ref), record)
+    for ref, record in by_ref.items():
+        about = [record] if record.kind != "edit" else [by_ref[one] for one in record.about() if one in by_ref]
+        voices[ref] = Voice(record.kind == "guest", merged.get(ref), about)
         for ident, tie in record.ties().items():
             if tie.role == CLAIM or (tie.role == EVIDENCE and owned(ident, ref)):
                 held.add(ident)
@@ -144,15 +151,14 @@ def permissions(
     for entry in consents:
         by_key[entry.channel, entry.purpose].append(entry)
     found = Permissions()
-    opted_in: dict[tuple[str, str, str], int] = {}
     for key, entries in by_key.items():
         said = _Said(holder, key[0], _news(entries))
         if rulings := said.rulings(now):
             found.rulings[key] = rulings
         for address, yes in said.yes.items():
             times = [entry.occurred for entry in yes if not holder.voices[entry.ref].is_guest]
-            opted_in[(*key, address)] = max(times, default=0)
-    found.suppressions = suppressions(suppressed, opted_in)
+            found.opted_in[(*key, address)] = max(times, default=0)
+    found.suppressions = suppressions(suppressed, found.opted_in)
     return found
 
 
@@ -185,6 +191,7 @@ class _Said:
         self.yes: dict[str, list[ConsentEntry]] = defaultdict(list)  #: of the contact's records, by address
         self.no: list[ConsentEntry] = []  #: of the contact's customers, about whatever address
         self.no_about: dict[str, list[ConsentEntry]] = defaultdict(list)  #: of others, by address
+        self.unplaced: list[ConsentEntry] = []  #: every yes that named no address
         self.rest: list[ConsentEntry] = []  #: what opens and closes nothing, of the contact's records
         for entry in entries:
             voice = self.voices.get(entry.ref)
@@ -199,6 +206,7 @@ class _Said:
                 elif entry.address is not None:
                     self.yes[entry.address].append(entry)
                 else:
+                    self.unplaced.append(entry)
                     for address in voice.meant_by(channel, entry.occurred):
                         self.yes[address].append(entry)
 
@@ -225,7 +233,7 @@ class _Said:
         # A record that waits for a confirmation takes back the yes that it gave before.
         yes = [
             entry
-            for entry in (self.yes.get(address, ()) if address is not None else ())
+            for entry in (self.unplaced if address is None else self.yes.get(address, ()))
             if not any(later.ref == entry.ref and later.occurred >= entry.occurred for later in pending)
         ]
         standing = self._unanswered(refusing, yes)
@@ -263,7 +271,7 @@ def first_statement(counting: ConsentEntry, statements: Iterable[ConsentEntry]) 
     return max(same, key=lambda s: s.strength, default=counting)
 
 
-def is_open(ruling: Ruling, purpose: str) -> bool:
+def is_allowed(ruling: Ruling, purpose: str) -> bool:
     """Whether what was said lets a message go to an address: marketing needs a yes, other purposes only no "no"."""
     return not ruling.is_refused and (purpose != "marketing" or ruling.status == "opted_in")
 

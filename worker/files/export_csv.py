@@ -104,7 +104,7 @@ def _channel_names(channel: str) -> tuple[str, ...]:
 
 def _channel(view: ContactView, channel: str, now: datetime) -> dict[str, str | None]:
     """Return a channel's three cells: its marketing consent, since when, and why an address is suppressed."""
-    statements = (consent.statement for consent in view.consents)
+    statements = (consent.statement for consent in view.consents())
     counting = next((entry for entry in statements if (entry.channel, entry.purpose) == (channel, "marketing")), None)
     suppressed = (one for one in view.suppressions if one.channel in (channel, "all") and one.is_active(now))
     values = (

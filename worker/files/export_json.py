@@ -45,7 +45,7 @@ def jsonl(tx: Tx) -> Iterator[bytes]:
             shown = {
                 **dict(api_schemas.Contact.of(one.contact)),
                 "identities": [dict(api_schemas.Identity.of(identity, id_)) for identity in one.identities],
-                "consents": [dict(api_schemas.Consent.of(consent, id_)) for consent in one.consents],
+                "consents": [dict(api_schemas.Consent.of(consent, id_)) for consent in one.consents(now)],
                 "suppressions": [
                     dict(api_schemas.Suppression.of(suppression, id_, now)) for suppression in one.suppressions
                 ],
@@ -79,11 +79,11 @@ def _line(one: ContactView) -> dict[str, Any]:
                 "source": row.record.source,
                 "external_id": row.record.external_id,
                 "kind": row.record.kind,
-                "lost": row.is_lost,
+                "lost": row.merged is not None,
             }
             for row in one.records
         ],
-        "consents": [_consent(consent.statement) for consent in one.consents],
+        "consents": [_consent(consent.statement) for consent in one.consents()],
         "suppressions": [_suppression(suppression) for suppression in one.suppressions],
     }
 

@@ -24,7 +24,13 @@ def statements_of(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatem
         assert row.sent_at is not None  # noqa: S101 - a request of the API always has one
         write = api_writes.decode(bytes(row.body))
         return normalise_api_write(
-            row.id, write.events, write.links, sent_at=row.sent_at, delivery_id=row.delivery_id, ceiling=ceiling
+            row.id,
+            write.events,
+            write.links,
+            dict(write.about),
+            sent_at=row.sent_at,
+            delivery_id=row.delivery_id,
+            ceiling=ceiling,
         )
     headers = {name.lower(): value for name, value in row.headers}
     envelope = Envelope(

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from worker.domain import consent, identifiers, registers
+from worker.domain import identifiers, permission, registers
+from worker.domain.concerned import shown_identifiers
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
 from worker.domain.golden import Origin, golden
+from worker.domain.permission import Holder, Permissions
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import Claim, Ident, Ref
+from worker.domain.terms import CLAIM, EVIDENCE, Claim, Ident, Ref
 from worker.domain.times import moment
 from worker.store import claims, connections, consents, records, suppressions
 from worker.store.claims import HeldRow
@@ -68,8 +70,40 @@ class ContactView:
     tags: list[Tag]
     identities: list[Identity]  #: those the contact owns
     unowned: list[Identity]  #: those that its records claim, and that belong to another contact or to nobody
-    consents: list[CountingConsent]
-    suppressions: list[Suppression]
+    holder: Holder
+    stated: Sequence[ConsentEntry]  #: all statements about its addresses and by its records
+    suppressed: Sequence[SuppressionEntry]  #: all statements about its addresses
+
+    def permissions(self, now: datetime | None = None) -> Permissions:
+        """Return what counts at a moment; without one, as if nothing had expired yet."""
+        return permission.permissions(self.holder, self.stated, self.suppressed, now)
+
+    def consents(self, now: datetime | None = None) -> list[CountingConsent]:
+        """Return the statement that decides for each channel and purpose, as ``permissions``."""
+        found = self.permissions(now)
+        shown = {key: found.shown(key, now).statement for key in sorted(found.rulings)}
+        return [self.since(statement) for statement in shown.values() if statement is not None]
+
+    def consent(self, key: permission.Key, now: datetime) -> CountingConsent:
+        """Return what was said on a (channel, purpose); at the address that a message would go to, if anything was."""
+        found = self.permissions(now)
+        statement = found.shown(key, now).statement or next(r.statement for r in found.rulings[key] if r.statement)
+        return self.since(statement)
+
+    def since(self, counting: ConsentEntry) -> CountingConsent:
+        """Return a statement that decides, and when we first heard anything about its channel and purpose."""
+        key = (counting.channel, counting.purpose)
+        since = min(entry.created_at for entry in self.stated if (entry.channel, entry.purpose) == key)
+        return CountingConsent(permission.first_statement(counting, self.stated), since)
+
+    def verdict(self, key: permission.Key, now: datetime) -> permission.Verdict:
+        """Decide whether a message may be sent on a (channel, purpose)."""
+        return permission.verdict(self.holder, self.permissions(now), key, now)
+
+    @property
+    def suppressions(self) -> list[Suppression]:
+        """The suppressions of the contact's addresses."""
+        return self.permissions().suppressions
 
 
 def load(tx: Tx, contacts: Sequence[ContactRow]) -> list[ContactView]:
@@ -83,7 +117,8 @@ def load(tx: Tx, contacts: Sequence[ContactRow]) -> list[ContactView]:
             records_of[row.contact_id].append(row)
     held_by: dict[UUID, list[HeldRow]] = defaultdict(list)
     for held in claims.by_records(tx, [row.id for rows in records_of.values() for row in rows]):
-        held_by[held.claim.record_id].append(held)
+        if held.claim.role in (CLAIM, EVIDENCE):
+            held_by[held.claim.record_id].append(held)
     addresses = {held.claim.key for rows in held_by.values() for held in rows}
     refs = {row.ref for rows in records_of.values() for row in rows}
     ledger = _Ledger(consents.by_addresses(tx, addresses, refs), suppressions.by_addresses(tx, addresses))
@@ -100,17 +135,21 @@ class _Ledger:
     """
 
     def __init__(self, stated: Iterable[ConsentEntry], suppressed: Iterable[SuppressionEntry]) -> None:
-        self._consents: dict[str | Ref, list[ConsentEntry]] = defaultdict(list)
+        self._about: dict[str, list[ConsentEntry]] = defaultdict(list)
+        self._by: dict[Ref, list[ConsentEntry]] = defaultdict(list)
         self._suppressions: dict[str, list[SuppressionEntry]] = defaultdict(list)
         for statement in sorted(stated, key=_newest_first):
-            self._consents[statement.address or statement.ref].append(statement)
+            self._by[statement.ref].append(statement)
+            if statement.address is not None:
+                self._about[statement.address].append(statement)
         for suppression in sorted(suppressed, key=_oldest_first):
             self._suppressions[suppression.address].append(suppression)
 
-    def consents(self, held: Collection[Ident], refs: Iterable[Ref]) -> list[ConsentEntry]:
-        """Return the statements about these identifiers, and those of these records that name no address."""
-        about = [s for key in _keys(held) for s in self._consents.get(key, ()) if _is_held(s.channel, key, held)]
-        return about + [s for ref in refs for s in self._consents.get(ref, ())]
+    def consents(self, held: Collection[Ident], refs: Collection[Ref]) -> list[ConsentEntry]:
+        """Return the statements about these identifiers, and those by these records."""
+        about = [s for key in _keys(held) for s in self._about.get(key, ()) if _is_held(s.channel, key, held)]
+        known = {entry.id for entry in about}
+        return about + [s for ref in refs for s in self._by.get(ref, ()) if s.id not in known]
 
     def suppressions(self, held: Collection[Ident]) -> list[SuppressionEntry]:
         """Return the statements that these identifiers must not be used, or may be used again."""
@@ -125,13 +164,19 @@ def _view(
     priorities: Mapping[str, int],
 ) -> ContactView:
     held = [one for row in rows for one in held_by.get(row.id, ())]
-    idents = {one.claim.ident for one in held}
-    lost = [row.ref for row in rows if row.is_lost]
-    stands = any(row.record.is_live and not row.is_lost for row in rows)
-    origins = golden([row.record for row in rows], lost, priorities).origins if stands else {}
-    stated = ledger.consents(idents, [row.ref for row in rows])
-    identities = _identities(contact, rows, held)
     own = {row.ref for row in rows}
+    owners = {one.claim.ident: one.owner for one in held}
+    lost = {row.ref: row.merged for row in rows if row.merged is not None}
+    stands = any(row.record.is_live and row.record.kind != "edit" and row.ref not in lost for row in rows)
+    origins = golden([row.record for row in rows], lost, priorities).origins if stands else {}
+    holder = permission.holder_of(
+        [row.record for row in rows],
+        lost,
+        lambda ident, ref: owners.get(ident) == ref,
+        lambda ident: owners.get(ident) in own,
+        _primaries(contact),
+    )
+    identities = _identities(contact, rows, held, lost)
     return ContactView(
         contact=contact,
         records=rows,
@@ -139,21 +184,15 @@ def _view(
         tags=[Tag(name.casefold(), name, origins.get(f"tag:{name.casefold()}")) for name in contact.tags],
         identities=[one for one in identities if one.owner == one.claimant],
         unowned=[one for one in identities if one.owner not in own],
-        consents=_consents(stated),
-        suppressions=consent.suppressions(ledger.suppressions(idents), stated),
+        holder=holder,
+        stated=ledger.consents(holder.held, own),
+        suppressed=ledger.suppressions(holder.held),
     )
 
 
-def _consents(stated: Sequence[ConsentEntry]) -> list[CountingConsent]:
-    since: dict[tuple[str, str], datetime] = {}
-    for statement in stated:
-        key = (statement.channel, statement.purpose)
-        since[key] = min(statement.created_at, since.get(key, statement.created_at))
-    counting = consent.shown_by_contact(stated)
-    return [CountingConsent(consent.first_statement(counting[key], stated), since[key]) for key in sorted(counting)]
-
-
-def _identities(contact: ContactRow, rows: Sequence[RecordRow], held: Sequence[HeldRow]) -> list[Identity]:
+def _identities(
+    contact: ContactRow, rows: Sequence[RecordRow], held: Sequence[HeldRow], lost: Collection[Ref]
+) -> list[Identity]:
     """Return every claim of the records, and their customer numbers; the primary of each type comes first."""
     by_id = {row.id: row for row in rows}
     seen = _seen(rows)
@@ -178,7 +217,11 @@ def _identities(contact: ContactRow, rows: Sequence[RecordRow], held: Sequence[H
                 created_at=born(row.id),
             )
         )
-    found += [_customer(contact, row) for row in rows if row.record.kind == "customer"]
+    found += [
+        _customer(contact, row)
+        for row in rows
+        if row.record.kind == "customer" and (row.record.is_live or row.ref in lost)
+    ]
     return sorted(found, key=lambda one: (not one.is_primary, one.type, one.source, one.key, one.claimant))
 
 
@@ -201,13 +244,7 @@ def _customer(contact: ContactRow, row: RecordRow) -> Identity:
 
 
 def _primaries(contact: ContactRow) -> set[Ident]:
-    """Return the identifiers that the contact's fields show."""
-    shown = set()
-    if contact.email is not None:
-        shown.add(("email", contact.email.lower()))
-    if contact.phone_number is not None:
-        shown.add(("phone", identifiers.phone_key(contact.phone_number)))
-    return shown
+    return shown_identifiers(contact.email, contact.phone_number)
 
 
 def _seen(rows: Iterable[RecordRow]) -> dict[Ident, tuple[int, int]]:

@@ -182,10 +182,14 @@ class _Components:
 
     def _addressed(self) -> set[Ident]:
         """Return the addresses of new statements in the ledgers: whoever holds one may show something else now."""
-        consents_ = [one.consent for one in self._snapshot.news]
-        suppressed = [one for stated in self._snapshot.stated for one in stated.suppressions]
-        about = {of_address(one.channel, one.address) for one in (*consents_, *suppressed) if one.address is not None}
-        return about if self._snapshot.withdrawn is None else about | self._snapshot.withdrawn.addresses
+        snapshot = self._snapshot
+        about = {
+            of_address(one.consent.channel, one.consent.address)
+            for one in snapshot.news
+            if one.consent.address is not None
+        }
+        about |= {of_address(s.channel, s.address) for stated in snapshot.stated for s in stated.suppressions}
+        return about if snapshot.withdrawn is None else about.union(snapshot.withdrawn.addresses)
 
     def _linked(self, refs: Collection[Ref]) -> list[RecordRow]:
         """Follow decisions, and edits to whom they are about: they tie records whatever their identifiers."""

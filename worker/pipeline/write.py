@@ -1,5 +1,8 @@
 """Write: the rows of a batch go into their tables, one statement a table."""
 
+from collections.abc import Iterator
+from uuid import UUID
+
 from worker.domain.changeset import Changeset, Encoder
 from worker.domain.ledger import LedgerChanges
 from worker.errors import TransientError
@@ -14,6 +17,7 @@ from worker.store import (
     contacts,
     decisions,
     envelopes,
+    former_contacts,
     notes,
     privacy_requests,
     records,
@@ -35,6 +39,9 @@ def write(tx: Tx, people: Changeset, ledger: LedgerChanges, *, are_links_new: bo
     decisions.ensure(tx, people.decisions)
     contact_terms.update(tx, people.terms)
     contacts.delete(tx, people.deleted_contacts)
+    # Before other contacts are written: in the feed an id goes before another contact shows what was its own.
+    former_contacts.ensure(tx, _former_contacts(people))
+    former_contacts.delete(tx, _returning(people))
     contacts.update(tx, people.updated_contacts, ledger.shown)
     if records.update(tx, people.updated_records) != len(people.updated_records):
         raise TransientError("a record changed under its lock")
@@ -60,3 +67,15 @@ def write(tx: Tx, people: Changeset, ledger: LedgerChanges, *, are_links_new: bo
         (envelopes.insert_new_links if are_links_new else envelopes.ensure_links)(tx, people.links)
         consents.insert_new(tx, ledger.new_consents)
         changes.append(tx, ledger.log)
+
+
+def _former_contacts(people: Changeset) -> Iterator[tuple[UUID, UUID | None]]:
+    """Yield each contact that ends, and the contact that takes over, by its entry in the change log."""
+    for contact_id in people.deleted_contacts:
+        entry = people.changes[contact_id]
+        yield contact_id, UUID(entry.details["merged_into"][1]) if entry.kind == "merged" else None
+
+
+def _returning(people: Changeset) -> set[UUID]:
+    """Return the new contacts that may have been there before; those of new records cannot."""
+    return {change.contact_id for change in people.terms if change.before is None}

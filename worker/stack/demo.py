@@ -195,7 +195,7 @@ def _show_contacts(console: Console, organization_id: Any) -> None:
     with db.engine().connect() as conn:
         tx = Tx(conn, organization_id)
         views = contact_view.load(tx, contact_lists.page(tx, ContactFilter(), None, 100))
-    views.sort(key=lambda v: (len(v.identities) + len(v.tags) + 3 * len(v.consents), v.contact.id), reverse=True)
+    views.sort(key=lambda v: (len(v.identities) + len(v.tags) + 3 * len(v.consents()), v.contact.id), reverse=True)
     hero = [v for v in views if any(r.record.external_id == "9000000001" for r in v.records)]
     for one in (hero + [v for v in views if v not in hero])[:_SHOWN]:
         _show_contact(console, one)
@@ -219,7 +219,7 @@ def _show_contact(console: Console, one: contact_view.ContactView) -> None:
     row("name", contact.name or "", one.origins.get("name"))
     for tag in one.tags:
         row("tag", tag.name, tag.origin)
-    for consent in one.consents:
+    for consent in one.consents():
         entry = consent.statement
         envelope = "" if entry.envelope_id is None else f"env_{entry.envelope_id.hex[:12]}…"
         table.add_row(f"{entry.channel} {entry.purpose}", entry.status, entry.ref[0], _at(entry.occurred), envelope)

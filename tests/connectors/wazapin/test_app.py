@@ -74,6 +74,9 @@ def test_every_page_is_read_to_its_end(run):
         assert [c.id async for c in contacts.all(limit=2)] == ids[::-1]
         first = (await contacts.get(ids[0])).updated_at
         assert [c.id async for c in contacts.all(limit=2, updated_after=first)] == ids[1:]
+        await contacts.delete(ids[3])
+        feed = [c async for c in contacts.all(limit=2, updated_after=first, include="removed")]
+        assert [(c.id, c.removed) for c in feed] == [(ids[1], False), (ids[2], False), (ids[4], False), (ids[3], True)]
 
     run(action)
 

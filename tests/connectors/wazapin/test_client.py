@@ -96,6 +96,13 @@ ENDPOINTS = [
         id="list-filtered",
     ),
     pytest.param(
+        lambda c: c.all(updated_after=datetime(2026, 1, 2, tzinfo=UTC), include="removed"),
+        "GET /v1/contacts?updated_after=2026-01-02T00%3A00%3A00Z&include=removed",
+        None,
+        EMPTY,
+        id="all-feed",
+    ),
+    pytest.param(
         lambda c: c.all(created_after=datetime(2026, 1, 2, 0, 0, 0, 5, tzinfo=UTC)),
         "GET /v1/contacts?created_after=2026-01-02T00%3A00%3A00.000005Z",
         None,

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from datetime import datetime
 
 import httpx
 import jsonschema_rs
@@ -122,7 +123,7 @@ def test_every_example_of_a_parameter_is_valid():
         for parameter in operation.get("parameters", ()):
             shown = [parameter["example"]] if "example" in parameter else parameter["schema"].get("examples", [])
             assert all(validator_of(parameter["schema"]).is_valid(value) for value in shown), parameter["name"]
-            assert shown or parameter["name"] in ("cursor", "erase")
+            assert shown or "const" in parameter["schema"] or parameter["name"] in ("cursor", "erase")
 
 
 def test_examples_of_ids_and_cursors_can_be_read():
@@ -131,6 +132,9 @@ def test_examples_of_ids_and_cursors_can_be_read():
     assert contact_id is not None
     assert ids.parse(ids.CHANNEL, examples.CHANNEL_ID) is not None
     assert paging.Paging(cursor=examples.CURSOR).before == contact_id
+    _, removed = examples.ANSWERS["list_contacts"]["a page of the feed with include=removed"]["data"]
+    last = paging.Change(datetime.fromisoformat(removed["updated_at"]), ids.parse(ids.CONTACT, removed["id"]))
+    assert paging.write(last) == examples.FEED_CURSOR
     assert api_schemas.tag_key(examples.TAG_ID) == "vip"
     assert contact_id.hex in examples.ETAG
 

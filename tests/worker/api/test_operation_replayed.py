@@ -136,6 +136,9 @@ class Store:
                 "SELECT id, external_source, external_id FROM contacts WHERE organization_id = :id ORDER BY id"
             ),
             "terms": self.rows("SELECT contact_id, term FROM contact_terms WHERE organization_id = :id ORDER BY 1, 2"),
+            "former": self.rows(
+                "SELECT id, updated_at, merged_into FROM former_contacts WHERE organization_id = :id ORDER BY id"
+            ),
             "notes": self.rows(NOTES),
             "records": self.rows(RECORDS),
             "decisions": self.rows(DECISIONS),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from connectors.contract import ConsentStated, NoteAdded, ProfileRemoved, SuppressionStated
 from tests.worker.histories import EMAILS, PHONES, T0, a_profile, events, statements_of
 from tests.worker.memory_store import MemoryStore
-from worker.domain.resolve import Limits
+from worker.domain.grouping import Limits
 
 LIMITS = [Limits(10, 200), Limits(1, 200), Limits(10, 4), Limits(1, 3)]
 

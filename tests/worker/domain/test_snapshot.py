@@ -7,7 +7,7 @@ from connectors.contract import ConsentStated, ProfilesMerged
 from tests.worker.histories import EMAILS, T0, a_profile, statements_of
 from worker.domain.fold import Record
 from worker.domain.folded import fold_batch
-from worker.domain.resolve import Limits
+from worker.domain.grouping import Limits
 from worker.domain.rows import RecordRow
 from worker.domain.snapshot import Snapshot, lock_keys
 from worker.domain.terms import Decision

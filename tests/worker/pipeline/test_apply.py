@@ -20,7 +20,8 @@ from tests.worker.histories import EMAILS, PHONES, T0, a_profile, events, operat
 from worker import ids
 from worker import settings as worker_settings
 from worker.domain.changes import Change, EncodedDetails, StoredDetail, causes_of
-from worker.domain.resolve import Limits, resolve
+from worker.domain.grouping import Limits
+from worker.domain.resolve import resolve
 from worker.domain.snapshot import NewDecision, member
 from worker.pipeline.apply import Batch, apply
 from worker.store import changes, decisions, envelopes, organizations, records

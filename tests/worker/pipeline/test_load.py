@@ -9,7 +9,7 @@ from connectors.contract import ConsentStated, ProfileRemoved
 from tests.worker.histories import EMAILS, PHONES, T0, a_profile, statements_of
 from tests.worker.pipeline.test_apply import run
 from worker import ids
-from worker.domain.resolve import Limits
+from worker.domain.grouping import Limits
 from worker.pipeline.load import is_current, load, load_ledgers
 from worker.store.db import Tx
 

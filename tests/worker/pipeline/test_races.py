@@ -11,7 +11,7 @@ from tests.conftest import empty
 from tests.worker.histories import EMAILS, PHONES, a_profile, statements_of
 from tests.worker.pipeline.test_apply import resolved_at_once, run, stored
 from worker import settings as worker_settings
-from worker.domain.resolve import Limits
+from worker.domain.grouping import Limits
 from worker.files.export_json import canonical
 from worker.pipeline import apply as applying
 from worker.store import db, organizations

@@ -9,7 +9,7 @@ from tests.worker.pipeline.test_apply import run
 from worker import ids
 from worker.domain.changeset import changeset
 from worker.domain.ledger import LedgerChanges
-from worker.domain.resolve import Limits
+from worker.domain.grouping import Limits
 from worker.errors import TransientError
 from worker.pipeline.load import load
 from worker.pipeline.write import ENCODER, write
