@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from connectors.contract import Identifier, ProfileSeen
+from tests.worker.api.one_person import ORDERS, World
+from tests.worker.api.shops import Shopify, WooCommerce
 from worker import ids
 from worker.api.app import make_api
 from worker.domain.normalise import ceiling_of, normalise_api_write
@@ -127,3 +129,46 @@ def ujang(client, say):
     say("shopify", a_profile(phone=PHONE, email=EMAIL, name="Ujang", tier="premium"))
     (contact,) = client.get("/v1/contacts").json()["data"]
     return contact
+
+
+@pytest.fixture(scope="session")
+def _runner():
+    """One event loop for all calls, because the webhook route keeps its connection to Postgres."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(params=ORDERS)
+def world(request, engine, organization_id, a_key, _runner):
+    """The default organization, and in turn every order in which deliveries arrive there."""
+    return World(engine, organization_id, a_key("contacts:read", "contacts:write"), _runner, request.param)
+
+
+@pytest.fixture
+def api(world):
+    """A caller of the API who may write."""
+    return world.api
+
+
+@pytest.fixture
+def shop(world):
+    """A shop of Shopify."""
+    return Shopify(world, "shop")
+
+
+@pytest.fixture
+def eu(world):
+    """A second shop of Shopify."""
+    return Shopify(world, "eu")
+
+
+@pytest.fixture
+def woo(world):
+    """A shop of WooCommerce."""
+    return WooCommerce(world, "woo")
+
+
+@pytest.fixture
+def crm(world):
+    """A second shop of WooCommerce, whose numbers are free text, as those of the first."""
+    return WooCommerce(world, "crm")
