@@ -9,13 +9,15 @@ import orjson
 from worker import ids
 from worker.domain import fold
 from worker.domain.changeset import Encoder, changeset
-from worker.domain.consent import SuppressionEntry, rank
+from worker.domain.concerned import concerned
 from worker.domain.folded import fold_batch
-from worker.domain.ledger import Ledgers, PriorConsent, keyed_consents, ledger_changes
 from worker.domain.grouping import Limits
+from worker.domain.identifiers import of_address
+from worker.domain.keyed_consents import keyed_consents
+from worker.domain.ledger import Ledgers, as_entry, as_suppression, ledger_changes
 from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.snapshot import Snapshot
-from worker.domain.times import EPOCH
+from worker.domain.terms import kind_of
 
 #: keeps rows readable for the tests; the encoders of the real store have tests of their own
 PLAIN = Encoder(
@@ -50,6 +52,8 @@ class MemoryStore:
         self.consents = {}
         self.suppressions = {}
         self.notes = {}
+        self.aliases = {}
+        self.shown = {}
         self.log = []
         self._ids = itertools.count(1)
 
@@ -61,15 +65,13 @@ class MemoryStore:
         """Write a batch of statements; return what was written as (changeset, ledger changes)."""
         snapshot = self._load(statements)
         people = changeset(snapshot, PLAIN)
-        contact_of = people.contact_of()
+        about = concerned(people)
         ledger = ledger_changes(
-            statements,
-            keyed_consents(statements),
-            self._ledgers(),
-            contact_of=contact_of,
-            record_ids={ref: row.id for ref, row in snapshot.folded.rows.items()},
+            people,
+            about,
+            self._ledgers(about),
+            contact_of=people.contact_of(),
             connection_of=defaultdict(lambda: UUID(int=0)),
-            changes=people.changes,
             name_note=lambda envelope_id, position: (ids.within(envelope_id, position), "note"),
         )
         self._write(people, ledger)
@@ -80,56 +82,57 @@ class MemoryStore:
         rows = {ref: self._row(ref) for ref in self.records}
         folded = fold_batch([row for ref, row in rows.items() if ref in about], statements, self.new_id)
         rows |= folded.rows
-        snapshot = Snapshot(folded, self.limits, stated=statements)
-        snapshot.rows = {ref: rows[ref] for ref in self._connected(rows, folded, statements)}
-        idents = {ident for known in folded.claims_before.values() for ident in known}
-        idents |= {ident for row in snapshot.rows.values() for ident in row.record.claims()}
-        for claim in sorted(self.claims.values()):
-            if claim.ident in idents:
-                snapshot.claimed.setdefault(claim.ident, []).append(claim)
+        snapshot = Snapshot(folded, self.limits, self.new_id, stated=statements)
+        news = {one.key: one for one in reversed(keyed_consents(statements)) if one.key not in self.consents}
+        snapshot.news = list(news.values())
+        suppressed = [one for stated in statements for one in stated.suppressions]
+        addressed = {
+            of_address(one.channel, one.address)
+            for one in (*(new.consent for new in snapshot.news), *suppressed)
+            if one.address
+        }
+        start = set(folded.ties_before) | {new.consent.ref for new in snapshot.news if new.consent.ref[1]}
+        start |= {ref for ref, row in rows.items() if row.record.ties().keys() & addressed}
+        snapshot.rows = {ref: rows[ref] for ref in self._connected(rows, folded, statements, start)}
+        idents = {ident for known in folded.ties_before.values() for ident in known} | addressed
+        idents |= {ident for row in snapshot.rows.values() for ident in row.record.ties()}
+        for ident in idents:
+            snapshot.claimed[ident] = sorted(claim for claim in self.claims.values() if claim.ident == ident)
         snapshot.decisions = {new.decision for new in self.decisions.values() if new.decision.a in snapshot.rows}
-        snapshot.contacts = {id_: ContactRow(*values) for id_, values in self.contacts.items()}
+        snapshot.contacts = {id_: ContactRow(*values, self.shown[id_]) for id_, values in self.contacts.items()}
+        snapshot.aliases = dict(self.aliases)
         return snapshot
 
-    def _connected(self, rows, folded, statements):
-        """Find every record that decisions or identifiers, dropped ones too, connect to an active record."""
+    def _connected(self, rows, folded, statements, start):
+        """Find every record that decisions, edits or identifiers, dropped ones too, connect to those to start from."""
         ties = [{new.decision.a, new.decision.b} for new in self.decisions.values()]
         ties += [{decision.a, decision.b} for stated in statements for decision in stated.decisions]
+        ties += [{ref, about} for ref, row in rows.items() for about in row.record.about() if about in rows]
         claimants = defaultdict(set)
         for ref, row in rows.items():
-            for ident in row.record.claims():
+            for ident in row.record.ties():
                 claimants[ident].add(ref)
-        for ref, known in folded.claims_before.items():
+        for ref, known in folded.ties_before.items():
             for ident in known:
                 claimants[ident].add(ref)
         ties += claimants.values()
-        found = set(folded.claims_before)
+        found = set(start)
         while more := {ref for tie in ties if tie & found for ref in tie} - found:
             found |= more
-        return found
+        return found & rows.keys()
 
     def _row(self, ref):
         id_, kind, state, version, placement = self.records[ref]
+        assert kind == kind_of(ref)
         return RecordRow(id_, fold.decode(*ref, kind, orjson.loads(state)), version, *placement)
 
-    def _ledgers(self):
-        counting = {}
-        for one in self.consents.values():
-            consent = one.consent
-            subject = (consent.channel, consent.purpose, consent.address or consent.ref)
-            prior = PriorConsent(*subject, consent.status, consent.occurred, one.key)
-            if subject not in counting or rank(prior.status, prior.occurred) > rank(
-                counting[subject].status, counting[subject].occurred
-            ):
-                counting[subject] = prior
-        suppressions = [
-            SuppressionEntry(
-                **{name: getattr(statement, name) for name in statement._fields}, id=UUID(int=0), envelope_id=None,
-                created_at=EPOCH,
-            )
-            for statement in self.suppressions
-        ]  # fmt: skip
-        return Ledgers(list(counting.values()), suppressions, set(self.notes))
+    def _ledgers(self, about):
+        consents = [as_entry(one) for one in self.consents.values()]
+        return Ledgers(
+            [e for e in consents if e.address in about.addresses or e.ref in about.refs],
+            [as_suppression(one, UUID(int=0)) for one in self.suppressions if one.address in about.addresses],
+            set(self.notes),
+        )
 
     def _write(self, people, ledger):
         self._write_people(people)
@@ -149,15 +152,18 @@ class MemoryStore:
             row = write.row
             _insert_new(self.records, row.ref, (row.id, row.record.kind, write.state, 1, write.placement))
         self._write_claims(people)
+        self.aliases |= people.ids.aliases
         self.links |= set(people.links)
 
     def _write_contacts(self, people):
         for id_ in people.deleted_contacts:
             self.contacts.pop(id_)
+            self.shown.pop(id_)
         for values in people.updated_contacts:
             _update(self.contacts, values[0], values)
         for values in people.new_contacts:
             _insert_new(self.contacts, values[0], values)
+            self.shown[values[0]] = {}
         for change in people.terms:
             if change.after is None:
                 self.terms.pop(change.contact_id)
@@ -180,14 +186,14 @@ class MemoryStore:
             _insert_new(self.claims, (claim.ident, claim.record_id), claim)
 
     def _write_ledger(self, ledger):
-        for one in ledger.consents:
-            self.consents.setdefault(one.key, one)
         for statement, _ in ledger.suppressions:
             self.suppressions.setdefault(statement, statement)
         for one in ledger.new_consents:
             _insert_new(self.consents, one.key, one)
         for note in ledger.notes:
             self.notes.setdefault(note.id, note.note)
+        for id_, shown in ledger.shown.items():
+            _update(self.shown, id_, shown)
         self.log += ledger.log
 
     def _check(self):
@@ -210,8 +216,8 @@ class MemoryStore:
         records = {}
         for ref, (_, kind, state, _, placement) in self.records.items():
             groups[placement.contact_id].add(ref)
-            records[ref] = (kind, orjson.loads(state), placement.is_lost, placement.is_oversize)
-        contacts = [[ref_of[v[0]], *v[1:6], sorted(v[6].items()), v[7]] for v in self.contacts.values()]
+            records[ref] = (kind, orjson.loads(state), placement.merged, placement.is_oversize)
+        contacts = [[*v[1:6], sorted(v[6].items()), v[7], self.shown[v[0]]] for v in self.contacts.values()]
         return {
             "records": records,
             "groups": {frozenset(group) for id_, group in groups.items() if id_ is not None},

@@ -44,6 +44,19 @@ class Encoder(NamedTuple):
     details: Callable[[Mapping[str, StoredDetail]], bytes]
 
 
+class Lead(NamedTuple):
+    """What a contact leads with: the identifiers in its fields."""
+
+    email: str | None
+    phone_number: str | None
+    customer: Ref
+
+    @classmethod
+    def of(cls, contact: ContactRow | Golden) -> "Lead":
+        """Return what a contact leads with."""
+        return cls(contact.email, contact.phone_number, (contact.external_source, contact.external_id))
+
+
 @dataclass(slots=True)
 class Changeset:
     """Rows to write. New rows are those that nothing stored can conflict with."""
@@ -70,7 +83,7 @@ class Changeset:
     #: what contacts may show otherwise beside their fields, and the envelopes that led to it
     shifted: dict[UUID, set[UUID]] = field(default_factory=dict)
     touched: set[UUID] = field(default_factory=set)  #: contacts with a claim that is shown otherwise than before
-    primaries: dict[UUID, tuple[str | None, str | None]] = field(default_factory=dict)  #: new e-mails and numbers shown
+    leads: dict[UUID, Lead] = field(default_factory=dict)  #: of contacts that are new, or lead with something else now
 
     def contact_of(self) -> dict[Ref, UUID | None]:
         """Return the contact of every record that was loaded, as it will be."""
@@ -163,8 +176,10 @@ class _People:
             if row.contact_id is not None:
                 affected.add(row.contact_id)
             # Most new records found a contact of their own. Ids hash slowly, and it takes none to see that.
-            if contact_id is not None and contact_id is not row.id and contact_id not in fresh:
+            if contact_id is not None and (row.version > 0 or contact_id is not row.id) and contact_id not in fresh:
                 affected.add(contact_id)
+                if row.version == 0:
+                    self._shift(contact_id, self.causes.get(ref, ()))
             if row.version > 0:
                 self._note_shift(ref, row)
         return affected
@@ -201,7 +216,7 @@ class _People:
         changes = self.changes
         changes.changes[contact_id] = Change(contact_id, "created", {}, tuple(sorted(about)), encoded)
         changes.shifted[contact_id] = about
-        changes.primaries[contact_id] = (shown.email, shown.phone_number)
+        changes.leads[contact_id] = Lead.of(shown)
         changes.new_contacts.append(self.encoder.contact(contact_id, shown, contact_id))
         changes.new_terms.append((contact_id, self.encoder.terms(shown.name, shown.tags)))
 
@@ -212,8 +227,8 @@ class _People:
         first_id = contact_id if old is None else old.first_id
         details = _difference(old, shown, only_cause(about))
         changes = self.changes
-        if old is None or (old.email, old.phone_number) != (shown.email, shown.phone_number):
-            changes.primaries[contact_id] = (shown.email, shown.phone_number)
+        if old is None or Lead.of(old) != Lead.of(shown):
+            changes.leads[contact_id] = Lead.of(shown)
             self._shift(contact_id, about)
         if old is not None and not details:
             return

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
-from worker.domain.changeset import Changeset
+from worker.domain.changeset import Changeset, Lead
 from worker.domain.identifiers import of_address, phone_key
 from worker.domain.permission import Holder, holder_of
 from worker.domain.statements import SuppressionStatement
@@ -87,11 +87,8 @@ def _add_those_addressed(people: Changeset, found: Concerned, causes: dict[UUID,
 def _holding(people: Changeset, contact_id: UUID, group: Sequence[Ref], about: set[UUID]) -> Holding:
     snapshot, owners = people.snapshot, people.resolution.owners
     own = set(group)
-    primaries = people.primaries.get(contact_id)
-    if primaries is None:
-        row = snapshot.contacts[contact_id]
-        primaries = (row.email, row.phone_number)
-    shown = shown_identifiers(*primaries)
+    lead = people.leads.get(contact_id) or Lead.of(snapshot.contacts[contact_id])
+    shown = shown_identifiers(lead.email, lead.phone_number)
     records = [snapshot.rows[ref].record for ref in group]
     holder = holder_of(
         records,
@@ -111,13 +108,9 @@ def _holding(people: Changeset, contact_id: UUID, group: Sequence[Ref], about: s
                 state = "contested"
             if state != "owned" or ident not in shown:
                 identities[f"identity:{ident[0]}:{ident[1]}"] = state
-    leading = next((r for r in records if r.kind == "customer"), None)
     for record in records:
-        if (
-            record.kind == "customer"
-            and record is not leading
-            and (record.is_live or record.ref in people.resolution.lost)
-        ):
+        is_known = record.is_live or record.ref in people.resolution.lost
+        if record.kind == "customer" and record.ref != lead.customer and is_known:
             identities[f"identity:external_id:{record.source}:{record.external_id}"] = "owned"
     return Holding(holder, identities, about)
 

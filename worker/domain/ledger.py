@@ -96,8 +96,8 @@ def ledger_changes(
 
 def _show(people: Changeset, concerned: Concerned, ledgers: Ledgers, result: LedgerChanges, log: "_Log") -> None:
     """Work out what the contacts concerned show beside their fields, and log what is otherwise than before."""
-    entries = [*ledgers.consents, *(_entry(one) for one in result.new_consents)]
-    suppressed = [*ledgers.suppressions, *(_suppression(*one) for one in result.suppressions)]
+    entries = [*ledgers.consents, *(as_entry(one) for one in result.new_consents)]
+    suppressed = [*ledgers.suppressions, *(as_suppression(*one) for one in result.suppressions)]
     consents_about, suppressions_about = _by_subject(entries), _by_address(suppressed)
     said_by_envelope = {(e.channel, e.purpose): e.envelope_id for e in entries if e.key not in _keys(ledgers.consents)}
     new = {(one.consent.address, one.consent.ref) for one in result.new_consents}
@@ -197,7 +197,7 @@ class _Log:
         entry.details[name] = (before, after) if is_only else (before, after, cause)
 
 
-def _entry(one: KeyedConsent) -> ConsentEntry:
+def as_entry(one: KeyedConsent) -> ConsentEntry:
     """Return a consent as the ledger will hold it; id and time are not those it will have."""
     consent = one.consent
     return ConsentEntry(
@@ -236,7 +236,7 @@ def _content(said: SuppressionStatement | SuppressionEntry) -> tuple[object, ...
     )
 
 
-def _suppression(suppression: SuppressionStatement, envelope_id: UUID) -> SuppressionEntry:
+def as_suppression(suppression: SuppressionStatement, envelope_id: UUID) -> SuppressionEntry:
     """Return a statement as the ledger will hold it; id and time are not those it will have."""
     return SuppressionEntry(
         id=envelope_id,

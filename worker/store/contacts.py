@@ -42,7 +42,7 @@ _BY_IDS = sql(f"""
 _INSERT = sql(f"""
     INSERT INTO contacts (organization_id, {", ".join(_VALUES)}, shown, updated_at)
     SELECT :organization_id, id, name, email, phone_number, external_source, external_id, custom_fields::jsonb, {_TAGS},
-           first_id, shown, clock_timestamp()
+           first_id, shown::json, clock_timestamp()
       FROM {_NEW}
 """)
 
@@ -51,7 +51,7 @@ _UPDATE = sql(f"""
        SET name = new.name, email = new.email, phone_number = new.phone_number,
            external_source = new.external_source, external_id = new.external_id,
            custom_fields = new.custom_fields::jsonb, tags = {_TAGS}, first_id = new.first_id,
-           shown = coalesce(new.shown, c.shown), updated_at = clock_timestamp()
+           shown = coalesce(new.shown::json, c.shown), updated_at = clock_timestamp()
       FROM {_NEW}
      WHERE c.organization_id = :organization_id AND c.id = new.id AND c.id = ANY(CAST(:id AS uuid[]))
 """)
@@ -61,7 +61,7 @@ _TOUCH = sql("""
 """)
 
 _SHOW = sql(f"""
-    UPDATE contacts c SET shown = new.shown, updated_at = clock_timestamp() FROM {rows_of(id="uuid", shown="json")}
+    UPDATE contacts c SET shown = new.shown::json, updated_at = clock_timestamp() FROM {rows_of(id="uuid", shown="json")}
      WHERE c.organization_id = :organization_id AND c.id = new.id AND c.id = ANY(CAST(:id AS uuid[]))
 """)
 

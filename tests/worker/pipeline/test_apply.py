@@ -22,7 +22,8 @@ from worker import settings as worker_settings
 from worker.domain.changes import Change, EncodedDetails, StoredDetail, causes_of
 from worker.domain.grouping import Limits
 from worker.domain.resolve import resolve
-from worker.domain.snapshot import NewDecision, member
+from worker.domain.terms import CLAIM
+from worker.domain.snapshot import NewDecision
 from worker.pipeline.apply import Batch, apply
 from worker.store import changes, decisions, envelopes, organizations, records
 from worker.store.batch_writer import json_bytes
@@ -43,7 +44,7 @@ def stored(engine):
         organization_id = organizations.find(conn, "default")
         ids_ = [row[0] for row in conn.execute(text("SELECT id FROM records"))]
         rows = records.by_ids(Tx(conn, organization_id), ids_)
-        claims = conn.execute(text("SELECT type, key, record_id, is_owner, is_contested FROM claims")).all()
+        claims = conn.execute(text("SELECT type, key, record_id, is_owner, is_contested, role FROM claims")).all()
         shown = {row[0] for row in conn.execute(text("SELECT id FROM contacts"))}
         decided = decisions.by_refs(Tx(conn, organization_id), [row.ref for row in rows])
     ref_of = {row.id: row.ref for row in rows}
@@ -54,25 +55,24 @@ def stored(engine):
     assert set(groups) == shown
     return {
         "groups": {frozenset(group) for group in groups.values()},
-        "ids": {ref_of[id_] for id_ in groups},
-        "owners": {(t, k): ref_of[r] for t, k, r, owner, _ in claims if owner},
-        "contested": {(t, k) for t, k, _, _, contested in claims if contested},
-        "claims": {(t, k, ref_of[r]) for t, k, r, _, _ in claims},
-        "lost": {row.ref for row in rows if row.is_lost},
+        "owners": {(t, k): ref_of[r] for t, k, r, owner, _, _ in claims if owner},
+        "contested": {(t, k) for t, k, _, _, contested, _ in claims if contested},
+        "ties": {(t, k, ref_of[r], role) for t, k, r, _, _, role in claims},
+        "lost": {row.ref: row.merged for row in rows if row.merged is not None},
         "oversize": {row.ref for row in rows if row.is_oversize},
     }, (rows, decided)
 
 
 def resolved_at_once(rows, decided, limits):
     """Resolve all records at once; return the groups, owners and so on, with customers in the place of our ids."""
-    members = [member(row) for row in rows]
-    found = resolve(members, decided, limits)
+    found = resolve([row.record for row in rows], decided, limits)
+    ties = [(*ident, row.ref, tie.role) for row in rows for ident, tie in row.record.ties().items()]
+    claimed = {(type_, key) for type_, key, _, role in ties if role == CLAIM}
     return {
         "groups": {frozenset(group) for group in found.groups},
-        "ids": {group[0] for group in found.groups},
         "owners": found.owners,
-        "contested": found.contested,
-        "claims": {(*ident, m.ref) for m in members for ident, _ in m.claims},
+        "contested": found.contested & claimed,
+        "ties": set(ties),
         "lost": found.lost,
         "oversize": found.oversize,
     }
