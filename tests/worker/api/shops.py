@@ -44,7 +44,8 @@ class Shop:
         self._world.send(self._path, self.signature, headers, body)
 
     def _created(self, external_id: str, created: At | None, at: At) -> str:
-        return written(self._born.setdefault(external_id, at if created is None else created))
+        born = self._born.setdefault(external_id, at if created is None else created)
+        return written(born if created is None else created)
 
 
 class Shopify(Shop):
