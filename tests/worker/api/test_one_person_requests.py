@@ -129,6 +129,17 @@ def test_a_request_for_a_customer_replaces_what_a_clock_ahead_said(who, api):
 
 
 @once
+@pytest.mark.parametrize("said", [{}, {"email": E1}, {"name": "Shop's"}])
+def test_a_request_that_says_nothing_new_is_answered_beside_a_clock_ahead(who, api, said):
+    source, external_id = who.split(":")
+    before = api.contact(who)
+    shown = api.write("POST", None, external_source=source, external_id=external_id, **said)
+
+    assert shown["id"] == before["id"]
+    assert (shown["email"], shown["name"]) == (E1, "Shop's")
+
+
+@once
 def test_a_request_brings_back_a_customer_whom_a_clock_ahead_deleted(shop, api, ahead):
     shop.seen("1", email=E1, name="Shop's", at=0)
     shop.deleted("1", at=ahead)
