@@ -51,6 +51,7 @@ def test_a_no_touches_whoever_holds_its_address(second_address, woo, api):
     assert api.sendable("woo:2") in REFUSED
     assert changed_at(api, "woo:2") > before
     assert newest_changes(api, "woo:2")["consent:email:marketing"] == ("opted_in", "opted_out")
+    assert [cause["source"] for cause in api.rows("woo:2", "/timeline")[0]["causes"]] == ["woo"]
 
 
 @mirrored
@@ -302,7 +303,7 @@ def test_a_mirror_hears_what_an_edit_changes_for_others(shop, woo, api):
     api.write("PATCH", "woo:1", custom_fields={"tier": "gold"})
     assert changed_at(api, "shop:1") == before
     woo.seen("1", email=E2, phone=P1, name="Boris Klein", at=10, created=-100)
-    assert api.id(P1) == api.id("woo:1")
+    assert api.id(P1) == api.id("woo:1") != api.id("shop:1")
     api.write("PATCH", "woo:1", phone_number=P2)
     assert changed_at(api, "shop:1") > before
     api.write("PUT", "shop:1", "/consent/sms", status="opted_out", occurred_at=written(30))
