@@ -37,8 +37,9 @@ class Mirror:
 
     def check(self) -> None:
         """Compare the copies with the store, and each contact with what its change log adds up to."""
-        assert self.copies == {row["id"]: self._load(row["id"]) for row in self._api.rows(None)}
-        for id_ in self.copies:
+        assert self.copies.keys() == {row["id"] for row in self._api.rows(None)}
+        for id_, copy in self.copies.items():
+            assert copy == self._load(id_)
             contact, logged = self._api.contact(id_), self._logged(id_)
             shown = {name: contact[name] for name in FIELDS}
             for row in self._api.rows(id_, "/consents"):

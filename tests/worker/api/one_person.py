@@ -125,7 +125,7 @@ class Api:
         self._world.deliver()
         return self._world.call(method, f"/v1/contacts{path}", **request)
 
-    def write(self, method: str, who: str | None, rest: str = "", **fields: Any) -> Any:
+    def write(self, method: str, who: str | None, rest: str = "", /, **fields: Any) -> Any:
         """Write about a person, or with None about nobody yet; return the data of the answer."""
         body = {"json": fields} if method != "DELETE" else {}
         answer = self.ask(method, ("" if who is None else self._path(who)) + rest, **body)

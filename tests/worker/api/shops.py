@@ -1,7 +1,7 @@
 """Shops that send signed webhooks about invented people. Times are minutes after T0, or times.
 
-A shop states a customer whole: what is left out is empty. Its first statement about a customer says since when the
-customer exists, and later ones repeat that.
+Shopify states a customer whole, so what a test leaves out is empty; WooCommerce never says that a field is empty. The
+first statement about a customer says since when the customer exists, and later ones repeat that.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -44,7 +44,8 @@ class Shop:
         self._world.send(self._path, self.signature, headers, body)
 
     def _created(self, external_id: str, created: At | None, at: At) -> str:
-        return written(self._born.setdefault(external_id, at if created is None else created))
+        born = self._born.setdefault(external_id, at if created is None else created)
+        return written(born if created is None else created)
 
 
 class Shopify(Shop):

@@ -79,6 +79,20 @@ def test_of_a_yes_and_a_no_at_the_same_time_the_no_counts(shop, eu, api):
     assert api.sendable("shop:1", "sms") == (False, "opted_out")
 
 
+@pytest.mark.parametrize("is_ticked_again", [False, True])
+def test_an_unticked_box_is_a_no_and_a_ticked_one_is_as_old_as_its_customer(shop, woo, api, is_ticked_again):
+    shop.seen("1", email=E1, phone=P1, at=0)
+    shop.consent("1", "email", "subscribed", E1, at=5)
+    woo.seen("1", email=E2, phone=P1, at=1, newsletter=True)
+    woo.seen("1", email=E2, phone=P1, at=10, newsletter=False)
+    if is_ticked_again:
+        woo.seen("1", email=E2, phone=P1, at=20, newsletter=True)
+    assert api.sendable("shop:1") in REFUSED
+
+    shop.consent("1", "email", "subscribed", E1, at=30)
+    assert api.sendable("woo:1") == (True, E1)
+
+
 def test_a_no_closes_its_address_for_somebody_else_who_holds_it(shop, woo, api):
     shop.seen("1", email=E1, at=0)
     woo.seen("1", email=E1, phone=P1, at=1, newsletter=True)
