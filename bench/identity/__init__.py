@@ -1,0 +1,1 @@
+"""Who is who: invented source records whose people are known, grouped by our rules and by naive closure."""
