@@ -13,7 +13,8 @@ from bench.identity import names, writing
 from bench.identity.dirt import Dirt
 from bench.identity.people import CODES, DAYS, Person, people
 
-CUSTOMERS = {"a": 0.60, "b": 0.50, "c": 0.35}  #: the share of people that each source knows
+MESSENGER = "c"
+CUSTOMERS = {"a": 0.60, "b": 0.50, MESSENGER: 0.35}  #: the share of people that each source knows
 GUESTS = {"a": 0.20, "b": 0.20}
 _GIVES_SHARED = 0.5  #: of the records of who has a shared number or address
 _GIVES_SHARED_TO_MESSENGER = 0.1
@@ -57,6 +58,14 @@ class Row:
     def now(self) -> Said:
         return self.said[-1]
 
+    @property
+    def is_guest(self) -> bool:
+        return self.external_id is None
+
+    @property
+    def is_messenger(self) -> bool:
+        return self.source == MESSENGER
+
 
 def generate(seed: int, count: int, dirt: Dirt) -> list[Row]:
     """Return the rows of ``count`` people or a few more, in a random order; the same seed gives the same."""
@@ -85,7 +94,7 @@ class _Pen:
             known = [self._rng.choice(("a", "b"))]
         for source in known:
             yield self._row(source)
-            if source != "c" and self._happens(self._dirt.has_two_accounts):
+            if source != MESSENGER and self._happens(self._dirt.has_two_accounts):
                 yield self._row(source, "has_two_accounts")
         for source in ordered:
             yield self._row(source, is_guest=True)
@@ -106,9 +115,9 @@ class _Pen:
             self._seen.add("in_household")
         if person.office:
             self._seen.add("in_office")
-        email = None if source == "c" else self._email(source, is_guest=is_guest)
-        number, extension = self._number(source, day, is_guest=is_guest, is_needed=source == "c" or email is None)
-        given, surname = self._profile_name() if source == "c" else self._name(day)
+        email = None if source == MESSENGER else self._email(source, is_guest=is_guest)
+        number, extension = self._number(source, day, is_guest=is_guest, is_needed=source == MESSENGER or email is None)
+        given, surname = self._profile_name() if source == MESSENGER else self._name(day)
         first = Said(day, given, surname, email, self._typed(number), extension)
         said = (first,) if is_guest else (first, *self._update(first, number))
         return Row(
@@ -160,13 +169,13 @@ class _Pen:
         person, household = self._person, self._person.household
         if not is_guest and source == "b" and self._comes_true("till_number"):
             return self._rng.choice(_TILLS), ""
-        if not is_guest and source != "c" and self._comes_true("number_placeholder"):
+        if not is_guest and source != MESSENGER and self._comes_true("number_placeholder"):
             return self._rng.choice(_NUMBER_PLACEHOLDERS), ""
         if not is_needed and self._comes_true("no_number"):
             return None, ""
-        if person.office and source != "c" and self._happens(_GIVES_DESK):
+        if person.office and source != MESSENGER and self._happens(_GIVES_DESK):
             return self._desk()
-        gives_shared = _GIVES_SHARED_TO_MESSENGER if source == "c" else _GIVES_SHARED
+        gives_shared = _GIVES_SHARED_TO_MESSENGER if source == MESSENGER else _GIVES_SHARED
         if household and household.number and self._happens(gives_shared):
             self._seen.add("shares_number")
             return household.number, ""
@@ -175,7 +184,7 @@ class _Pen:
             self._seen.add("has_changed_number")
         if number in self._used_numbers:
             self._seen.add("got_used_number")
-        if source != "c" and self._comes_true("number_typo"):
+        if source != MESSENGER and self._comes_true("number_typo"):
             number = writing.number_typo(self._rng, number, CODES[person.country])
         return number, ""
 
