@@ -12,7 +12,7 @@ from bench.against import compared
 from bench.contacts import SOURCE, Population
 from bench.identity import naive, ours
 from bench.identity.dirt import LEVELS, Dirt
-from bench.identity.rows import Row, Said, generate
+from bench.identity.rows import Row, Statement, generate
 from bench.identity.score import Score, score
 from bench.load import get, request
 from connectors.shopify.simulator.shop import signed
@@ -187,8 +187,8 @@ def test_the_ratio_stays_the_same_if_the_machine_changes_its_pace():
 
 
 def a_row(person, source="a", external_id="1", *, name="Ann", email=None, number=None, extension=""):
-    said = Said(0, name, "Reed", email, number, extension)
-    return Row(person, source, external_id, "CA", (said,), frozenset())
+    shown = Statement(0, name, "Reed", email, number, extension)
+    return Row(person, source, external_id, "CA", (shown,), frozenset())
 
 
 def test_the_same_seed_invents_the_same_rows():
@@ -236,11 +236,11 @@ def test_both_sides_group_rows_by_what_they_share():
 
 
 def test_naive_closure_ignores_extensions_and_the_past():
-    moved = Said(0, "Ann", "Reed", None, "+1 613-555-0100", "")
+    moved = Statement(0, "Ann", "Reed", None, "+1 613-555-0100", "")
     rows = [
         a_row(1, number="+1 613-555-0100", extension=" x101"),
         a_row(2, "b", number="(613) 555-0100", extension=" x102"),
-        replace(a_row(3, "b", "2"), said=(moved, replace(moved, number="+16135550101"))),
+        replace(a_row(3, "b", "2"), statements=(moved, replace(moved, number="+16135550101"))),
     ]
     a, b, c = naive.groups(rows)
     assert a == b != c

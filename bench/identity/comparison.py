@@ -13,7 +13,7 @@ from bench.identity.rows import Row, generate
 from bench.identity.score import KINDS, Score, score
 
 #: how many fewer wrong pairs than naive closure our rules are to make, and at which part of its recall
-WANTED = {"low": (0.80, 0.99), "middle": (0.70, 0.90)}
+TARGETS = {"low": (0.80, 0.99), "middle": (0.70, 0.90)}
 _PLACEHOLDERS = {"email_placeholder", "number_placeholder", "till_number"}
 #: what the lines of a level leave out, each line more: what one of the sides is known to get wrong
 CUTS: Mapping[str, Callable[[Row], bool]] = {
@@ -81,12 +81,13 @@ def note(results: dict[str, Any]) -> str:
     """Say what was compared, and whether it is as wanted."""
     figures = results["identity"]
     verdicts = []
-    for level, (fewer, recall) in WANTED.items():
+    for level, (fewer, recall) in TARGETS.items():
         cuts = figures["levels"][level].items()
         reached = [cut for cut, found in cuts if found["fewer_wrong"] >= fewer and found["recall_ratio"] >= recall]
         verdicts.append(f"{level}: {fewer:.0%} at {recall:.2f} x; reached by {', '.join(reached) or 'no line'}.")
     return (
         f"{figures['rounds']} times some {figures['people']:,} invented people. Naive closure joins whoever shares an "
         "e-mail or a number, extensions dropped. Pairs are of two customers of two sources, or with a guest. Each line "
-        "of a level leaves out more rows. Wanted are fewer wrong pairs at a part of its recall. " + " ".join(verdicts)
+        "of a level leaves out more rows. The targets are fewer wrong pairs at a part of its recall. "
+        + " ".join(verdicts)
     )

@@ -7,7 +7,7 @@ What is used of the worker: how it normalises events, folds records and resolves
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from bench.identity.rows import Row, Said
+from bench.identity.rows import Row, Statement
 from connectors.contract import Identifier, ProfileSeen
 from worker import ids
 from worker.domain.folded import fold_batch
@@ -22,33 +22,34 @@ _FIRST_DAY = datetime(2021, 1, 1, tzinfo=UTC)
 
 def groups(rows: Sequence[Row]) -> list[int]:
     """Return a group for each row; a guest without a readable address or number is nobody, and alone."""
-    statements = [[_stated(row, said) for said in row.said] for row in rows]
-    folded = fold_batch([], [stated for of_row in statements for stated in of_row], ids.new)
+    envelopes = [[_stated(row, shown) for shown in row.statements] for row in rows]
+    folded = fold_batch([], [stated for of_row in envelopes for stated in of_row], ids.new)
     fields = Settings.model_fields
     limits = Limits(crowd=fields["crowd_limit"].default, component=fields["component_limit"].default)
     resolution = resolve([member(row) for row in folded.rows.values()], [], limits)
     group_of = {ref: number for number, refs in enumerate(resolution.groups) for ref in refs}
-    return [
-        group_of[next(iter(first.records))] if first.records else -place
-        for place, (first, *_) in enumerate(statements, 1)
-    ]
+    found = []
+    for place, (first, *_) in enumerate(envelopes, 1):
+        ref = next(iter(first.records), None)
+        found.append(-place if ref is None else group_of[ref])
+    return found
 
 
-def _stated(row: Row, said: Said) -> EnvelopeStatements:
-    day = _FIRST_DAY + timedelta(days=said.day)
-    statements = normalise_api_write(ids.new(), [(row.source, _event(row, said))], sent_at=day, delivery_id="")
+def _stated(row: Row, shown: Statement) -> EnvelopeStatements:
+    day = _FIRST_DAY + timedelta(days=shown.day)
+    statements = normalise_api_write(ids.new(), [(row.source, _event(row, shown))], sent_at=day, delivery_id="")
     statements.source = row.source  # as if a webhook of the source had delivered them, not a request to our API
     return statements
 
 
-def _event(row: Row, said: Said) -> ProfileSeen:
-    email = None if said.email is None else Identifier(type="email", value=said.email)
-    phone = None if said.number is None else Identifier(type="phone", value=said.number + said.extension)
-    names = {"name": said.given} if row.is_messenger else {"first_name": said.given, "last_name": said.surname}
+def _event(row: Row, shown: Statement) -> ProfileSeen:
+    email = None if shown.email is None else Identifier(type="email", value=shown.email)
+    phone = None if shown.number is None else Identifier(type="phone", value=shown.number + shown.extension)
+    names = {"name": shown.given} if row.is_messenger else {"first_name": shown.given, "last_name": shown.surname}
     return ProfileSeen(
         external_id=row.external_id,
-        occurred_at=_FIRST_DAY + timedelta(days=said.day),
-        created_at=_FIRST_DAY + timedelta(days=row.said[0].day),
+        occurred_at=_FIRST_DAY + timedelta(days=shown.day),
+        created_at=_FIRST_DAY + timedelta(days=row.statements[0].day),
         fields=names,
         identifiers={"email": email, "phone": phone},
         region=row.region,

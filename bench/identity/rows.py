@@ -32,7 +32,7 @@ _TILLS = ("+16135550199", "+14165550199", "+12125550199")  #: the branches of sh
 
 
 @dataclass(frozen=True)
-class Said:
+class Statement:
     """What a record says from a day on."""
 
     day: int
@@ -51,12 +51,12 @@ class Row:
     source: str
     external_id: str | None  #: None: a guest
     region: str  #: the country of the address, in which national numbers are read
-    said: tuple[Said, ...]  #: oldest first; the last is what the source shows now
+    statements: tuple[Statement, ...]  #: oldest first; the last is what the source shows now
     dirt: frozenset[str]  #: names of the rates in ``Dirt`` that came true here
 
     @property
-    def now(self) -> Said:
-        return self.said[-1]
+    def now(self) -> Statement:
+        return self.statements[-1]
 
     @property
     def is_guest(self) -> bool:
@@ -73,14 +73,14 @@ def generate(seed: int, count: int, dirt: Dirt) -> list[Row]:
     found = people(rng, count, dirt)
     had = Counter(number for person in found for _, number in person.numbers)
     used = {number for number, owners in had.items() if owners > 1}
-    rows = [row for person in found for row in _Pen(rng, dirt, person, used).rows()]
+    rows = [row for person in found for row in _Writer(rng, dirt, person, used).rows()]
     ids = rng.sample(range(1000, 1000 + 5 * len(rows)), len(rows))
     rows = [row if row.external_id is None else replace(row, external_id=str(ids.pop())) for row in rows]
     rng.shuffle(rows)
     return rows
 
 
-class _Pen:
+class _Writer:
     """Writes the rows of one person."""
 
     def __init__(self, rng: random.Random, dirt: Dirt, person: Person, used_numbers: set[str]) -> None:
@@ -118,18 +118,18 @@ class _Pen:
         email = None if source == MESSENGER else self._email(source, is_guest=is_guest)
         number, extension = self._number(source, day, is_guest=is_guest, is_needed=source == MESSENGER or email is None)
         given, surname = self._profile_name() if source == MESSENGER else self._name(day)
-        first = Said(day, given, surname, email, self._typed(number), extension)
-        said = (first,) if is_guest else (first, *self._update(first, number))
+        first = Statement(day, given, surname, email, self._typed(number), extension)
+        statements = (first,) if is_guest else (first, *self._update(first, number))
         return Row(
             person=person.id,
             source=source,
             external_id=None if is_guest else "",
             region=person.country,
-            said=said,
+            statements=statements,
             dirt=frozenset(self._seen),
         )
 
-    def _update(self, first: Said, number: str | None) -> Iterator[Said]:
+    def _update(self, first: Statement, number: str | None) -> Iterator[Statement]:
         """Yield what the record says after the person has told the shop a new number or surname."""
         person, before = self._person, first.day
         day = max(person.numbers[-1][0], person.surnames[-1][0])
