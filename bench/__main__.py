@@ -1,11 +1,12 @@
 """``make bench``: measure the worker beside its baselines, in one run on this machine.
 
-    python -m bench [--quick] [--json] [--rounds N] [--only sync|backfill|ingest|api]
+    python -m bench [--quick] [--json] [--rounds N] [--only sync|backfill|ingest|api|identity]
     python -m bench --against COMMIT [--quick] [--json] [--rounds N] [--only sync|backfill|ingest]
 
 Absolute figures depend on the machine and on its other work, so compare the ratios. Both sides run in turns (A B A B),
 on the same Postgres and the same broker, and the table shows the median of each side. With --against, the baseline is
-an older commit (``bench/against.py``).
+an older commit (``bench/against.py``). ``identity`` measures no speed: it counts how often two records are
+wrongly taken for one person, or missed (``bench/identity/``); it needs no servers, and its figures are always the same.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from rich.table import Table
 
 from bench import against, api, backfill, ingest, sync
 from bench.events import body_bytes
+from bench.identity import comparison
 from bench.stack import Stack, stack
 from worker.errors import ConfigError
 
@@ -46,6 +48,7 @@ class Size:
     contacts: int
     api_rounds: int
     api_seconds: float
+    people: int  #: of each round of ``identity``
 
 
 FULL = Size(
@@ -61,6 +64,7 @@ FULL = Size(
     contacts=1_000_000,
     api_rounds=5,
     api_seconds=1,
+    people=3_000,
 )
 QUICK = Size(
     rounds=2,
@@ -75,8 +79,9 @@ QUICK = Size(
     contacts=100_000,
     api_rounds=3,
     api_seconds=0.5,
+    people=1_000,
 )
-SECTIONS = ("sync", "backfill", "ingest", "api")
+SECTIONS = ("sync", "backfill", "ingest", "api", "identity")
 
 
 def main() -> int:
@@ -86,11 +91,11 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="measure only this section; may be repeated")
     parser.add_argument(
-        "--against", metavar="COMMIT", help="measure beside this commit instead of the baselines; not api"
+        "--against", metavar="COMMIT", help="measure beside this commit instead of the baselines; not api, not identity"
     )
     parser.add_argument("--rounds", metavar="N", type=int, help="how often to measure each section")
     arguments = parser.parse_args()
-    if arguments.against and "api" in (arguments.only or ()):
+    if arguments.against and {"api", "identity"}.intersection(arguments.only or ()):
         parser.error("--against measures sync, backfill and ingest")
     if arguments.rounds is not None and arguments.rounds < 1:
         parser.error("--rounds is at least 1")
@@ -124,6 +129,10 @@ def _against(commit: str, sections: Sequence[str], size: Size, progress: Console
 
 def _beside_baselines(sections: Sequence[str], size: Size, progress: Console) -> dict[str, Any]:
     results: dict[str, Any] = {}
+    if "identity" in sections:
+        results |= comparison.run(size.people, size.rounds, progress)
+    if set(sections) == {"identity"}:
+        return results
     with stack() as running:
         if "sync" in sections:
             results |= _sync(running, size, progress)
@@ -240,13 +249,16 @@ def _show(console: Console, results: dict[str, Any]) -> None:
     if "contacts" in results:
         api.show(table, results)
         notes.append(api.note(results))
+    if "identity" in results:
+        comparison.show(console, results)
     if "against" in results:
         against.show(console, results)
-    else:
+    elif table.row_count:
         console.print(table)
+    if "against" in results or table.row_count:
+        notes.append("Figures of speed are medians of rounds in which both sides took turns.")
     machine = results["machine"]
     notes.append(
-        "Figures are medians of rounds in which both sides took turns. "
         f"{machine['cpus']} CPUs (load before: {machine['load_before']}), Python {machine['python']}; "
         f"{results['seconds']:.0f} s in all."
     )

@@ -1,5 +1,7 @@
 """Bench: it fills a store exactly as the worker would. Otherwise it would measure something else."""
 
+from collections import Counter
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 
 import orjson
@@ -8,6 +10,10 @@ from sqlalchemy import text
 
 from bench.against import compared
 from bench.contacts import SOURCE, Population
+from bench.identity import naive, ours
+from bench.identity.dirt import LEVELS, Dirt
+from bench.identity.rows import Row, Statement, generate
+from bench.identity.score import Score, score
 from bench.load import get, request
 from connectors.shopify.simulator.shop import signed
 from worker import ids
@@ -178,3 +184,63 @@ def test_the_ratio_stays_the_same_if_the_machine_changes_its_pace():
     rounds.append({"old": {"per_s": 500}, "new": {"per_s": 100}})  # something else disturbed this round
 
     assert compared(rounds, "per_s") == {"old": 600, "new": 1000, "ratio": 2}
+
+
+def a_row(person, source="a", external_id="1", *, name="Ann", email=None, number=None, extension=""):
+    shown = Statement(0, name, "Reed", email, number, extension)
+    return Row(person, source, external_id, "CA", (shown,), frozenset())
+
+
+def test_the_same_seed_invents_the_same_rows():
+    assert generate(1, 100, LEVELS["high"]) == generate(1, 100, LEVELS["high"]) != generate(2, 100, LEVELS["high"])
+
+
+def test_every_kind_of_dirt_occurs_and_more_of_it_at_a_higher_level():
+    found = {
+        level: Counter(kind for row in generate(1, 1500, dirt) for kind in row.dirt) for level, dirt in LEVELS.items()
+    }
+    kinds = {rate.name for rate in fields(Dirt)}
+    assert found["middle"].keys() == found["high"].keys() == kinds
+    assert found["low"].total() < found["middle"].total() < found["high"].total()
+
+
+def test_without_dirt_rows_are_of_one_person_if_they_share_a_value():
+    clean = Dirt(**{rate.name: 0.0 for rate in fields(Dirt)})
+    rows = generate(1, 300, clean)
+    assert not any(row.dirt for row in rows)
+    assert all(found.wrong == 0 for found in score(rows, naive.groups(rows)).values())
+
+
+def test_right_wrong_and_missed_pairs_are_counted():
+    rows = [a_row(1), a_row(1, "b"), a_row(1, external_id=None), a_row(2, "b", "2"), a_row(2, external_id="2")]
+    # The first row is grouped with its guest and with a stranger of its own shop; only the pair of strangers of one
+    # shop is not judged.
+    found = score(rows, [7, 8, 7, 9, 7])
+    assert found == {"customers": Score(0, 0, 2), "with a guest": Score(1, 1, 1)}
+    total = sum(found.values(), Score())
+    assert (total.precision, total.recall) == (0.5, 0.25)
+
+
+def test_both_sides_group_rows_by_what_they_share():
+    email = "ann@mail.example.com"
+    rows = [
+        a_row(1, email=email),
+        a_row(1, "b", email=email.upper()),
+        a_row(2, "b", "2", name="Bo"),
+        a_row(3, external_id=None, number="no number"),
+    ]
+    for side in (ours, naive):
+        a, b, c, d = side.groups(rows)
+        assert a == b
+        assert len({a, c, d}) == 3
+
+
+def test_naive_closure_ignores_extensions_and_the_past():
+    moved = Statement(0, "Ann", "Reed", None, "+1 613-555-0100", "")
+    rows = [
+        a_row(1, number="+1 613-555-0100", extension=" x101"),
+        a_row(2, "b", number="(613) 555-0100", extension=" x102"),
+        replace(a_row(3, "b", "2"), statements=(moved, replace(moved, number="+16135550101"))),
+    ]
+    a, b, c = naive.groups(rows)
+    assert a == b != c
