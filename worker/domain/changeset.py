@@ -99,7 +99,9 @@ def changeset(snapshot: Snapshot, encoder: Encoder) -> Changeset:
 
     A batch that says nothing new writes nothing but the links of its envelopes, and newer times.
     """
-    resolution = resolve(snapshot.records(), snapshot.all_decisions(), snapshot.limits, snapshot.crowded)
+    resolution = resolve(
+        snapshot.records(), snapshot.all_decisions(), snapshot.limits, snapshot.crowded, snapshot.given_by_many
+    )
     ids = contact_ids(snapshot, resolution.groups, resolution.lost)
     changes = Changeset(
         snapshot, resolution, ids, _placements(snapshot, resolution, ids), decisions=snapshot.new_decisions()

@@ -100,7 +100,7 @@ def _with_news(rows: Mapping[Ref, RecordRow], statements: Iterable[EnvelopeState
             if ref not in news and (stated.source == API_SOURCE or not repeats(rows[ref].record, about)):
                 news.add(ref)
         for decision in stated.decisions:
-            news.update((decision.a, decision.b))
+            news.update({decision.a, decision.b} & rows.keys())  # an edit is made of records that it does not speak of
     return news
 
 

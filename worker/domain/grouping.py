@@ -130,6 +130,7 @@ class Grouping:
         crowded: Collection[Ident],
     ) -> None:
         self.result = Resolution()
+        self.limits = limits
         self.records = {record.ref: record for record in records}
         self.groups = Groups(self.records)
         counting = _counting(decisions, self.records)

@@ -5,7 +5,7 @@ claimed last. A merged-away record sits with its survivor, an edit with the firs
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from worker.domain import identifiers
 from worker.domain.fold import Record
@@ -13,14 +13,18 @@ from worker.domain.grouping import ORDER_OF_TYPES, Claimant, Grouping, Reason, R
 from worker.domain.terms import CLAIM, EVIDENCE, FORMER, LAST, Ident, Ref
 
 
-def place(grouping: Grouping) -> None:
-    """Give passengers their places, then fill in who owns what and the groups of the grouping's result."""
-    _Places(grouping).fill()
+def place(grouping: Grouping, given_by_many: Collection[Ident]) -> None:
+    """Give passengers their places, then fill in who owns what and the groups of the grouping's result.
+
+    ``given_by_many`` are identifiers that are known to be evidence of too many guests.
+    """
+    _Places(grouping, given_by_many).fill()
 
 
 class _Places:
-    def __init__(self, grouping: Grouping) -> None:
+    def __init__(self, grouping: Grouping, given_by_many: Collection[Ident]) -> None:
         self.grouping = grouping
+        self.given_by_many = given_by_many
         self.records = grouping.records
         self.groups = grouping.groups
         self.living = grouping.living
@@ -167,6 +171,7 @@ class _Places:
                     evidence[ident].append((edit, host))
         for ident, holders in evidence.items():
             is_free = not identifiers.identifies_nobody(*ident) and not self._is_spoken_for(ident)
+            is_free = is_free and ident not in self.given_by_many and len(holders) <= self.grouping.limits.crowd
             if is_free and ident not in self.keyed and len({find(host) for _, host in holders}) == 1:
                 result.owners[ident] = holders[0][0]
 

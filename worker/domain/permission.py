@@ -163,9 +163,10 @@ def permissions(
 
 
 def _news(entries: Sequence[ConsentEntry]) -> list[ConsentEntry]:
-    """Leave out what says nothing new: a record that repeats its last status about an address.
+    """Leave out what says nothing new: a "no" without a time of its own, of a record whose last status that was.
 
-    A "no" with a time of its own and what was said to us directly are always new; ``unknown`` is no status.
+    Sources state the present status with every change of a customer. What has a time of its own is new at that time, and
+    so is what was said to us directly; ``unknown`` is no status.
     """
     if len(entries) == 1:
         return list(entries)
@@ -173,12 +174,11 @@ def _news(entries: Sequence[ConsentEntry]) -> list[ConsentEntry]:
     news = []
     for entry in sorted(entries, key=lambda e: e.strength):
         subject = (entry.ref, entry.address)
+        is_repeated = entry.is_undated and not entry.is_fresh and last.get(subject) == entry.status
+        if not is_repeated:
+            news.append(entry)
         if entry.status != "unknown":
-            is_new = entry.is_fresh or (entry.status == "opted_out" and not entry.is_undated)
-            if last.get(subject) == entry.status and not is_new:
-                continue
             last[subject] = entry.status
-        news.append(entry)
     return news
 
 

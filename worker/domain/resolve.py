@@ -25,23 +25,26 @@ def resolve(
     decisions: Iterable[Decision],
     limits: Limits,
     crowded: Collection[Ident] = (),
+    given_by_many: Collection[Ident] = (),
 ) -> Resolution:
     """Group records into people.
 
     ``records`` must be whole components: everything that may be placed beside a record. ``crowded`` are identifiers
-    that are known to identify nobody; others are found among the records.
+    that are known to identify nobody, and ``given_by_many`` those that too many guests gave for one of them to have it;
+    others are found among the records.
     """
     decisions = list(decisions)
     alone, together = _split_off_alone(records, decisions, limits, crowded)
     result = Resolution()
     if together:
         grouping = Grouping(together, decisions, limits, crowded)
-        place(grouping)
+        place(grouping, given_by_many)
         result = grouping.result
     for record in alone:
         result.groups.append((record.ref,))
         for ident, tie in record.ties().items():
-            if tie.role in (CLAIM, EVIDENCE) and not identifiers.identifies_nobody(*ident):
+            is_own = tie.role == CLAIM or (tie.role == EVIDENCE and ident not in given_by_many)
+            if is_own and not identifiers.identifies_nobody(*ident):
                 result.owners[ident] = record.ref
     result.groups.sort()
     return result

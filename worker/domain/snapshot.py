@@ -35,6 +35,9 @@ class Snapshot:
     proven: list[ClaimRow] = field(default_factory=list)  #: claims with proof of crowded identifiers
     expanded: set[Ident] = field(default_factory=set)  #: identifiers whose claimants are all in ``rows``
     crowded: set[Ident] = field(default_factory=set)  #: identifiers that identify nobody
+    given_by_many: set[Ident] = field(
+        default_factory=set
+    )  #: identifiers that so many guests gave that it proves nothing
     decisions: set[Decision] = field(default_factory=set)  #: stored ones about the components' records
     stated: Sequence[EnvelopeStatements] = ()  #: the statements of the batch
     withdrawn: Withdrawn | None = None  #: what a replay took back before

@@ -231,22 +231,25 @@ class _Components:
             if is_one:
                 crowded.add(ident)
             if not (is_one and was_crowd) or ident in self._about:
-                record_ids.update(row.record_id for row in self._that_matter(rows, claiming))
+                is_claimed = bool(others or now)
+                record_ids.update(row.record_id for row in self._that_matter(ident, rows, is_claimed=is_claimed))
         # Proof stands against a crowd, and so do those whom it joins.
         proven = claims.verified(self._tx, crowded, limits.component)
         snapshot.proven += proven
         return record_ids.union(row.record_id for row in proven)
 
-    def _that_matter(self, rows: Sequence[ClaimRow], claiming: Sequence[ClaimRow]) -> Sequence[ClaimRow]:
+    def _that_matter(self, ident: Ident, rows: Sequence[ClaimRow], *, is_claimed: bool) -> Sequence[ClaimRow]:
         """Return the claims of an identifier that many have, whose records have to be looked at.
 
         What guests gave beside their keys counts for nothing where somebody claims it, and where many gave it.
         """
-        limit = self._snapshot.limits.crowd
-        evidence = [row for row in rows if row.role == EVIDENCE]
-        if claiming and not any(row.is_owner for row in evidence):
-            return [row for row in rows if row.role != EVIDENCE]
-        return rows if len(evidence) <= limit else [row for row in rows if row.role != EVIDENCE or row.is_owner]
+        snapshot = self._snapshot
+        given = sum(row.role == EVIDENCE for row in rows)
+        if not is_claimed:
+            if given <= snapshot.limits.crowd:
+                return rows
+            snapshot.given_by_many.add(ident)
+        return [row for row in rows if row.role != EVIDENCE or row.is_owner]
 
     def _still_needed(self, deferred: dict[Ref, RecordRow]) -> set[Ident]:
         """Return the identifiers of deferred records whose component does not look oversize any more."""
