@@ -18,7 +18,7 @@ from worker.domain.ledger import Ledgers
 from worker.domain.rows import ClaimRow, RecordRow
 from worker.domain.snapshot import Snapshot
 from worker.domain.statements import EnvelopeStatements
-from worker.domain.terms import CLAIM, EVIDENCE, Ident, Ref
+from worker.domain.terms import CLAIM, EVIDENCE, LAST, Ident, Ref
 from worker.domain.union_find import UnionFind
 from worker.store import (
     claims,
@@ -236,7 +236,10 @@ class _Components:
         # Proof stands against a crowd, and so do those whom it joins.
         proven = claims.verified(self._tx, crowded, limits.component)
         snapshot.proven += proven
-        return record_ids.union(row.record_id for row in proven)
+        record_ids.update(row.record_id for row in proven)
+        for ident in {row.ident for row in proven}:  # and those who sit with its owner
+            record_ids.update(row.record_id for row in found[ident] if row.role == LAST or not row.is_customer)
+        return record_ids
 
     def _that_matter(self, ident: Ident, rows: Sequence[ClaimRow], *, is_claimed: bool) -> Sequence[ClaimRow]:
         """Return the claims of an identifier that many have, whose records have to be looked at.
