@@ -11,7 +11,7 @@ from uuid import UUID
 from worker.domain import identifiers
 from worker.domain.concerned import Concerned
 from worker.domain.folded import Withdrawn, fold_batch
-from worker.domain.grouping import Limits, is_crowd
+from worker.domain.grouping import Limits, counts, is_crowd
 from worker.domain.identifiers import of_address
 from worker.domain.keyed_consents import KeyedConsent, keyed_consents
 from worker.domain.ledger import Ledgers
@@ -145,6 +145,13 @@ class _Components:
         self._about: set[Ident] = set()  #: the addresses of new statements in the ledgers
         #: (source, is no guest) of the active records that claim an identifier now
         self._claiming: dict[Ident, list[tuple[str, bool]]] = defaultdict(list)
+        #: what active records have, or had, proof of
+        self._proving = {
+            ident
+            for ties in (*snapshot.folded.ties_before.values(), *(row.record.ties() for row in self._active.values()))
+            for ident, tie in ties.items()
+            if tie.is_verified
+        }
         for ref, row in self._active.items():
             claimant = (ref[0], row.record.kind in ("customer", "person"))
             for ident, tie in row.record.ties().items():
@@ -237,7 +244,7 @@ class _Components:
         proven = claims.verified(self._tx, crowded, limits.component)
         snapshot.proven += proven
         record_ids.update(row.record_id for row in proven)
-        for ident in {row.ident for row in proven}:  # and those who sit with its owner
+        for ident in {row.ident for row in proven} | (crowded & self._proving):  # and those who sit with its owner
             record_ids.update(row.record_id for row in found[ident] if row.role == LAST or not row.is_customer)
         return record_ids
 
@@ -264,6 +271,6 @@ class _Components:
                     connected.union(ident, ref)
         for decision in snapshot.all_decisions():
             connected.union(decision.b, decision.a)
-        sizes = connected.sizes(snapshot.rows)
+        sizes = connected.sizes(ref for ref, row in snapshot.rows.items() if counts(row.record))
         small = [ref for ref in deferred if sizes[connected.find(ref)] <= snapshot.limits.component]
         return {ident for ref in small for ident in deferred.pop(ref).record.ties()}
