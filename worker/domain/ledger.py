@@ -15,7 +15,7 @@ from worker.domain.concerned import Concerned
 from worker.domain.consent import ConsentEntry, SuppressionEntry
 from worker.domain.identifiers import of_address
 from worker.domain.keyed_consents import KeyedConsent
-from worker.domain.permission import Holder, permissions
+from worker.domain.permission import Holder, is_simple, permissions
 from worker.domain.statements import Note, PrivacyRequest, SuppressionStatement
 from worker.domain.terms import Ident, Ref
 from worker.domain.times import EPOCH
@@ -96,57 +96,69 @@ def ledger_changes(
 
 def _show(people: Changeset, concerned: Concerned, ledgers: Ledgers, result: LedgerChanges, log: "_Log") -> None:
     """Work out what the contacts concerned show beside their fields, and log what is otherwise than before."""
-    entries = [*ledgers.consents, *(as_entry(one) for one in result.new_consents)]
-    suppressed = [*ledgers.suppressions, *(as_suppression(*one) for one in result.suppressions)]
-    consents_about, suppressions_about = _by_subject(entries), _by_address(suppressed)
-    said_by_envelope = {(e.channel, e.purpose): e.envelope_id for e in entries if e.key not in _keys(ledgers.consents)}
-    new = {(one.consent.address, one.consent.ref) for one in result.new_consents}
-    newly_suppressed = {one.address for one, _ in result.suppressions}
+    said = _by_subject([*ledgers.consents, *map(as_entry, result.new_consents)])
+    suppressed = _by_address([*ledgers.suppressions, *(as_suppression(*one) for one in result.suppressions)])
+    newly_said: set[str | Ref] = {one.consent.ref for one in result.new_consents}
+    newly_said |= {one.consent.address for one in result.new_consents if one.consent.address is not None}
+    newly_said |= {one.address for one, _ in result.suppressions}
+    in_batch = {stated.envelope_id for stated in people.snapshot.stated}
+    contacts, fresh = people.snapshot.contacts, people.ids.fresh
     for contact_id, holding in concerned.holders.items():
         holder = holding.holder
-        held = {key for _, key in holder.held}
-        subjects: list[str | Ref] = [*held, *holder.voices]
-        about = {e.id: e for subject in subjects for e in consents_about.get(subject, ())}
-        stated = [e for e in about.values() if e.ref in holder.voices or _is_held(e.channel, e.address, holder.held)]
-        blocked = [e for key in held for e in suppressions_about.get(key, ()) if _is_held(e.channel, key, holder.held)]
-        shown = holding.identities | shown_of(holder, stated, blocked)
-        before = people.snapshot.contacts.get(contact_id)
-        was = {} if before is None or contact_id in people.ids.fresh else before.shown
-        if before is None or was != shown:
+        subjects: list[str | Ref] = [*holder.voices, *(key for _, key in holder.held)]
+        shown, causes = holding.identities, dict[str, UUID | None]()
+        stated = {e.id: e for subject in subjects for e in said.get(subject, ()) if _concerns(e, holder)}
+        blocked = [
+            e for _, key in holder.held for e in suppressed.get(key, ()) if _is_held(e.channel, key, holder.held)
+        ]
+        if stated or blocked:
+            states, causes = shown_of(holder, list(stated.values()), blocked)
+            shown = shown | states
+        before = None if contact_id in fresh else contacts.get(contact_id)
+        was = {} if before is None else before.shown
+        if was == shown:
+            if before is None:
+                result.shown[contact_id] = shown
+        else:
             result.shown[contact_id] = shown
-        if any(address in held or ref in holder.voices for address, ref in new) or held & newly_suppressed:
+            cause = min(holding.causes, default=None)
+            for name in sorted(was.keys() | shown.keys()):
+                if was.get(name) != shown.get(name):
+                    said_in = causes.get(name)
+                    log.add(contact_id, name, was.get(name), shown.get(name), said_in if said_in in in_batch else cause)
+        if not newly_said.isdisjoint(subjects):
             result.touched.add(contact_id)
-        cause = min(holding.causes, default=None)
-        for name in sorted(was.keys() | shown.keys()):
-            if was.get(name) != shown.get(name):
-                _, _, rest = name.partition(":")
-                channel, _, purpose = rest.partition(":")
-                envelope_id = said_by_envelope.get((channel, purpose)) or cause
-                log.add(contact_id, name, was.get(name), shown.get(name), envelope_id)
     result.touched -= people.changes.keys()
 
 
-def _keys(entries: Iterable[ConsentEntry]) -> set[bytes]:
-    return {entry.key for entry in entries}
+def _concerns(entry: ConsentEntry, holder: Holder) -> bool:
+    return entry.ref in holder.voices or _is_held(entry.channel, entry.address, holder.held)
 
 
 def shown_of(
     holder: Holder, consents: Sequence[ConsentEntry], suppressed: Sequence[SuppressionEntry]
-) -> dict[str, str]:
-    """Return the states of consents and suppressions, by the names of the change log."""
-    if not consents and not suppressed:
-        return {}
+) -> tuple[dict[str, str], dict[str, UUID | None]]:
+    """Return the states of consents and suppressions by the names of the change log, and the envelopes that said so."""
     shown: dict[str, str] = {}
+    causes: dict[str, UUID | None] = {}
+    if is_simple(holder, consents):
+        for entry in consents:
+            name = f"consent:{entry.channel}:{entry.purpose}"
+            shown[name], causes[name] = entry.status, entry.envelope_id
+        if not suppressed:
+            return shown, causes
     found = permissions(holder, consents, suppressed)
     for key in found.rulings:
-        status = found.shown(key, None).status
-        if status is not None:
-            shown[f"consent:{key[0]}:{key[1]}"] = status
+        statement = found.shown(key, None).statement
+        if statement is not None:
+            name = f"consent:{key[0]}:{key[1]}"
+            shown[name], causes[name] = statement.status, statement.envelope_id
     for one in found.suppressions:
         name = f"suppression:{one.channel}:{one.reason}:{one.scope}"
         if one.lifted is None or name not in shown:
             shown[name] = "active" if one.lifted is None else "lifted"
-    return shown
+            causes[name] = one.envelope_ids[-1] if one.envelope_ids else None
+    return shown, causes
 
 
 def _by_subject(entries: Iterable[ConsentEntry]) -> dict[str | Ref, list[ConsentEntry]]:
