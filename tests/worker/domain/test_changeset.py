@@ -156,7 +156,7 @@ def test_an_identifier_that_its_owner_drops_passes_to_the_next_claim():
     assert (passed.role, passed.is_owner, passed.is_contested) == (CLAIM, True, False)
     assert people.touched == {passed.record_id, left.record_id}
     gained = next(entry for entry in ledger.log if entry.contact_id == passed.record_id)
-    assert gained.details == {f"identity:phone:{PHONES[0]}": ("another's", None)}
+    assert gained.details == {f"identity:phone:{PHONES[0]}": ("unowned", None)}
     assert gained.causes == (moved.envelope_id,)
 
 
