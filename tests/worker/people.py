@@ -98,7 +98,8 @@ def records(draw, edits=True):
         elif kind == 7:
             record = mentioned(source, str(number))
         else:
-            refs = st.sampled_from([*found, (source, str(number))])
+            others = [ref for ref, known in found.items() if known.kind != "edit"]
+            refs = st.sampled_from([*others, (source, str(number))])
             record = an_edit(str(number), draw(st.lists(refs, unique=True, min_size=1, max_size=2)), *some[:1])
         found[record.ref] = record
     return list(found.values())
