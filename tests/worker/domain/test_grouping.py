@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.worker.people import EMAILS, LIMITS, LINE, PHONES, a_person, a_record, an_edit, apart, merge
+from tests.worker.people import EMAILS, LIMITS, LINE, PHONES, a_person, a_record, an_edit, apart, mentioned, merge
 from worker.domain.grouping import Grouping, Groups, Limits, crowds, is_crowd, seniority
 
 A1, A2, B1, B2, C1 = ("a", "1"), ("a", "2"), ("b", "1"), ("b", "2"), ("c", "1")
@@ -50,6 +50,16 @@ def test_a_claimant_tries_the_groups_of_the_stronger_claims_in_their_order():
         (A2, A1): "two customers of one source",
         (B1, A1): "names disagree",
     }
+
+
+def test_a_group_that_refused_a_claimant_once_is_not_asked_again():
+    ayu = a_record("a", "1", PHONES[0], name=AYU, created=1)
+    also_ayu = a_record("c", "1", PHONES[0], name=AYU, created=2)
+    budi = a_record("b", "1", PHONES[0], name=BUDI, created=3)
+
+    grouping, _ = grouped(ayu, also_ayu, budi)
+
+    assert [(one.claimant, one.other) for one in grouping.result.refusals] == [(B1, A1)]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +142,7 @@ def test_claims_of_a_record_that_was_merged_away_are_its_survivors_weakest():
 def test_until_its_survivor_was_seen_a_record_that_was_merged_away_is_like_any_other():
     lost = a_record("a", "2", EMAILS[0])
 
-    grouping, groups = grouped(lost, decisions=[merge(A1, A2)])
+    grouping, groups = grouped(lost, mentioned("a", "1"), decisions=[merge(A1, A2)])
     assert (groups, grouping.result.lost) == ([(A2,)], {})
 
     grouping, groups = grouped(lost, a_record("a", "1"), decisions=[merge(A1, A2)])
@@ -171,5 +181,7 @@ def test_edits_and_what_was_claimed_before_make_no_crowd():
     crowd = [a_record("a", str(n), EMAILS[0]) for n in range(2)]
     once = a_record("a", "9", once=[EMAILS[0]])
 
-    assert crowds([crowd[0], once, an_edit("x", [A1], EMAILS[0])], limits) == set()
+    edits = [an_edit(str(n), [A1], EMAILS[0]) for n in range(2)]
+
+    assert crowds([crowd[0], once, *edits], limits) == set()
     assert crowds(crowd, limits) == {EMAILS[0]}
