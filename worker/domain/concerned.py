@@ -102,9 +102,9 @@ def _holding(people: Changeset, contact_id: UUID, group: Sequence[Ref], about: s
         for ident, tie in record.ties().items():
             if tie.role > EVIDENCE:
                 continue
-            owner = owners.get(ident)
-            state = "nobody's" if owner is None else "owned" if owner in own else "another's"
-            if ident in people.resolution.contested and owner in own:
+            # Whether somebody else owns it is not shown: of a value that many gave, not all who gave it are loaded.
+            state = "owned" if owners.get(ident) in own else "unowned"
+            if state == "owned" and ident in people.resolution.contested:
                 state = "contested"
             if state != "owned" or ident not in shown:
                 identities[f"identity:{ident[0]}:{ident[1]}"] = state

@@ -87,8 +87,12 @@ class Groups:
 
     def are_apart(self, a: Ref, b: Ref) -> bool:
         """Whether a decision keeps two groups apart."""
-        a, b = self.find(a), self.find(b)
-        return any(self.find(other) == b for other in self._apart[a])
+        b = self.find(b)
+        return any(self.find(other) == b for other in self.kept_from(a))
+
+    def kept_from(self, ref: Ref) -> Collection[Ref]:
+        """Return the records that decisions keep apart from a record's group."""
+        return self._apart.get(self.find(ref), ())
 
     def union(self, a: Ref, b: Ref) -> None:
         """Make two groups one; what stands for ``a`` stands for both."""
