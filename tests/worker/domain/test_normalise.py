@@ -1,5 +1,6 @@
 """Normalise: events become statements. Times, addresses and the keys of guests get their normal form."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import uuid4
@@ -228,6 +229,21 @@ def test_a_clock_that_is_little_ahead_is_followed(ahead):
 
     assert found.consents[0].occurred == found.records[REF][0].stamp.occurred == microseconds(SENT_AT + ahead)
     assert found.clamped == 0
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "edited_at", "sent"),
+    [
+        (None, SENT_AT, SENT_AT),
+        (None, None, None),
+        (None, YEARS_AHEAD, CEILING),
+        (EARLIER + timedelta(minutes=1), SENT_AT, EARLIER + timedelta(minutes=1)),
+    ],
+)
+def test_the_time_of_an_edit_decides_ties_where_the_sending_time_is_unknown(sent_at, edited_at, sent):
+    found = statements_of(replace(a_profile(), edited_at=edited_at), sent_at=sent_at)
+
+    assert found.records[REF][0].stamp[:2] == (microseconds(EARLIER), microseconds(sent))
 
 
 def test_a_time_long_past_counts_as_given():
