@@ -93,11 +93,12 @@ class Record:
             for name, (_, value) in self.effective().items()
         }
         tags = {key: name for key, (_, name) in self.effective_tags().items()}
-        past = [(ident, first, last if ident not in self.claims() else None) for ident, (first, last) in self._past()]
-        return (self.seen is not None, self.is_live, values, tags, past, self.names())
+        return (self.seen is not None, self.is_live, values, tags, self._past(), self.names())
 
-    def _past(self) -> list[tuple[Ident, tuple[Stamp, Stamp]]]:
-        return sorted(self.history().items())
+    def _past(self) -> Sequence[object]:
+        """Return the first claim of each identifier, and the last of those that are claimed no more."""
+        held = {tuple(value[:2]) for name in _identifiers(tuple(self.registers)) if (value := self.registers[name][1])}
+        return sorted((i, first, None if i in held else last) for i, (first, last) in self.history().items())
 
     def created(self) -> int | None:
         """Creation at the source in microseconds, if the source said."""
@@ -134,8 +135,6 @@ class Record:
 
     def former_claims(self) -> dict[Ident, Stamp]:
         """Return the identifiers that a live record claimed once and claims no more, with the last time of each."""
-        if not self.claimed and self.removed is None:  # nearly all records
-            return {}
         present = self.claims()
         return {ident: last for ident, (_, last) in self.history().items() if ident not in present}
 
@@ -165,11 +164,16 @@ class Record:
         if not self.is_live:
             last = {} if self.kind == "edit" else self.last_claims()
             return {i: Tie(LAST, claim.value, is_verified=False) for i, claim in last.items() if key in (None, i)}
-        ties = {
-            ident: Tie(CLAIM if key in (None, ident) else EVIDENCE, claim.value, claim.is_verified)
-            for ident, claim in self.claims().items()
-        }
-        if self.kind in ("customer", "person"):
+        ties: dict[Ident, Tie] = {}
+        effective = self.effective()
+        for name in _identifiers(tuple(effective)):
+            claimed = effective[name][1]
+            if claimed is not None:
+                kind, at, value, is_verified = claimed
+                ident, known = (kind, at), ties.get((kind, at))
+                if known is None or (is_verified and not known.is_verified):
+                    ties[ident] = Tie(CLAIM if key is None or key == ident else EVIDENCE, value, is_verified)
+        if self.claimed and self.kind in ("customer", "person"):
             for ident in self.former_claims():
                 ties[ident] = Tie(FORMER, ident[1], is_verified=False)
         return ties

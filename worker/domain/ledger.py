@@ -11,11 +11,11 @@ from uuid import UUID
 
 from worker.domain.changes import Change
 from worker.domain.changeset import Changeset
-from worker.domain.concerned import Concerned
+from worker.domain.concerned import Concerned, Holding
 from worker.domain.consent import ConsentEntry, SuppressionEntry
 from worker.domain.identifiers import of_address
 from worker.domain.keyed_consents import KeyedConsent
-from worker.domain.permission import Holder, is_simple, permissions
+from worker.domain.permission import Holder, permissions, types_of
 from worker.domain.statements import Note, PrivacyRequest, SuppressionStatement
 from worker.domain.terms import Ident, Ref
 from worker.domain.times import EPOCH
@@ -89,46 +89,98 @@ def ledger_changes(
         ]
         if stated.revoked is not None:
             result.revocations.append((connection_of[stated.envelope_id], stated.revoked))
-    result.touched |= {contact_id for contact_id in (people.touched | log.entries.keys())} - people.changes.keys()
+    result.touched |= (people.touched | log.entries.keys()) - people.changes.keys()
     result.log = list(log.entries.values())
     return result
 
 
 def _show(people: Changeset, concerned: Concerned, ledgers: Ledgers, result: LedgerChanges, log: "_Log") -> None:
     """Work out what the contacts concerned show beside their fields, and log what is otherwise than before."""
-    said = _by_subject([*ledgers.consents, *map(as_entry, result.new_consents)])
-    suppressed = _by_address([*ledgers.suppressions, *(as_suppression(*one) for one in result.suppressions)])
-    newly_said: set[str | Ref] = {one.consent.ref for one in result.new_consents}
-    newly_said |= {one.consent.address for one in result.new_consents if one.consent.address is not None}
-    newly_said |= {one.address for one, _ in result.suppressions}
+    said = _Said(ledgers, result)
     in_batch = {stated.envelope_id for stated in people.snapshot.stated}
     contacts, fresh = people.snapshot.contacts, people.ids.fresh
-    for contact_id, holding in concerned.holders.items():
-        holder = holding.holder
-        subjects: list[str | Ref] = [*holder.voices, *(key for _, key in holder.held)]
-        shown, causes = holding.identities, dict[str, UUID | None]()
-        stated = {e.id: e for subject in subjects for e in said.get(subject, ()) if _concerns(e, holder)}
-        blocked = [
-            e for _, key in holder.held for e in suppressed.get(key, ()) if _is_held(e.channel, key, holder.held)
-        ]
-        if stated or blocked:
-            states, causes = shown_of(holder, list(stated.values()), blocked)
-            shown = shown | states
+    for contact_id, holding in concerned.contacts.items():
+        shown, causes = concerned.identities(holding), dict[str, UUID | None]()
+        if (plain := said.plainly(holding)) is not None:
+            for one in plain:
+                name = f"consent:{one.consent.channel}:{one.consent.purpose}"
+                shown[name], causes[name] = one.consent.status, one.envelope_id
+        else:
+            states, causes = said.shown_of(concerned.holder(holding))
+            shown |= states
         before = None if contact_id in fresh else contacts.get(contact_id)
         was = {} if before is None else before.shown
-        if was == shown:
-            if before is None:
-                result.shown[contact_id] = shown
-        else:
+        if was != shown:
             result.shown[contact_id] = shown
             cause = min(holding.causes, default=None)
             for name in sorted(was.keys() | shown.keys()):
                 if was.get(name) != shown.get(name):
                     said_in = causes.get(name)
                     log.add(contact_id, name, was.get(name), shown.get(name), said_in if said_in in in_batch else cause)
-        if not newly_said.isdisjoint(subjects):
+        if contact_id not in people.changes and said.is_new_about(holding):
             result.touched.add(contact_id)
-    result.touched -= people.changes.keys()
+
+
+class _Said:
+    """What the ledgers say after a batch, by what it is about."""
+
+    def __init__(self, ledgers: Ledgers, result: LedgerChanges) -> None:
+        self._new_by: dict[Ref, list[KeyedConsent]] = defaultdict(list)
+        self._new_about: dict[str, list[KeyedConsent]] = defaultdict(list)
+        for one in result.new_consents:
+            self._new_by[one.consent.ref].append(one)
+            if one.consent.address is not None:
+                self._new_about[one.consent.address].append(one)
+        self._stored = _by_subject(ledgers.consents)
+        self._suppressed = _by_address([*ledgers.suppressions, *(as_suppression(*one) for one in result.suppressions)])
+        self._newly_suppressed = {one.address for one, _ in result.suppressions}
+
+    def plainly(self, holding: Holding) -> Sequence[KeyedConsent] | None:
+        """Return what a contact said, if it plainly decides: nearly all people said each thing once, and nobody else.
+
+        That is so if the contact has one record, a customer's, which said everything for the first time, about the one
+        address on each channel, and nothing twice. None if it takes more to see what counts.
+        """
+        if len(holding.records) > 1 or holding.records[0].kind != "customer":
+            return None
+        (record,) = holding.records
+        said, ties = self._new_by.get(record.ref, ()), record.ties()
+        if record.ref in self._stored or len({(s.consent.channel, s.consent.purpose) for s in said}) < len(said):
+            return None
+        for kind, key in ties:
+            if key in self._stored or key in self._suppressed:
+                return None
+            about = self._new_about.get(key, ())
+            if any(one.consent.ref != record.ref for one in about):
+                return None
+        for one in said:
+            kinds = types_of(one.consent.channel)
+            if [key for kind, key in ties if kind in kinds] != [one.consent.address]:
+                return None
+        return said
+
+    def shown_of(self, holder: Holder) -> tuple[dict[str, str], dict[str, UUID | None]]:
+        """Return the states of consents and suppressions by the names of the change log, and who said so."""
+        held = [key for _, key in holder.held]
+        stated = {e.key: e for key in held for e in self._stored.get(key, ()) if _concerns(e, holder)}
+        stated |= {e.key: e for ref in holder.voices for e in self._stored.get(ref, ())}
+        new = [one for key in held for one in self._new_about.get(key, ())]
+        new += [one for ref in holder.voices for one in self._new_by.get(ref, ())]
+        for one in new:
+            if one.key not in stated and _concerns(entry := as_entry(one), holder):
+                stated[one.key] = entry
+        blocked = [e for key in held for e in self._suppressed.get(key, ()) if _is_held(e.channel, key, holder.held)]
+        if not stated and not blocked:
+            return {}, {}
+        return shown_of(holder, list(stated.values()), blocked)
+
+    def is_new_about(self, holding: Holding) -> bool:
+        """Whether the batch says anything new by a contact's records or about its addresses."""
+        return any(
+            record.ref in self._new_by
+            or any(key in self._new_about or key in self._newly_suppressed for _, key in record.ties())
+            for record in holding.records
+        )
 
 
 def _concerns(entry: ConsentEntry, holder: Holder) -> bool:
@@ -141,12 +193,6 @@ def shown_of(
     """Return the states of consents and suppressions by the names of the change log, and the envelopes that said so."""
     shown: dict[str, str] = {}
     causes: dict[str, UUID | None] = {}
-    if is_simple(holder, consents):
-        for entry in consents:
-            name = f"consent:{entry.channel}:{entry.purpose}"
-            shown[name], causes[name] = entry.status, entry.envelope_id
-        if not suppressed:
-            return shown, causes
     found = permissions(holder, consents, suppressed)
     for key in found.rulings:
         statement = found.shown(key, None).statement

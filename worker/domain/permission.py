@@ -162,20 +162,6 @@ def permissions(
     return found
 
 
-def is_simple(holder: Holder, consents: Sequence[ConsentEntry]) -> bool:
-    """Whether each statement plainly decides its channel and purpose: nearly all people said each thing once.
-
-    That is so if the contact has one record, a customer's, which said every statement, about the one address on its
-    channel, and none twice.
-    """
-    if len(holder.voices) > 1 or len({(entry.channel, entry.purpose) for entry in consents}) < len(consents):
-        return False
-    ((ref, voice),) = holder.voices.items()
-    if voice.is_guest or voice.merged is not None:
-        return False
-    return all(entry.ref == ref and holder.addresses(entry.channel) == [entry.address] for entry in consents)
-
-
 def _news(entries: Sequence[ConsentEntry]) -> list[ConsentEntry]:
     """Leave out what says nothing new: a "no" without a time of its own, of a record whose last status that was.
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from worker.domain import identifiers
 from worker.domain.concerned import Concerned
-from worker.domain.folded import Withdrawn, fold_batch
+from worker.domain.folded import Folded, Withdrawn, fold_batch
 from worker.domain.grouping import Limits, counts, is_crowd
 from worker.domain.identifiers import of_address
 from worker.domain.keyed_consents import KeyedConsent, keyed_consents
@@ -53,7 +53,7 @@ def load(
     stored += records.by_refs(tx, refs)
     folded = fold_batch(stored, statements, new_id, withdrawn)
     snapshot = Snapshot(folded, limits, new_id, rows=folded.active, stated=statements, withdrawn=withdrawn)
-    snapshot.news = _news(tx, statements)
+    snapshot.news = _news(tx, statements, folded)
     _Components(tx, snapshot).load()
     # What was loaded as a neighbour may be one of the batch's own that repeats itself; its new times are to be kept.
     snapshot.rows.update({ref: folded.rows[ref] for ref in folded.repeating & snapshot.rows.keys()})
@@ -67,14 +67,15 @@ def load(
     return snapshot
 
 
-def _news(tx: Tx, statements: Sequence[EnvelopeStatements]) -> list[KeyedConsent]:
-    """Return the consents that are not stored yet, each once.
+def _news(tx: Tx, statements: Sequence[EnvelopeStatements], folded: Folded) -> list[KeyedConsent]:
+    """Return the consents that are not stored yet, each once. A new record has said nothing before.
 
     Who takes statements back also writes the records that they are about, so ``is_current`` sees it.
     """
     by_key = {one.key: one for one in reversed(keyed_consents(statements))}
-    stored = consents.stored(tx, by_key.keys())
-    return [one for key, one in by_key.items() if key not in stored]
+    new = {ref for ref, row in folded.rows.items() if row.version == 0}
+    stored = consents.stored(tx, [key for key, one in by_key.items() if one.consent.ref not in new])
+    return [one for key, one in by_key.items() if key not in stored] if stored else list(by_key.values())
 
 
 def is_current(tx: Tx, snapshot: Snapshot) -> bool:
@@ -145,15 +146,8 @@ class _Components:
         self._about: set[Ident] = set()  #: the addresses of new statements in the ledgers
         #: (source, is no guest) of the active records that claim an identifier now
         self._claiming: dict[Ident, list[tuple[str, bool]]] = defaultdict(list)
-        #: what active records have, or had, proof of
-        self._proving = {
-            ident
-            for ties in (*snapshot.folded.ties_before.values(), *(row.record.ties() for row in self._active.values()))
-            for ident, tie in ties.items()
-            if tie.is_verified
-        }
-        for ref, row in self._active.items():
-            claimant = (ref[0], row.record.kind in ("customer", "person"))
+        for row in self._active.values():
+            claimant = (row.record.source, row.record.kind in ("customer", "person"))
             for ident, tie in row.record.ties().items():
                 if tie.role == CLAIM:
                     self._claiming[ident].append(claimant)
@@ -244,9 +238,16 @@ class _Components:
         proven = claims.verified(self._tx, crowded, limits.component)
         snapshot.proven += proven
         record_ids.update(row.record_id for row in proven)
-        for ident in {row.ident for row in proven} | (crowded & self._proving):  # and those who sit with its owner
+        for ident in {row.ident for row in proven} | self._proving(crowded):  # and those who sit with its owner
             record_ids.update(row.record_id for row in found[ident] if row.role == LAST or not row.is_customer)
         return record_ids
+
+    def _proving(self, crowded: Collection[Ident]) -> set[Ident]:
+        """Return which of these identifiers active records have, or had, proof of."""
+        if not crowded:
+            return set()
+        ties = [*self._snapshot.folded.ties_before.values(), *(row.record.ties() for row in self._active.values())]
+        return {ident for held in ties for ident in held.keys() & crowded if held[ident].is_verified}
 
     def _that_matter(self, ident: Ident, rows: Sequence[ClaimRow], *, is_claimed: bool) -> Sequence[ClaimRow]:
         """Return the claims of an identifier that many have, whose records have to be looked at.
