@@ -146,7 +146,7 @@ class _People:
             ref
             for ref, row in self.rows.items()
             if row.version == 0
-            or ref in snapshot.folded.changed
+            or (ref in snapshot.folded.changed and ref in snapshot.folded.ties_before)
             or changes.placements[ref] != (row.contact_id, row.merged, row.is_oversize, row.joined)
         }
 
@@ -300,7 +300,7 @@ class _People:
     def _add_repeating(self) -> None:
         """Add records that repeat themselves at a later time; they stay where they are."""
         folded = self.changes.snapshot.folded
-        for ref in (folded.repeating & folded.changed) - self.rows.keys():
+        for ref in (folded.repeating & folded.changed) - self.written:
             row = folded.rows[ref]
             self.changes.updated_records.append(RecordWrite(row, self.encoder.record(row.record), row.placement))
 

@@ -49,6 +49,28 @@ class Concerned:
             shown_identifiers(holding.lead.email, holding.lead.phone_number),
         )
 
+    def is_plain(self, holding: Holding) -> bool:
+        """Whether ``identities`` has nothing to tell: the contact has one record, which owns what its fields show."""
+        if len(holding.records) > 1:
+            return False
+        (record,) = holding.records
+        owners, contested, lead, ref = (
+            self.people.resolution.owners,
+            self.people.resolution.contested,
+            holding.lead,
+            record.ref,
+        )
+        for ident in record.ties():
+            kind, key = ident
+            if owners.get(ident) != ref or ident in contested:
+                return False
+            if kind == "email":
+                if lead.email is None or lead.email.lower() != key:
+                    return False
+            elif kind != "phone" or lead.phone_number is None or phone_key(lead.phone_number) != key:
+                return False
+        return ref == lead.customer or record.kind != "customer"
+
     def identities(self, holding: Holding) -> dict[str, str]:
         """Return how a contact's identifiers stand, by the names of the change log.
 

@@ -12,11 +12,11 @@ from uuid import UUID
 from worker.domain.changes import Change
 from worker.domain.changeset import Changeset
 from worker.domain.concerned import Concerned, Holding
-from worker.domain.consent import ConsentEntry, SuppressionEntry
+from worker.domain.consent import RESTRICTIVENESS, ConsentEntry, SuppressionEntry
 from worker.domain.identifiers import of_address
 from worker.domain.keyed_consents import KeyedConsent
 from worker.domain.permission import Holder, permissions, types_of
-from worker.domain.statements import Note, PrivacyRequest, SuppressionStatement
+from worker.domain.statements import ConsentStatement, Note, PrivacyRequest, SuppressionStatement
 from worker.domain.terms import Ident, Ref
 from worker.domain.times import EPOCH
 
@@ -100,23 +100,17 @@ def _show(people: Changeset, concerned: Concerned, ledgers: Ledgers, result: Led
     in_batch = {stated.envelope_id for stated in people.snapshot.stated}
     contacts, fresh = people.snapshot.contacts, people.ids.fresh
     for contact_id, holding in concerned.contacts.items():
-        shown, causes = concerned.identities(holding), dict[str, UUID | None]()
         if (plain := said.plainly(holding)) is not None:
-            for one in plain:
-                name = f"consent:{one.consent.channel}:{one.consent.purpose}"
-                shown[name], causes[name] = one.consent.status, one.envelope_id
+            states, causes = plain
         else:
             states, causes = said.shown_of(concerned.holder(holding))
-            shown |= states
+        if not concerned.is_plain(holding):
+            states = concerned.identities(holding) | states
         before = None if contact_id in fresh else contacts.get(contact_id)
         was = {} if before is None else before.shown
-        if was != shown:
-            result.shown[contact_id] = shown
-            cause = min(holding.causes, default=None)
-            for name in sorted(was.keys() | shown.keys()):
-                if was.get(name) != shown.get(name):
-                    said_in = causes.get(name)
-                    log.add(contact_id, name, was.get(name), shown.get(name), said_in if said_in in in_batch else cause)
+        if was != states:
+            result.shown[contact_id] = states
+            log.add_all(contact_id, was, states, causes, in_batch, holding.causes)
         if contact_id not in people.changes and said.is_new_about(holding):
             result.touched.add(contact_id)
 
@@ -135,29 +129,42 @@ class _Said:
         self._suppressed = _by_address([*ledgers.suppressions, *(as_suppression(*one) for one in result.suppressions)])
         self._newly_suppressed = {one.address for one, _ in result.suppressions}
 
-    def plainly(self, holding: Holding) -> Sequence[KeyedConsent] | None:
-        """Return what a contact said, if it plainly decides: nearly all people said each thing once, and nobody else.
+    def plainly(self, holding: Holding) -> tuple[dict[str, str], dict[str, UUID | None]] | None:
+        """Return what ``shown_of`` does, if that is plain to see, as it is with nearly all people.
 
-        That is so if the contact has one record, a customer's, which said everything for the first time, about the one
-        address on each channel, and nothing twice. None if it takes more to see what counts.
+        It is if the contact has one record, a customer's, which has one address on each channel, said everything about
+        it, and nobody else said anything. Then the newest statement decides, and what waits for a confirmation answers
+        no refusal. None if it takes more to see what counts.
         """
         if len(holding.records) > 1 or holding.records[0].kind != "customer":
             return None
         (record,) = holding.records
-        said, ties = self._new_by.get(record.ref, ()), record.ties()
-        if record.ref in self._stored or len({(s.consent.channel, s.consent.purpose) for s in said}) < len(said):
-            return None
-        for kind, key in ties:
-            if key in self._stored or key in self._suppressed:
+        ref, ties = record.ref, record.ties()
+        for _, key in ties:
+            if key in self._suppressed:
                 return None
-            about = self._new_about.get(key, ())
-            if any(one.consent.ref != record.ref for one in about):
+            for one in self._new_about.get(key, ()):
+                if one.consent.ref != ref:
+                    return None
+            for entry in self._stored.get(key, ()):
+                if entry.ref != ref:
+                    return None
+        states: dict[str, str] = {}
+        causes: dict[str, UUID | None] = {}
+        said: list[tuple[ConsentStatement | ConsentEntry, UUID | None]] = []
+        said += [(one.consent, one.envelope_id) for one in self._new_by.get(ref, ())]
+        said += [(entry, entry.envelope_id) for entry in self._stored.get(ref, ())]
+        if len(said) > 1:
+            said.sort(key=lambda one: (one[0].occurred, RESTRICTIVENESS[one[0].status]))
+        for stated, envelope_id in said:
+            kinds, status = types_of(stated.channel), stated.status
+            if [key for kind, key in ties if kind in kinds] != [stated.address]:
                 return None
-        for one in said:
-            kinds = types_of(one.consent.channel)
-            if [key for kind, key in ties if kind in kinds] != [one.consent.address]:
-                return None
-        return said
+            name = f"consent:{stated.channel}:{stated.purpose}"
+            before = states.get(name)
+            if before is None or (status != "unknown" and (status != "pending" or before != "opted_out")):
+                states[name], causes[name] = status, envelope_id
+        return states, causes
 
     def shown_of(self, holder: Holder) -> tuple[dict[str, str], dict[str, UUID | None]]:
         """Return the states of consents and suppressions by the names of the change log, and who said so."""
@@ -234,6 +241,27 @@ class _Log:
     def __init__(self, changes: Mapping[UUID, Change]) -> None:
         self.entries = dict(changes)
         self._own: set[UUID] = set()
+
+    def add_all(
+        self,
+        contact_id: UUID,
+        was: Mapping[str, str],
+        now: Mapping[str, str],
+        causes: Mapping[str, UUID | None],
+        in_batch: Collection[UUID],
+        about: Collection[UUID],
+    ) -> None:
+        """Add to a contact's entry what it shows otherwise.
+
+        ``causes`` are the envelopes that decided, by name; of those that are not ``in_batch``, and where nobody
+        decided, one of the envelopes ``about`` the contact stands.
+        """
+        names = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
+        for name in names:
+            cause = causes.get(name)
+            if cause not in in_batch:
+                cause = min(about, default=None)
+            self.add(contact_id, name, was.get(name), now.get(name), cause)
 
     def add(
         self, contact_id: UUID | None, name: str, before: str | None, after: str | None, envelope_id: UUID | None
