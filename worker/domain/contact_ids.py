@@ -20,7 +20,7 @@ class ContactIds:
     """The ids of groups."""
 
     of_group: list[UUID] = field(default_factory=list)
-    fresh: set[UUID] = field(default_factory=set)  #: ids that were minted in this batch
+    is_fresh: list[bool] = field(default_factory=list)  #: of each group: whether its id was minted in this batch
     #: ids that are no contact's, and the id of the record that carries each, where the record's own id does not tell
     aliases: dict[UUID, UUID] = field(default_factory=dict)
     moved: UUID | None = None  #: minted for whoever comes to a contact in this batch
@@ -34,8 +34,7 @@ def contact_ids(snapshot: Snapshot, groups: Sequence[Sequence[Ref]], lost: Mappi
         for group in groups:  # nearly all batches: everybody is alone, and was
             row = rows[group[0]]
             result.of_group.append(row.contact_id or row.id)
-            if row.version == 0:
-                result.fresh.add(row.id)
+            result.is_fresh.append(row.version == 0)
         if len(set(result.of_group)) == len(groups):
             return result
         result = ContactIds()
@@ -74,10 +73,14 @@ class _Assignment:
         taken = {contact_id for contact_ids in staying.values() for contact_id in contact_ids}
         taken |= self.snapshot.contacts.keys() - self.members.keys()
         for number, group in enumerate(self.groups):
-            ids = staying.get(number) or [self._own_id(group, taken)]
+            ids, is_fresh = staying.get(number), False
+            if not ids:
+                own, is_fresh = self._own_id(group, taken)
+                ids = [own]
             contact_id = min(ids)
             taken.add(contact_id)
             self.result.of_group.append(contact_id)
+            self.result.is_fresh.append(is_fresh)
             for other in ids:
                 carrier = carriers.get(other)
                 if other != contact_id and carrier is not None and carrier.id != other:
@@ -93,8 +96,11 @@ class _Assignment:
     def _is_somebody(self, row: RecordRow) -> bool:
         return row.record.is_live and row.record.kind != "edit" and row.ref not in self.lost
 
-    def _own_id(self, group: Sequence[Ref], taken: set[UUID]) -> UUID:
-        """Return the id that a group came with: the oldest that one of its records carries, else a new one."""
+    def _own_id(self, group: Sequence[Ref], taken: set[UUID]) -> tuple[UUID, bool]:
+        """Return the id that a group came with: the oldest that one of its records carries, else a new one.
+
+        And whether it was minted in this batch.
+        """
         for row in sorted((self.rows[ref] for ref in group), key=lambda row: row.since):
             if not self._is_somebody(row):
                 continue
@@ -102,12 +108,8 @@ class _Assignment:
             if row.id not in taken and self.snapshot.aliases.get(row.id, row.id) == row.id:
                 own.append(row.id)
             if own:
-                if row.version == 0:
-                    self.result.fresh.add(min(own))
-                return min(own)
-        minted = self.snapshot.new_id()
-        self.result.fresh.add(minted)
-        return minted
+                return min(own), row.version == 0
+        return self.snapshot.new_id(), True
 
     def _pass_on(self, contact_id: UUID, carrier: RecordRow | None) -> None:
         """Let the ids that a record carried stay with the person when the record is gone."""

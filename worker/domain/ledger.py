@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
-from worker.domain.changes import Change
+from worker.domain.changes import Change, StoredDetail
 from worker.domain.changeset import Changeset
 from worker.domain.concerned import Concerned, Holding
 from worker.domain.consent import RESTRICTIVENESS, ConsentEntry, SuppressionEntry
@@ -48,8 +48,10 @@ class LedgerChanges:
     notes: list[NewNote] = field(default_factory=list)
     privacy_requests: list[tuple[PrivacyRequest, UUID, UUID, str]] = field(default_factory=list)
     revocations: list[tuple[UUID, int]] = field(default_factory=list)  #: (connection, microseconds)
-    #: what contacts show beside their fields, of those that are new or show something else now
+    #: what contacts show beside their fields, of those that are written and show something else now
     shown: dict[UUID, dict[str, str]] = field(default_factory=dict)
+    #: the same of contacts whose fields are as they were
+    shown_only: dict[UUID, dict[str, str]] = field(default_factory=dict)
     touched: set[UUID] = field(default_factory=set)  #: contacts about which nothing but this changed
     log: list[Change] = field(default_factory=list)  #: every entry of the batch
 
@@ -89,7 +91,9 @@ def ledger_changes(
         ]
         if stated.revoked is not None:
             result.revocations.append((connection_of[stated.envelope_id], stated.revoked))
-    result.touched |= (people.touched | log.entries.keys()) - people.changes.keys()
+    result.touched |= people.touched
+    result.touched |= log.entries.keys() if len(log.entries) > len(people.changes) else set()
+    result.touched -= people.changes.keys() | result.shown_only.keys() if result.touched else set()
     result.log = list(log.entries.values())
     return result
 
@@ -98,20 +102,21 @@ def _show(people: Changeset, concerned: Concerned, ledgers: Ledgers, result: Led
     """Work out what the contacts concerned show beside their fields, and log what is otherwise than before."""
     said = _Said(ledgers, result)
     in_batch = {stated.envelope_id for stated in people.snapshot.stated}
-    contacts, fresh = people.snapshot.contacts, people.ids.fresh
-    for contact_id, holding in concerned.contacts.items():
+    for holding in concerned.contacts:
+        contact_id = holding.contact_id
         if (plain := said.plainly(holding)) is not None:
             states, causes = plain
         else:
             states, causes = said.shown_of(concerned.holder(holding))
         if not concerned.is_plain(holding):
             states = concerned.identities(holding) | states
-        before = None if contact_id in fresh else contacts.get(contact_id)
+        before = None if holding.is_new else people.snapshot.contacts.get(contact_id)
         was = {} if before is None else before.shown
         if was != states:
-            result.shown[contact_id] = states
+            is_written = holding.is_new or contact_id in people.changes
+            (result.shown if is_written else result.shown_only)[contact_id] = states
             log.add_all(contact_id, was, states, causes, in_batch, holding.causes)
-        if contact_id not in people.changes and said.is_new_about(holding):
+        if not holding.is_new and contact_id not in people.changes and said.is_new_about(holding):
             result.touched.add(contact_id)
 
 
@@ -256,12 +261,19 @@ class _Log:
         ``causes`` are the envelopes that decided, by name; of those that are not ``in_batch``, and where nobody
         decided, one of the envelopes ``about`` the contact stands.
         """
-        names = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
-        for name in names:
-            cause = causes.get(name)
-            if cause not in in_batch:
-                cause = min(about, default=None)
-            self.add(contact_id, name, was.get(name), now.get(name), cause)
+        entry = self.entries.get(contact_id)
+        some = next(iter(about)) if len(about) == 1 else min(about, default=None)
+        if entry is None:
+            entry = Change(contact_id, "changed", {}, () if some is None else (some,))
+        details = dict(entry.details)
+        for name in sorted(was.keys() | now.keys()) if was else sorted(now):
+            if was.get(name) != now.get(name):
+                cause = causes.get(name)
+                if cause not in in_batch:
+                    cause = some
+                details[name] = _detail(entry, was.get(name), now.get(name), cause)
+        self.entries[contact_id] = Change(contact_id, entry.kind, details, entry.causes, entry.encoded)
+        self._own.add(contact_id)
 
     def add(
         self, contact_id: UUID | None, name: str, before: str | None, after: str | None, envelope_id: UUID | None
@@ -278,9 +290,13 @@ class _Log:
                 entry = Change(entry.contact_id, entry.kind, dict(entry.details), entry.causes, entry.encoded)
             self.entries[contact_id] = entry
         assert entry is not None  # noqa: S101 - added above
-        is_only = envelope_id is not None and entry.causes == (envelope_id,)
-        cause = None if envelope_id is None else envelope_id.hex
-        entry.details[name] = (before, after) if is_only else (before, after, cause)
+        entry.details[name] = _detail(entry, before, after, envelope_id)
+
+
+def _detail(entry: Change, before: str | None, after: str | None, cause: UUID | None) -> StoredDetail:
+    """Return a detail as it is stored: without its cause, if that is the only one of its entry."""
+    is_only = cause is not None and len(entry.causes) == 1 and entry.causes[0] == cause
+    return (before, after) if is_only else (before, after, None if cause is None else cause.hex)
 
 
 def as_entry(one: KeyedConsent) -> ConsentEntry:

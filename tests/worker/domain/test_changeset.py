@@ -189,7 +189,7 @@ def test_a_no_about_an_address_is_shown_and_logged_on_every_contact_that_holds_i
     assert {entry.contact_id for entry in ledger.log} == set(store.contacts)
     assert [entry.details for entry in ledger.log] == [{"consent:email:marketing": (None, "opted_out")}] * 2
     assert {entry.causes for entry in ledger.log} == {(stated.envelope_id,)}
-    assert (people.changes, set(ledger.shown)) == ({}, set(store.contacts))
+    assert (people.changes, ledger.shown, set(ledger.shown_only)) == ({}, {}, set(store.contacts))
 
 
 def test_a_record_that_was_only_mentioned_makes_no_contact():
