@@ -16,7 +16,7 @@ from connectors.contract import (
     ProfilesMerged,
 )
 from tests.conftest import empty
-from tests.worker.histories import EMAILS, PHONES, T0, a_profile, events, operator_decisions, statements_of
+from tests.worker.histories import EMAILS, PHONES, T0, a_profile, events, histories, operator_decisions, statements_of
 from worker import ids
 from worker import settings as worker_settings
 from worker.domain.changes import Change, EncodedDetails, StoredDetail, causes_of
@@ -80,7 +80,7 @@ def resolved_at_once(rows, decided, limits):
 
 @pytest.mark.parametrize(("crowd", "component"), [(10, 200), (1, 200), (10, 4), (1, 3)])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(history=st.lists(events(), min_size=1, max_size=14), operators=operator_decisions(), data=st.data())
+@given(history=histories(events), operators=operator_decisions(), data=st.data())
 def test_resolving_batch_by_batch_gives_what_resolving_at_once_gives(
     engine, monkeypatch, crowd, component, history, operators, data
 ):
