@@ -96,16 +96,10 @@ class World:
         An e-mail or a number of an edit shows only while it is a claim. What guests alone gave beside their keys shows
         only while it resolves to them.
         """
-        edits = [
-            said
-            for ref in group
-            if is_edit(ref) and self.records[ref].value(field)
-            for said in self.records[ref].said[field]
-            if said[0] > self.records[ref].removed_at() and said[1] == self.records[ref].value(field)
-        ]
         held = self.people.held_by(group)
-        for _, value in sorted(edits, reverse=True):
-            if field == "name" or (field, value) in held:
+        edits = [newest for ref in group if is_edit(ref) and (newest := self.records[ref].newest(field))]
+        for _, value in sorted(edits, key=lambda newest: newest[0], reverse=True):
+            if value and (field == "name" or (field, value) in held):
                 return value
         evidence = self.people.evidence_of(group)
         for ref in self.best(group):

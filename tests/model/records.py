@@ -66,15 +66,13 @@ class Record:
 
     def value(self, field: str) -> Any:
         """Return what the record says now: the newest; nothing of a removed record or from before its removal."""
-        return self._newest(field, after=self.removed_at()) if self.lives() else None
+        newest = self.newest(field)
+        return newest[1] if newest else None
 
-    def _newest(self, field: str, *, after: Stamp | None = None, until: Stamp | None = None) -> Any:
-        said = [
-            (stamp, value)
-            for stamp, value in self.said[field]
-            if (after is None or stamp > after) and (until is None or stamp <= until)
-        ]
-        return max(said, key=lambda one: one[0])[1] if said else None
+    def newest(self, field: str) -> tuple[Stamp, Any] | None:
+        """Return what the record says now, and since when."""
+        said = [one for one in self.said[field] if self.lives() and one[0] > self.removed_at()]
+        return max(said, key=lambda one: one[0], default=None)
 
     def created(self) -> int:
         """Return when the source created the customer: the least that was said since the last removal."""
@@ -112,7 +110,13 @@ class Record:
         """Return what the record claimed at some time, e-mail first; without a time, what it claimed last."""
         if is_guest(self.ref):
             return [self.key()] if any(stamp is None or seen <= stamp for seen in self.seen) else []
-        return [(kind, value) for kind in TYPES if (value := self._newest(kind, until=stamp))]
+        found = []
+        for kind in TYPES:
+            said = [one for one in self.said[kind] if stamp is None or one[0] <= stamp]
+            _, value = max(said, key=lambda one: one[0], default=(None, None))
+            if value:
+                found.append((kind, value))
+        return found
 
     def claimed(self) -> dict[Ident, tuple[Stamp, Stamp]]:
         """Return every identifier that was ever claimed: when first, and when last."""
