@@ -1,7 +1,7 @@
 """Adapters: the model's history in the product's words. This is the one place that has to follow when the product moves.
 
-Texts go through the connectors' events and the product's own normal forms, as a webhook's would. Minutes count from
-``T0``. The model knows its values in normal form, so ``ident_of`` and friends are not needed: both write them alike.
+Everything goes through the connectors' events and the product's own normal forms, as a webhook's body would. Minutes
+count from ``T0``. The model's values are in normal form already, so both write identifiers alike.
 """
 
 from collections.abc import Iterable
@@ -75,7 +75,7 @@ def statements_of(envelope: Envelope) -> EnvelopeStatements:
     TODO, due when the product knows ceilings: hand over ``envelope.ceiling`` (``time_of(envelope.ceiling)``). Until
     then the product counts a clock ahead as it is.
     """
-    events = [said for saying in envelope.says for said in events_of(saying)]
+    events = [said for saying in envelope.says for said in events_of(saying, envelope.sent)]
     links = [(saying.a, saying.b) for saying in envelope.says if isinstance(saying, Link)]
     statements = normalise_api_write(
         uuid5(NAMESPACE, envelope.key), events, links, sent_at=time_of(envelope.sent), delivery_id=envelope.key
@@ -114,14 +114,9 @@ def _freeze(statements: EnvelopeStatements, envelope: Envelope) -> None:
     """
 
 
-def kind_of(ref: Ref) -> str:
-    """Return the product's kind of a record; by its id alone, whichever envelope mentions it first."""
-    return "guest" if ref[0] == API or ref[1].startswith("guest:") else "customer"
-
-
 @singledispatch
-def events_of(saying: Saying) -> Iterable[Said]:
-    """Return the events that a connector, or the API, would read from the words of a saying."""
+def events_of(saying: Saying, _sent: int | None) -> Iterable[Said]:
+    """Return the events that a connector, or the API, reads from a saying in an envelope that was sent at some minute."""
     assert isinstance(saying, Link | Apart), saying  # they are decisions, not events
     return []
 
@@ -135,7 +130,7 @@ def _identifiers(*, verified: bool = False, **values: str | None) -> dict[str, I
 
 
 @events_of.register
-def _(saying: Seen) -> Iterable[Said]:
+def _(saying: Seen, _sent: int | None) -> Iterable[Said]:
     yield (
         saying.source,
         ProfileSeen(
@@ -149,7 +144,7 @@ def _(saying: Seen) -> Iterable[Said]:
 
 
 @events_of.register
-def _(saying: GuestOrder) -> Iterable[Said]:
+def _(saying: GuestOrder, _sent: int | None) -> Iterable[Said]:
     yield (
         saying.source,
         ProfileSeen(
@@ -163,12 +158,12 @@ def _(saying: GuestOrder) -> Iterable[Said]:
 
 
 @events_of.register
-def _(saying: Removed) -> Iterable[Said]:
+def _(saying: Removed, _sent: int | None) -> Iterable[Said]:
     yield saying.source, ProfileRemoved(external_id=saying.id, occurred_at=time_of(saying.t))
 
 
 @events_of.register
-def _(saying: Merged) -> Iterable[Said]:
+def _(saying: Merged, _sent: int | None) -> Iterable[Said]:
     yield (
         saying.source,
         ProfilesMerged(kept_external_id=saying.kept, lost_external_id=saying.lost, occurred_at=time_of(saying.t)),
@@ -176,7 +171,7 @@ def _(saying: Merged) -> Iterable[Said]:
 
 
 @events_of.register
-def _(saying: Consent) -> Iterable[Said]:
+def _(saying: Consent, _sent: int | None) -> Iterable[Said]:
     yield (
         saying.source,
         ConsentStated(
@@ -191,7 +186,7 @@ def _(saying: Consent) -> Iterable[Said]:
 
 
 @events_of.register
-def _(saying: Suppression) -> Iterable[Said]:
+def _(saying: Suppression, _sent: int | None) -> Iterable[Said]:
     yield (
         saying.source,
         SuppressionStated(
@@ -208,18 +203,18 @@ def _(saying: Suppression) -> Iterable[Said]:
 
 
 @events_of.register
-def _(saying: TagsChanged) -> Iterable[Said]:
+def _(saying: TagsChanged, _sent: int | None) -> Iterable[Said]:
     event = TagsAdded if saying.present else TagsRemoved
     yield saying.source, event(external_id=saying.id, tags=saying.tags, occurred_at=time_of(saying.t))
 
 
 @events_of.register
-def _(saying: TagsRead) -> Iterable[Said]:
+def _(saying: TagsRead, _sent: int | None) -> Iterable[Said]:
     yield saying.source, TagsSnapshot(external_id=saying.id, tags=saying.tags, occurred_at=time_of(saying.t))
 
 
 @events_of.register
-def _(saying: ApiEdit) -> Iterable[Said]:
+def _(saying: ApiEdit, _sent: int | None) -> Iterable[Said]:
     source, external_id = edit_of(saying.records)
     yield (
         source,
@@ -235,7 +230,7 @@ def _(saying: ApiEdit) -> Iterable[Said]:
 
 
 @events_of.register
-def _(saying: ApiConsent) -> Iterable[Said]:
+def _(saying: ApiConsent, sent: int | None) -> Iterable[Said]:
     """A consent through the API is said by the record of edits; without a time it counts from the request."""
     source, external_id = edit_of(saying.records)
     yield source, ProfileSeen(external_id=external_id, occurred_at=None)
@@ -246,14 +241,13 @@ def _(saying: ApiConsent) -> Iterable[Said]:
             channel=saying.channel,
             status=saying.status,
             address=saying.address,
-            # Only the request's own time says "now"; the envelope puts it in the place of a later one.
-            occurred_at=time_of(saying.t) or datetime.max.replace(tzinfo=T0.tzinfo),
+            occurred_at=time_of(sent if saying.t is None else saying.t),
             purpose=saying.purpose,
         ),
     )
 
 
 @events_of.register
-def _(saying: ApiDelete) -> Iterable[Said]:
+def _(saying: ApiDelete, _sent: int | None) -> Iterable[Said]:
     for source, external_id in sorted(saying.records):
         yield source, ProfileRemoved(external_id=external_id, occurred_at=None)

@@ -35,7 +35,6 @@ from tests.model.history import (
 from tests.model.model import World
 
 SOURCES = ("shopify", "shopify-eu", "woocommerce")
-IDS = ("1", "2", "3")
 EMAILS = tuple(f"{name}@example.com" for name in ("ayu", "budi", "citra", "dewi"))
 PHONES = tuple(f"+6281273509{n}00" for n in range(1, 5))
 NAMES = ("Ayu Lestari", "A. Lestari", "Áyu Lestary", "Budi Santoso", "Citra", "-")
@@ -43,8 +42,12 @@ REASONS = ("unsubscribed", "hard_bounce", "spam_complaint", "stop_keyword")
 #: how far a clock that is ahead is ahead, in minutes
 AHEAD = 600
 
-emails, phones, names = map(st.sampled_from, (EMAILS, PHONES, NAMES))
-sources, ids = st.sampled_from(SOURCES), st.sampled_from(IDS)
+#: the first ones come most often, so that people meet
+emails, phones = (st.sampled_from((*values, *values[:2], values[0])) for values in (EMAILS, PHONES))
+names, sources, ids = map(st.sampled_from, (NAMES, SOURCES, ("1", "1", "2", "2", "3")))
+statuses = st.sampled_from((YES, YES, YES, NO, NO, PENDING, UNKNOWN))
+purposes = st.sampled_from(("marketing",) * 4 + PURPOSES)
+channels = st.sampled_from(("email", "email", "email", "email", "sms", "whatsapp"))
 
 
 def or_else(strategy, *others):
@@ -61,18 +64,43 @@ def times(draw, now):
 
 
 @st.composite
-def consents(draw, source, t):
-    channel = draw(st.sampled_from(("email", "email", "sms", "whatsapp")))
+def profiles(draw, source, now):
+    """A customer, in part or whole, often with what the customer decided about the address shown."""
+    email, phone, name = (draw(or_else(values, ABSENT, None)) for values in (emails, phones, names))
+    created, is_verified = draw(or_else(st.integers(1, 9), None)), draw(st.booleans())
+    profile = Seen(source, draw(ids), draw(times(now)), email, phone, name, created, is_verified)
+    if not draw(st.booleans()):
+        return [profile]
+    channel = draw(channels)
+    address = draw(st.sampled_from(((email if TYPE_OF_CHANNEL[channel] == "email" else phone) or None, None)))
+    t = draw(times(now))
+    return [profile, Consent(source, profile.id, channel, draw(statuses), t, address, draw(purposes))]
+
+
+@st.composite
+def orders(draw, source, now):
+    """A guest's order, often with a tick about the address that the guest typed."""
+    email, phone = draw(st.tuples(or_else(emails, None), or_else(phones, None)).filter(any))
+    order = GuestOrder(source, draw(times(now)) or now, email, phone, draw(or_else(names, None)))
+    if not draw(st.booleans()):
+        return [order]
+    channel = "email" if email else "sms"
+    return [order, Consent(source, order.id, channel, draw(statuses), order.t, email or phone)]
+
+
+@st.composite
+def consents(draw, source, now):
+    """A consent alone: of a customer, a guest, or nobody, about any address or none."""
+    channel = draw(channels)
     values = emails if TYPE_OF_CHANNEL[channel] == "email" else phones
     who = draw(st.one_of(ids, ids, ids, st.builds(guest_id, emails, st.none()), st.none()))
     # A statement about nobody is about an address.
     address = draw(values if who is None else or_else(values, None))
-    status = draw(st.sampled_from((YES, YES, NO, NO, PENDING, UNKNOWN)))
-    return Consent(source, who, channel, status, t, address, draw(st.sampled_from(("marketing", *PURPOSES))))
+    return [Consent(source, who, channel, draw(statuses), draw(times(now)), address, draw(purposes))]
 
 
 @st.composite
-def suppressions(draw, source, t, now):
+def suppressions(draw, source, now, t):
     channel = draw(st.sampled_from(("email", "sms")))
     return Suppression(
         source,
@@ -87,27 +115,30 @@ def suppressions(draw, source, t, now):
 
 
 @st.composite
-def sayings(draw, now, sent):
-    """What a source says."""
-    source, id_ = draw(sources), draw(ids)
-    t = draw(times(now))
+def tags(draw, source, t):
+    id_, names_ = draw(ids), tuple(draw(st.lists(st.sampled_from(("vip", "new")), unique=True, min_size=1)))
+    is_change, is_put_on = draw(st.booleans()), draw(st.booleans())
+    return TagsChanged(source, id_, names_, is_put_on, t) if is_change else TagsRead(source, id_, names_, t)
+
+
+@st.composite
+def sayings(draw, source, now):
+    """What a source says in one envelope."""
     kind = draw(st.integers(0, 19))
     if kind < 8:
-        values = [draw(or_else(values, ABSENT, None)) for values in (emails, phones, names)]
-        return Seen(source, id_, t, *values, created=draw(or_else(st.integers(1, 9), None)), verified=draw(st.booleans()))
+        return draw(profiles(source, now))
     if kind < 11:
-        email, phone = draw(st.tuples(or_else(emails, None), or_else(phones, None)).filter(any))
-        return GuestOrder(source, t or now, email, phone, draw(or_else(names, None)))
+        return draw(orders(source, now))
     if kind < 15:
-        return draw(consents(source, t))
+        return draw(consents(source, now))
+    t = draw(times(now))
     if kind == 15:
-        return draw(suppressions(source, t, now))
+        return [draw(suppressions(source, now, t))]
     if kind == 16:
-        return Removed(source, id_, t)
-    if kind == 17:
-        return Merged(source, id_, draw(ids), t)
-    tags = tuple(draw(st.lists(st.sampled_from(("vip", "new")), unique=True, min_size=1)))
-    return TagsChanged(source, id_, tags, draw(st.booleans()), t) if kind == 18 else TagsRead(source, id_, tags, t)
+        return [Removed(source, draw(ids), t)]
+    if kind < 19:
+        return [Merged(source, draw(ids), draw(ids), t)]
+    return [draw(tags(source, t))]
 
 
 def records_frozen_of(world, contact):
@@ -133,25 +164,34 @@ def api_writes(draw, world):
     """What an operator does to a contact of the present state."""
     contact = draw(st.sampled_from(list(world.contacts)))
     records = records_frozen_of(world, contact)
-    kind = draw(st.integers(0, 9))
+    kind = draw(st.integers(0, 11))
     if kind < 3:
-        email, phone, name = (draw(or_else(st.sampled_from((*values, ABSENT)), None)) for values in (EMAILS, PHONES, NAMES))
-        return ApiEdit(records, email, phone, name, draw(st.sampled_from(((), ("vip",)))))
+        values = [draw(or_else(st.sampled_from((*some, ABSENT)), None)) for some in (EMAILS, PHONES, NAMES)]
+        return ApiEdit(records, *values, draw(st.sampled_from(((), ("vip",)))))
     if kind < 6:
         channel = draw(st.sampled_from(("email", "sms")))
-        address = getattr(world.contacts[contact], TYPE_OF_CHANNEL[channel])
+        shown = getattr(world.contacts[contact], TYPE_OF_CHANNEL[channel])
         t = draw(st.sampled_from((None, None, max(1, world.now - 5))))
-        return ApiConsent(records, channel, draw(st.sampled_from((YES, NO, PENDING))), address, draw(st.sampled_from(PURPOSES)), t)
+        return ApiConsent(records, channel, draw(statuses), shown, draw(purposes), t)
     if kind == 6:
-        return draw(suppressions(API, None, world.now))
+        return draw(suppressions(API, world.now, None))
     if kind == 7:
         return ApiDelete(tuple(sorted(contact)), addresses_frozen_of(world, contact))
-    others = [other for other in world.contacts if other != contact]
-    if kind == 8 and others:
-        return Link(records[0], world.best(draw(st.sampled_from(others)))[0])
-    if len(records) > 1:
-        return Apart(records[0], draw(st.sampled_from(records[1:])))
-    return ApiEdit(records, tags=("new",))
+    if kind == 8:
+        return Seen(API, draw(ids), None, draw(emails), draw(or_else(phones, ABSENT)), draw(or_else(names, ABSENT)))
+    decide = draw(st.sampled_from((Link, Apart)))
+    others = [ref for ref in world.records if not is_edit(ref) and ref != records[0]]
+    return decide(records[0], draw(st.sampled_from(others))) if others else ApiEdit(records, tags=("new",))
+
+
+@st.composite
+def changes_of_mind(draw, world):
+    """A person says yes or no, at one of the sources that know the person, about an address that the contact holds."""
+    contact = draw(st.sampled_from(list(world.contacts)))
+    source, who = draw(st.sampled_from(sorted(ref for ref in contact if ref[0] != API) or [(SOURCES[0], "1")]))
+    channel = draw(channels)
+    address = draw(st.sampled_from((*world.addresses(contact, channel), None)))
+    return Consent(source, who, channel, draw(st.sampled_from((YES, NO))), world.now, address, draw(purposes))
 
 
 @st.composite
@@ -162,17 +202,16 @@ def histories(draw, max_steps=12):
     for n in range(draw(st.integers(1, max_steps))):
         now += draw(st.integers(1, 4))
         kind = draw(st.integers(0, 19))
+        world = World(envelopes) if 0 < kind < 9 else None
         if kind == 0 and envelopes:
             envelopes.append(draw(st.sampled_from(envelopes)))
-            continue
-        world = World(envelopes) if kind < 6 else None
-        if world is not None and world.contacts:
-            saying = draw(api_writes(world))
+        elif kind > 5 and world is not None and world.contacts:
+            envelopes.append(Envelope(f"e{n:02}", now, now, (draw(changes_of_mind(world)),)))
+        elif world is not None and world.contacts:
             # A request counts after all that is known, as the API takes care of; never beyond its own ceiling.
             sent = max([now, *(1 + stamp.time for record in world.records.values() for stamp in record.seen)])
-            envelopes.append(Envelope(f"e{n:02}", now, sent, (saying,)))
-            continue
-        sent = draw(st.sampled_from((now, now, now, now - 1, None, now + AHEAD)))
-        says = draw(st.lists(sayings(now, sent), min_size=1, max_size=2))
-        envelopes.append(Envelope(f"e{n:02}", now, sent, tuple(says)))
+            envelopes.append(Envelope(f"e{n:02}", now, sent, (draw(api_writes(world)),)))
+        else:
+            sent = draw(st.sampled_from((*[now] * 7, now - 1, None, now + AHEAD)))
+            envelopes.append(Envelope(f"e{n:02}", now, sent, tuple(draw(sayings(draw(sources), now)))))
     return envelopes
