@@ -93,8 +93,8 @@ def decisions_of(envelopes: Mapping[str, Envelope]) -> set[Decision]:
 def decide(refs: Iterable[Ref], decisions: Iterable[Decision]) -> Decided:
     """Apply the decisions: all that hold apart, then all that join, the strongest first.
 
-    Per pair an operator's newest decision counts; it stands beside the source's merges. An operator's ``apart`` beats
-    a merge of its pair. A link or a merge that would bring together what stands apart is void.
+    Per pair an operator's newest decision counts; it stands beside the source's merges. A link or a merge that would
+    bring together what stands apart is void; so an operator's ``apart`` beats a merge of its pair.
     """
     newest: dict[frozenset[Ref], Decision] = {}
     merges = []
@@ -104,9 +104,8 @@ def decide(refs: Iterable[Ref], decisions: Iterable[Decision]) -> Decided:
         else:
             newest[decision.pair] = decision
     decided = Decided(Groups(refs), {pair for pair, human in newest.items() if human.kind == "apart"})
-    merges = without_circles([merge for merge in merges if merge.pair not in decided.apart])
     links = [human for human in newest.values() if human.kind == "link"]
-    for joining in sorted([*links, *merges], key=lambda one: one.order, reverse=True):
+    for joining in sorted([*links, *without_circles(merges)], key=lambda one: one.order, reverse=True):
         a, b = decided.groups.of[joining.a], decided.groups.of[joining.b]
         if a != b and decided.must_stay_apart(a, b):
             decided.void.append(joining)

@@ -212,20 +212,14 @@ def speakers(people: People, group: frozenset[Ref]) -> frozenset[Ref]:
 
 
 def _names_forbid(people: People, some: Iterable[Ref], others: Iterable[Ref], ident: Ident) -> bool:
-    """Whether a shared number joins nobody here, because two records disagree that share no e-mail (rule 3)."""
+    """Whether a shared number joins nobody here, because two records disagree about the name (rule 3).
+
+    The rule excepts pairs that share an e-mail. These need no exception: the e-mail, whose turn came first, has joined
+    them, or rule 2 or 4 forbade it and forbids it still.
+    """
     if ident[0] == "email":
         return False
-
-    def emails(ref: Ref) -> set[Ident]:
-        record = people.records[ref]
-        claims = set(record.claims()) if record.lives() else set(record.claimed_at(None))
-        return {claim for claim in claims if claim[0] == "email"}
-
-    return any(
-        disagree(people.records[a].names(), people.records[b].names()) and not emails(a) & emails(b)
-        for a in some
-        for b in others
-    )
+    return any(disagree(people.records[a].names(), people.records[b].names()) for a in some for b in others)
 
 
 def _oversize(people: People, limit: int) -> set[Ref]:

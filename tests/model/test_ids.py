@@ -58,6 +58,7 @@ def test_who_leaves_gets_back_the_id_it_came_with():
     assert verdict(MEET, *met, (5, {1: W1, 2: S1, 3: EU1}, {})) == []
     assert verdict(MEET, *met, (5, {1: S1, 2: W1, 3: EU1}, {})) != []
     assert verdict(MEET, *met, (5, {1: W1, 4: S1, 3: EU1}, {})) != []
+    assert verdict(MEET, *met, (5, {1: W1, 4: S1, 3: EU1}, {2: 4})) != []
 
 
 def test_who_leaves_without_an_id_of_its_own_gets_a_new_one():
@@ -74,6 +75,13 @@ def test_an_id_never_comes_to_mean_somebody_else():
 
     assert verdict(steps, *gone, (3, {2: W1}, {})) == []
     assert verdict(steps, *gone, (3, {1: W1}, {})) != []
+
+
+def test_an_id_is_not_passed_on_in_the_step_in_which_its_person_goes():
+    steps = (seen(S, "1", E1), (removed(S, "1"), seen(W, "1", E1)))
+
+    assert verdict(steps, (1, {1: S1}, {}), (2, {2: W1}, {})) == []
+    assert verdict(steps, (1, {1: S1}, {}), (2, {1: W1}, {})) != []
 
 
 def test_a_person_who_is_a_guest_after_the_deletion_of_the_customer_keeps_the_id():

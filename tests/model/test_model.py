@@ -272,6 +272,14 @@ def test_a_removed_record_is_revived_with_what_it_says_since():
     assert (state.show((S, "1")).name, state.show((S, "1")).phone) == (None, P1)
 
 
+def test_the_names_of_guests_who_sit_with_a_customer_seat_nobody_and_part_nobody():
+    order = guest(W, 5, E1, None, "Budi Santoso")
+    steps = (order, seen(S, "1", E1, P1), seen(EU, "1", None, P1, "Ayu Lestari"), removed(EU, "1"))
+
+    assert len(world(*steps).contacts) == 1
+    assert world(*steps).contact((EU, "1")) == world(*steps).contact((S, "1"))
+
+
 def test_an_edit_overrides_and_claims_for_the_record_that_it_sits_with():
     both = ((S, "1"), (W, "1"))
     steps = (seen(S, "1", E1, name="Ayu"), seen(W, "1", E1), edit(*both, email=E2, name="Ayu Lestari"))
@@ -301,6 +309,9 @@ def test_a_delete_keeps_other_records_of_the_address_removed_until_they_say_some
     state = world(seen(S, "1", E1), delete((S, "1"), addresses=held), late, seen(W, "1", E2))
     assert (state.show((W, "1")).name, state.show((W, "1")).email) == (None, E2)
     assert len(world(seen(S, "1", E1), delete((S, "1"), addresses=held), seen(W, "1", E1)).contacts) == 1
+    assert world(seen(S, "1", E1), delete((S, "1"), addresses=held), guest(W, 5, E1)).contacts == {}
+    assert len(world(seen(S, "1", E1), delete((S, "1"), addresses=held), guest(W, 25, E1)).contacts) == 1
+    assert len(world(seen(W, "1", E1), seen(W, "1", E2), delete((S, "1"), addresses=held)).contacts) == 1
 
 
 def test_a_tag_that_is_older_than_the_whole_set_changes_nothing():

@@ -155,6 +155,7 @@ def test_a_yes_without_an_address_is_for_what_was_claimed_by_then_else_for_the_f
     late = yes(S, "1", t=25)
 
     assert sendable(world(seen(S, "1", E1), late, seen(S, "1", E2)), (S, "1")) is None
+    assert sendable(world(seen(S, "1", E1), seen(S, "1", E2), late), (S, "1")) == E2
     assert sendable(world(seen(S, "1"), yes(S, "1", t=15), seen(S, "1", E1), seen(S, "1", E2)), (S, "1")) is None
     assert sendable(world(seen(S, "1"), yes(S, "1", t=15), seen(S, "1", E1)), (S, "1")) == E1
 
@@ -200,6 +201,8 @@ def test_a_records_newer_pending_replaces_its_own_yes():
     steps = (seen(S, "1", E1), yes(S, "1", E1, t=15))
 
     assert answer(world(*steps, pending(S, "1", E1, t=30)), (S, "1")).status == PENDING
+    assert answer(world(*steps, pending(S, "1", t=30)), (S, "1")).status == PENDING
+    assert sendable(world(*steps, pending(S, "1", E2, t=30)), (S, "1")) == E1
     assert sendable(world(*steps, pending(W, "9", E1, t=30)), (S, "1")) == E1
     assert sendable(world(*steps, unknown(S, "1", E1, t=30)), (S, "1")) == E1
 
@@ -243,6 +246,56 @@ def test_a_newer_opt_in_lifts_an_unsubscription_and_never_a_bounce(reason, addre
     assert sendable(world(*steps), (S, "1")) is None
     assert sendable(world(*steps, yes(S, "1", E1, t=40)), (S, "1")) == address
     assert sendable(world(*steps, yes(W, "9", E1, t=40)), (S, "1")) is None
+
+
+def test_a_guests_opt_in_lifts_nothing():
+    one = guest_id(E1, None)
+    steps = (seen(S, "1", E1), (guest(S, 5, E1), yes(S, "1", E1, t=5)), suppressed("unsubscribed", 15))
+
+    assert sendable(world(*steps, yes(S, one, E1, t=40)), (S, "1")) is None
+
+
+def test_a_suppression_of_the_same_time_as_a_lift_stays():
+    steps = (seen(S, "1", E1), yes(S, "1", E1, t=15), (suppressed("manual", 25), suppressed("manual", 25, lift=True)))
+
+    assert sendable(world(*steps), (S, "1")) is None
+
+
+def test_a_contact_lists_each_suppression_with_its_longest_expiry_and_it_ends_then():
+    steps = (seen(S, "1", E1), yes(S, "1", E1, t=15), suppressed("soft_bounce", 25, expires=60))
+    steps = (*steps, suppressed("soft_bounce", 35, expires=50))
+
+    state = world(*steps, now=59)
+    assert state.show((S, "1")).suppressions == (("email", E1, "all", "soft_bounce", 60),)
+    assert sendable(state, (S, "1")) is None
+    assert sendable(world(*steps, now=60), (S, "1")) == E1
+
+
+def test_the_address_shown_comes_first_then_other_owned_ones_then_contested_ones():
+    state = world(
+        seen(S, "1", E1, P1, created=5),
+        seen(S, "2", E1, created=1),
+        seen(W, "1", E2, P1, created=2),
+        seen(EU, "1", E3, P1, created=3),
+    )
+
+    assert state.addresses(state.contact((S, "1")), "email") == [E2, E3, E1]
+    edited = edit((W, "1"), email=E3)
+    other = world(seen(S, "1", E1), seen(W, "1", E2), edited)
+    assert other.addresses(other.contact((W, "1")), "email") == [E3, E2]
+
+
+def test_if_every_open_address_is_suppressed_the_first_open_one_is_named():
+    steps = (seen(S, "1", E1, P1, created=1), seen(W, "1", E2, P1, created=2), yes(W, "1", E2, t=25))
+    shown = answer(world(*steps, suppressed("hard_bounce", 35, address=E2)), (S, "1"))
+
+    assert (shown.address, shown.is_open, shown.sendable) == (E2, True, False)
+
+
+def test_a_time_after_the_sending_time_is_replaced_by_it():
+    steps = (seen(S, "1", E1), no(S, "1", E1, t=23), yes(W, "9", E1, t=1))
+
+    assert sendable(world(*steps, yes(S, "1", E1, t=22)), (S, "1")) == E1
 
 
 def test_a_suppression_covers_the_purposes_of_its_scope():
