@@ -1,4 +1,4 @@
-"""Adapters: the model's history in the product's words. This is the one place that has to follow when the product moves.
+"""Adapters: the model's history in the product's words. Only this file has to follow when the product moves.
 
 Everything goes through the connectors' events and the product's own normal forms, as a webhook's body would. Minutes
 count from ``T0``. The model's values are in normal form already, so both write identifiers alike.
@@ -24,16 +24,15 @@ from connectors.contract import (
 from tests.model.history import (
     ABSENT,
     API,
+    Apart,
     ApiConsent,
     ApiDelete,
     ApiEdit,
-    Apart,
     Consent,
     Envelope,
     GuestOrder,
     Link,
     Merged,
-    Ref,
     Removed,
     Saying,
     Seen,
@@ -116,7 +115,7 @@ def _freeze(statements: EnvelopeStatements, envelope: Envelope) -> None:
 
 @singledispatch
 def events_of(saying: Saying, _sent: int | None) -> Iterable[Said]:
-    """Return the events that a connector, or the API, reads from a saying in an envelope that was sent at some minute."""
+    """Return the events that a connector, or the API, reads from a saying of an envelope sent at some minute."""
     assert isinstance(saying, Link | Apart), saying  # they are decisions, not events
     return []
 

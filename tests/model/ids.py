@@ -42,7 +42,9 @@ class IdBook:
 
     people: dict[Id, Person] = field(default_factory=dict)  #: of the present ids
     aliases: dict[Id, Id] = field(default_factory=dict)
-    meant: dict[Id, frozenset[Ref]] = field(default_factory=dict)  #: by id: who lived in it when it was last a contact's
+    meant: dict[Id, frozenset[Ref]] = field(
+        default_factory=dict
+    )  #: by id: who lived in it when it was last a contact's
     since: dict[Ref, int] = field(default_factory=dict)  #: the step since which a record lives in its contact
     step: int = 0
 
@@ -108,14 +110,14 @@ class IdBook:
         self.step += 1
         lived_in = {(ref, id_) for id_, one in self.people.items() for ref in one.live}
         self.since = {
-            ref: self.since[ref] if (ref, id_) in lived_in else self.step for id_, one in after.items() for ref in one.live
+            ref: self.since[ref] if (ref, id_) in lived_in else self.step
+            for id_, one in after.items()
+            for ref in one.live
         }
         self.people, self.aliases = dict(after), dict(aliases)
         self.meant |= {id_: one.live | one.hidden for id_, one in after.items()}
 
-    def assign(
-        self, after: Iterable[Person], new_id: Callable[[], Id]
-    ) -> tuple[dict[Id, Person], dict[Id, Id]]:
+    def assign(self, after: Iterable[Person], new_id: Callable[[], Id]) -> tuple[dict[Id, Person], dict[Id, Id]]:
         """Return one assignment that passes, and its aliases."""
         after = sorted(after, key=lambda one: min(one.live))
         goes_on = {id_: sides[0] for id_ in self.people if (sides := self.sides(id_, after))}

@@ -14,9 +14,7 @@ class Gone:
     merged_into: Id | None
 
 
-def rows_due(
-    before: Mapping[Id, Shown], after: Mapping[Id, Shown], aliases: Mapping[Id, Id]
-) -> dict[Id, Shown | Gone]:
+def rows_due(before: Mapping[Id, Shown], after: Mapping[Id, Shown], aliases: Mapping[Id, Id]) -> dict[Id, Shown | Gone]:
     """Return the rows that the feed owes after a step: every contact that shows something else, whatever the cause.
 
     The feed may bring more rows, because a touched contact may show the same as before.

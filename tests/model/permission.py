@@ -5,7 +5,8 @@ and every address of the person whose record said it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from tests.model.decisions import Decided
@@ -158,7 +159,7 @@ class Ledger:
     def about(self, channel: str, purpose: str, status: str) -> list[Said]:
         return [one for one in self.said if (one.channel, one.purpose, one.status) == (channel, purpose, status)]
 
-    def yes(self, own: Set[Ref], channel: str, purpose: str, address: str) -> list[Said]:
+    def yes(self, own: AbstractSet[Ref], channel: str, purpose: str, address: str) -> list[Said]:
         """Return what opens an address for a person: each "yes" to it by one of the person's own records.
 
         A record's own newer ``pending`` about the address, or about none, replaces its "yes".
@@ -175,7 +176,7 @@ class Ledger:
             )
         ]
 
-    def no(self, own: Set[Ref], channel: str, purpose: str, address: str) -> list[Said]:
+    def no(self, own: AbstractSet[Ref], channel: str, purpose: str, address: str) -> list[Said]:
         """Return each "no" that concerns an address of a person.
 
         Those are all about the address, by anybody, and those about any address or none, by the person's own records;
@@ -187,7 +188,7 @@ class Ledger:
             if address in one.covers or (one.ref in own and not one.is_of_guest)
         ]
 
-    def unanswered(self, own: Set[Ref], channel: str, purpose: str, address: str) -> list[Said]:
+    def unanswered(self, own: AbstractSet[Ref], channel: str, purpose: str, address: str) -> list[Said]:
         """Return each "no" that concerns the address and that no newer "yes" to it has answered.
 
         On equal times the "no" counts. A guest's "yes" answers only what guests said.
@@ -199,7 +200,7 @@ class Ledger:
             if not any(one.time > no.time and (no.is_of_guest or not one.is_of_guest) for one in yes)
         ]
 
-    def is_open(self, own: Set[Ref], channel: str, purpose: str, address: str) -> bool:
+    def is_open(self, own: AbstractSet[Ref], channel: str, purpose: str, address: str) -> bool:
         """Whether a person may be written to at an address: for marketing only after a "yes"."""
         has_yes = purpose != "marketing" or bool(self.yes(own, channel, purpose, address))
         return has_yes and not self.unanswered(own, channel, purpose, address)
@@ -220,7 +221,7 @@ class Ledger:
                 found[one.scope, one.reason].append((time, one.expires))
         return dict(found)
 
-    def suppressed_until(self, own: Set[Ref], channel: str, purpose: str, address: str) -> int | None:
+    def suppressed_until(self, own: AbstractSet[Ref], channel: str, purpose: str, address: str) -> int | None:
         """Return until when an address is suppressed for a person and purpose; 0 if it is not, None for ever.
 
         A newer "yes" of the person to the address, for this purpose or for marketing, lifts ``unsubscribed`` and

@@ -1,14 +1,17 @@
 """Promises: what must hold in every state, and in every step from one state to the next (the issue's Shows 3 and 4).
 
-Each function returns complaints, so an empty list is good news. They ask a ``World`` only, so they hold the model to
-account; the product is held to the model.
+Each function returns complaints, so an empty list is good news. ``refusals`` asks the envelopes alone, so it judges the
+product as well as the model; the others ask a ``World``.
 """
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Set
 
-from tests.model.history import NO, TYPE_OF_CHANNEL, YES, Ref, is_guest
+from tests.model.decisions import decide
+from tests.model.history import NO, TYPE_OF_CHANNEL, YES, ApiConsent, Consent, Envelope, Ref, edit_of, is_guest
 from tests.model.model import World
 from tests.model.permission import Said
+from tests.model.records import is_customer_of_a_source
 
 
 def opened_by_accident(before: World, after: World) -> list[str]:
@@ -62,6 +65,50 @@ def _is_answered(after: World, no: Said, yes: Iterable[Said]) -> bool:
     return any(one.time > max(times, default=no.time) and (no.is_of_guest or not one.is_of_guest) for one in yes)
 
 
+def refusals(
+    envelopes: Iterable[Envelope], members: Set[Ref], channel: str, address: str
+) -> list[Consent | ApiConsent]:
+    """Return each "no" to marketing that concerns an address of a person and has no newer "yes" in the envelopes.
+
+    ``members`` are all records of the contact, passengers included. Where this finds something, nothing may be sent.
+    It is a coarse check, made without the ledger: a "no" without a time of its own counts from the earliest that its
+    record said about the address, and any "yes" of a member with a time answers, whatever it repeats.
+    """
+    said = [
+        (edit_of(saying.records) if isinstance(saying, ApiConsent) else (saying.source, saying.who or ""), saying, one)
+        for one in envelopes
+        for saying in one.says
+        if isinstance(saying, Consent | ApiConsent) and (saying.channel, saying.purpose) == (channel, "marketing")
+    ]
+    yes = [
+        (one.time_of(saying.t), is_guest(ref))
+        for ref, saying, one in said
+        if saying.status == YES and ref in members and saying.address in (None, address)
+        if isinstance(saying, ApiConsent) or (saying.t is not None and not one.is_clamped(saying.t))
+    ]
+    found = []
+    no = [(ref, saying, one.time_of(saying.t)) for ref, saying, one in said if saying.status == NO]
+    for ref, saying, own_time in no:
+        if saying.address == address or (ref in members and not is_guest(ref)):
+            same = [time for other, repeated, time in no if (other, repeated.address) == (ref, saying.address)]
+            time = own_time if saying.t is not None else min(same)
+            if not any(at > time and (is_guest(ref) or not by_guest) for at, by_guest in yes):
+                found.append(saying)
+    return found
+
+
+def open_against_a_no(world: World, envelopes: list[Envelope]) -> list[str]:
+    """Find addresses that are open for marketing although somebody concerned said no, and nobody yes since."""
+    return [
+        f"{channel} to {address} of {sorted(contact)}: {refused}"
+        for contact in world.contacts
+        for channel in TYPE_OF_CHANNEL
+        for address in world.addresses(contact, channel)
+        if world.ledger.is_open(contact, channel, "marketing", address)
+        and (refused := refusals(envelopes, contact, channel, address))
+    ]
+
+
 def disagreements(world: World) -> list[str]:
     """Find contacts whose consent and sendability contradict each other (Shows 4)."""
     found = []
@@ -76,16 +123,16 @@ def disagreements(world: World) -> list[str]:
 
 def broken_groups(world: World) -> list[str]:
     """Find groups that break a rule of section 5 on their face."""
-    people, found = world.people, []
-    for ref in people.customers | people.guests:
-        if world.contact(ref) is None:
-            found.append(f"{ref} lives and is in no contact")
+    people = world.people
+    live = people.customers | people.guests
+    by_decision = decide(world.records, world.decisions).groups
+    found = [f"{ref} lives and is in no contact" for ref in live if world.contact(ref) is None]
     for group in people.decided.groups.all():
         if people.decided.must_stay_apart(group, group):
             found.append(f"{sorted(group)} holds two whom an operator keeps apart")
-        if group not in world.contacts and any(is_guest(ref) and world.records[ref].lives() for ref in group):
-            found.append(f"{sorted(group)} is no contact, though a guest lives in it")
-    for ident in people.claims:
-        if ident not in people.nobody and people.owner(ident) not in world.contacts:
-            found.append(f"{ident} is claimed, and no contact owns it")
-    return found
+        customers = sorted(ref for ref in group & people.customers if is_customer_of_a_source(ref))
+        for a, b in itertools.combinations(customers, 2):
+            if a[0] == b[0] and by_decision.of[a] != by_decision.of[b]:
+                found.append(f"{a} and {b} of one source are together, and nobody decided that")
+    owned = people.claims.keys() - people.nobody
+    return found + [f"no contact owns {ident}" for ident in owned if people.owner(ident) not in world.contacts]

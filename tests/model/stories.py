@@ -1,4 +1,4 @@
-"""Stories: short histories for tests. Step n of a story arrives, and is sent, at minute 10 × n, counted from 1."""
+"""Stories: short histories for tests. Step n of a story arrives, and is sent, at minute 10 n, counted from 1."""
 
 from tests.model.history import (
     ABSENT,

@@ -15,10 +15,10 @@ from tests.model.history import (
     TYPE_OF_CHANNEL,
     UNKNOWN,
     YES,
+    Apart,
     ApiConsent,
     ApiDelete,
     ApiEdit,
-    Apart,
     Consent,
     Envelope,
     GuestOrder,
@@ -122,7 +122,7 @@ def tags(draw, source, t):
 
 
 @st.composite
-def sayings(draw, source, now):
+def sayings(draw, source, now):  # noqa: PLR0911 - one case a kind
     """What a source says in one envelope."""
     kind = draw(st.integers(0, 19))
     if kind < 8:
@@ -144,18 +144,14 @@ def sayings(draw, source, now):
 def records_frozen_of(world, contact):
     """Return the records of a contact in the order in which a request freezes them, edits aside."""
     best = world.best(contact)
-    return tuple([*best, *sorted(ref for ref in contact - set(best) if not is_edit(ref))])
+    return (*best, *sorted(ref for ref in contact - set(best) if not is_edit(ref)))
 
 
 def addresses_frozen_of(world, contact):
     """Return the addresses that only this contact holds: those that it owns and nobody contests."""
     people = world.people
     return tuple(
-        sorted(
-            ident
-            for ident in people.held_by(contact) - people.contested()
-            if people.owner(ident) == contact
-        )
+        sorted(ident for ident in people.held_by(contact) - people.contested() if people.owner(ident) == contact)
     )
 
 

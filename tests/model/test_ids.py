@@ -4,8 +4,8 @@ import pytest
 
 from tests.model.history import Apart, Link
 from tests.model.ids import IdBook, persons
-from tests.model.stories import E1, E2, EU, P1, S, W, guest, merged, removed, seen, story
 from tests.model.model import World
+from tests.model.stories import E1, E2, EU, P1, S, W, guest, merged, removed, seen, story
 
 
 def named(world, names):

@@ -214,7 +214,9 @@ def test_two_live_customers_of_a_source_are_two_people():
 
     assert people(state) == {frozenset({"S1", "W1"}), frozenset({"S2"})}
     assert state.people.owner(("email", E1)) == {(S, "1"), (W, "1")}
-    assert people(world(seen(S, "1", E1), seen("api", "x", E1), seen("api", "y", E1))) == together("S1", "api x", "api y")
+    assert people(world(seen(S, "1", E1), seen("api", "x", E1), seen("api", "y", E1))) == together(
+        "S1", "api x", "api y"
+    )
 
 
 def test_the_verified_claim_is_the_strongest():
@@ -257,7 +259,14 @@ def test_a_removed_record_sits_value_by_value():
 
 def test_a_removed_record_sits_with_the_last_who_claimed_its_value_if_nobody_does_now():
     """Last is who was shown with it by the newest statement, whoever kept it longer."""
-    steps = (seen(S, "1", E1), seen(EU, "1", E1), seen(W, "1", E1), seen(W, "1", E2), seen(EU, "1", E3), removed(S, "1"))
+    steps = (
+        seen(S, "1", E1),
+        seen(EU, "1", E1),
+        seen(W, "1", E1),
+        seen(W, "1", E2),
+        seen(EU, "1", E3),
+        removed(S, "1"),
+    )
 
     assert people(world(*steps)) == {frozenset({"S1", "W1"}), frozenset({"EU1"})}
 
@@ -326,7 +335,9 @@ def test_a_tag_that_is_older_than_the_whole_set_changes_nothing():
 
 def feed(before, after):
     """Return whom the feed owes a row; the contacts are named after their least record."""
-    rows = rows_due(*({min(contact): shown for contact, shown in state.contacts.items()} for state in (before, after)), {})
+    rows = rows_due(
+        *({min(contact): shown for contact, shown in state.contacts.items()} for state in (before, after)), {}
+    )
     return set(rows)
 
 

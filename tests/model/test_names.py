@@ -23,7 +23,8 @@ def test_alike(a, b):
 
 
 @pytest.mark.parametrize(
-    ("a", "b"), [("Ayu Lestari", "Budi Lestari"), ("B. Lestari", "Ayu Lestari"), ("Ayu Ayu", "Ayu Budi"), ("Ayu", "Citra")]
+    ("a", "b"),
+    [("Ayu Lestari", "Budi Lestari"), ("B. Lestari", "Ayu Lestari"), ("Ayu Ayu", "Ayu Budi"), ("Ayu", "Citra")],
 )
 def test_not_alike(a, b):
     assert not are_alike(a, b)

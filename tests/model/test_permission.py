@@ -1,4 +1,4 @@
-"""The model's consent and suppressions: examples A and B1 of the issue, and the rules of sections 4 and 6 one by one."""
+"""The model's consent and suppressions: examples A and B1 of the issue, and the rules of sections 4 and 6."""
 
 import pytest
 
@@ -40,7 +40,13 @@ def answer(state, ref, channel="email", purpose="marketing"):
 
 
 def test_a1_who_said_no_says_no_at_another_address_too():
-    steps = (seen(W, "1", E2, P1), yes(W, "1", E2, t=15), seen(S, "1", E1, P1), no(S, "1", E1, t=35), seen(S, "1", E2, P1))
+    steps = (
+        seen(W, "1", E2, P1),
+        yes(W, "1", E2, t=15),
+        seen(S, "1", E1, P1),
+        no(S, "1", E1, t=35),
+        seen(S, "1", E2, P1),
+    )
     state = world(*steps)
 
     assert people(state) == {frozenset({"S1", "W1"})}
@@ -50,7 +56,13 @@ def test_a1_who_said_no_says_no_at_another_address_too():
 
 
 def test_a2_a_deleted_customer_stays_a_passenger_whose_no_counts():
-    steps = (seen(W, "1", E2, P1), yes(W, "1", E2, t=15), seen(S, "1", E1, P1), no(S, "1", E1, t=35), seen(S, "1", E2, P1))
+    steps = (
+        seen(W, "1", E2, P1),
+        yes(W, "1", E2, t=15),
+        seen(S, "1", E1, P1),
+        no(S, "1", E1, t=35),
+        seen(S, "1", E2, P1),
+    )
     state = world(*steps, removed(S, "1"))
 
     assert people(state) == {frozenset({"S1", "W1"})}
@@ -76,7 +88,12 @@ def test_a3_edits_and_their_no_stay_with_the_person():
 
 
 def test_a4_the_longest_suppression_counts_until_an_explicit_lift():
-    steps = (seen(S, "1", E1), yes(S, "1", E1, t=15), suppressed("spam_complaint", 25), suppressed("spam_complaint", 35, expires=45))
+    steps = (
+        seen(S, "1", E1),
+        yes(S, "1", E1, t=15),
+        suppressed("spam_complaint", 25),
+        suppressed("spam_complaint", 35, expires=45),
+    )
 
     assert sendable(world(*steps, now=99), (S, "1")) is None
     assert sendable(world(*steps, yes(S, "1", E1, t=50), now=99), (S, "1")) is None
@@ -175,7 +192,7 @@ def test_a_yes_without_a_time_is_a_baseline_and_a_no_counts_from_the_sending_tim
 
 
 def test_a_clock_that_is_wrong_opens_nothing_and_outlives_nothing():
-    ahead = dict(sent={2: 999})
+    ahead = {"sent": {2: 999}}
 
     assert sendable(world(seen(S, "1", E1), yes(S, "1", E1, t=999), **ahead), (S, "1")) == E1
     assert sendable(world(seen(S, "1", E1), yes(S, "1", E1, t=999), no(S, "1", E1, t=5), **ahead), (S, "1")) is None

@@ -1,7 +1,6 @@
 """The model on invented histories: what must hold in each state and in each step."""
 
 import itertools
-import random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -9,10 +8,12 @@ from hypothesis import strategies as st
 from tests.model.ids import IdBook, persons
 from tests.model.mirror import followed, rows_due
 from tests.model.model import World
-from tests.model.promises import broken_groups, disagreements, opened_by_accident
+from tests.model.promises import broken_groups, disagreements, open_against_a_no, opened_by_accident
 from tests.model.strategies import histories
 
-slowly = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+slowly = settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 def states_of(envelopes):
@@ -40,6 +41,13 @@ def test_groups_keep_the_rules_in_every_state(envelopes):
 def test_consent_and_sendability_agree_in_every_state(envelopes):
     for world in states_of(envelopes):
         assert disagreements(world) == []
+
+
+@given(histories())
+@slowly
+def test_nothing_is_open_against_a_no(envelopes):
+    for n, world in enumerate(states_of(envelopes)):
+        assert open_against_a_no(world, envelopes[:n]) == []
 
 
 @given(histories())
