@@ -5,7 +5,8 @@ product as well as the model; the others ask a ``World``.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 
 from tests.model.decisions import decide
 from tests.model.history import NO, TYPE_OF_CHANNEL, YES, ApiConsent, Consent, Envelope, Ref, edit_of, is_guest
@@ -66,7 +67,7 @@ def _is_answered(after: World, no: Said, yes: Iterable[Said]) -> bool:
 
 
 def refusals(
-    envelopes: Iterable[Envelope], members: Set[Ref], channel: str, address: str
+    envelopes: Iterable[Envelope], members: AbstractSet[Ref], channel: str, address: str
 ) -> list[Consent | ApiConsent]:
     """Return each "no" to marketing that concerns an address of a person and has no newer "yes" in the envelopes.
 
