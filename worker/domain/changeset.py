@@ -315,31 +315,35 @@ class _People:
         """Add the claims of stored records: what they claim now, and whose each identifier is."""
         rows, resolution, changes = self.rows, self.resolution, self.changes
         before = changes.snapshot.folded.ties_before
-        stored = {(row.ident, row.record_id): row for found in changes.snapshot.claimed.values() for row in found}
-        stored |= {(row.ident, row.record_id): row for row in changes.snapshot.proven}
-        after: dict[tuple[Ident, UUID], ClaimRow] = {}
+        stored = {
+            (ident, row.record_id.int): row for ident, found in changes.snapshot.claimed.items() for row in found
+        }
+        stored |= {(row.ident, row.record_id.int): row for row in changes.snapshot.proven}
+        after: dict[tuple[Ident, int], ClaimRow] = {}
         for ref in before:
             row = rows[ref]
             if row.version > 0:
                 for ident, tie in row.record.ties().items():
-                    after[ident, row.id] = _claim_row(row, ident, tie, resolution)
+                    after[ident, row.id.int] = _claim_row(row, ident, tie, resolution)
+        changes.claims = [claim for key, claim in after.items() if stored.get(key) != claim]
         if stored:  # what neighbours claim stays, but may be another's now
-            neighbours = {row.id: row for ref, row in rows.items() if ref not in before}
-            for (ident, record_id), known in stored.items():
-                if record_id in neighbours:
-                    owns = resolution.owners.get(ident) == neighbours[record_id].ref
-                    is_contested = known.role == CLAIM and ident in resolution.contested
-                    after[ident, record_id] = known._replace(is_owner=owns, is_contested=is_contested)
+            neighbours = {row.id.int: ref for ref, row in rows.items() if ref not in before}
+            for key, known in stored.items():
+                if (holder := neighbours.get(key[1])) is not None:
+                    owns = resolution.owners.get(key[0]) == holder
+                    is_contested = known.role == CLAIM and key[0] in resolution.contested
+                    if owns != known.is_owner or is_contested != known.is_contested:
+                        after[key] = known._replace(is_owner=owns, is_contested=is_contested)
+                        changes.claims.append(after[key])
         changes.deleted_claims = [
             _claim_row(rows[ref], ident, tie, resolution)
             for ref, ties_before in before.items()
             for ident, tie in ties_before.items()
-            if (ident, rows[ref].id) not in after
+            if (ident, rows[ref].id.int) not in after
         ]
         changes.disowned_claims = [
             known for key, known in stored.items() if known.is_owner and key in after and not after[key].is_owner
         ]
-        changes.claims = [claim for key, claim in after.items() if stored.get(key) != claim]
         if changes.claims or changes.deleted_claims:
             self._touch_holders()
 

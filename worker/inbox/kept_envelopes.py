@@ -1,5 +1,7 @@
 """Kept envelopes: the stored bytes become statements, in the same way for a drain, a dry run and a replay."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
 from connectors import connector
 from connectors.contract import Envelope, MalformedPayloadError
 from worker.domain import api_writes
@@ -8,6 +10,30 @@ from worker.domain.statements import EnvelopeStatements
 from worker.domain.terms import API_SOURCE
 from worker.store.connections import ConnectionRow
 from worker.store.envelopes import EnvelopeRow
+
+
+class _Headers(Mapping[str, str]):
+    """The headers of an envelope, names in lower case. Few connectors look at them, so they are sorted when asked for."""
+
+    __slots__ = ("_by_name", "_pairs")
+
+    def __init__(self, pairs: Iterable[Sequence[str]]) -> None:
+        self._pairs = pairs
+        self._by_name: dict[str, str] | None = None
+
+    def _sorted(self) -> dict[str, str]:
+        if self._by_name is None:
+            self._by_name = {name.lower(): value for name, value in self._pairs}
+        return self._by_name
+
+    def __getitem__(self, name: str) -> str:
+        return self._sorted()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sorted())
+
+    def __len__(self) -> int:
+        return len(self._sorted())
 
 
 def statements_of(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatements:
@@ -32,8 +58,11 @@ def statements_of(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatem
             delivery_id=row.delivery_id,
             ceiling=ceiling,
         )
-    headers = {name.lower(): value for name, value in row.headers}
     envelope = Envelope(
-        topic=row.topic, delivery_id=row.delivery_id, sent_at=row.sent_at, headers=headers, body=bytes(row.body)
+        topic=row.topic,
+        delivery_id=row.delivery_id,
+        sent_at=row.sent_at,
+        headers=_Headers(row.headers),
+        body=bytes(row.body),
     )
     return normalise(row.id, envelope, connector(connection.connector), connection.account(), ceiling=ceiling)
