@@ -1,8 +1,9 @@
 """Contact ids: which id each person answers to. They are remembered, not computed.
 
 A contact keeps its id for as long as one of its live customers lives in it (without one, any live record): the one that
-has been in it longest carries the id. When contacts meet, the older id stays and the other becomes an alias, carried by
-the same record. Who leaves takes along the ids it carries.
+has been in it longest carries the id; a record that comes back after its removal has not been in it. When contacts
+meet, the older id stays and the other becomes an alias, carried by the same record. Who leaves takes along the ids it
+carries. A person of whom only removed records were known has the id of the oldest of them.
 """
 
 from collections import defaultdict
@@ -84,19 +85,33 @@ class _Assignment:
                     self.result.aliases[other] = carrier.id
         for contact_id, carrier in carriers.items():
             self._pass_on(contact_id, carrier)
+            self._hand_over(contact_id, carrier)
 
     def _carrier(self, rows: Iterable[RecordRow]) -> RecordRow | None:
         """Return the record that carries the id of the contact that these were in."""
         live = [row for row in rows if row.ref in self.group_of and self._is_somebody(row)]
-        return min(live, key=lambda row: (row.record.kind != "customer", row.since), default=None)
+        were_gone = self.snapshot.folded.were_gone
+
+        def order(row: RecordRow) -> tuple[bool, bool, UUID]:
+            is_back = row.ref in were_gone or row.merged is not None
+            return (is_back, row.record.kind != "customer", row.since)
+
+        return min(live, key=order, default=None)
 
     def _is_somebody(self, row: RecordRow) -> bool:
         return row.record.is_live and row.record.kind != "edit" and row.ref not in self.lost
 
     def _own_id(self, group: Sequence[Ref], taken: set[UUID]) -> UUID:
-        """Return the id that a group came with: the oldest that one of its records carries, else a new one."""
-        for row in sorted((self.rows[ref] for ref in group), key=lambda row: row.since):
-            if not self._is_somebody(row):
+        """Return the id that a group came with: the oldest that one of its records carries, else a new one.
+
+        Records that are somebody go first, and those that are removed before those that are new.
+        """
+
+        def order(row: RecordRow) -> tuple[bool, UUID]:
+            return (not self._is_somebody(row) or row.version == 0, row.since)
+
+        for row in sorted((self.rows[ref] for ref in group), key=order):
+            if row.record.seen is None or row.record.kind == "edit" or row.ref in self.lost:
                 continue
             own = [alias for alias in self.carried[row.id] if alias not in taken]
             if row.id not in taken and self.snapshot.aliases.get(row.id, row.id) == row.id:
@@ -108,6 +123,15 @@ class _Assignment:
         minted = self.snapshot.new_id()
         self.result.fresh.add(minted)
         return minted
+
+    def _hand_over(self, contact_id: UUID, carrier: RecordRow | None) -> None:
+        """Let the id of a contact stay with who stays in it, when the record that it came from is elsewhere."""
+        holder = self.snapshot.aliases.get(contact_id, contact_id)
+        if carrier is None or carrier.id == holder:
+            return
+        left = next((row for row in self.rows.values() if row.id == holder), None)
+        if left is not None and self.group_of.get(left.ref) != self.group_of[carrier.ref]:
+            self.result.aliases[contact_id] = carrier.id
 
     def _pass_on(self, contact_id: UUID, carrier: RecordRow | None) -> None:
         """Let the ids that a record carried stay with the person when the record is gone."""
