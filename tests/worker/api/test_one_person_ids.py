@@ -101,6 +101,24 @@ def test_an_id_never_becomes_somebody_elses(shop, eu, woo, api):
     assert api.id("woo:1") == api.id("shop:1")
 
 
+def test_an_id_that_was_left_to_another_is_not_taken_back(shop, eu, woo, api):
+    """The record that carried the id comes back as somebody else, joins a third person, and leaves again."""
+    shop.seen("1", email=E1, at=0)
+    first = api.id("shop:1")
+    eu.seen("1", email=E1, at=5)
+    shop.deleted("1", at=10)
+    assert api.id(E1) == first
+    shop.seen("1", email=E2, at=20)
+    assert api.id("eu:1") == first
+
+    woo.seen("1", email=E3, at=20)
+    shop.seen("1", email=E3, at=30)
+    assert api.id("shop:1") == api.id("woo:1")
+    shop.seen("1", email=E4, at=40)
+    assert api.id("shop:1") not in (None, first, api.id("woo:1"))
+    assert api.id("eu:1") == api.id(first) == first
+
+
 def test_a_person_who_comes_back_has_the_id_of_before(shop, api):
     shop.seen("1", email=E1, at=0)
     contact_id = api.id("shop:1")
