@@ -356,6 +356,8 @@ def _causes(snapshot: Snapshot) -> dict[Ref, set[UUID]]:
         for ref in stated.records:
             if ref in snapshot.rows:
                 causes[ref].add(stated.envelope_id)
+    for ref, envelope_id in snapshot.hidden.items():
+        causes[ref].add(envelope_id)
     return causes
 
 

@@ -32,6 +32,8 @@ class Record:
     snapshot: tuple[Stamp, dict[str, str]] | None = None
     seen: Stamp | None = None
     removed: Stamp | None = None
+    #: when somebody with one of its addresses was deleted, microseconds; the record has stated nothing newer
+    deleted: int | None = None
     #: names that were said and that the registers no longer hold, with the last stamp of each
     past_names: dict[str, Stamp] = field(default_factory=dict)
     #: when an identifier was first and last claimed, where the registers do not tell; nobody takes anything off it
@@ -42,7 +44,16 @@ class Record:
     @property
     def is_live(self) -> bool:
         """Whether the customer was seen, and not removed since. A record that was only mentioned is nobody yet."""
-        return self.seen is not None and (self.removed is None or self.seen > self.removed)
+        if self.seen is None or (self.deleted is not None and self.seen.occurred <= self.deleted):
+            return False
+        return self.removed is None or self.seen > self.removed
+
+    @property
+    def gone_at(self) -> int:
+        """When a record that is not live was removed, in microseconds; 0 for one that was never seen."""
+        if self.deleted is not None:
+            return self.deleted
+        return 0 if self.removed is None else self.removed.occurred
 
     @property
     def ref(self) -> Ref:
@@ -51,12 +62,12 @@ class Record:
 
     def effective(self) -> dict[str, tuple[Stamp, Any]]:
         """Return the registers that count: none of a record that is not live, and none as old as a removal."""
-        if self.seen is None:
-            return {}
+        return self._unremoved() if self.is_live else {}
+
+    def _unremoved(self) -> dict[str, tuple[Stamp, Any]]:
+        """Return the registers that are newer than a removal of the record."""
         if self.removed is None:
             return self.registers
-        if not self.seen > self.removed:
-            return {}
         return {name: register for name, register in self.registers.items() if register[0] > self.removed}
 
     def effective_tags(self) -> dict[str, tuple[Stamp, str]]:
@@ -89,7 +100,8 @@ class Record:
         }
         tags = {key: name for key, (_, name) in self.effective_tags().items()}
         past = [(ident, first, last if ident not in self.claims() else None) for ident, (first, last) in self._past()]
-        return (self.seen is not None, self.is_live, values, tags, past, set(self.past_names))
+        held = None if self.deleted is None else set(self.held())
+        return (self.seen is not None, self.is_live, values, tags, past, set(self.past_names), held)
 
     def _past(self) -> list[tuple[Ident, tuple[Stamp, Stamp]]]:
         return sorted(self.history().items())
@@ -136,15 +148,23 @@ class Record:
 
     def last_claims(self) -> dict[Ident, Claim]:
         """Return what a removed record claimed when it was removed; nothing of others."""
-        if self.removed is None or self.seen is None or self.seen > self.removed:
+        if self.is_live or self.seen is None:
             return {}
-        held: dict[Ident, Claim] = {}
-        for name in _identifiers(tuple(self.registers)):
-            stamp, value = self.registers[name]
-            if value is not None and stamp <= self.removed:
-                claim = Claim(*value)
-                held.setdefault(claim[:2], claim)
-        return held
+        if self.removed is None or self.seen > self.removed:
+            return _first_claims(self._unremoved())
+        return _first_claims({name: held for name, held in self.registers.items() if held[0] <= self.removed})
+
+    def held(self) -> Iterable[Ident]:
+        """Return what a record claims that was seen and that its source has not removed; of a guest, its key."""
+        if self.seen is None or (self.removed is not None and not self.seen > self.removed):
+            return ()
+        held = _first_claims(self._unremoved())
+        return held if self.kind != "guest" else held.keys() & {key_of_guest(self.ref)}
+
+    def hide(self, deleted: int | None) -> None:
+        """Note the newest deletion that the record has stated nothing newer than; None if there is none."""
+        self.deleted = deleted
+        self._claims = self._ties = None
 
     def ties(self) -> Mapping[Ident, Tie]:
         """Return everything that may place the record beside others; kept until something changes.
@@ -173,6 +193,16 @@ class Record:
         """Return the records that an edit is about, in the order in which their contact had them."""
         register = self.registers.get(ABOUT)
         return () if register is None or not register[1] else tuple((one[0], one[1]) for one in register[1])
+
+
+def _first_claims(registers: Mapping[str, tuple[Stamp, Any]]) -> dict[Ident, Claim]:
+    held: dict[Ident, Claim] = {}
+    for name in _identifiers(tuple(registers)):
+        value = registers[name][1]
+        if value is not None:
+            claim = Claim(*value)
+            held.setdefault(claim[:2], claim)
+    return held
 
 
 def _reach(history: dict[Ident, tuple[Stamp, Stamp]], ident: Ident, stamp: Stamp) -> None:
@@ -231,7 +261,7 @@ def repeats(record: Record, statements: Iterable[RecordStatement]) -> bool:
 
     Returns False if only folding can tell. Call it before folding.
     """
-    if record.removed is not None or record.tags or record.seen is None:
+    if record.removed is not None or record.deleted is not None or record.tags or record.seen is None:
         return False
     registers = record.registers
     for statement in statements:
@@ -401,6 +431,8 @@ def encode(record: Record) -> dict[str, Any]:
         state["v"] = index_of(record.seen)
     if record.removed is not None:
         state["x"] = index_of(record.removed)
+    if record.deleted is not None:
+        state["d"] = record.deleted
     if record.past_names:
         state["a"] = {name: index_of(stamp) for name, stamp in sorted(record.past_names.items())}
     if record.claimed:
@@ -425,6 +457,7 @@ def decode(source: str, external_id: str, kind: Kind, state: Mapping[str, Any]) 
         record.seen = stamps[state["v"]]
     if "x" in state:
         record.removed = stamps[state["x"]]
+    record.deleted = state.get("d")
     if "a" in state:
         record.past_names = {name: stamps[at] for name, at in state["a"].items()}
     if "c" in state:
