@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
+import structlog
 from fastapi import APIRouter, Header, Query, Response
 
 from connectors.contract import ErasureRequested, Event, Identifier, ProfileRemoved, ProfileSeen, TagsAdded
-from worker import api_schemas, ids
+from worker import api_schemas, ids, vault
 from worker.api import operation
 from worker.api.auth import WriteKey
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
@@ -19,15 +20,18 @@ from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
 from worker.domain import identifiers
 from worker.domain import registers as register_names
-from worker.domain.api_writes import ApiWrite
+from worker.domain.api_writes import ApiWrite, DeletedAddresses
 from worker.domain.changeset import Changeset
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import API_SOURCE, GUEST, Claim, Ident, Ref, Stamp
+from worker.domain.terms import API_SOURCE, CLAIM, GUEST, Claim, Ident, Ref, Stamp
+from worker.errors import ConfigError
 from worker.pipeline.apply import Applied
-from worker.store import contacts, decisions, records
+from worker.settings import settings
+from worker.store import claims, contacts, decisions, records
 from worker.store.api_keys import Key
 from worker.store.db import Tx
 
+log = structlog.get_logger()
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
 
 CONFLICT = "contact identifiers resolve to different contacts"
@@ -71,7 +75,10 @@ async def delete_contact(
     contact_id: str,
     erase: Annotated[bool, Query(description="Also ask for the person's data to be erased everywhere")] = False,  # noqa: FBT002 - a flag of the query
 ) -> Response:
-    """Delete a contact, which a newer statement of a source makes again; suppressions stay with their addresses."""
+    """Delete a contact. It stays deleted until a source states something newer about it or one of its addresses.
+
+    Suppressions stay with their addresses.
+    """
     return await operation.perform(key, request, _DeleteContact(key, contact_id, erase=erase))
 
 
@@ -251,7 +258,7 @@ class _DeleteContact:
         ]
         if self.erase:
             events.append((API_SOURCE, _erasure_request(loaded)))
-        return ApiWrite(events=tuple(events)), loaded.time_after(now)
+        return ApiWrite(events=tuple(events), deletion=_deleted_addresses(tx, loaded)), loaded.time_after(now)
 
     def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse nothing: a record that has joined the contact meanwhile was not deleted, and stays."""
@@ -323,6 +330,27 @@ def _erasure_request(loaded: LoadedContact) -> ErasureRequested:
     )
 
 
+def _deleted_addresses(tx: Tx, loaded: LoadedContact) -> DeletedAddresses | None:
+    """Return the addresses that a contact holds, hashed, and the records of others that claim one of them too.
+
+    A shared address is the contact's only if the contact owns it, and what many claim is nobody's.
+    """
+    own = {row.ref for row in loaded.records}
+    held = claims.by_records(tx, [row.id for row in loaded.records])
+    owned = {one.claim.ident for one in held if one.claim.role == CLAIM and one.owner in own}
+    most = settings().component_limit
+    found = claims.claimants(tx, owned, most + 1)
+    owned = {ident for ident in owned if len(found[ident]) <= most}
+    others = {row.record_id for ident in owned for row in found[ident]} - {row.id for row in loaded.records}
+    try:
+        digests_of = vault.digests(tx.organization_id)
+    except ConfigError:  # a deletion is never refused
+        log.warning("deleted_without_addresses", contact_id=ids.show(ids.CONTACT, loaded.contact.id))
+        return None
+    spared = tuple(sorted(row.ref for row in records.by_ids(tx, others)))
+    return DeletedAddresses(tuple(sorted(digests_of(ident)[0].hex() for ident in owned)), spared) if owned else None
+
+
 def profile_of(profile: Profile, region: str | None) -> tuple[dict[str, Any], dict[str, Ident]]:
     """Return the fields and identifiers for a ProfileSeen, and each identifier by the field that gives it.
 
@@ -371,14 +399,14 @@ def _owners(people: Changeset) -> dict[Ident, Ref]:
     refs = {row.id: ref for ref, row in people.snapshot.rows.items()}
     return {
         ident: refs[claim.record_id]
-        for ident, claims in people.snapshot.claimed.items()
-        for claim in _owning(claims)
+        for ident, known in people.snapshot.claimed.items()
+        for claim in _owning(known)
         if claim.record_id in refs
     }
 
 
-def _owning(claims: Iterable[Any]) -> list[Any]:
-    return [claim for claim in claims if claim.is_owner]
+def _owning(known: Iterable[Any]) -> list[Any]:
+    return [claim for claim in known if claim.is_owner]
 
 
 def _load(tx: Tx, id_: UUID) -> ContactRow:

@@ -315,9 +315,7 @@ class _People:
         """Add the claims of stored records: what they claim now, and whose each identifier is."""
         rows, resolution, changes = self.rows, self.resolution, self.changes
         before = changes.snapshot.folded.ties_before
-        stored = {
-            (ident, row.record_id.int): row for ident, found in changes.snapshot.claimed.items() for row in found
-        }
+        stored = {(ident, row.record_id.int): row for ident, found in changes.snapshot.claimed.items() for row in found}
         stored |= {(row.ident, row.record_id.int): row for row in changes.snapshot.proven}
         after: dict[tuple[Ident, int], ClaimRow] = {}
         for ref in before:
@@ -368,6 +366,8 @@ def _causes(snapshot: Snapshot) -> dict[Ref, set[UUID]]:
         for ref in stated.records:
             if ref in snapshot.rows:
                 causes[ref].add(stated.envelope_id)
+    for ref, envelope_id in snapshot.hidden.items():
+        causes[ref].add(envelope_id)
     return causes
 
 

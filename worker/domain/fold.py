@@ -33,6 +33,8 @@ class Record:
     snapshot: tuple[Stamp, dict[str, str]] | None = None
     seen: Stamp | None = None
     removed: Stamp | None = None
+    #: when somebody with one of its addresses was deleted, microseconds; the record has stated nothing newer
+    deleted: int | None = None
     #: names that were said and that the registers no longer hold, with the last stamp of each
     past_names: dict[str, Stamp] = field(default_factory=dict)
     #: when an identifier was first and last claimed, where the registers do not tell; nobody takes anything off it
@@ -43,7 +45,16 @@ class Record:
     @property
     def is_live(self) -> bool:
         """Whether the customer was seen, and not removed since. A record that was only mentioned is nobody yet."""
-        return self.seen is not None and (self.removed is None or self.seen > self.removed)
+        if self.seen is None or (self.deleted is not None and self.seen.occurred <= self.deleted):
+            return False
+        return self.removed is None or self.seen > self.removed
+
+    @property
+    def gone_at(self) -> int:
+        """When a record that is not live was removed, in microseconds; 0 for one that was never seen."""
+        if self.deleted is not None:
+            return self.deleted
+        return 0 if self.removed is None else self.removed.occurred
 
     @property
     def ref(self) -> Ref:
@@ -55,12 +66,12 @@ class Record:
 
         When its source created the customer counts in any case.
         """
-        if self.seen is None:
-            return {}
+        return self._unremoved() if self.is_live else {}
+
+    def _unremoved(self) -> dict[str, tuple[Stamp, Any]]:
+        """Return the registers that are newer than a removal of the record."""
         if self.removed is None:
             return self.registers
-        if not self.seen > self.removed:
-            return {}
         floor = self.removed
         return {name: held for name, held in self.registers.items() if held[0] > floor or name == CREATED}
 
@@ -93,7 +104,8 @@ class Record:
             for name, (_, value) in self.effective().items()
         }
         tags = {key: name for key, (_, name) in self.effective_tags().items()}
-        return (self.seen is not None, self.is_live, values, tags, self._past(), self.names())
+        held = None if self.deleted is None else set(self.held())
+        return (self.seen is not None, self.is_live, values, tags, self._past(), self.names(), held)
 
     def _past(self) -> Sequence[object]:
         """Return the first claim of each identifier, and the last of those that are claimed no more."""
@@ -140,15 +152,23 @@ class Record:
 
     def last_claims(self) -> dict[Ident, Claim]:
         """Return what a removed record claimed when it was removed; nothing of others."""
-        if self.removed is None or self.seen is None or self.seen > self.removed:
+        if self.is_live or self.seen is None:
             return {}
-        held: dict[Ident, Claim] = {}
-        for name in _identifiers(tuple(self.registers)):
-            stamp, value = self.registers[name]
-            if value is not None and stamp <= self.removed:
-                claim = Claim(*value)
-                held.setdefault(claim[:2], claim)
-        return held
+        if self.removed is None or self.seen > self.removed:
+            return _first_claims(self._unremoved())
+        return _first_claims({name: held for name, held in self.registers.items() if held[0] <= self.removed})
+
+    def held(self) -> Iterable[Ident]:
+        """Return what a record claims that was seen and that its source has not removed; of a guest, its key."""
+        if self.seen is None or (self.removed is not None and not self.seen > self.removed):
+            return ()
+        held = _first_claims(self._unremoved())
+        return held if self.kind != "guest" else held.keys() & {key_of_guest(self.ref)}
+
+    def hide(self, deleted: int | None) -> None:
+        """Note the newest deletion that the record has stated nothing newer than; None if there is none."""
+        self.deleted = deleted
+        self._claims = self._ties = None
 
     def ties(self) -> Mapping[Ident, Tie]:
         """Return everything that may place the record beside others; kept until something changes.
@@ -182,6 +202,16 @@ class Record:
         """Return the records that an edit is about, in the order in which their contact had them."""
         register = self.registers.get(ABOUT)
         return () if register is None or not register[1] else tuple((one[0], one[1]) for one in register[1])
+
+
+def _first_claims(registers: Mapping[str, tuple[Stamp, Any]]) -> dict[Ident, Claim]:
+    held: dict[Ident, Claim] = {}
+    for name in _identifiers(tuple(registers)):
+        value = registers[name][1]
+        if value is not None:
+            claim = Claim(*value)
+            held.setdefault(claim[:2], claim)
+    return held
 
 
 # Most customers of one source have the same registers in the same order.
@@ -222,7 +252,7 @@ def repeats(record: Record, statements: Iterable[RecordStatement]) -> bool:
 
     Returns False if only folding can tell. Call it before folding.
     """
-    if record.removed is not None or record.tags or record.seen is None:
+    if record.removed is not None or record.deleted is not None or record.tags or record.seen is None:
         return False
     return all(_is_repeated(record, statement) for statement in statements)
 
@@ -418,6 +448,8 @@ def encode(record: Record) -> dict[str, Any]:
         state["v"] = index_of(record.seen)
     if record.removed is not None:
         state["x"] = index_of(record.removed)
+    if record.deleted is not None:
+        state["d"] = record.deleted
     if record.past_names:
         state["a"] = {name: index_of(stamp) for name, stamp in sorted(record.past_names.items())}
     if record.claimed:
@@ -442,6 +474,7 @@ def decode(source: str, external_id: str, kind: Kind, state: Mapping[str, Any]) 
         record.seen = stamps[state["v"]]
     if "x" in state:
         record.removed = stamps[state["x"]]
+    record.deleted = state.get("d")
     if "a" in state:
         record.past_names = {name: stamps[at] for name, at in state["a"].items()}
     if "c" in state:

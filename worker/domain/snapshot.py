@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
+from worker.domain.deletions import Deletions
 from worker.domain.fold import Record
 from worker.domain.folded import Folded, Withdrawn
 from worker.domain.grouping import Limits
@@ -46,6 +47,8 @@ class Snapshot:
     contacts: dict[UUID, ContactRow] = field(default_factory=dict)
     aliases: dict[UUID, UUID] = field(default_factory=dict)  #: ids that stay with a record, and which; of these records
     priorities: Mapping[str, int] = field(default_factory=dict)  #: of sources
+    deletions: Deletions = field(default_factory=dict)  #: of those who held one of the active records' identifiers
+    hidden: dict[Ref, UUID] = field(default_factory=dict)  #: records that one of them removes, and its envelope
 
     def record_rows(self) -> dict[Ref, RecordRow]:
         """Return every record that was loaded.
