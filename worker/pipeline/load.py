@@ -20,7 +20,7 @@ from worker.domain.ledger import Ledgers
 from worker.domain.rows import ClaimRow, RecordRow
 from worker.domain.snapshot import Snapshot
 from worker.domain.statements import EnvelopeStatements
-from worker.domain.terms import CLAIM, EVIDENCE, LAST, Ident, Ref
+from worker.domain.terms import API_SOURCE, CLAIM, EVIDENCE, LAST, Ident, Ref
 from worker.domain.union_find import UnionFind
 from worker.store import (
     claims,
@@ -177,6 +177,8 @@ class _Components:
         #: (source, is no guest) of the active records that claim an identifier now
         self._claiming: dict[Ident, list[tuple[str, bool]]] = defaultdict(list)
         for row in self._active.values():
+            if row.record.kind == "edit":
+                continue
             claimant = (row.record.source, row.record.kind in ("customer", "person"))
             for ident, tie in row.record.ties().items():
                 if tie.role == CLAIM:
@@ -255,7 +257,7 @@ class _Components:
                 if rows:
                     record_ids.update(row.record_id for row in rows)
                 continue
-            claiming = [row for row in rows if row.role == CLAIM]
+            claiming = [row for row in rows if row.role == CLAIM and (row.is_customer or row.source != API_SOURCE)]
             others = [(row.source, row.is_customer) for row in claiming if row.record_id not in self._active_ids]
             was_crowd = is_crowd([(row.source, row.is_customer) for row in claiming], limits)
             is_one = is_crowd([*others, *now], limits)
