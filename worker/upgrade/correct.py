@@ -1,5 +1,6 @@
 """Correct: what is stored about some records is brought to what today's rules would have stored (``corrections``)."""
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from uuid import UUID
 
@@ -100,16 +101,20 @@ def _tie_edits(tx: Tx, found: Kin) -> set[Ref]:
         for one in found.decisions.values()
         if one.decision.kind == "link" and "edit" in (kind_of(one.decision.a), kind_of(one.decision.b))
     ]
-    mates: dict[UUID, list[Ref]] = {}
+    mates: dict[UUID, list[Ref]] = defaultdict(list)
     for ref, row in found.rows.items():
         if row.contact_id is not None:
-            mates.setdefault(row.contact_id, []).append(ref)
+            mates[row.contact_id].append(ref)
+    opening = {entry.ref for entry in found.consents if entry.address is None and entry.status == "opted_in"}
+    linked: dict[Ref, list[Ref]] = defaultdict(list)
+    for one in links:
+        linked[one.decision.a].append(one.decision.b)
+        linked[one.decision.b].append(one.decision.a)
     changed, about = set(), []
     for ref, row in found.rows.items():
         if row.record.kind == "edit":
             together = [] if row.contact_id is None else [found.rows[mate] for mate in mates[row.contact_id]]
-            linked = [r for one in links for r in (one.decision.a, one.decision.b) if ref in (one.decision.a, one.decision.b)]
-            if named := corrections.tell_about(row.record, together, linked):
+            if named := corrections.tell_about(row.record, together, linked[ref], has_opened=ref in opening):
                 changed.add(ref)
                 about += [NewDecision(Decision("about", other, ref, 0, ""), _ACTOR, None) for other in named]
     upgrades.delete_decisions(tx, [one.id for one in links])

@@ -19,7 +19,7 @@ from worker.domain.keyed_consents import KeyedConsent, keyed
 from worker.domain.registers import ABOUT, CREATED
 from worker.domain.rows import RecordRow
 from worker.domain.statements import ConsentStatement, SuppressionStatement
-from worker.domain.terms import Ref, Stamp, envelope_of
+from worker.domain.terms import Ref, Stamp, envelope_of, kind_of
 
 #: of what an upgrade states: older than every request, and of no envelope that a replay could take back
 BASELINE = Stamp(0, 0, "", 0, UUID(int=0).hex)
@@ -135,11 +135,15 @@ def nfc(value: Any) -> Any:
     return value
 
 
-def tell_about(edit: Record, mates: Sequence[RecordRow], linked: Iterable[Ref]) -> list[Ref]:
+def tell_about(
+    edit: Record, mates: Sequence[RecordRow], linked: Iterable[Ref], *, has_opened: bool
+) -> list[Ref]:
     """Let an edit name the records that it is about; return them, or none if it names some already.
 
-    They are the records of the contact that the edit is in, those that are live first, as a request would freeze them
-    today. An edit that is in no contact is about those that it was linked to.
+    The record that its first request was aimed at, which a link kept, comes first. The other records of the contact
+    that the edit is in follow, those that are live first, as a request would freeze them today. But if the edit
+    ``has_opened`` addresses, by a "yes" that named none, the others do not follow: nobody knows who of them was there
+    then, and the "yes" must not open their addresses.
     """
     if ABOUT in edit.registers:
         return []
@@ -148,8 +152,9 @@ def tell_about(edit: Record, mates: Sequence[RecordRow], linked: Iterable[Ref]) 
         is_gone = not row.record.is_live or row.merged is not None
         return (is_gone, row.record.kind == "guest", seniority(row.record))
 
-    about = [row.ref for row in sorted(mates, key=order) if row.record.kind != "edit"]
-    about = about or sorted(ref for ref in linked if ref != edit.ref)
+    first = sorted(linked)
+    refs = first if has_opened and first else [*first, *(row.ref for row in sorted(mates, key=order))]
+    about = [ref for ref in dict.fromkeys(refs) if kind_of(ref) != "edit"]
     if about:
         edit.registers[ABOUT] = (BASELINE, [list(ref) for ref in about])
     return about
