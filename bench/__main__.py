@@ -1,6 +1,6 @@
 """``make bench``: measure the worker beside its baselines, in one run on this machine.
 
-    python -m bench [--quick] [--json] [--rounds N] [--only sync|backfill|ingest|api|identity]
+    python -m bench [--quick] [--json] [--rounds N] [--only sync|backfill|ingest|api|identity|upgrade]
     python -m bench --against COMMIT [--quick] [--json] [--rounds N] [--only sync|backfill|ingest]
 
 Absolute figures depend on the machine and on its other work, so compare the ratios. Both sides run in turns (A B A B),
@@ -25,7 +25,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench import against, api, backfill, ingest, sync
+from bench import against, api, backfill, ingest, sync, upgrade
 from bench.events import body_bytes
 from bench.identity import comparison
 from bench.stack import Stack, stack
@@ -49,6 +49,7 @@ class Size:
     api_rounds: int
     api_seconds: float
     people: int  #: of each round of ``identity``
+    upgraded: int  #: people in the store that is upgraded
 
 
 FULL = Size(
@@ -65,6 +66,7 @@ FULL = Size(
     api_rounds=5,
     api_seconds=1,
     people=3_000,
+    upgraded=1_000_000,
 )
 QUICK = Size(
     rounds=2,
@@ -80,8 +82,11 @@ QUICK = Size(
     api_rounds=3,
     api_seconds=0.5,
     people=1_000,
+    upgraded=50_000,
 )
 SECTIONS = ("sync", "backfill", "ingest", "api", "identity")
+#: measured if it is asked for: it takes a quarter of an hour
+RARE = ("upgrade",)
 
 
 def main() -> int:
@@ -89,13 +94,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="do less of everything, in under 3 minutes")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
-    parser.add_argument("--only", action="append", choices=SECTIONS, help="measure only this section; may be repeated")
+    parser.add_argument("--only", action="append", choices=(*SECTIONS, *RARE), help="measure only this section; may be repeated")
     parser.add_argument(
-        "--against", metavar="COMMIT", help="measure beside this commit instead of the baselines; not api, not identity"
+        "--against", metavar="COMMIT", help="measure beside this commit instead of the baselines; not api, identity, upgrade"
     )
     parser.add_argument("--rounds", metavar="N", type=int, help="how often to measure each section")
     arguments = parser.parse_args()
-    if arguments.against and {"api", "identity"}.intersection(arguments.only or ()):
+    if arguments.against and {"api", "identity", *RARE}.intersection(arguments.only or ()):
         parser.error("--against measures sync, backfill and ingest")
     if arguments.rounds is not None and arguments.rounds < 1:
         parser.error("--rounds is at least 1")
@@ -131,7 +136,9 @@ def _beside_baselines(sections: Sequence[str], size: Size, progress: Console) ->
     results: dict[str, Any] = {}
     if "identity" in sections:
         results |= comparison.run(size.people, size.rounds, progress)
-    if set(sections) == {"identity"}:
+    if "upgrade" in sections:
+        results |= upgrade.run(size.upgraded, progress)
+    if set(sections) <= {"identity", "upgrade"}:
         return results
     with stack() as running:
         if "sync" in sections:
@@ -251,6 +258,8 @@ def _show(console: Console, results: dict[str, Any]) -> None:
         notes.append(api.note(results))
     if "identity" in results:
         comparison.show(console, results)
+    if "upgrade" in results:
+        upgrade.show(console, results)
     if "against" in results:
         against.show(console, results)
     elif table.row_count:
