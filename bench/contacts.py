@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from worker.domain.golden import golden
-from worker.domain.ledger import KeyedConsent, keyed
+from worker.domain.keyed_consents import KeyedConsent, keyed
 from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.statements import ConsentStatement
 from worker.domain.terms import Ref

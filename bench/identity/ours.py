@@ -11,9 +11,9 @@ from bench.identity.rows import Row, Statement
 from connectors.contract import Identifier, ProfileSeen
 from worker import ids
 from worker.domain.folded import fold_batch
-from worker.domain.normalise import normalise_api_write
-from worker.domain.resolve import Limits, resolve
-from worker.domain.snapshot import member
+from worker.domain.grouping import Limits
+from worker.domain.normalise import ceiling_of, normalise_api_write
+from worker.domain.resolve import resolve
 from worker.domain.statements import EnvelopeStatements
 from worker.settings import Settings
 
@@ -26,7 +26,7 @@ def groups(rows: Sequence[Row]) -> list[int]:
     folded = fold_batch([], [stated for of_row in envelopes for stated in of_row], ids.new)
     fields = Settings.model_fields
     limits = Limits(crowd=fields["crowd_limit"].default, component=fields["component_limit"].default)
-    resolution = resolve([member(row) for row in folded.rows.values()], [], limits)
+    resolution = resolve([row.record for row in folded.rows.values()], [], limits)
     group_of = {ref: number for number, refs in enumerate(resolution.groups) for ref in refs}
     found = []
     for place, (first, *_) in enumerate(envelopes, 1):
@@ -37,7 +37,8 @@ def groups(rows: Sequence[Row]) -> list[int]:
 
 def _stated(row: Row, shown: Statement) -> EnvelopeStatements:
     day = _FIRST_DAY + timedelta(days=shown.day)
-    statements = normalise_api_write(ids.new(), [(row.source, _event(row, shown))], sent_at=day, delivery_id="")
+    said = [(row.source, _event(row, shown))]
+    statements = normalise_api_write(ids.new(), said, sent_at=day, delivery_id="", ceiling=ceiling_of(day))
     statements.source = row.source  # as if a webhook of the source had delivered them, not a request to our API
     return statements
 
@@ -45,7 +46,7 @@ def _stated(row: Row, shown: Statement) -> EnvelopeStatements:
 def _event(row: Row, shown: Statement) -> ProfileSeen:
     email = None if shown.email is None else Identifier(type="email", value=shown.email)
     phone = None if shown.number is None else Identifier(type="phone", value=shown.number + shown.extension)
-    names = {"name": shown.given} if row.is_messenger else {"first_name": shown.given, "last_name": shown.surname}
+    names = {"profile_name": shown.given} if row.is_messenger else {"first_name": shown.given, "last_name": shown.surname}
     return ProfileSeen(
         external_id=row.external_id,
         occurred_at=_FIRST_DAY + timedelta(days=shown.day),

@@ -179,10 +179,13 @@ def _row(cells: Cells, mapping: Mapping[str, str], as_of: datetime | None) -> It
     if external_id is None and not any(contacts.values()):
         raise MalformedPayloadError("the row has no external_id, e-mail or phone: it is about nobody")
     fields, region = _fields(cells, mapping)
+    created_at, updated_at = cells.moment("created_at"), cells.moment("updated_at")
+    # A row without an id may be an order: what a buyer typed is as old as the order, not as its last edit.
+    typed_at = created_at if external_id is None else None
     yield ProfileSeen(
         external_id=external_id,
-        occurred_at=cells.moment("updated_at") or as_of,
-        created_at=cells.moment("created_at"),
+        occurred_at=typed_at or updated_at or as_of,
+        created_at=created_at,
         fields=fields,
         identifiers={slot: _identifier(slot, value) for slot, value in contacts.items() if cells.says(slot)},
         region=region,

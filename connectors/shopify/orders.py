@@ -5,6 +5,10 @@ and https://shopify.dev/docs/api/webhooks/2026-07#checkouts-update
 
 Quirk: since 2025-01 the customer in an order has no times of its own, so the order's
 ``updated_at`` dates the customer.
+Quirk: an order's ``updated_at`` moves with every edit of the merchant, years later, too.
+So what a guest typed is dated by ``created_at``, and two states of one order are told
+apart by their edits. A checkout is typed until it is completed or closed; until then
+``updated_at`` is when somebody typed last.
 Quirk: the order's e-mail may differ from its customer's (a gift, a typo). It is not
 mixed into the customer; it is read only if the order has no customer.
 Quirk: an order may have no customer: the key is missing, null, or an object without an
@@ -18,6 +22,7 @@ Quirk: ``abandoned_checkout_url`` holds a secret key, so it is never read.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 
 from connectors import json_values
 from connectors.contract import Account, Event, FieldValue, ProfileSeen
@@ -33,16 +38,20 @@ def order(body: Payload, account: Account) -> Iterator[Event]:
     Orders of the test gateway are read like any other, so that a shop that tries us out
     sees its test buyer arrive.
     """
-    yield from _buyer(body, account, _order_contacts)
+    yield from _buyer(body, account, _order_contacts, json_values.moment(body, "created_at"))
 
 
 def checkout(body: Payload, account: Account) -> Iterator[Event]:
     """``checkouts/…``: the customer, else the guest, once there is an e-mail or a number."""
-    yield from _buyer(body, account, _checkout_contacts)
+    ended = (json_values.moment(body, key) for key in ("completed_at", "closed_at"))
+    yield from _buyer(body, account, _checkout_contacts, min((at for at in ended if at is not None), default=None))
 
 
 def _buyer(
-    body: Payload, account: Account, contacts_of: Callable[[Payload], Mapping[customers.Slot, str]]
+    body: Payload,
+    account: Account,
+    contacts_of: Callable[[Payload], Mapping[customers.Slot, str]],
+    typed_at: datetime | None,  # None: when the body changed last
 ) -> Iterator[Event]:
     updated_at = json_values.moment(body, "updated_at")
     customer = json_values.nested(body, "customer")
@@ -51,7 +60,8 @@ def _buyer(
     elif contacts := contacts_of(body):
         yield ProfileSeen(
             external_id=None,
-            occurred_at=updated_at,
+            occurred_at=typed_at or updated_at,
+            edited_at=updated_at if typed_at is not None else None,
             created_at=json_values.moment(body, "created_at"),
             fields=_name_of(body),
             identifiers=customers.identifiers_of(contacts, (), is_verified=False),

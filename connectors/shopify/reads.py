@@ -117,8 +117,12 @@ def wanted(topic: str, body: bytes) -> str | None:
 
     Quirk: a customer can be created with tags and consent. Shopify does not document whether these have webhooks of
     their own, so every created customer is read back.
+    Quirk: a merge changes the values and tags of the customer who is kept, and its webhook has none of them. So the
+    kept customer is read back.
     """
     try:
+        if topic == "customers/merge":
+            return _kept(json_values.load_json(body))
         if topic == "customers/create":
             return _id_of(json_values.load_json(body))
         if topic in _SHRINKING:
@@ -129,6 +133,12 @@ def wanted(topic: str, body: bytes) -> str | None:
     except MalformedPayloadError:
         pass
     return None
+
+
+def _kept(payload: Payload) -> str | None:
+    if json_values.word(payload, "status") != "completed":
+        return None
+    return gid.number_id(payload, "admin_graphql_api_customer_kept_id", kind="Customer")
 
 
 def _id_of(payload: Payload) -> str | None:

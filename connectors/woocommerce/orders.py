@@ -6,6 +6,8 @@ Quirk: a guest's purchase creates no customer and no customer webhook: ``custome
 person. ``shipping`` has whoever gets the parcel.
 Quirk: the addresses of a registered customer's order belong to the order and may be somebody else's (a gift). So
 they are not read as the customer's.
+Quirk: ``date_modified_gmt`` moves with every change of an order's status. So what a guest typed is dated by
+``date_created_gmt``, and two states of one order are told apart by their edits.
 Quirk: WooCommerce delivers an order in ``checkout-draft`` while its fields are still empty.
 """
 
@@ -22,7 +24,7 @@ def order(body: Payload, _account: Account) -> Iterator[Event]:
     customer = json_values.required(json_values.count(body, "customer_id"), "0 or the id of a customer", "customer_id")
     billing = json_values.nested(body, "billing") or {}
     created_at = customers.gmt(body, "date_created_gmt")
-    occurred_at = customers.gmt(body, "date_modified_gmt") or created_at
+    modified_at = customers.gmt(body, "date_modified_gmt")
     if customer:
         return
     identifiers: dict[str, Identifier | None] = {}
@@ -33,7 +35,8 @@ def order(body: Payload, _account: Account) -> Iterator[Event]:
     if identifiers:
         yield ProfileSeen(
             external_id=None,
-            occurred_at=occurred_at,
+            occurred_at=created_at or modified_at,
+            edited_at=modified_at if created_at is not None else None,
             created_at=created_at,
             fields=customers.name_of(("billing", billing)),
             identifiers=identifiers,

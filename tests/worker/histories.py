@@ -15,6 +15,9 @@ T0 = datetime(2026, 10, 1, tzinfo=UTC)
 PHONES = [f"+62812735091{n}0" for n in range(4)]
 
 
+NAMES = ["Ayu Sari", "Sari", "Budi Hartono", None]
+
+
 EMAILS = [f"{name}@example.com" for name in ("ayu", "budi", "citra")]
 
 
@@ -53,13 +56,15 @@ def events(draw):
     source = draw(st.sampled_from(["a", "b", "c"]))
     minute = draw(st.integers(0, 3))
     external_id = draw(st.sampled_from(["1", "2", "3", None]))
-    kind = draw(st.integers(0, 9))
+    kind = draw(st.integers(0, 10))
     if kind == 0 and external_id:
         event = ProfileRemoved(external_id=external_id, occurred_at=T0 + timedelta(minutes=minute))
     elif kind == 1 and external_id:
         event = ProfilesMerged(kept_external_id=external_id, lost_external_id="2", occurred_at=T0)
     elif kind == 2 and external_id:
         event = TagsAdded(external_id=external_id, tags=("vip",), occurred_at=T0)
+    elif kind == 3:
+        return draw(edits(number, minute))
     else:
         event = a_profile(
             external_id,
@@ -68,8 +73,32 @@ def events(draw):
             at=minute,
             created=draw(st.sampled_from([None, 0, 1])),
             verified=draw(st.booleans()),
+            **draw(st.fixed_dictionaries({}, optional={"name": st.sampled_from(NAMES)})),
         )
     return statements_of(source, event, minute=5, number=number)
+
+
+@st.composite
+def edits(draw, number, minute):
+    """Draw an edit of a contact that had up to two records."""
+    refs = st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from(["1", "2", "3", f"guest:email:{EMAILS[0]}"]))
+    about = draw(st.lists(refs, unique=True, min_size=1, max_size=2))
+    profile = a_profile(
+        "edit:" + ":".join(about[0]),
+        email=draw(st.sampled_from([*EMAILS, None])),
+        at=minute,
+        created=None,
+        name="Edited",
+    )
+    sent_at = T0 + timedelta(minutes=minute)
+    return normalise_api_write(
+        ids.new(),
+        [("api", profile)],
+        about={profile.external_id: about},
+        sent_at=sent_at,
+        delivery_id=f"d{number}",
+        ceiling=ceiling_of(sent_at),
+    )
 
 
 @st.composite

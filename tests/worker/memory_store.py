@@ -98,7 +98,8 @@ class MemoryStore:
         idents |= {ident for row in snapshot.rows.values() for ident in row.record.ties()}
         for ident in idents:
             snapshot.claimed[ident] = sorted(claim for claim in self.claims.values() if claim.ident == ident)
-        snapshot.decisions = {new.decision for new in self.decisions.values() if new.decision.a in snapshot.rows}
+        decided = [new.decision for new in self.decisions.values()]
+        snapshot.decisions = {one for one in decided if {one.a, one.b} & snapshot.rows.keys()}
         snapshot.contacts = {id_: ContactRow(*values, self.shown[id_]) for id_, values in self.contacts.items()}
         snapshot.aliases = dict(self.aliases)
         return snapshot

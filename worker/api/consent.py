@@ -167,7 +167,7 @@ class _PutConsent:
             address=address,
             # Without a time, the statement counts from the request. That holds for an opt-in too, which the person
             # has just given.
-            occurred_at=min(consent.occurred_at or stated_at, stated_at),
+            occurred_at=consent.occurred_at or stated_at,
             purpose=consent.purpose,
             method=consent.method,
             evidence=consent.evidence or {},

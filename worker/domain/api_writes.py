@@ -88,6 +88,7 @@ def _pairs(value: Any) -> tuple[tuple[str, ...], ...]:
 _DECODERS: Mapping[str, Callable[[Any], Any]] = {
     "occurred_at": _time,
     "created_at": _time,
+    "edited_at": _time,
     "expires_at": _time,
     "identifiers": _identifiers,
     "tags": tuple,

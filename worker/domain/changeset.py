@@ -266,11 +266,12 @@ class _People:
         """Return who takes over from each contact that ends: the contact of whoever carries its id."""
         by_id = {row.id: ref for ref, row in self.rows.items()}
         found: dict[UUID, UUID] = {}
-        for ref, row in sorted(self.rows.items(), key=lambda item: item[1].since):
+        # Of a contact with nobody else left, it is the contact of those whom a merged-away record became.
+        for ref, row in sorted(self.rows.items(), key=lambda item: (item[0] in self.lost, item[1].since)):
             old, new = row.contact_id, self.placement(ref).contact_id
-            if old is None or new is None or new == old or old in found or ref in self.lost:
+            if old is None or new is None or new == old or old in found:
                 continue
-            if row.record.is_live and row.record.kind != "edit":
+            if (row.record.is_live or ref in self.lost) and row.record.kind != "edit":
                 carrier = by_id.get(self.changes.ids.aliases.get(old, old), ref)
                 found[old] = self.placement(carrier).contact_id or new
         return found

@@ -5,12 +5,13 @@ lose. So a contact may be concerned by an envelope about somebody else.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
 from worker.domain.changeset import Changeset, Lead
+from worker.domain.fold import Record
 from worker.domain.identifiers import of_address, phone_key
 from worker.domain.permission import Holder, holder_of
 from worker.domain.statements import SuppressionStatement
@@ -20,40 +21,80 @@ from worker.domain.terms import EVIDENCE, Ident, Ref
 class Holding(NamedTuple):
     """A contact concerned."""
 
-    holder: Holder
-    identities: dict[str, str]  #: how its identifiers stand, by the names of the change log
-    causes: set[UUID]  #: envelopes
+    records: Sequence[Record]
+    merged: Mapping[Ref, int]  #: when which of them was merged away, microseconds
+    lead: Lead
+    causes: Collection[UUID]  #: envelopes
 
 
 @dataclass(slots=True)
 class Concerned:
     """The contacts concerned, and what has to be looked up in the ledgers about them."""
 
-    holders: dict[UUID, Holding] = field(default_factory=dict)
+    people: Changeset
+    contacts: dict[UUID, Holding] = field(default_factory=dict)
     addresses: set[str] = field(default_factory=set)
     refs: set[Ref] = field(default_factory=set)
     #: what the batch says about suppressed addresses, with the envelopes
     suppressions: Sequence[tuple[SuppressionStatement, UUID]] = ()
 
+    def holder(self, holding: Holding) -> Holder:
+        """Return a contact as its permissions are worked out."""
+        owners, own = self.people.resolution.owners, {record.ref for record in holding.records}
+        return holder_of(
+            holding.records,
+            holding.merged,
+            lambda ident, ref: owners.get(ident) == ref,
+            lambda ident: owners.get(ident) in own,
+            shown_identifiers(holding.lead.email, holding.lead.phone_number),
+        )
+
+    def identities(self, holding: Holding) -> dict[str, str]:
+        """Return how a contact's identifiers stand, by the names of the change log.
+
+        Those that its fields show, and that are its own undisputed, are left out.
+        """
+        resolution = self.people.resolution
+        own = {record.ref for record in holding.records}
+        shown = shown_identifiers(holding.lead.email, holding.lead.phone_number)
+        found: dict[str, str] = {}
+        for record in holding.records:
+            for ident, tie in record.ties().items():
+                if tie.role > EVIDENCE:
+                    continue
+                owner = resolution.owners.get(ident)
+                state = "nobody's" if owner is None else "owned" if owner in own else "another's"
+                if state == "owned" and ident in resolution.contested:
+                    state = "contested"
+                if state != "owned" or ident not in shown:
+                    found[f"identity:{ident[0]}:{ident[1]}"] = state
+            is_known = record.is_live or record.ref in holding.merged
+            if record.kind == "customer" and record.ref != holding.lead.customer and is_known:
+                found[f"identity:external_id:{record.source}:{record.external_id}"] = "owned"
+        return found
+
 
 def concerned(people: Changeset) -> Concerned:
     """Find the contacts that a batch concerns."""
-    snapshot = people.snapshot
-    found = Concerned(suppressions=[(one, s.envelope_id) for s in snapshot.stated for one in s.suppressions])
+    snapshot, lost = people.snapshot, people.resolution.lost
+    found = Concerned(people, suppressions=[(one, s.envelope_id) for s in snapshot.stated for one in s.suppressions])
     causes: dict[UUID, set[UUID]] = {id_: set(about) for id_, about in people.shifted.items()}
     if snapshot.news or found.suppressions or snapshot.withdrawn is not None:
         _add_those_addressed(people, found, causes)
     if not causes:
         return found
-    groups = dict(zip(people.ids.of_group, people.resolution.groups, strict=True))
-    for contact_id, about in causes.items():
-        group = groups.get(contact_id)
-        if group is None:  # it is gone
+    for contact_id, group in zip(people.ids.of_group, people.resolution.groups, strict=True):
+        about = causes.get(contact_id)
+        if about is None:
             continue
-        holding = _holding(people, contact_id, group, about)
-        found.holders[contact_id] = holding
-        found.addresses.update(key for _, key in holding.holder.held)
-        found.refs.update(ref for ref in group if snapshot.rows[ref].version > 0)
+        rows = [snapshot.rows[ref] for ref in group]
+        merged = {ref: lost[ref] for ref in group if ref in lost} if lost else {}
+        lead = people.leads.get(contact_id) or Lead.of(snapshot.contacts[contact_id])
+        found.contacts[contact_id] = Holding([row.record for row in rows], merged, lead, about)
+        for row in rows:
+            found.addresses.update([key for _, key in row.record.ties()])
+            if row.version > 0:
+                found.refs.add(row.ref)
     return found
 
 
@@ -61,58 +102,34 @@ def _add_those_addressed(people: Changeset, found: Concerned, causes: dict[UUID,
     """Add the contacts that hold the addresses in new statements, and those whose records made them."""
     snapshot = people.snapshot
     about: dict[Ident, set[UUID]] = defaultdict(set)
+    fresh, owners, contested = people.ids.fresh, people.resolution.owners, people.resolution.contested
     for one in snapshot.news:
         consent = one.consent
-        if consent.address is not None:
-            about[of_address(consent.channel, consent.address)].add(one.envelope_id)
-            found.addresses.add(consent.address)
-        else:
-            found.refs.add(consent.ref)
         placement = people.placements.get(consent.ref)
-        if placement is not None and placement.contact_id is not None:
-            causes.setdefault(placement.contact_id, set()).add(one.envelope_id)
+        contact_id = None if placement is None else placement.contact_id
+        if consent.address is None:
+            found.refs.add(consent.ref)
+        else:
+            ident = of_address(consent.channel, consent.address)
+            is_alone = contact_id in fresh and owners.get(ident) == consent.ref and ident not in contested
+            if not is_alone:  # otherwise nobody else holds it, and who does is new
+                about[ident].add(one.envelope_id)
+                found.addresses.add(consent.address)
+        if contact_id is not None and contact_id not in fresh:
+            causes.setdefault(contact_id, set()).add(one.envelope_id)
     for suppression, envelope_id in found.suppressions:
         about[of_address(suppression.channel, suppression.address)].add(envelope_id)
         found.addresses.add(suppression.address)
     if snapshot.withdrawn is not None:
         for ident in snapshot.withdrawn.addresses:
             about[ident].update(snapshot.withdrawn.envelope_ids)
+    if not about:
+        return
     for ref, row in snapshot.rows.items():
         contact_id = people.placements[ref].contact_id
         if contact_id is not None:
             for ident in row.record.ties().keys() & about.keys():
                 causes.setdefault(contact_id, set()).update(about[ident])
-
-
-def _holding(people: Changeset, contact_id: UUID, group: Sequence[Ref], about: set[UUID]) -> Holding:
-    snapshot, owners = people.snapshot, people.resolution.owners
-    own = set(group)
-    lead = people.leads.get(contact_id) or Lead.of(snapshot.contacts[contact_id])
-    shown = shown_identifiers(lead.email, lead.phone_number)
-    records = [snapshot.rows[ref].record for ref in group]
-    holder = holder_of(
-        records,
-        {ref: people.resolution.lost[ref] for ref in group if ref in people.resolution.lost},
-        lambda ident, ref: owners.get(ident) == ref,
-        lambda ident: owners.get(ident) in own,
-        shown,
-    )
-    identities: dict[str, str] = {}
-    for record in records:
-        for ident, tie in record.ties().items():
-            if tie.role > EVIDENCE:
-                continue
-            owner = owners.get(ident)
-            state = "nobody's" if owner is None else "owned" if owner in own else "another's"
-            if ident in people.resolution.contested and owner in own:
-                state = "contested"
-            if state != "owned" or ident not in shown:
-                identities[f"identity:{ident[0]}:{ident[1]}"] = state
-    for record in records:
-        is_known = record.is_live or record.ref in people.resolution.lost
-        if record.kind == "customer" and record.ref != lead.customer and is_known:
-            identities[f"identity:external_id:{record.source}:{record.external_id}"] = "owned"
-    return Holding(holder, identities, about)
 
 
 def shown_identifiers(email: str | None, phone: str | None) -> set[Ident]:

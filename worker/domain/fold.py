@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from worker.domain.past import History, name_in, name_of, reach
 from worker.domain.registers import ABOUT, CREATED, FIRST_NAME, LAST_NAME, NAME, is_identifier
 from worker.domain.statements import (
     ProfileStatement,
@@ -35,7 +36,7 @@ class Record:
     #: names that were said and that the registers no longer hold, with the last stamp of each
     past_names: dict[str, Stamp] = field(default_factory=dict)
     #: when an identifier was first and last claimed, where the registers do not tell; nobody takes anything off it
-    claimed: dict[Ident, tuple[Stamp, Stamp]] = field(default_factory=dict)
+    claimed: History = field(default_factory=dict)
     _claims: dict[tuple[str, str], Claim] | None = field(default=None, compare=False, repr=False)
     _ties: dict[Ident, Tie] | None = field(default=None, compare=False, repr=False)
 
@@ -50,14 +51,18 @@ class Record:
         return (self.source, self.external_id)
 
     def effective(self) -> dict[str, tuple[Stamp, Any]]:
-        """Return the registers that count: none of a record that is not live, and none as old as a removal."""
+        """Return the registers that count: none of a record that is not live, and none as old as a removal.
+
+        When its source created the customer counts in any case.
+        """
         if self.seen is None:
             return {}
         if self.removed is None:
             return self.registers
         if not self.seen > self.removed:
             return {}
-        return {name: register for name, register in self.registers.items() if register[0] > self.removed}
+        floor = self.removed
+        return {name: held for name, held in self.registers.items() if held[0] > floor or name == CREATED}
 
     def effective_tags(self) -> dict[str, tuple[Stamp, str]]:
         """Return the tags that count, by key: the stamp and the spelling of each."""
@@ -88,11 +93,12 @@ class Record:
             for name, (_, value) in self.effective().items()
         }
         tags = {key: name for key, (_, name) in self.effective_tags().items()}
-        past = [(ident, first, last if ident not in self.claims() else None) for ident, (first, last) in self._past()]
-        return (self.seen is not None, self.is_live, values, tags, past, set(self.past_names))
+        return (self.seen is not None, self.is_live, values, tags, self._past(), self.names())
 
-    def _past(self) -> list[tuple[Ident, tuple[Stamp, Stamp]]]:
-        return sorted(self.history().items())
+    def _past(self) -> Sequence[object]:
+        """Return the first claim of each identifier, and the last of those that are claimed no more."""
+        held = {tuple(value[:2]) for name in _identifiers(tuple(self.registers)) if (value := self.registers[name][1])}
+        return sorted((i, first, None if i in held else last) for i, (first, last) in self.history().items())
 
     def created(self) -> int | None:
         """Creation at the source in microseconds, if the source said."""
@@ -115,22 +121,20 @@ class Record:
 
     def names(self) -> set[str]:
         """Return every name that the record has ever said: nobody loses a name by taking another."""
-        _, name = _name_of(self.registers)
+        _, name = self.newest_name()
         return {*self.past_names, name} if name else set(self.past_names)
 
-    def history(self) -> dict[Ident, tuple[Stamp, Stamp]]:
+    def newest_name(self) -> tuple[Stamp | None, str]:
+        """Return the name that the registers tell, and its stamp; empty if a withdrawal has left only parts of it."""
+        since, name = name_of(self.registers)
+        return (None, "") if since in self.past_names.values() else (since, name)
+
+    def history(self) -> History:
         """Return when each identifier was first and last claimed, of all that the record ever claimed."""
-        found = dict(self.claimed)
-        for name in _identifiers(tuple(self.registers)):
-            stamp, value = self.registers[name]
-            if value is not None:
-                _reach(found, (value[0], value[1]), stamp)
-        return found
+        return _add_claims(dict(self.claimed), self.registers)
 
     def former_claims(self) -> dict[Ident, Stamp]:
         """Return the identifiers that a live record claimed once and claims no more, with the last time of each."""
-        if not self.claimed and self.removed is None:  # nearly all records
-            return {}
         present = self.claims()
         return {ident: last for ident, (_, last) in self.history().items() if ident not in present}
 
@@ -160,11 +164,16 @@ class Record:
         if not self.is_live:
             last = {} if self.kind == "edit" else self.last_claims()
             return {i: Tie(LAST, claim.value, is_verified=False) for i, claim in last.items() if key in (None, i)}
-        ties = {
-            ident: Tie(CLAIM if key in (None, ident) else EVIDENCE, claim.value, claim.is_verified)
-            for ident, claim in self.claims().items()
-        }
-        if self.kind in ("customer", "person"):
+        ties: dict[Ident, Tie] = {}
+        effective = self.effective()
+        for name in _identifiers(tuple(effective)):
+            claimed = effective[name][1]
+            if claimed is not None:
+                kind, at, value, is_verified = claimed
+                ident, known = (kind, at), ties.get((kind, at))
+                if known is None or (is_verified and not known.is_verified):
+                    ties[ident] = Tie(CLAIM if key is None or key == ident else EVIDENCE, value, is_verified)
+        if self.claimed and self.kind in ("customer", "person"):
             for ident in self.former_claims():
                 ties[ident] = Tie(FORMER, ident[1], is_verified=False)
         return ties
@@ -175,37 +184,19 @@ class Record:
         return () if register is None or not register[1] else tuple((one[0], one[1]) for one in register[1])
 
 
-def _reach(history: dict[Ident, tuple[Stamp, Stamp]], ident: Ident, stamp: Stamp) -> None:
-    known = history.get(ident)
-    if known is None:
-        history[ident] = (stamp, stamp)
-    elif stamp < known[0]:
-        history[ident] = (stamp, known[1])
-    elif stamp > known[1]:
-        history[ident] = (known[0], stamp)
-
-
-def _name_of(registers: Mapping[str, tuple[Stamp, Any]]) -> tuple[Stamp | None, str]:
-    """Return the name in the newest statement that had one; each statement's name stands for itself."""
-    held = [(registers[name], name) for name in (NAME, FIRST_NAME, LAST_NAME) if name in registers]
-    if not held:
-        return None, ""
-    newest = max(stamp for (stamp, _), _ in held)
-    return newest, _said({name: value for (stamp, value), name in held if stamp == newest})
-
-
-def _said(registers: Mapping[str, Any]) -> str:
-    """Return the name in a statement; empty if it has none."""
-    whole = registers.get(NAME)
-    parts = [whole] if whole else [registers.get(FIRST_NAME), registers.get(LAST_NAME)]
-    return " ".join(part for part in parts if part)
-
-
 # Most customers of one source have the same registers in the same order.
 @lru_cache(maxsize=1024)
 def _identifiers(registers: tuple[str, ...]) -> Sequence[str]:
     """Return the registers that hold identifiers, sorted: of two spellings of one value the first one is shown."""
     return sorted(name for name in registers if is_identifier(name))
+
+
+def _add_claims(history: History, registers: Mapping[str, tuple[Stamp, Any]]) -> History:
+    for name in _identifiers(tuple(registers)):
+        stamp, value = registers[name]
+        if value is not None:
+            reach(history, (value[0], value[1]), stamp)
+    return history
 
 
 @lru_cache(maxsize=1024)
@@ -233,20 +224,23 @@ def repeats(record: Record, statements: Iterable[RecordStatement]) -> bool:
     """
     if record.removed is not None or record.tags or record.seen is None:
         return False
-    registers = record.registers
-    for statement in statements:
-        if type(statement) is ProfileStatement:
-            for name, value in statement.registers.items():
-                known = registers.get(name)
-                if known is None or not _is_same(known[1], value):
-                    return False
-                if name[0] == "@" and statement.stamp < known[0]:
-                    return False  # it was claimed earlier than was known
-        elif type(statement) is TagSnapshotStatement:
-            if record.snapshot is None or record.snapshot[1] != statement.tags:
-                return False
-        else:
+    return all(_is_repeated(record, statement) for statement in statements)
+
+
+def _is_repeated(record: Record, statement: RecordStatement) -> bool:
+    if type(statement) is TagSnapshotStatement:
+        return record.snapshot is not None and record.snapshot[1] == statement.tags
+    if type(statement) is not ProfileStatement:
+        return False
+    said = name_in(statement.registers)
+    if said and said not in record.names():
+        return False  # it is a part of the name
+    for name, value in statement.registers.items():
+        known = record.registers.get(name)
+        if known is None or not _is_same(known[1], value):
             return False
+        if name[0] == "@" and statement.stamp < known[0]:
+            return False  # it was claimed earlier than was known
     return True
 
 
@@ -282,13 +276,8 @@ def _state(record: Record, statement: ProfileStatement) -> bool:
         _remember(record, statement)
         for name, value in statement.registers.items():
             known = registers.get(name)
-            if known is None or stamp > known[0]:
-                if name == CREATED and known is not None:
-                    value = min(value, known[1])  # noqa: PLW2901 - a customer is as old as anybody says
+            if known is None or (stamp > known[0] if name != CREATED else _is_earlier(stamp, value, *known)):
                 registers[name] = (stamp, value)
-                changed = True
-            elif name == CREATED and value < known[1]:
-                registers[name] = (known[0], value)
                 changed = True
         _forget_what_registers_tell(record)
         changed |= past != (record.past_names, record.claimed)
@@ -298,6 +287,11 @@ def _state(record: Record, statement: ProfileStatement) -> bool:
     return changed
 
 
+def _is_earlier(stamp: Stamp, created: int, known_stamp: Stamp, known: int) -> bool:
+    """Whether a customer is older than was known: a customer is as old as anybody says."""
+    return created < known or (created == known and stamp > known_stamp)
+
+
 def _remember(record: Record, statement: ProfileStatement) -> None:
     """Keep of a statement, and of what it replaces, which names were said and which identifiers were claimed when.
 
@@ -305,28 +299,24 @@ def _remember(record: Record, statement: ProfileStatement) -> None:
     """
     stamp, said = statement.stamp, statement.registers
     if NAME in said or FIRST_NAME in said or LAST_NAME in said:
-        for since, name in (_name_of(record.registers), (stamp, _said(said))):
+        for since, name in (record.newest_name(), (stamp, name_in(said))):
             if name and since is not None and (name not in record.past_names or since > record.past_names[name]):
                 record.past_names[name] = since
     claims = [value for name, value in said.items() if value is not None and is_identifier(name)]
     if claims or any(is_identifier(name) for name in said):
         record.claimed = record.history()
         for value in claims:
-            _reach(record.claimed, (value[0], value[1]), stamp)
+            reach(record.claimed, (value[0], value[1]), stamp)
 
 
 def _forget_what_registers_tell(record: Record) -> None:
     """Keep nothing twice: equal histories have to be stored alike."""
     if record.past_names:
-        since, name = _name_of(record.registers)
+        since, name = name_of(record.registers)
         if name and record.past_names.get(name) == since:
             del record.past_names[name]
     if record.claimed:
-        told: dict[Ident, tuple[Stamp, Stamp]] = {}
-        for register in _identifiers(tuple(record.registers)):
-            stamp, value = record.registers[register]
-            if value is not None:
-                _reach(told, (value[0], value[1]), stamp)
+        told = _add_claims({}, record.registers)
         record.claimed = {ident: times for ident, times in record.claimed.items() if told.get(ident) != times}
 
 

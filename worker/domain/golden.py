@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from worker.domain import registers
 from worker.domain.fold import Record
-from worker.domain.registers import FIRST_NAME, LAST_NAME, NAME, FieldPlace
+from worker.domain.registers import FIRST_NAME, LAST_NAME, NAME, PROFILE_NAME, FieldPlace
 from worker.domain.terms import Ref, Stamp
 
 _LAST = 1 << 62
@@ -69,6 +69,9 @@ def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[s
                     origin = Origin(record.source, record.external_id, stamp)
                 contact.origins[f"tag:{key}"] = origin
     contact.tags = [tags[key] for key in sorted(tags)]
+    if contact.name is None and isinstance(said := contact.custom_fields.get(PROFILE_NAME), str):
+        contact.name = said
+        contact.origins["name"] = contact.origins[PROFILE_NAME]
     return contact
 
 

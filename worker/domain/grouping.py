@@ -87,8 +87,12 @@ class Groups:
 
     def are_apart(self, a: Ref, b: Ref) -> bool:
         """Whether a decision keeps two groups apart."""
-        a, b = self.find(a), self.find(b)
-        return any(self.find(other) == b for other in self._apart[a])
+        b = self.find(b)
+        return any(self.find(other) == b for other in self.kept_from(a))
+
+    def kept_from(self, ref: Ref) -> Collection[Ref]:
+        """Return the records that decisions keep apart from a record's group."""
+        return self._apart.get(self.find(ref), ())
 
     def union(self, a: Ref, b: Ref) -> None:
         """Make two groups one; what stands for ``a`` stands for both."""
@@ -137,7 +141,7 @@ class Grouping:
         self.survivors = self._decide(counting)
         self.living = {
             ref for ref, record in self.records.items()
-            if record.is_live and record.kind in ("customer", "person") and ref not in self.survivors
+            if counts(record) and ref not in self.survivors
         }  # fmt: skip
         for ref in sorted(self.living):
             self.groups.living.setdefault(self.groups.find(ref), []).append(ref)
@@ -221,7 +225,7 @@ class Grouping:
                 connected.union(claims[0].ref, claim.ref)
         for decision in counting:
             connected.union(decision.a, decision.b)
-        counted = self.living | self.survivors.keys()
+        counted = {ref for ref, record in self.records.items() if counts(record)}
         sizes = connected.sizes(counted)
         return {ref for ref in counted if sizes[connected.find(ref)] > limit}
 
@@ -253,6 +257,11 @@ class Grouping:
             if claims
         )
         return [(ident, self.claimants[ident]) for _, _, ident in order]
+
+
+def counts(record: Record) -> bool:
+    """Whether a record counts for the size of a component: guests and those who are gone connect nobody."""
+    return record.is_live and record.kind in ("customer", "person")
 
 
 def crowds(records: Iterable[Record], limits: Limits) -> set[Ident]:

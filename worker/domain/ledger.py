@@ -11,11 +11,11 @@ from uuid import UUID
 
 from worker.domain.changes import Change
 from worker.domain.changeset import Changeset
-from worker.domain.concerned import Concerned
+from worker.domain.concerned import Concerned, Holding
 from worker.domain.consent import ConsentEntry, SuppressionEntry
 from worker.domain.identifiers import of_address
 from worker.domain.keyed_consents import KeyedConsent
-from worker.domain.permission import Holder, permissions
+from worker.domain.permission import Holder, permissions, types_of
 from worker.domain.statements import Note, PrivacyRequest, SuppressionStatement
 from worker.domain.terms import Ident, Ref
 from worker.domain.times import EPOCH
@@ -89,64 +89,122 @@ def ledger_changes(
         ]
         if stated.revoked is not None:
             result.revocations.append((connection_of[stated.envelope_id], stated.revoked))
-    result.touched |= {contact_id for contact_id in (people.touched | log.entries.keys())} - people.changes.keys()
+    result.touched |= (people.touched | log.entries.keys()) - people.changes.keys()
     result.log = list(log.entries.values())
     return result
 
 
 def _show(people: Changeset, concerned: Concerned, ledgers: Ledgers, result: LedgerChanges, log: "_Log") -> None:
     """Work out what the contacts concerned show beside their fields, and log what is otherwise than before."""
-    entries = [*ledgers.consents, *(as_entry(one) for one in result.new_consents)]
-    suppressed = [*ledgers.suppressions, *(as_suppression(*one) for one in result.suppressions)]
-    consents_about, suppressions_about = _by_subject(entries), _by_address(suppressed)
-    said_by_envelope = {(e.channel, e.purpose): e.envelope_id for e in entries if e.key not in _keys(ledgers.consents)}
-    new = {(one.consent.address, one.consent.ref) for one in result.new_consents}
-    newly_suppressed = {one.address for one, _ in result.suppressions}
-    for contact_id, holding in concerned.holders.items():
-        holder = holding.holder
-        held = {key for _, key in holder.held}
-        subjects: list[str | Ref] = [*held, *holder.voices]
-        about = {e.id: e for subject in subjects for e in consents_about.get(subject, ())}
-        stated = [e for e in about.values() if e.ref in holder.voices or _is_held(e.channel, e.address, holder.held)]
-        blocked = [e for key in held for e in suppressions_about.get(key, ()) if _is_held(e.channel, key, holder.held)]
-        shown = holding.identities | shown_of(holder, stated, blocked)
-        before = people.snapshot.contacts.get(contact_id)
-        was = {} if before is None or contact_id in people.ids.fresh else before.shown
-        if before is None or was != shown:
+    said = _Said(ledgers, result)
+    in_batch = {stated.envelope_id for stated in people.snapshot.stated}
+    contacts, fresh = people.snapshot.contacts, people.ids.fresh
+    for contact_id, holding in concerned.contacts.items():
+        shown, causes = concerned.identities(holding), dict[str, UUID | None]()
+        if (plain := said.plainly(holding)) is not None:
+            for one in plain:
+                name = f"consent:{one.consent.channel}:{one.consent.purpose}"
+                shown[name], causes[name] = one.consent.status, one.envelope_id
+        else:
+            states, causes = said.shown_of(concerned.holder(holding))
+            shown |= states
+        before = None if contact_id in fresh else contacts.get(contact_id)
+        was = {} if before is None else before.shown
+        if was != shown:
             result.shown[contact_id] = shown
-        if any(address in held or ref in holder.voices for address, ref in new) or held & newly_suppressed:
+            cause = min(holding.causes, default=None)
+            for name in sorted(was.keys() | shown.keys()):
+                if was.get(name) != shown.get(name):
+                    said_in = causes.get(name)
+                    log.add(contact_id, name, was.get(name), shown.get(name), said_in if said_in in in_batch else cause)
+        if contact_id not in people.changes and said.is_new_about(holding):
             result.touched.add(contact_id)
-        cause = min(holding.causes, default=None)
-        for name in sorted(was.keys() | shown.keys()):
-            if was.get(name) != shown.get(name):
-                _, _, rest = name.partition(":")
-                channel, _, purpose = rest.partition(":")
-                envelope_id = said_by_envelope.get((channel, purpose)) or cause
-                log.add(contact_id, name, was.get(name), shown.get(name), envelope_id)
-    result.touched -= people.changes.keys()
 
 
-def _keys(entries: Iterable[ConsentEntry]) -> set[bytes]:
-    return {entry.key for entry in entries}
+class _Said:
+    """What the ledgers say after a batch, by what it is about."""
+
+    def __init__(self, ledgers: Ledgers, result: LedgerChanges) -> None:
+        self._new_by: dict[Ref, list[KeyedConsent]] = defaultdict(list)
+        self._new_about: dict[str, list[KeyedConsent]] = defaultdict(list)
+        for one in result.new_consents:
+            self._new_by[one.consent.ref].append(one)
+            if one.consent.address is not None:
+                self._new_about[one.consent.address].append(one)
+        self._stored = _by_subject(ledgers.consents)
+        self._suppressed = _by_address([*ledgers.suppressions, *(as_suppression(*one) for one in result.suppressions)])
+        self._newly_suppressed = {one.address for one, _ in result.suppressions}
+
+    def plainly(self, holding: Holding) -> Sequence[KeyedConsent] | None:
+        """Return what a contact said, if it plainly decides: nearly all people said each thing once, and nobody else.
+
+        That is so if the contact has one record, a customer's, which said everything for the first time, about the one
+        address on each channel, and nothing twice. None if it takes more to see what counts.
+        """
+        if len(holding.records) > 1 or holding.records[0].kind != "customer":
+            return None
+        (record,) = holding.records
+        said, ties = self._new_by.get(record.ref, ()), record.ties()
+        if record.ref in self._stored or len({(s.consent.channel, s.consent.purpose) for s in said}) < len(said):
+            return None
+        for kind, key in ties:
+            if key in self._stored or key in self._suppressed:
+                return None
+            about = self._new_about.get(key, ())
+            if any(one.consent.ref != record.ref for one in about):
+                return None
+        for one in said:
+            kinds = types_of(one.consent.channel)
+            if [key for kind, key in ties if kind in kinds] != [one.consent.address]:
+                return None
+        return said
+
+    def shown_of(self, holder: Holder) -> tuple[dict[str, str], dict[str, UUID | None]]:
+        """Return the states of consents and suppressions by the names of the change log, and who said so."""
+        held = [key for _, key in holder.held]
+        stated = {e.key: e for key in held for e in self._stored.get(key, ()) if _concerns(e, holder)}
+        stated |= {e.key: e for ref in holder.voices for e in self._stored.get(ref, ())}
+        new = [one for key in held for one in self._new_about.get(key, ())]
+        new += [one for ref in holder.voices for one in self._new_by.get(ref, ())]
+        for one in new:
+            if one.key not in stated and _concerns(entry := as_entry(one), holder):
+                stated[one.key] = entry
+        blocked = [e for key in held for e in self._suppressed.get(key, ()) if _is_held(e.channel, key, holder.held)]
+        if not stated and not blocked:
+            return {}, {}
+        return shown_of(holder, list(stated.values()), blocked)
+
+    def is_new_about(self, holding: Holding) -> bool:
+        """Whether the batch says anything new by a contact's records or about its addresses."""
+        return any(
+            record.ref in self._new_by
+            or any(key in self._new_about or key in self._newly_suppressed for _, key in record.ties())
+            for record in holding.records
+        )
+
+
+def _concerns(entry: ConsentEntry, holder: Holder) -> bool:
+    return entry.ref in holder.voices or _is_held(entry.channel, entry.address, holder.held)
 
 
 def shown_of(
     holder: Holder, consents: Sequence[ConsentEntry], suppressed: Sequence[SuppressionEntry]
-) -> dict[str, str]:
-    """Return the states of consents and suppressions, by the names of the change log."""
-    if not consents and not suppressed:
-        return {}
+) -> tuple[dict[str, str], dict[str, UUID | None]]:
+    """Return the states of consents and suppressions by the names of the change log, and the envelopes that said so."""
     shown: dict[str, str] = {}
+    causes: dict[str, UUID | None] = {}
     found = permissions(holder, consents, suppressed)
     for key in found.rulings:
-        status = found.shown(key, None).status
-        if status is not None:
-            shown[f"consent:{key[0]}:{key[1]}"] = status
+        statement = found.shown(key, None).statement
+        if statement is not None:
+            name = f"consent:{key[0]}:{key[1]}"
+            shown[name], causes[name] = statement.status, statement.envelope_id
     for one in found.suppressions:
         name = f"suppression:{one.channel}:{one.reason}:{one.scope}"
         if one.lifted is None or name not in shown:
             shown[name] = "active" if one.lifted is None else "lifted"
-    return shown
+            causes[name] = one.envelope_ids[-1] if one.envelope_ids else None
+    return shown, causes
 
 
 def _by_subject(entries: Iterable[ConsentEntry]) -> dict[str | Ref, list[ConsentEntry]]:

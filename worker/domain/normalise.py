@@ -139,8 +139,13 @@ def _add_events(
         if type(event) is ProfileSeen and event.created_at is not None and event.created_at > ceiling:
             event = replace(event, created_at=ceiling)  # noqa: PLW2901 - the event as it counts
             result.clamped += 1
-        stamp = Stamp(occurred, sent, delivery_id, position, envelope_id)
+        stamp = Stamp(occurred, sent or _edited(event, latest), delivery_id, position, envelope_id)
         _NORMALISERS[type(event)](result, account, event, stamp)
+
+
+def _edited(event: Event, latest: int) -> int:
+    """Return when somebody edited what an event shows, in microseconds; it stands in for an unknown sending time."""
+    return min(microseconds(event.edited_at), latest) if type(event) is ProfileSeen else 0
 
 
 def _opens(event: Event) -> bool:

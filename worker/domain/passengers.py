@@ -116,9 +116,10 @@ class _Places:
 
         A customer whom its source created after the removal is no second person.
         """
-        if self.groups.are_apart(record.ref, host):
+        root = self.groups.find(host)
+        if any(root in (self.groups.find(other), self.seats.get(other)) for other in self.groups.kept_from(record.ref)):
             return False
-        people = self.groups.living.get(self.groups.find(host), ())
+        people = self.groups.living.get(root, ())
         removed = 0 if record.removed is None else record.removed.occurred
         if record.kind == "customer" and any(self._is_another(self.records[one], record, removed) for one in people):
             return False

@@ -91,7 +91,7 @@ class Permissions:
 
     def _obstacle(self, key: Key, ruling: Ruling, now: datetime | None) -> int:
         if not is_allowed(ruling, key[1]):
-            return 3
+            return 3 if ruling.statement is not None else 4
         if self.blocking(key, ruling.address, now) is not None:
             return 2
         return 1 if key[1] == "marketing" and _is_over(ruling.statement, now) else 0

@@ -16,6 +16,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 NAME, FIRST_NAME, LAST_NAME = "name", "first_name", "last_name"
+#: the name that a person gave themselves at a messenger: shown where there is no other, and it never parts anybody
+PROFILE_NAME = "profile_name"
 CREATED = "#created"
 ABOUT = "#about"
 

@@ -11,14 +11,14 @@ from uuid import UUID
 from worker.domain import identifiers
 from worker.domain.concerned import Concerned
 from worker.domain.folded import Folded, Regrouped, Withdrawn, fold_batch
-from worker.domain.grouping import Limits, is_crowd
+from worker.domain.grouping import Limits, counts, is_crowd
 from worker.domain.identifiers import of_address
 from worker.domain.keyed_consents import KeyedConsent, keyed_consents
 from worker.domain.ledger import Ledgers
 from worker.domain.rows import ClaimRow, RecordRow
 from worker.domain.snapshot import Snapshot
 from worker.domain.statements import EnvelopeStatements
-from worker.domain.terms import CLAIM, EVIDENCE, Ident, Ref
+from worker.domain.terms import CLAIM, EVIDENCE, LAST, Ident, Ref
 from worker.domain.union_find import UnionFind
 from worker.store import (
     claims,
@@ -55,8 +55,8 @@ def load(
     stored += records.by_refs(tx, refs)
     folded = fold_batch(stored, statements, new_id, withdrawn) if regrouped is None else Folded.of(regrouped)
     snapshot = Snapshot(folded, limits, new_id, rows=folded.active, stated=statements, withdrawn=withdrawn)
-    snapshot.is_regrouped = regrouped is not None
-    snapshot.news = _news(tx, statements)
+from worker.domain.folded import Folded, Regrouped, Withdrawn, fold_batch
+from worker.domain.grouping import Limits, counts, is_crowd
     _Components(tx, snapshot).load()
     # What was loaded as a neighbour may be one of the batch's own that repeats itself; its new times are to be kept.
     snapshot.rows.update({ref: folded.rows[ref] for ref in folded.repeating & snapshot.rows.keys()})
@@ -70,14 +70,15 @@ def load(
     return snapshot
 
 
-def _news(tx: Tx, statements: Sequence[EnvelopeStatements]) -> list[KeyedConsent]:
-    """Return the consents that are not stored yet, each once.
+def _news(tx: Tx, statements: Sequence[EnvelopeStatements], folded: Folded) -> list[KeyedConsent]:
+    """Return the consents that are not stored yet, each once. A new record has said nothing before.
 
     Who takes statements back also writes the records that they are about, so ``is_current`` sees it.
     """
     by_key = {one.key: one for one in reversed(keyed_consents(statements))}
-    stored = consents.stored(tx, by_key.keys())
-    return [one for key, one in by_key.items() if key not in stored]
+    new = {ref for ref, row in folded.rows.items() if row.version == 0}
+    stored = consents.stored(tx, [key for key, one in by_key.items() if one.consent.ref not in new])
+    return [one for key, one in by_key.items() if key not in stored] if stored else list(by_key.values())
 
 
 def is_current(tx: Tx, snapshot: Snapshot) -> bool:
@@ -148,8 +149,8 @@ class _Components:
         self._about: set[Ident] = set()  #: the addresses of new statements in the ledgers
         #: (source, is no guest) of the active records that claim an identifier now
         self._claiming: dict[Ident, list[tuple[str, bool]]] = defaultdict(list)
-        for ref, row in self._active.items():
-            claimant = (ref[0], row.record.kind in ("customer", "person"))
+        for row in self._active.values():
+            claimant = (row.record.source, row.record.kind in ("customer", "person"))
             for ident, tie in row.record.ties().items():
                 if tie.role == CLAIM:
                     self._claiming[ident].append(claimant)
@@ -239,7 +240,17 @@ class _Components:
         # Proof stands against a crowd, and so do those whom it joins.
         proven = claims.verified(self._tx, crowded, limits.component)
         snapshot.proven += proven
-        return record_ids.union(row.record_id for row in proven)
+        record_ids.update(row.record_id for row in proven)
+        for ident in {row.ident for row in proven} | self._proving(crowded):  # and those who sit with its owner
+            record_ids.update(row.record_id for row in found[ident] if row.role == LAST or not row.is_customer)
+        return record_ids
+
+    def _proving(self, crowded: Collection[Ident]) -> set[Ident]:
+        """Return which of these identifiers active records have, or had, proof of."""
+        if not crowded:
+            return set()
+        ties = [*self._snapshot.folded.ties_before.values(), *(row.record.ties() for row in self._active.values())]
+        return {ident for held in ties for ident in held.keys() & crowded if held[ident].is_verified}
 
     def _that_matter(self, ident: Ident, rows: Sequence[ClaimRow], *, is_claimed: bool) -> Sequence[ClaimRow]:
         """Return the claims of an identifier that many have, whose records have to be looked at.
@@ -264,6 +275,6 @@ class _Components:
                     connected.union(ident, ref)
         for decision in snapshot.all_decisions():
             connected.union(decision.b, decision.a)
-        sizes = connected.sizes(snapshot.rows)
+        sizes = connected.sizes(ref for ref, row in snapshot.rows.items() if counts(row.record))
         small = [ref for ref in deferred if sizes[connected.find(ref)] <= snapshot.limits.component]
         return {ident for ref in small for ident in deferred.pop(ref).record.ties()}

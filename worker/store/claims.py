@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import TextClause
 
 from worker.domain.rows import ClaimRow
-from worker.domain.terms import Ident, Ref
+from worker.domain.terms import EVIDENCE, Ident, Ref
 from worker.store.batch_writer import columns_of, rows_of
 from worker.store.db import Tx, sql
 
@@ -25,6 +25,15 @@ _CLAIMANTS = sql(f"""
      CROSS JOIN LATERAL (
         SELECT {", ".join(ClaimRow._fields)}
           FROM claims WHERE organization_id = :organization_id AND type = new.type AND key = new.key
+         ORDER BY record_id LIMIT :most) AS c
+""")
+
+# What guests gave beside their keys may be so much that nothing else fits in the limit.
+_BUT_EVIDENCE = sql(f"""
+    SELECT c.* FROM {rows_of(type="text", key="text")}
+     CROSS JOIN LATERAL (
+        SELECT {", ".join(ClaimRow._fields)} FROM claims
+         WHERE organization_id = :organization_id AND type = new.type AND key = new.key AND role <> {EVIDENCE}
          ORDER BY record_id LIMIT :most) AS c
 """)
 
@@ -88,10 +97,20 @@ _VERIFIED = sql(f"""
 
 
 def claimants(tx: Tx, idents: Collection[Ident], most: int) -> dict[Ident, list[ClaimRow]]:
-    """Load the claims of these identifiers, at most ``most`` for each."""
+    """Load the claims of these identifiers, at most ``most`` for each, and as many of guests' evidence."""
+    found = _load(tx, _CLAIMANTS, idents, most)
+    crammed = [
+        ident for ident, rows in found.items() if len(rows) == most and any(row.role == EVIDENCE for row in rows)
+    ]
+    for ident, rows in _load(tx, _BUT_EVIDENCE, crammed, most).items():
+        found[ident] = sorted({*found[ident], *rows})
+    return found
+
+
+def _load(tx: Tx, statement: TextClause, idents: Collection[Ident], most: int) -> dict[Ident, list[ClaimRow]]:
     found: dict[Ident, list[ClaimRow]] = defaultdict(list)
     if idents:
-        for values in tx.run(_CLAIMANTS, {"most": most, **columns_of(list(idents), "type", "key")}).all():
+        for values in tx.run(statement, {"most": most, **columns_of(list(idents), "type", "key")}).all():
             row = ClaimRow(*values)
             found[row.ident].append(row)
         for rows in found.values():

@@ -128,6 +128,15 @@ def test_times_without_a_zone_are_utc(written, at):
     assert profile({"ID": "1", "Changed": written}, {**ID, "updated_at": "Changed"}).occurred_at == at
 
 
+@pytest.mark.parametrize(("number", "day"), [("1", 2), ("", 1)])
+def test_what_a_guest_typed_is_as_old_as_the_order_and_not_as_its_last_edit(number, day):
+    row = {"ID": number, "Email": "ayu@example.com", "Ordered": "2026-09-01", "Changed": "2026-09-02"}
+
+    seen = profile(row, {**ID, "email": "Email", "created_at": "Ordered", "updated_at": "Changed"})
+
+    assert seen.occurred_at == datetime(2026, 9, day, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("written", ["14/09/2026", "2026-13-01", "yesterday", "0001-01-01", "1790000000", "2026-W01-1"])
 @pytest.mark.parametrize("name", ["created_at", "updated_at", "email_consent_at"])
 def test_other_dates_are_refused_by_the_name_of_the_column(written, name):

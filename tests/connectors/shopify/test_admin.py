@@ -430,6 +430,11 @@ def test_number_and_email_are_read(shop: SimulatedShop, worker: Worker):
 # Webhooks
 
 
+def a_merge(status: str) -> dict[str, str]:
+    kept, lost = ("admin_graphql_api_customer_kept_id", "admin_graphql_api_customer_deleted_id")
+    return {"status": status, kept: "gid://shopify/Customer/17", lost: "gid://shopify/Customer/18"}
+
+
 @pytest.mark.parametrize(
     ("topic", "body", "external_id"),
     [
@@ -447,6 +452,9 @@ def test_number_and_email_are_read(shop: SimulatedShop, worker: Worker):
         ("Customer", {"action": "update", "query_variables": {"customerId": "gid://shopify/Customer/17"}}, "17"),
         ("Customer", {"action": "delete", "query_variables": {"customerId": "gid://shopify/Customer/17"}}, None),
         ("Customer/delete", {"query_variables": {"customerId": "gid://shopify/Customer/17"}}, None),
+        ("customers/merge", a_merge("completed"), "17"),
+        ("customers/merge", a_merge("failed"), None),
+        ("customers/merge", {"status": "completed", "admin_graphql_api_customer_kept_id": 17.5}, None),
         ("customers/create", {"id": {"odd": 1}}, None),
         ("customers/create", [], None),
         ("Customer/update", {"data": 17, "query_variables": []}, None),

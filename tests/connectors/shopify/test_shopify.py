@@ -565,6 +565,35 @@ def test_order_of_the_test_gateway_is_read_like_any_other():
     assert seen_in("orders/create", an_order(test=True, email="ines@example.org")).external_id is None
 
 
+def test_what_a_guest_typed_is_as_old_as_the_order_and_edits_tell_its_states_apart():
+    seen = seen_in("orders/updated", an_order(email="ines@example.org", updated_at="2026-11-01T00:00:00Z"))
+
+    assert seen.occurred_at == seen.created_at == datetime(2026, 9, 15, 7, tzinfo=UTC)
+    assert seen.edited_at == datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def test_an_order_without_a_date_of_its_own_is_as_old_as_its_last_edit():
+    seen = seen_in("orders/updated", an_order(email="ines@example.org", created_at=None))
+
+    assert (seen.occurred_at, seen.edited_at) == (datetime(2026, 9, 15, 7, 0, 4, tzinfo=UTC), None)
+
+
+@pytest.mark.parametrize(
+    ("ended", "minute"),
+    [
+        ({}, 30),
+        ({"completed_at": None, "closed_at": None}, 30),
+        ({"completed_at": "2026-09-15T07:10:00Z"}, 10),
+        ({"closed_at": "2026-09-15T07:20:00Z"}, 20),
+        ({"completed_at": "2026-09-15T07:10:00Z", "closed_at": "2026-09-15T07:20:00Z"}, 10),
+    ],
+)
+def test_a_checkout_is_typed_until_it_is_completed_or_closed(ended: dict[str, Any], minute: int):
+    body = an_order(email="ines@example.org", updated_at="2026-09-15T07:30:00Z", **ended)
+
+    assert seen_in("checkouts/update", body).occurred_at == datetime(2026, 9, 15, 7, minute, tzinfo=UTC)
+
+
 # Compliance topics.
 
 

@@ -303,6 +303,15 @@ def test_a_guest_is_who_pays_and_not_who_gets_the_parcel():
     assert seen.region == "SE"
 
 
+def test_what_a_guest_typed_is_as_old_as_the_order_and_edits_tell_its_states_apart():
+    seen = seen_in(
+        "order.updated", an_order(date_created_gmt="2026-09-15T05:00:00", date_modified_gmt="2026-11-01T00:00:00")
+    )
+
+    assert seen.occurred_at == seen.created_at == datetime(2026, 9, 15, 5, tzinfo=UTC)
+    assert seen.edited_at == datetime(2026, 11, 1, tzinfo=UTC)
+
+
 def test_an_order_that_does_not_say_whose_it_is_is_no_guests():
     order = an_order()
     del order["customer_id"]

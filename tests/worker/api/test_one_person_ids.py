@@ -179,6 +179,14 @@ def test_what_a_guest_of_woocommerce_typed_is_as_old_as_the_order(woo, api):
     assert api.contact(E1)["name"] == OTHER_NAME
 
 
+def test_an_edit_of_an_order_corrects_what_was_typed_there(woo, api):
+    woo.guest(email=E1, name=NAME, at=0)
+    woo.guest(email=E1, name=OTHER_NAME, at=0, edited=50)
+    woo.guest(email=E1, name="Ayu L", at=0, edited=40)
+
+    assert api.contact(E1)["name"] == OTHER_NAME
+
+
 def test_a_customer_is_as_old_as_anybody_says(shop, eu, api):
     shop.seen("1", email=E1, name=NAME, at=0, created=-50)
     eu.seen("1", email=E1, name=OTHER_NAME, at=10, created=-20)

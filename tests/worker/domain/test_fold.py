@@ -1,5 +1,6 @@
 """Fold: the same statements give the same record, in any order and any number of times."""
 
+from collections import defaultdict
 from datetime import UTC, datetime
 
 import orjson
@@ -8,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.domain.fold import Record, decode, encode, fold, repeats, withdraw
+from worker.domain.past import name_in
 from worker.domain.statements import ProfileStatement, RemovalStatement, TagSnapshotStatement, TagsStatement
-from worker.domain.terms import Stamp
+from worker.domain.terms import CLAIM, EVIDENCE, FORMER, LAST, Stamp
 from worker.domain.times import microseconds
 
 STAMPS = st.builds(
@@ -20,29 +22,33 @@ STAMPS = st.builds(
     st.integers(0, 1),
     st.just("00"),
 )
-NAMES = st.sampled_from(["first_name", "note", "#created"])
+EMAILS = st.sampled_from([("email", f"{name}@b.c", f"{name}@b.c", False) for name in ("ayu", "budi")])
+REGISTERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from(["Ayu Sari", ""]),
+        "first_name": st.sampled_from(["Ayu", "Budi", None]),
+        "last_name": st.sampled_from(["Sari", None]),
+        "note": st.sampled_from(["x", "y", None]),
+        "#created": st.integers(0, 3),
+        "@email": EMAILS | st.none(),
+        "@second": EMAILS | st.none(),
+    },
+)
 TAGS = st.dictionaries(st.sampled_from(["vip", "new", "old"]), st.sampled_from(["x", "X"]), max_size=2)
 
 
-def _statement(stamp: Stamp, draw_kind: int, names: set[str], tags: dict[str, str], flag: bool):
-    # Statements with the same stamp are equal, because a delivery has one body.
-    value = repr(stamp)
-    match draw_kind:
-        case 0:
-            return ProfileStatement(stamp, {name: f"{name}{value}" for name in names}, exists=flag)
-        case 1:
-            return RemovalStatement(stamp)
-        case 2:
-            return TagsStatement(stamp, {key: key for key in tags}, present=flag)
-        case _:
-            return TagSnapshotStatement(stamp, {key: key for key in tags})
-
-
 @st.composite
-def histories(draw):
-    stamps = draw(st.lists(STAMPS, unique=True, max_size=8))
+def histories(draw, size=8):
+    """Draw statements with stamps of their own: a delivery has one body, so a stamp is of one statement."""
     return [
-        _statement(s, draw(st.integers(0, 3)), draw(st.sets(NAMES)), draw(TAGS), draw(st.booleans())) for s in stamps
+        draw(
+            st.builds(ProfileStatement, st.just(stamp), REGISTERS, st.booleans())
+            | st.builds(RemovalStatement, st.just(stamp))
+            | st.builds(TagsStatement, st.just(stamp), TAGS, st.booleans())
+            | st.builds(TagSnapshotStatement, st.just(stamp), TAGS)
+        )
+        for stamp in draw(st.lists(STAMPS, unique=True, max_size=size))
     ]
 
 
@@ -52,28 +58,38 @@ def folded(statements) -> Record:
     return record
 
 
+def state(record: Record) -> bytes:
+    return orjson.dumps(encode(record))
+
+
 @given(histories(), st.randoms())
 def test_order_and_repetition_change_nothing(history, random):
     shuffled = history * 3
     random.shuffle(shuffled)
 
-    assert encode(folded(shuffled)) == encode(folded(history))
+    assert state(folded(shuffled)) == state(folded(history))
 
 
-FEW = st.sampled_from(["1", "2"])
-REPEATABLE = st.builds(ProfileStatement, STAMPS, st.dictionaries(NAMES, FEW | st.none()), st.booleans()) | st.builds(
-    TagSnapshotStatement, STAMPS, st.dictionaries(FEW, FEW, max_size=1)
+REPEATABLE = st.builds(ProfileStatement, STAMPS, REGISTERS, st.booleans()) | st.builds(
+    TagSnapshotStatement, STAMPS, TAGS
 )
 
 
-@given(histories(), st.lists(REPEATABLE, max_size=3), st.lists(REPEATABLE, max_size=3))
+@given(histories(2), st.lists(REPEATABLE, max_size=3), st.lists(REPEATABLE, max_size=3))
 def test_statements_that_repeat_a_record_leave_its_content_as_it_was(history, first, again):
-    record = folded([*history[:2], *first])
+    record = folded([*history, *first])
     before = record.content()
 
     if repeats(record, again):
         fold(record, again)
         assert record.content() == before
+
+
+def test_a_part_of_a_known_name_is_news_because_it_is_a_name_of_its_own():
+    record = folded([ProfileStatement(at(1), {"first_name": "Ayu", "last_name": "Sari"})])
+
+    assert not repeats(record, [ProfileStatement(at(2), {"first_name": "Ayu"})])
+    assert repeats(record, [ProfileStatement(at(2), {"first_name": "Ayu", "last_name": "Sari"})])
 
 
 @pytest.mark.parametrize("is_stored", [False, True])
@@ -85,7 +101,7 @@ def test_a_customer_that_is_read_again_only_repeats_its_record(is_stored):
     ]
     record = folded(statements)
     if is_stored:
-        record = decode("shop", "1", "customer", orjson.loads(orjson.dumps(encode(record))))
+        record = decode("shop", "1", "customer", orjson.loads(state(record)))
 
     assert repeats(record, statements)
     assert not repeats(record, [ProfileStatement(Stamp(2, 2, "e", 0, "01"), {"note": "x"})])
@@ -110,22 +126,30 @@ def test_a_snapshot_of_tags_is_new_if_it_overrules_a_change_of_tags():
     assert not repeats(record, [TagSnapshotStatement(Stamp(3, 3, "f", 0, "02"), {"vip": "VIP"})])
 
 
+def test_a_claim_that_was_made_earlier_than_was_known_is_news():
+    profile = {"@email": a_claim("ayu")}
+    record = folded([ProfileStatement(at(2), profile)])
+
+    assert not repeats(record, [ProfileStatement(at(1), profile)])
+    assert repeats(record, [ProfileStatement(at(3), profile)])
+
+
 @given(histories(), st.integers(0, 8))
 def test_folding_in_two_parts_gives_what_folding_at_once_gives(history, cut):
     record = folded(history[:cut])
-    record = decode("shop", "1", "customer", orjson.loads(orjson.dumps(encode(record))))
+    record = decode("shop", "1", "customer", orjson.loads(state(record)))
     fold(record, history[cut:])
 
-    assert encode(record) == encode(folded(history))
+    assert state(record) == state(folded(history))
 
 
 @given(histories())
 def test_a_statement_that_was_folded_before_changes_nothing(history):
     record = folded(history)
-    before = encode(record)
+    before = state(record)
 
     assert not fold(record, history)
-    assert encode(record) == before
+    assert state(record) == before
 
 
 @given(histories())
@@ -139,7 +163,18 @@ def test_the_statements_of_an_envelope_can_be_withdrawn(history):
     withdraw(record, "ff")
     fold(record, history[3:])  # a replay folds the statements of the other envelopes again
 
-    assert encode(record) == encode(folded(history[3:]))
+    assert state(record) == state(folded(history[3:]))
+
+
+def test_a_name_that_a_withdrawal_left_in_part_was_never_said():
+    whole = ProfileStatement(at(1), {"first_name": "Ayu", "last_name": "Sari"})
+    record = folded([whole, ProfileStatement(at(2)._replace(envelope_id="ff"), {"last_name": "Putri"})])
+
+    withdraw(record, "ff")
+    assert record.names() == {"Ayu Sari"}
+
+    fold(record, [whole])
+    assert state(record) == state(folded([whole]))
 
 
 def at(occurred: int) -> Stamp:
@@ -161,7 +196,7 @@ def test_only_a_newer_profile_revives_a_removed_record():
 
 
 def test_a_delta_older_than_the_snapshot_changes_nothing():
-    record = folded([TagSnapshotStatement(at(5), {"vip": "VIP"})])
+    record = folded([ProfileStatement(at(1), {}), TagSnapshotStatement(at(5), {"vip": "VIP"})])
 
     assert not fold(record, [TagsStatement(at(4), {"vip": "vip"}, present=False)])
     assert fold(record, [TagsStatement(at(6), {"new": "New"}, present=True)])
@@ -195,6 +230,9 @@ def test_microseconds_are_exact():
     assert microseconds(datetime(2026, 11, 1, 9, 30, 0, 123457, tzinfo=UTC)) % 1_000_000 == 123457
 
 
+SEEN = ProfileStatement(at(1), {})
+
+
 def test_a_change_of_a_tag_in_the_second_of_the_snapshot_counts():
     """The times of sources are whole seconds, so the snapshot may be older or newer than the change of the tag."""
     snapshot = TagSnapshotStatement(Stamp(5, 9, "b", 0, "00"), {"vip": "VIP"})
@@ -203,14 +241,14 @@ def test_a_change_of_a_tag_in_the_second_of_the_snapshot_counts():
     changes += [TagsStatement(Stamp(4, 8, "d", 0, "00"), {"old": "old"}, present=True)]
 
     for statements in ([snapshot, *changes], [*changes, snapshot]):
-        assert set(folded(statements).effective_tags()) == {"new"}
+        assert set(folded([SEEN, *statements]).effective_tags()) == {"new"}
 
 
 def test_changes_of_tags_without_a_time_are_compared_by_their_sending_time():
     snapshot = TagSnapshotStatement(Stamp(0, 9, "b", 0, "00"), {})
     changes = [TagsStatement(Stamp(0, sent, str(sent), 0, "00"), {str(sent): "x"}, present=True) for sent in (8, 10)]
 
-    assert set(folded([*changes, snapshot]).effective_tags()) == {"10"}
+    assert set(folded([SEEN, *changes, snapshot]).effective_tags()) == {"10"}
 
 
 def test_of_two_spellings_of_an_identifier_the_same_one_shows_in_any_order():
@@ -223,3 +261,81 @@ def test_of_two_spellings_of_an_identifier_the_same_one_shows_in_any_order():
         shown.add(record.claims()["email", "a@b.c"].value)
 
     assert shown == {"a@b.c"}
+
+
+def profiles(history):
+    return [statement for statement in history if type(statement) is ProfileStatement]
+
+
+@given(histories())
+def test_a_record_knows_every_name_that_was_said_whatever_was_said_since(history):
+    said = {name_in(statement.registers) for statement in profiles(history)}
+
+    assert folded(history).names() == said - {""}
+
+
+@given(histories())
+def test_a_record_knows_when_each_identifier_was_first_and_last_claimed(history):
+    stamps = defaultdict(list)
+    for statement in profiles(history):
+        for claim in (statement.registers.get("@email"), statement.registers.get("@second")):
+            if claim is not None:
+                stamps[claim[:2]].append(statement.stamp)
+
+    assert folded(history).history() == {ident: (min(found), max(found)) for ident, found in stamps.items()}
+
+
+@given(histories())
+def test_a_customer_was_created_at_the_earliest_of_the_times_given(history):
+    record = folded([*history, ProfileStatement(at(9), {})])
+
+    created = [s.registers["#created"] for s in profiles(history) if "#created" in s.registers]
+
+    assert record.is_live
+    assert record.created() == min(created, default=None)
+
+
+def test_a_record_that_was_only_mentioned_has_nothing_to_show():
+    record = folded([TagsStatement(at(1), {"vip": "VIP"}, present=True), ProfileStatement(at(2), {"note": "x"}, False)])
+
+    assert (record.is_live, record.effective(), record.effective_tags(), record.ties()) == (False, {}, {}, {})
+
+
+def a_claim(name):
+    return ("email", f"{name}@b.c", f"{name}@b.c", True)
+
+
+def roles(record):
+    return {key.partition("@")[0]: tie.role for (_, key), tie in record.ties().items()}
+
+
+def test_a_live_record_is_tied_by_what_it_claims_and_by_what_it_claimed_once():
+    record = folded(
+        [ProfileStatement(at(1), {"@email": a_claim("ayu")}), ProfileStatement(at(2), {"@email": a_claim("budi")})]
+    )
+
+    assert roles(record) == {"ayu": FORMER, "budi": CLAIM}
+    assert [tie.is_verified for tie in record.ties().values()] == [True, False]
+
+
+def test_a_removed_record_is_tied_by_what_it_claimed_last():
+    record = folded(
+        [
+            ProfileStatement(at(1), {"@email": a_claim("ayu")}),
+            ProfileStatement(at(2), {"@email": a_claim("budi")}),
+            RemovalStatement(at(3)),
+        ]
+    )
+
+    assert roles(record) == {"budi": LAST}
+
+
+def test_a_guest_is_tied_by_its_key_and_what_else_it_gave_is_evidence():
+    record = Record("shop", "guest:email:ayu@b.c", "guest")
+    fold(record, [ProfileStatement(at(1), {"@email": a_claim("ayu"), "@second": a_claim("budi")})])
+
+    assert roles(record) == {"ayu": CLAIM, "budi": EVIDENCE}
+
+    fold(record, [RemovalStatement(at(2))])
+
+    assert roles(record) == {"ayu": LAST}

@@ -5,8 +5,8 @@ import pytest
 from worker.domain.fold import Record, fold
 from worker.domain.golden import golden
 from worker.domain.registers import of_field
-from worker.domain.statements import ProfileStatement
-from worker.domain.terms import API_SOURCE, Stamp
+from worker.domain.statements import ProfileStatement, RemovalStatement
+from worker.domain.terms import API_SOURCE, Stamp, kind_of
 
 
 def a_stamp(at):
@@ -15,10 +15,17 @@ def a_stamp(at):
 
 def a_record(source, external_id, *statements):
     """Return a record of profile statements, given as (time, registers), folded in this order."""
-    kind = "guest" if source == API_SOURCE else "customer"
-    record = Record(source, external_id, kind)
+    record = Record(source, external_id, kind_of((source, external_id)))
     fold(record, [ProfileStatement(a_stamp(at), registers) for at, registers in statements])
     return record
+
+
+def an_edit(about, *statements):
+    return a_record(API_SOURCE, f"edit:{about}", *statements)
+
+
+def a_person(*statements):
+    return a_record(API_SOURCE, "1", *statements)
 
 
 def shown(*records):
@@ -27,7 +34,7 @@ def shown(*records):
 
 def test_an_edit_comes_before_the_values_of_sources():
     shop = a_record("shop", "1", (9, {"name": "Ujang", "tier": "basic"}))
-    edit = a_record(API_SOURCE, "e", (5, {"name": "Pak Ujang", "tier": "premium"}))
+    edit = an_edit("shop:1", (5, {"name": "Pak Ujang", "tier": "premium"}))
 
     contact = shown(shop, edit)
 
@@ -57,7 +64,7 @@ def test_a_name_is_whole_or_put_together(statements, name, at):
 
 def test_an_edit_that_was_taken_back_lets_the_source_show_again():
     shop = a_record("shop", "1", (1, {"name": "Ujang", "tier": "basic"}))
-    edit = a_record(API_SOURCE, "e", (5, {"name": "Pak Ujang", "tier": "x"}), (6, {"name": None, "tier": None}))
+    edit = an_edit("shop:1", (5, {"name": "Pak Ujang", "tier": "x"}), (6, {"name": None, "tier": None}))
 
     contact = shown(shop, edit)
 
@@ -66,28 +73,28 @@ def test_an_edit_that_was_taken_back_lets_the_source_show_again():
 
 @pytest.mark.parametrize("newest_first", [True, False])
 def test_after_a_merge_the_newest_edit_of_each_field_counts(newest_first):
-    old = a_record(API_SOURCE, "a", (5, {"name": "Old", "city": "Bandung"}))
-    new = a_record(API_SOURCE, "b", (6, {"name": "New"}))
+    old = an_edit("a:1", (5, {"name": "Old", "city": "Bandung"}))
+    new = an_edit("b:1", (6, {"name": "New"}))
 
-    contact = shown(*([new, old] if newest_first else [old, new]))
+    contact = shown(a_person((1, {})), *([new, old] if newest_first else [old, new]))
 
     assert (contact.name, contact.custom_fields) == ("New", {"city": "Bandung"})
 
 
 def test_an_edit_taken_back_on_one_record_is_not_revived_by_an_older_one():
-    old = a_record(API_SOURCE, "a", (5, {"name": "Old"}))
-    cleared = a_record(API_SOURCE, "b", (6, {"name": None}))
+    old = an_edit("a:1", (5, {"name": "Old"}))
+    cleared = an_edit("b:1", (6, {"name": None}))
 
-    assert shown(old, cleared).name is None
+    assert shown(a_person((1, {})), old, cleared).name is None
 
 
 @pytest.mark.parametrize(
     "name", ["name", "first_name", "email", "phone_number", "a.b", "#created", "@email", ":x", "tag:vip", "tags", ""]
 )
 def test_a_custom_field_may_have_any_name(name):
-    edit = a_record(API_SOURCE, "e", (5, {"name": "Ujang", of_field(name): 1}))
+    edit = an_edit("shop:1", (5, {"name": "Ujang", of_field(name): 1}))
 
-    contact = shown(edit)
+    contact = shown(a_person((1, {})), edit)
 
     assert contact.custom_fields == {name: 1}
     assert contact.name == "Ujang"
@@ -105,8 +112,52 @@ def test_entries_of_one_field_may_come_from_several_sources():
 
 
 def test_a_whole_field_is_not_mixed_with_entries_of_a_source_that_comes_after_it():
-    whole = a_record(API_SOURCE, "e", (5, {"segments": {"mine": True}}))
+    whole = an_edit("shop:1", (5, {"segments": {"mine": True}}))
     entry = a_record("shop", "1", (9, {"segments.3": "Loyal"}))
 
     assert shown(whole, entry).custom_fields == {"segments": {"mine": True}}
     assert whole.registers["segments"][1] == {"mine": True}  # the record itself stays as it was
+
+
+def test_of_two_sources_the_one_with_the_smaller_priority_comes_first_then_the_older_record():
+    old = a_record("a", "1", (1, {"name": "Old", "#created": 1}))
+    young = a_record("b", "1", (1, {"name": "Young", "#created": 2}))
+
+    assert golden([young, old], (), {}).name == "Old"
+    assert golden([young, old], (), {"b": 99}).name == "Young"
+    assert golden([young, old], (), {"a": 101}).name == "Young"
+
+
+def test_a_record_whose_source_told_no_age_comes_after_those_with_one():
+    assert (
+        shown(a_record("a", "1", (1, {"name": "A"})), a_record("b", "1", (1, {"name": "B", "#created": 9}))).name == "B"
+    )
+
+
+def test_a_guest_gives_values_only_where_nobody_else_does():
+    guest = a_record("a", "guest:email:ayu@example.com", (1, {"name": "Guest", "note": "gift", "#created": 1}))
+    customer = a_record("b", "1", (1, {"#created": 2}))
+
+    assert shown(guest).name == "Guest"
+    for somebody in (customer, a_person((1, {}))):
+        contact = shown(guest, somebody)
+        assert (contact.name, contact.custom_fields) == (None, {})
+        assert (contact.external_source, contact.external_id) == somebody.ref
+
+
+def test_a_customer_leads_a_contact_before_a_person_of_the_api():
+    person, customer = a_person((1, {"#created": 1})), a_record("shop", "1", (1, {"#created": 2}))
+
+    contact = golden([person, customer], (), {API_SOURCE: 1})
+
+    assert (contact.external_source, contact.external_id) == customer.ref
+
+
+def test_a_removed_record_and_one_that_was_merged_away_give_no_values():
+    removed = a_record("a", "1", (1, {"name": "Removed"}))
+    fold(removed, [RemovalStatement(a_stamp(2))])
+    lost = a_record("a", "2", (1, {"name": "Lost", "tier": "x"}))
+
+    contact = golden([removed, lost, a_record("a", "3", (1, {}))], [lost.ref], {})
+
+    assert (contact.name, contact.custom_fields, contact.external_id) == (None, {}, "3")

@@ -1,5 +1,6 @@
 """Normalise: events become statements. Times, addresses and the keys of guests get their normal form."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import uuid4
@@ -31,7 +32,7 @@ SENT_AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 EARLIER = SENT_AT - timedelta(hours=1)
 CEILING = ceiling_of(SENT_AT)
 YEARS_AHEAD = datetime(2031, 1, 1, tzinfo=UTC)
-REF = ("shop", "1")
+REF, PERSON, EDIT = ("shop", "1"), ("api", "email:a@example.com"), ("api", "edit:shop:1")
 
 
 def statements_of(*events, sent_at=SENT_AT, account=Account(source="shop")):  # noqa: B008 - frozen
@@ -97,8 +98,8 @@ def test_the_key_of_a_guest_is_its_email_or_else_its_number_and_without_both_the
     by_email = statements_of(a_profile(None, email="a@example.com", phone="+6281234567890"))
     by_phone = statements_of(a_profile(None, email="no", phone="+6281234567890"))
 
-    assert by_email.kinds == {("shop", "guest:email:a@example.com"): "guest"}
-    assert by_phone.kinds == {("shop", "guest:phone:+6281234567890"): "guest"}
+    assert set(by_email.records) == {("shop", "guest:email:a@example.com")}
+    assert set(by_phone.records) == {("shop", "guest:phone:+6281234567890")}
     assert statements_of(a_profile(None, email="no")).is_empty
 
 
@@ -152,18 +153,35 @@ def test_every_other_event_becomes_its_kind_of_statement():
     assert found.revoked == microseconds(EARLIER)
 
 
-def test_an_api_write_makes_statements_of_the_source_that_it_names_and_links_records():
-    found = normalise_api_write(
-        uuid4(),
-        [("shop", a_profile())],
-        [(REF, ("api", "cnt_1"))],
-        sent_at=SENT_AT,
-        delivery_id="api:1",
-        ceiling=CEILING,
-    )
+def an_api_write(*events, links=(), about=()):
+    about = {ref[1]: refs for ref, refs in about}
+    return normalise_api_write(uuid4(), events, links, about, sent_at=SENT_AT, delivery_id="api:1", ceiling=CEILING)
 
-    assert found.kinds == {REF: "customer", ("api", "cnt_1"): "guest"}
-    assert [(d.kind, d.a, d.b) for d in found.decisions] == [("link", REF, ("api", "cnt_1"))]
+
+def test_an_api_write_makes_statements_of_the_source_that_it_names_and_links_records():
+    found = an_api_write(("shop", a_profile()), links=[(REF, PERSON)])
+
+    assert set(found.records) == {REF, PERSON}
+    assert found.records[PERSON] == []
+    assert [(d.kind, d.a, d.b) for d in found.decisions] == [("link", REF, PERSON)]
+
+
+def test_an_edit_names_the_records_that_its_person_had():
+    found = an_api_write(about=[(EDIT, [REF, PERSON])])
+
+    (statement,) = found.records[EDIT]
+    assert statement.registers == {registers.ABOUT: [list(REF), list(PERSON)]}
+    assert statement.stamp.occurred == microseconds(SENT_AT)
+    assert [(d.kind, d.a, d.b) for d in found.decisions] == [("about", REF, EDIT), ("about", PERSON, EDIT)]
+
+
+def test_a_link_of_an_edit_in_an_early_release_names_the_record_of_its_person():
+    early = ("api", "cnt_1")
+
+    found = an_api_write(links=[(REF, early)])
+
+    assert found.records[early][0].registers == {registers.ABOUT: [list(REF)]}
+    assert [(d.kind, d.a, d.b) for d in found.decisions] == [("about", REF, early)]
 
 
 def test_no_time_is_later_than_the_ceiling():
@@ -211,6 +229,21 @@ def test_a_clock_that_is_little_ahead_is_followed(ahead):
 
     assert found.consents[0].occurred == found.records[REF][0].stamp.occurred == microseconds(SENT_AT + ahead)
     assert found.clamped == 0
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "edited_at", "sent"),
+    [
+        (None, SENT_AT, SENT_AT),
+        (None, None, None),
+        (None, YEARS_AHEAD, CEILING),
+        (EARLIER + timedelta(minutes=1), SENT_AT, EARLIER + timedelta(minutes=1)),
+    ],
+)
+def test_the_time_of_an_edit_decides_ties_where_the_sending_time_is_unknown(sent_at, edited_at, sent):
+    found = statements_of(replace(a_profile(), edited_at=edited_at), sent_at=sent_at)
+
+    assert found.records[REF][0].stamp[:2] == (microseconds(EARLIER), microseconds(sent))
 
 
 def test_a_time_long_past_counts_as_given():

@@ -3,225 +3,278 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.domain.resolve import Limits, Member, _grouped, resolve
-from worker.domain.terms import Decision
+from tests.worker.people import EMAILS, LIMITS, PHONES, a_guest, a_record, apart, link, merge, worlds
+from worker.domain.grouping import Grouping, Limits
+from worker.domain.passengers import place
+from worker.domain.resolve import resolve
+from worker.domain.terms import CLAIM, EVIDENCE, kind_of
 
-LIMITS = Limits(crowd=3, component=50)
-PHONES = [("phone", f"+628127350914{n}") for n in range(4)]
-EMAILS = [("email", f"{name}@example.com") for name in ("ayu", "budi", "citra", "noreply")]
-
-
-@st.composite
-def members(draw, most=12):
-    refs = draw(
-        st.lists(
-            st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 6).map(str)),
-            unique=True,
-            min_size=1,
-            max_size=most,
-        )
-    )
-    found = []
-    for ref in refs:
-        is_live = draw(st.integers(0, 9)) > 0
-        claims = draw(st.dictionaries(st.sampled_from(PHONES + EMAILS), st.booleans(), max_size=3))
-        found.append(
-            Member(
-                ref,
-                is_customer=draw(st.integers(0, 3)) > 0,
-                is_live=is_live,
-                created=draw(st.one_of(st.none(), st.integers(0, 3))),
-                claims=tuple(claims.items()) if is_live else (),
-            )
-        )
-    return found
+FEW = Limits(crowd=1, component=4)
+limits = st.sampled_from([LIMITS, FEW])
+A1, A2, B1, B2, C1 = ("a", "1"), ("a", "2"), ("b", "1"), ("b", "2"), ("c", "1")
 
 
-@st.composite
-def worlds(draw):
-    people = draw(members())
-    refs = [m.ref for m in people]
-    decisions = []
-    if len(refs) > 1:
-        for n in range(draw(st.integers(0, 4))):
-            a, b = draw(st.lists(st.sampled_from(refs), unique=True, min_size=2, max_size=2))
-            kind = draw(st.sampled_from(["link", "apart", "source_merge"]))
-            decisions.append(Decision(kind, a, b, draw(st.integers(0, 2)), str(n)))
-    return people, decisions
-
-
-@given(worlds(), st.sets(st.sampled_from(PHONES + EMAILS), max_size=2))
-def test_setting_unconnected_records_aside_does_not_change_the_result(world, crowded):
+@given(worlds(), limits, st.sets(st.sampled_from(PHONES + EMAILS), max_size=2))
+def test_setting_unconnected_records_aside_does_not_change_the_result(world, limits, crowded):
     people, decisions = world
 
-    found = resolve(people, decisions, LIMITS, crowded)
+    found = resolve(people, decisions, limits, crowded)
 
-    expected = _grouped(people, decisions, LIMITS, crowded)
-    expected.groups.sort()
-    assert found == expected
+    grouping = Grouping(people, decisions, limits, crowded)
+    place(grouping, ())
+    grouping.result.groups.sort()
+    assert found == grouping.result
 
 
-@given(worlds(), st.randoms())
-def test_order_changes_nothing(world, random):
+@given(worlds(), limits, st.randoms())
+def test_order_and_repeated_decisions_change_nothing(world, limits, random):
     people, decisions = world
-    expected = resolve(people, decisions, LIMITS)
+    expected = resolve(people, decisions, limits)
 
     random.shuffle(people)
+    decisions = decisions * 2
     random.shuffle(decisions)
 
-    assert resolve(people, decisions, LIMITS) == expected
+    assert resolve(people, decisions, limits) == expected
 
 
-@given(worlds())
-def test_components_can_be_resolved_one_by_one(world):
+@given(worlds(), limits)
+def test_components_can_be_resolved_one_by_one(world, limits):
     people, decisions = world
-    whole = resolve(people, decisions, LIMITS)
+    whole = resolve(people, decisions, limits)
 
-    groups, owners, contested, lost = [], {}, set(), set()
+    groups, owners, contested, lost, oversize = [], {}, set(), {}, set()
     for part in components(people, decisions):
-        known = {m.ref for m in part}
-        found = resolve(part, [d for d in decisions if d.a in known], LIMITS)
+        known = {record.ref for record in part}
+        found = resolve(part, [d for d in decisions if d.a in known], limits)
         groups += found.groups
         owners |= found.owners
         contested |= found.contested
         lost |= found.lost
+        oversize |= found.oversize
 
     assert sorted(groups) == whole.groups
-    assert (owners, contested, lost) == (whole.owners, whole.contested, whole.lost)
-
-
-@given(worlds())
-def test_every_live_record_has_one_person_and_every_identifier_one_owner(world):
-    people, decisions = world
-    found = resolve(people, decisions, LIMITS)
-
-    placed = [ref for group in found.groups for ref in group]
-    assert len(placed) == len(set(placed))
-    assert {m.ref for m in people if m.is_live} - found.lost <= set(placed)
-    claimed = {ident for m in people for ident, _ in m.claims}
-    assert set(found.owners) <= claimed
-    assert found.contested <= set(found.owners)
-
-
-@given(worlds())
-def test_two_live_customers_of_one_source_are_one_person_only_by_decision(world):
-    people, _ = world
-    by_ref = {m.ref: m for m in people}
-    for group in resolve(people, [], LIMITS).groups:
-        sources = [ref[0] for ref in group if by_ref[ref].is_customer]
-        assert len(sources) == len(set(sources))
-
-
-@given(worlds())
-def test_records_kept_apart_stay_apart(world):
-    people, decisions = world
-    found = resolve(people, decisions, LIMITS)
-    group_of = {ref: group for group in found.groups for ref in group}
-    newest = {}
-    for d in sorted(decisions, key=lambda d: d.strength):
-        newest[frozenset((d.a, d.b))] = d
-    for d in newest.values():
-        if d.kind == "apart" and d.a in group_of and d.b in group_of:
-            assert group_of[d.a] != group_of[d.b]
+    assert (owners, contested, lost, oversize) == (whole.owners, whole.contested, whole.lost, whole.oversize)
 
 
 def components(people, decisions):
-    """Yield the records that claims or decisions connect, found the slow way."""
+    """Yield the records that ties, decisions or edits connect, found the slow way."""
     left = list(people)
     while left:
-        part, idents = [left.pop()], set()
-        grown = True
+        part, grown = [left.pop()], True
         while grown:
-            idents = {ident for m in part for ident, _ in m.claims}
-            refs = {m.ref for m in part}
-            tied = {r for d in decisions if d.a in refs or d.b in refs for r in (d.a, d.b)}
-            more = [m for m in left if m.ref in tied or any(ident in idents for ident, _ in m.claims)]
-            left = [m for m in left if m not in more]
+            idents = {ident for record in part for ident in record.ties()}
+            refs = {record.ref for record in part}
+            about = {ref for record in part for ref in record.about()}
+            tied = about | {ref for d in decisions if {d.a, d.b} & refs for ref in (d.a, d.b)}
+            more = [
+                record
+                for record in left
+                if record.ref in tied or refs & set(record.about()) or idents & record.ties().keys()
+            ]
+            left = [record for record in left if record not in more]
             part += more
             grown = bool(more)
         yield part
 
 
-def a_customer(source, id_, *claims, created=0, is_customer=True, is_live=True):
-    return Member((source, id_), is_customer, is_live, created, tuple((c, False) for c in claims))
+@given(worlds(), limits)
+def test_every_live_record_has_one_person_and_every_identifier_at_most_one_owner(world, limits):
+    people, decisions = world
+    found = resolve(people, decisions, limits)
+    by_ref = {record.ref: record for record in people}
+    placed = [ref for group in found.groups for ref in group]
+    living = {r.ref for r in people if r.is_live and r.kind != "edit"} - found.lost.keys()
+
+    assert len(placed) == len(set(placed))
+    assert living <= set(placed)
+    assert all(living & set(group) for group in found.groups)
+    for ident, owner in found.owners.items():
+        assert by_ref[owner].ties()[ident].role in (CLAIM, EVIDENCE)
+        assert owner in placed
+    assert found.contested <= found.owners.keys()
 
 
-def test_a_number_joins_records_before_an_email_does():
+@given(worlds(), limits)
+def test_two_live_customers_of_one_source_are_one_person_only_by_decision(world, limits):
+    people, _ = world
+    live = {record.ref for record in people if record.is_live and record.kind == "customer"}
+    for group in resolve(people, [], limits).groups:
+        sources = [ref[0] for ref in group if ref in live]
+        assert len(sources) == len(set(sources))
+
+
+@given(worlds(), limits)
+def test_records_kept_apart_stay_apart_and_a_decision_that_would_join_them_is_void(world, limits):
+    people, decisions = world
+    found = resolve(people, decisions, limits)
+    group_of = {ref: group for group in found.groups for ref in group}
+    newest = {}
+    for d in sorted(decisions, key=lambda d: d.strength):
+        if d.kind != "source_merge":
+            newest[frozenset((d.a, d.b))] = d
+    for d in newest.values():
+        if d.kind == "apart" and d.a in group_of and d.b in group_of:
+            assert group_of[d.a] != group_of[d.b]
+    for d in decisions:
+        if d.kind == "link" and newest[frozenset((d.a, d.b))] is d and d not in found.void:
+            assert group_of.get(d.a) == group_of.get(d.b) or d.a not in group_of or d.b not in group_of
+
+
+@given(worlds(), limits)
+def test_passengers_join_nobody(world, limits):
+    people, decisions = world
+    found = resolve(people, decisions, limits)
+    named = {ref for d in decisions for ref in (d.a, d.b)} | {ref for record in people for ref in record.about()}
+    riding = {
+        record.ref
+        for record in people
+        if record.ref not in named and record.kind != "edit" and (record.kind == "guest" or not record.is_live)
+    }
+
+    alone = resolve([record for record in people if record.ref not in riding], decisions, limits)
+
+    somebody = {record.ref for record in people if record.is_live and record.kind in ("customer", "person")}
+    assert among(somebody, found.groups) == among(somebody, alone.groups)
+    of_others = {ident: ref for ident, ref in alone.owners.items() if kind_of(ref) != "guest"}
+    assert of_others.items() <= found.owners.items()
+
+
+def among(refs, groups):
+    return {rest for group in groups if (rest := frozenset(group) & refs)}
+
+
+def test_an_email_joins_records_before_a_number_does():
     people = [
-        a_customer("a", "1", PHONES[0]),
-        a_customer("a", "2", EMAILS[0], created=1),
-        a_customer("b", "1", PHONES[0], EMAILS[0], created=2),
+        a_record("a", "1", PHONES[0]),
+        a_record("a", "2", EMAILS[0], created=1),
+        a_record("b", "1", PHONES[0], EMAILS[0], created=2),
     ]
 
     found = resolve(people, [], LIMITS)
 
-    assert found.groups == [(("a", "1"), ("b", "1")), (("a", "2"),)]
-    assert found.contested == {EMAILS[0]}
-    assert found.owners[EMAILS[0]] == ("a", "2")
+    assert found.groups == [(A1,), (A2, B1)]
+    assert found.contested == {PHONES[0]}
+    assert found.owners[PHONES[0]] == A1
+
+
+def test_a_number_joins_nobody_whose_name_disagrees_but_an_email_does():
+    ayu = a_record("a", "1", PHONES[0], EMAILS[0], name="Ayu Sari")
+    budi = a_record("b", "1", PHONES[0], name="Budi Hartono", created=1)
+    married = a_record("c", "1", EMAILS[0], name="Putri Lestari", created=2)
+
+    found = resolve([ayu, budi, married], [], LIMITS)
+
+    assert found.groups == [(A1, C1), (B1,)]
+    assert (found.contested, found.owners[PHONES[0]]) == ({PHONES[0]}, A1)
+    assert [(refusal.claimant, refusal.reason) for refusal in found.refusals] == [(B1, "names disagree")]
 
 
 def test_a_verified_claim_is_stronger_than_an_older_one():
-    old = a_customer("a", "1", EMAILS[0])
-    proven = Member(("a", "2"), True, True, 9, ((EMAILS[0], True),))
+    old = a_record("a", "1", EMAILS[0])
+    proven = a_record("a", "2", EMAILS[0], created=1, proven=EMAILS)
 
-    assert resolve([old, proven], [], LIMITS).owners[EMAILS[0]] == ("a", "2")
+    assert resolve([old, proven], [], LIMITS).owners[EMAILS[0]] == A2
 
 
 def test_a_crowded_value_and_a_machine_mailbox_identify_nobody():
-    people = [a_customer("a", str(n), PHONES[0], EMAILS[3]) for n in range(4)] + [a_customer("b", "1", PHONES[0])]
+    crowd = [a_record("a", str(n), PHONES[0], EMAILS[3]) for n in range(4)]
 
-    found = resolve(people, [], LIMITS)
+    found = resolve([*crowd, a_record("b", "1", PHONES[0])], [], LIMITS)
 
-    assert len(found.groups) == 5
-    assert found.owners == {}
+    assert (len(found.groups), found.owners, found.contested) == (5, {}, set())
+
+
+def test_proof_of_a_crowded_value_stands():
+    crowd = [a_record("a", str(n), PHONES[0]) for n in range(4)]
+    proven = a_record("b", "1", PHONES[0], proven=PHONES, created=8)
+
+    found = resolve([*crowd, proven, a_record("c", "1", PHONES[0], proven=PHONES, created=9)], [], LIMITS)
+
+    assert (B1, C1) in found.groups
+    assert found.owners == {PHONES[0]: B1}
+
+
+def test_guests_are_no_crowd_against_the_claim_of_a_customer():
+    guests = [a_guest(str(n), EMAILS[0]) for n in range(9)]
+
+    found = resolve([*guests, a_record("a", "1", EMAILS[0])], [], LIMITS)
+
+    assert len(found.groups) == 1
+    assert found.owners == {EMAILS[0]: A1}
 
 
 def test_in_an_oversize_component_only_decisions_join():
     chain = [
-        a_customer("abc"[n % 3], str(n), ("email", f"{n}@example.com"), ("email", f"{n + 1}@example.com"))
+        a_record("abc"[n % 3], str(n), ("email", f"{n}@example.com"), ("email", f"{n + 1}@example.com"))
         for n in range(6)
     ]
     limits = Limits(crowd=3, component=5)
 
     assert len(resolve(chain[:5], [], limits).groups) < 5
-    found = resolve(chain, [Decision("link", ("a", "0"), ("c", "5"), 1, "")], limits)
-    assert found.oversize == {m.ref for m in chain}
+    found = resolve(chain, [link(("a", "0"), ("c", "5"))], limits)
+    assert found.oversize == {record.ref for record in chain}
     assert len(found.groups) == 5
 
 
-def test_a_deleted_customer_that_was_merged_away_stays_with_its_survivor():
-    people = [a_customer("a", "1", EMAILS[0]), a_customer("a", "2", is_live=False, created=1)]
+def test_a_lost_customer_stays_with_its_survivor_and_its_claims_are_the_weakest_of_the_survivor():
+    lost = a_record("a", "2", EMAILS[0], EMAILS[1], created=-9, proven=EMAILS)
+    survivor = a_record("a", "1", EMAILS[0])
+    other = a_record("b", "1", EMAILS[1], created=9)
 
-    found = resolve(people, [Decision("source_merge", ("a", "1"), ("a", "2"), 1, "")], LIMITS)
+    found = resolve([survivor, lost, other], [merge(A1, A2, at=7)], LIMITS)
 
-    assert found.groups == [(("a", "1"), ("a", "2"))]
-    assert found.lost == {("a", "2")}
-
-
-def test_a_merged_away_customer_does_not_keep_a_deleted_survivor_alive():
-    people = [a_customer("a", "1", is_live=False), a_customer("a", "2", EMAILS[0])]
-
-    assert resolve(people, [Decision("source_merge", ("a", "1"), ("a", "2"), 1, "")], LIMITS).groups == []
+    assert found.groups == [(A1, B1, A2)]
+    assert found.lost == {A2: 7}
+    assert found.owners == {EMAILS[0]: A1, EMAILS[1]: B1}
 
 
-def test_a_decision_of_an_operator_beats_a_later_merge_by_the_source():
-    people = [a_customer("a", "1"), a_customer("a", "2")]
-    apart = Decision("apart", ("a", "1"), ("a", "2"), 1, "")
-    merge = Decision("source_merge", ("a", "1"), ("a", "2"), 9, "")
+def test_a_lost_customer_does_not_keep_a_deleted_survivor_alive():
+    people = [a_record("a", "1", removed=5), a_record("a", "2", EMAILS[0])]
 
-    found = resolve(people, [merge, apart], LIMITS)
+    assert resolve(people, [merge(A1, A2)], LIMITS).groups == []
 
-    assert len(found.groups) == 2
-    assert found.lost == set()
+
+def test_a_newer_decision_of_a_person_replaces_an_older_one_of_the_same_pair():
+    people = [a_record("a", "1"), a_record("b", "1")]
+
+    for first, second, size in ((link(A1, B1, 1), apart(A1, B1, 2), 2), (apart(A1, B1, 1), link(B1, A1, 2), 1)):
+        assert len(resolve(people, [first, second], LIMITS).groups) == size
+
+
+def test_a_merge_of_a_source_and_a_decision_of_a_person_stand_side_by_side():
+    people = [a_record("a", "1"), a_record("a", "2")]
+
+    linked = resolve(people, [merge(A1, A2, 9), link(A1, A2, 1)], LIMITS)
+    parted = resolve(people, [merge(A1, A2, 9), apart(A1, A2, 1)], LIMITS)
+
+    assert (linked.groups, linked.lost) == ([(A1, A2)], {A2: 9})
+    assert (parted.groups, parted.lost, parted.void) == ([(A1,), (A2,)], {}, [merge(A1, A2, 9)])
+
+
+def test_a_link_that_would_join_two_who_are_kept_apart_is_void():
+    people = [a_record("a", "1"), a_record("b", "1"), a_record("c", "1")]
+    older, newer = link(B1, C1, 1), link(A1, C1, 2)
+
+    found = resolve(people, [older, newer, apart(A1, B1, 0)], LIMITS)
+
+    assert (found.groups, found.void) == ([(A1, C1), (B1,)], [older])
 
 
 @settings(max_examples=20)
 @given(st.integers(2, 30))
-def test_a_circle_of_merges_leaves_one_survivor(size):
-    people = [a_customer("a", str(n)) for n in range(size)]
-    merges = [Decision("source_merge", ("a", str(n)), ("a", str((n + 1) % size)), n, "") for n in range(size)]
+def test_a_circle_of_merges_leaves_one_survivor_because_its_oldest_merge_is_void(size):
+    people = [a_record("a", str(n)) for n in range(size)]
+    merges = [merge(("a", str(n)), ("a", str((n + 1) % size)), at=n) for n in range(size)]
 
     found = resolve(people, merges, Limits(crowd=99, component=99))
 
     assert len(found.groups) == 1
-    assert len(found.lost) == size - 1
+    assert found.lost.keys() == {record.ref for record in people} - {A1}
+
+
+def test_what_many_guests_gave_has_no_owner():
+    guest = a_guest("a", EMAILS[0], PHONES[0])
+
+    assert resolve([guest], [], LIMITS).owners == {EMAILS[0]: guest.ref, PHONES[0]: guest.ref}
+    assert resolve([guest], [], LIMITS, given_by_many=[PHONES[0]]).owners == {EMAILS[0]: guest.ref}

@@ -15,9 +15,13 @@ from worker.domain.terms import Decision
 numbers = count(1)
 
 
+def new_id():
+    return UUID(int=next(numbers))
+
+
 def a_snapshot(*statements):
-    folded = fold_batch([], statements, lambda: UUID(int=next(numbers)))
-    return Snapshot(folded, Limits(10, 200), rows=folded.active, stated=statements)
+    folded = fold_batch([], statements, new_id)
+    return Snapshot(folded, Limits(10, 200), new_id, rows=folded.active, stated=statements)
 
 
 def test_every_record_and_every_identifier_of_a_snapshot_is_locked():

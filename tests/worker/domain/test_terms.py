@@ -1,8 +1,10 @@
-"""Terms: the order of stamps, and the strength of decisions."""
+"""Terms: the order of stamps and of decisions, and what the key of a record tells."""
 
 from uuid import uuid4
 
-from worker.domain.terms import Decision, Stamp, envelope_of
+import pytest
+
+from worker.domain.terms import Decision, Stamp, envelope_of, key_of_guest, kind_of
 
 A, B = ("shop", "1"), ("shop", "2")
 
@@ -17,11 +19,33 @@ def test_a_baseline_is_older_than_every_stamp_with_a_time():
     assert Stamp(0, 10**15, "z", 9, "f") < Stamp(1, 0, "", 0, "")
 
 
-def test_a_decision_of_an_operator_beats_a_newer_decision_of_a_source():
-    merge = Decision("source_merge", A, B, occurred=9, tie="")
-    apart = Decision("apart", A, B, occurred=1, tie="")
+def test_the_newest_decision_comes_first_and_of_one_time_the_decision_of_a_person():
+    merge = Decision("source_merge", A, B, occurred=5, tie="z")
+    link = Decision("link", A, B, occurred=5, tie="")
+    apart = Decision("apart", A, B, occurred=6, tie="")
 
-    assert max(merge, apart, key=lambda decision: decision.strength) is apart
+    assert sorted([merge, apart, link], key=lambda decision: decision.strength, reverse=True) == [apart, link, merge]
+
+
+@pytest.mark.parametrize(
+    ("ref", "kind"),
+    [
+        (("shop", "1"), "customer"),
+        (("shop", "edit:shop:1"), "customer"),  # whatever a source calls its customers
+        (("shop", "guest:email:ayu@example.com"), "guest"),
+        (("api", "edit:shop:1"), "edit"),
+        (("api", "cnt_01a0"), "edit"),  # the name of an edit in early releases
+        (("api", "01a0"), "person"),
+        (("api", "guest:email:ayu@example.com"), "person"),
+    ],
+)
+def test_the_key_of_a_record_tells_its_kind(ref, kind):
+    assert kind_of(ref) == kind
+
+
+def test_a_guest_is_keyed_by_the_identifier_in_its_external_id():
+    assert key_of_guest(("shop", "guest:email:ayu@example.com")) == ("email", "ayu@example.com")
+    assert key_of_guest(("shop", "guest:phone:+62812;ext=7")) == ("phone", "+62812;ext=7")
 
 
 def test_a_stamp_names_its_envelope():

@@ -22,8 +22,8 @@ from worker import settings as worker_settings
 from worker.domain.changes import Change, EncodedDetails, StoredDetail, causes_of
 from worker.domain.grouping import Limits
 from worker.domain.resolve import resolve
-from worker.domain.terms import CLAIM
 from worker.domain.snapshot import NewDecision
+from worker.domain.terms import CLAIM
 from worker.pipeline.apply import Batch, apply
 from worker.store import changes, decisions, envelopes, organizations, records
 from worker.store.batch_writer import json_bytes

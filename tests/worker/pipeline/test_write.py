@@ -8,8 +8,8 @@ from tests.worker.histories import EMAILS, a_profile, statements_of
 from tests.worker.pipeline.test_apply import run
 from worker import ids
 from worker.domain.changeset import changeset
-from worker.domain.ledger import LedgerChanges
 from worker.domain.grouping import Limits
+from worker.domain.ledger import LedgerChanges
 from worker.errors import TransientError
 from worker.pipeline.load import load
 from worker.pipeline.write import ENCODER, write
