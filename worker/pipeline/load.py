@@ -55,8 +55,8 @@ def load(
     stored += records.by_refs(tx, refs)
     folded = fold_batch(stored, statements, new_id, withdrawn) if regrouped is None else Folded.of(regrouped)
     snapshot = Snapshot(folded, limits, new_id, rows=folded.active, stated=statements, withdrawn=withdrawn)
-from worker.domain.folded import Folded, Regrouped, Withdrawn, fold_batch
-from worker.domain.grouping import Limits, counts, is_crowd
+    snapshot.is_regrouped = regrouped is not None
+    snapshot.news = _news(tx, statements, folded)
     _Components(tx, snapshot).load()
     # What was loaded as a neighbour may be one of the batch's own that repeats itself; its new times are to be kept.
     snapshot.rows.update({ref: folded.rows[ref] for ref in folded.repeating & snapshot.rows.keys()})
