@@ -94,9 +94,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="do less of everything, in under 3 minutes")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
-    parser.add_argument("--only", action="append", choices=(*SECTIONS, *RARE), help="measure only this section; may be repeated")
+    sections = (*SECTIONS, *RARE)
+    parser.add_argument("--only", action="append", choices=sections, help="measure only this section; may be repeated")
     parser.add_argument(
-        "--against", metavar="COMMIT", help="measure beside this commit instead of the baselines; not api, identity, upgrade"
+        "--against",
+        metavar="COMMIT",
+        help="measure beside this commit instead of the baselines: sync, backfill, ingest",
     )
     parser.add_argument("--rounds", metavar="N", type=int, help="how often to measure each section")
     arguments = parser.parse_args()
@@ -256,10 +259,9 @@ def _show(console: Console, results: dict[str, Any]) -> None:
     if "contacts" in results:
         api.show(table, results)
         notes.append(api.note(results))
-    if "identity" in results:
-        comparison.show(console, results)
-    if "upgrade" in results:
-        upgrade.show(console, results)
+    for name, section in (("identity", comparison), ("upgrade", upgrade)):
+        if name in results:
+            section.show(console, results)
     if "against" in results:
         against.show(console, results)
     elif table.row_count:

@@ -13,7 +13,7 @@ Of a hundred people, beside the customer that each is in one shop:
 1      have a customer whose clock was more than a year ahead
 2      were merged with another customer of their shop
 1      hold an e-mail that a customer of the second shop has too, who shares a number with a third: others meet now
-20     have said yes or no to e-mails, and 1 is suppressed
+20     have said yes or no to e-mails, and 1 is suppressed; 1 refused an address and has another now
 ====== ==========================================================================================================
 """
 
@@ -26,8 +26,8 @@ from sqlalchemy import Engine, text
 _AT_ONCE = 20_000  #: people that one SQL statement writes
 _EVERY_MS = 2_000  #: time between two people
 _FIRST = 100_000_000
-_NAMES = "Adi Agus Aisha Ana Andi Arif Ayu Bambang Bima Budi Carla Citra Daniel Dewi Dian Eka".split()
-_OTHERS = "Zahra Yusuf Xavier Wahyu Viktor Umar Tono Siti Rosa Quentin Putri Omar Nadia Maria Lars Kartika".split()
+_NAMES = ["Adi", "Agus", "Aisha", "Ana", "Andi", "Ayu", "Budi", "Dewi"]
+_OTHERS = ["Zahra", "Yusuf", "Xavier", "Wahyu", "Viktor", "Rosa", "Quentin", "Omar"]
 
 _PEOPLE = f"""
     (SELECT n, ms, mod(n, 100) AS m, noise, timestamptz 'epoch' + ms * interval '1 ms' AS born,
@@ -36,7 +36,7 @@ _PEOPLE = f"""
             (lpad(to_hex(ms + 2), 12, '0') || '7' || left(noise, 3) || 'a' || substr(noise, 4, 15))::uuid AS id3,
             (lpad(to_hex(ms - 50), 12, '0') || '7' || right(noise, 3) || '9' || left(noise, 15)) AS envelope,
             ({_FIRST} + n)::text AS external_id,
-            (CAST(:names AS text[]))[mod(n, 16) + 1] AS first, (CAST(:others AS text[]))[mod(n, 16) + 1] AS other,
+            (CAST(:names AS text[]))[mod(n, 8) + 1] AS first, (CAST(:others AS text[]))[mod(n, 8) + 1] AS other,
             'L' || translate(n::text, '0123456789', 'aeioulnrst') AS last,
             'p' || n || '@example.com' AS email, 'q' || n || '@example.com' AS email2,
             '+62811' || lpad(n::text, 8, '0') AS phone, '+62812' || lpad(n::text, 8, '0') AS phone2
@@ -61,11 +61,25 @@ _SHARES = {
 def _state(registers: str, *, seen: bool = True, removed: bool = False) -> str:
     """Return SQL for a record's state, as ``fold.encode`` wrote it; ``<name>`` stands for a column."""
     ahead = "CASE WHEN m = 24 THEN 34560000000000 ELSE 0 END"
-    parts = f'"s": [[<at>, <at>, "<noise>", 0, "<envelope>"], [<later>, <later>, "d<noise>", 0, "<envelope>"]], "r": {{{registers}}}'
+    stamps = '[<at>, <at>, "<noise>", 0, "<envelope>"], [<later>, <later>, "d<noise>", 0, "<envelope>"]'
+    parts = f'"s": [{stamps}], "r": {{{registers}}}'
     parts += ', "v": 0' * seen + ', "x": 1' * removed
     columns = {"at": f"(ms * 1000 - 1000000 + {ahead})", "later": "(ms * 1000)", "created": "(ms * 1000 - 60000000)"}
     template = "{" + parts + "}"
-    for name in ("at", "later", "created", "noise", "envelope", "email", "email2", "phone", "phone2", "first", "other", "last"):
+    for name in (
+        "at",
+        "later",
+        "created",
+        "noise",
+        "envelope",
+        "email",
+        "email2",
+        "phone",
+        "phone2",
+        "first",
+        "other",
+        "last",
+    ):
         template = template.replace(f"<{name}>", f"' || {columns.get(name, name)} || '")
     return f"('{template}')::json"
 
@@ -73,12 +87,23 @@ def _state(registers: str, *, seen: bool = True, removed: bool = False) -> str:
 _NAME = '"first_name": [0, "<first>"], "last_name": [0, "<last>"]'
 _EMAIL = '"@email": [0, ["email", "<email>", "<email>", false]], "email_as_given": [0, null]'
 _PHONE = '"@phone": [0, ["phone", "<phone>", "<phone>", false]], "phone_as_given": [0, null]'
-_REST = '"#created": [0, <created>], "state": [0, "disabled"], "currency": [0, "USD"], "tax_exempt": [0, false], "note": [0, null]'
+_REST = (
+    '"#created": [0, <created>], "state": [0, "disabled"], "currency": [0, "USD"], "tax_exempt": [0, false], '
+    '"note": [0, null]'
+)
 
 
 def _record(
-    share: str, id_: str, source: str, external_id: str, state: str, *, kind: str = "customer", contact: str | None = "id",
-    is_live: bool = True, is_lost: bool = False,
+    share: str,
+    id_: str,
+    source: str,
+    external_id: str,
+    state: str,
+    *,
+    kind: str = "customer",
+    contact: str | None = "id",
+    is_live: bool = True,
+    is_lost: bool = False,
 ) -> str:
     return f"""
     INSERT INTO records (organization_id, id, source, external_id, kind, state, is_live, is_lost, contact_id,
@@ -114,8 +139,8 @@ def _contact(share: str, id_: str, source: str, external_id: str, name: str, ema
 
 def _decision(share: str, kind: str, a: str, b: str) -> str:
     return f"""
-    INSERT INTO decisions (organization_id, id, kind, source_a, external_id_a, source_b, external_id_b, occurred_at, tie,
-                           actor, envelope_id)
+    INSERT INTO decisions (organization_id, id, kind, source_a, external_id_a, source_b, external_id_b, occurred_at,
+                           tie, actor, envelope_id)
     SELECT :organization_id, id3, '{kind}', {a}, {b}, born, '', 'invented', envelope::uuid
       FROM {_PEOPLE} WHERE {_SHARES[share]}
 """
@@ -136,7 +161,15 @@ _STATEMENTS = (
 """,
     _record("all", "id", "shopify", "external_id", _state(f"{_NAME}, {_EMAIL}, {_PHONE}, {_REST}")),
     _claims("all", "id", "shopify", "('email', email, m <> 47, m = 47), ('phone', phone, true, false)"),
-    _contact("all", "id", "shopify", "external_id", "CASE WHEN m BETWEEN 18 AND 20 THEN other ELSE first || ' ' || last END", "email", "phone"),
+    _contact(
+        "all",
+        "id",
+        "shopify",
+        "external_id",
+        "CASE WHEN m BETWEEN 18 AND 20 THEN other ELSE first || ' ' || last END",
+        "email",
+        "phone",
+    ),
     f"""
     INSERT INTO contact_terms (organization_id, term, contact_id)
     SELECT :organization_id, term, id FROM {_PEOPLE}
@@ -153,27 +186,57 @@ _STATEMENTS = (
     _claims("twice", "id2", "woo", "('email', email, false, false), ('phone', phone, false, false)"),
     # another person with the same number
     _record(
-        "shares_number", "id2", "woo", "external_id",
-        _state(f'"first_name": [0, "<other>"], "last_name": [0, "Other"], {_EMAIL.replace("email>", "email2>")}, {_PHONE}'),
+        "shares_number",
+        "id2",
+        "woo",
+        "external_id",
+        _state(
+            f'"first_name": [0, "<other>"], "last_name": [0, "Other"], {_EMAIL.replace("email>", "email2>")}, {_PHONE}'
+        ),
     ),
     _claims("shares_number", "id2", "woo", "('email', email2, true, false), ('phone', phone, false, false)"),
     # guests
     _record("guest", "id2", "shopify", "'guest:email:' || email", _state(f"{_NAME}, {_EMAIL}, {_PHONE}"), kind="guest"),
-    _claims("guest", "id2", "shopify", "('email', email, false, false), ('phone', phone, false, false)", is_customer=False),
-    _record(
-        "stranger", "id2", "shopify", "'guest:email:' || email2",
-        _state(f'"name": [0, "<other>"], {_EMAIL.replace("email>", "email2>")}, {_PHONE}'), kind="guest",
+    _claims(
+        "guest", "id2", "shopify", "('email', email, false, false), ('phone', phone, false, false)", is_customer=False
     ),
-    _claims("stranger", "id2", "shopify", "('email', email2, true, false), ('phone', phone, false, false)", is_customer=False),
+    _record(
+        "stranger",
+        "id2",
+        "shopify",
+        "'guest:email:' || email2",
+        _state(f'"name": [0, "<other>"], {_EMAIL.replace("email>", "email2>")}, {_PHONE}'),
+        kind="guest",
+    ),
+    _claims(
+        "stranger",
+        "id2",
+        "shopify",
+        "('email', email2, true, false), ('phone', phone, false, false)",
+        is_customer=False,
+    ),
     # edits through the API
-    _record("edited", "id2", "api", "'cnt_' || replace(id::text, '-', '')", _state('"name": [0, "<other>"]'), kind="guest"),
+    _record(
+        "edited", "id2", "api", "'cnt_' || replace(id::text, '-', '')", _state('"name": [0, "<other>"]'), kind="guest"
+    ),
     _decision("edited", "link", "'shopify', external_id", "'api', 'cnt_' || replace(id::text, '-', '')"),
     # deleted and merged customers
     _record(
-        "deleted", "id2", "woo", "external_id", _state(f"{_NAME}, {_EMAIL}, {_PHONE}", removed=True), contact=None, is_live=False,
+        "deleted",
+        "id2",
+        "woo",
+        "external_id",
+        _state(f"{_NAME}, {_EMAIL}, {_PHONE}", removed=True),
+        contact=None,
+        is_live=False,
     ),
     _record(
-        "merged", "id2", "shopify", "'9' || external_id", _state(f"{_NAME}, {_EMAIL.replace('email>', 'email2>')}"), is_lost=True,
+        "merged",
+        "id2",
+        "shopify",
+        "'9' || external_id",
+        _state(f"{_NAME}, {_EMAIL.replace('email>', 'email2>')}"),
+        is_lost=True,
     ),
     _claims("merged", "id2", "shopify", "('email', email2, true, false)"),
     _decision("merged", "source_merge", "'shopify', external_id", "'shopify', '9' || external_id"),
@@ -182,13 +245,21 @@ _STATEMENTS = (
     _contact("mentioned", "id2", "woo", "external_id", "NULL", "NULL", "NULL"),
     # chains
     _record(
-        "chained", "id2", "woo", "external_id",
-        _state(f"{_NAME}, {_EMAIL}, {_PHONE.replace('phone>', 'phone2>')}"), contact="id2",
+        "chained",
+        "id2",
+        "woo",
+        "external_id",
+        _state(f"{_NAME}, {_EMAIL}, {_PHONE.replace('phone>', 'phone2>')}"),
+        contact="id2",
     ),
     _claims("chained", "id2", "woo", "('email', email, true, true), ('phone', phone2, true, false)"),
     _record(
-        "chained", "id3", "shopify", "'8' || external_id",
-        _state(f"{_NAME}, {_EMAIL.replace('email>', 'email2>')}, {_PHONE.replace('phone>', 'phone2>')}"), contact="id2",
+        "chained",
+        "id3",
+        "shopify",
+        "'8' || external_id",
+        _state(f"{_NAME}, {_EMAIL.replace('email>', 'email2>')}, {_PHONE.replace('phone>', 'phone2>')}"),
+        contact="id2",
     ),
     _claims("chained", "id3", "shopify", "('email', email2, true, false), ('phone', phone2, false, false)"),
     _contact("chained", "id2", "woo", "external_id", "first || ' ' || last", "email", "phone2"),
@@ -201,6 +272,19 @@ _STATEMENTS = (
            envelope::uuid
       FROM {_PEOPLE} WHERE mod(n, 5) = 0
 """,
+    # who has changed the address that was refused, and whom a stranger's refusal kept from being written to
+    f"""
+    INSERT INTO consents (organization_id, id, statement_key, channel, purpose, address, status, occurred_at, source,
+                          external_id, evidence, envelope_id)
+    SELECT :organization_id, said.id, decode(md5(noise || said.status), 'hex'), 'email', 'marketing', said.address,
+           said.status, born + said.after, CASE WHEN m = 10 THEN 'woo' ELSE 'shopify' END, external_id, '{{}}',
+           envelope::uuid
+      FROM {_PEOPLE} CROSS JOIN LATERAL (
+        VALUES (id3, 'opted_in', email, interval '0', m = 61),
+               (id2, 'opted_out', email2, interval '1 minute', m IN (10, 61))
+      ) AS said (id, status, address, after, is_said)
+     WHERE said.is_said
+""",
     f"""
     INSERT INTO suppressions (organization_id, id, statement_key, channel, address, scope, reason, is_lift, occurred_at,
                               source, external_id, envelope_id)
@@ -209,7 +293,9 @@ _STATEMENTS = (
       FROM {_PEOPLE} WHERE m = 60
 """,
 )
-_TABLES = "envelopes, envelope_records, records, claims, contacts, contact_terms, changes, decisions, consents, suppressions"
+_TABLES = (
+    "envelopes, envelope_records, records, claims, contacts, contact_terms, changes, decisions, consents, suppressions"
+)
 
 
 @dataclass(frozen=True, slots=True)

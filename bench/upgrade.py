@@ -66,7 +66,9 @@ def show(console: Console, results: dict[str, Any]) -> None:
     table.add_row("migrate", f"{found['migrate_s']:.1f}", "", "")
     for name in ("dry-run", "apply"):
         one = found[name]
-        table.add_row(f"upgrade --{name}", f"{one['seconds']:.0f}", f"{one['per_s']:,.0f}", f"{one['memory_mb']:.0f} MB")
+        table.add_row(
+            f"upgrade --{name}", f"{one['seconds']:.0f}", f"{one['per_s']:,.0f}", f"{one['memory_mb']:.0f} MB"
+        )
     console.print(table)
     counted = {kind: one["count"] for kind, one in found["apply"]["report"].items() if isinstance(one, dict)}
     console.print(", ".join(f"{kind} {count:,}" for kind, count in counted.items()), highlight=False)

@@ -334,10 +334,10 @@ class _People:
             known for key, known in stored.items() if known.is_owner and key in after and not after[key].is_owner
         ]
         changes.claims = [claim for key, claim in after.items() if stored.get(key) != claim]
-        shown = [claim for claim in changes.claims if _shown(claim) != _shown(stored.get((claim.ident, claim.record_id)))]
-        gone = [claim for claim in changes.deleted_claims if _shown(stored.get((claim.ident, claim.record_id), claim))]
-        if shown or gone:
-            self._touch_holders((*shown, *gone))
+        shown = [one for one in changes.claims if _shown(one) != _shown(stored.get((one.ident, one.record_id)))]
+        shown += [one for one in changes.deleted_claims if _shown(stored.get((one.ident, one.record_id), one))]
+        if shown:
+            self._touch_holders(shown)
 
     def _touch_holders(self, claims: Iterable[ClaimRow]) -> None:
         """Note the contacts whose identifiers are shown otherwise, also those that nothing else has changed."""

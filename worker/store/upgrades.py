@@ -52,8 +52,9 @@ _ADVANCE = sql("""
 _FINISH = sql("UPDATE upgrades SET done_at = now() WHERE organization_id = :organization_id")
 
 _LAST_OF_PAGE = sql("""
-    SELECT max(id::text)::uuid FROM (
-        SELECT id FROM records WHERE organization_id = :organization_id AND id > :after ORDER BY id LIMIT :limit) AS page
+    SELECT max(id::text)::uuid
+      FROM (SELECT id FROM records
+             WHERE organization_id = :organization_id AND id > :after ORDER BY id LIMIT :limit) AS page
 """)
 _PAGE = sql("""
     SELECT id FROM records WHERE organization_id = :organization_id AND id > :after ORDER BY id LIMIT :limit

@@ -135,9 +135,7 @@ def nfc(value: Any) -> Any:
     return value
 
 
-def tell_about(
-    edit: Record, mates: Sequence[RecordRow], linked: Iterable[Ref], *, has_opened: bool
-) -> list[Ref]:
+def tell_about(edit: Record, mates: Sequence[RecordRow], linked: Iterable[Ref], *, has_opened: bool) -> list[Ref]:
     """Let an edit name the records that it is about; return them, or none if it names some already.
 
     The record that its first request was aimed at, which a link kept, comes first. The other records of the contact

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from worker import ids
 from worker.domain.changeset import Changeset
+from worker.domain.consent import ConsentEntry, SuppressionEntry
 from worker.domain.permission import Key
 from worker.domain.rows import RecordRow
 from worker.domain.terms import Ref
@@ -36,7 +37,9 @@ class Outcome:
             if row.contact_id is not None:
                 members[row.contact_id].append(row)
         lost = _lost(tx, found)
-        by_address, by_ref, suppressed = defaultdict(list), defaultdict(list), defaultdict(list)
+        by_address: dict[str, list[ConsentEntry]] = defaultdict(list)
+        by_ref: dict[Ref, list[ConsentEntry]] = defaultdict(list)
+        suppressed: dict[str, list[SuppressionEntry]] = defaultdict(list)
         for entry in found.consents:
             (by_ref[entry.ref] if entry.address is None else by_address[entry.address]).append(entry)
         for suppression in found.suppressions:

@@ -42,9 +42,7 @@ class Report:
     def shown(self) -> dict[str, Any]:
         """Return the report as JSON values."""
         whole = {"records": self.records, "contacts": self.contacts, "entries": self.entries}
-        return whole | {
-            name: {"count": self.counts[name], "examples": self.examples[name]} for name in COUNTED
-        }
+        return whole | {name: {"count": self.counts[name], "examples": self.examples[name]} for name in COUNTED}
 
     def rows(self) -> Sequence[tuple[str, int, str]]:
         """Return what is counted, how often, and what it means."""
