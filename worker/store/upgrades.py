@@ -20,7 +20,7 @@ from worker.store.db import Tx, json, run, sql
 class UpgradeRow(NamedTuple):
     """How far an organization is."""
 
-    began_at: datetime
+    began_at: datetime | None
     last_record_id: UUID  #: records up to this one are done
     report: dict[str, Any]
     done_at: datetime | None
@@ -39,7 +39,7 @@ _DUE = sql("""
      WHERE u.done_at IS NULL ORDER BY o.name
 """)
 _OF_ORGANIZATION = sql("""
-    SELECT coalesce(began_at, now()), coalesce(last_record_id, '00000000-0000-0000-0000-000000000000'), report, done_at
+    SELECT began_at, coalesce(last_record_id, '00000000-0000-0000-0000-000000000000'), report, done_at
       FROM upgrades WHERE organization_id = :organization_id
 """)
 _BEGIN = sql("""
