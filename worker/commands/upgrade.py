@@ -1,13 +1,16 @@
 """`upgrade`: bring what an earlier release stored to the rules of this one."""
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from worker.commands.context import DataDir, Json, database, organization_id, show
 from worker.errors import ConfigError
 from worker.store import db, upgrades
+
+if TYPE_CHECKING:
+    from worker.upgrade.report import Report
 
 #: added without a name, so that its command stands beside the groups
 app = typer.Typer()
@@ -24,7 +27,6 @@ def upgrade(
 ) -> None:
     """Group all contacts anew, by the rules of this release; after `migrate`, once. A run that ended goes on."""
     from worker.upgrade.regroup import regroup  # noqa: PLC0415 - only this command needs it
-    from worker.upgrade.report import Report  # noqa: PLC0415 - as above
 
     if dry_run == apply_:
         raise ConfigError("give --dry-run or --apply")
@@ -35,24 +37,30 @@ def upgrade(
             names = [name for name in names if name == organization]
         ids = {name: organization_id(conn, name) for name in names}
 
-    def tell(report: Report) -> None:
+    def tell(report: "Report") -> None:
         if sys.stderr.isatty():
             print(f"\r{report.records:,} records", end="", file=sys.stderr, flush=True)
 
-    found: list[dict[str, Any]] = []
+    found = []
     for name, id_ in ids.items():
         report = regroup(db.engine(), id_, is_dry=dry_run, most_examples=examples, tell=tell)
         if report is not None and as_json:
             found.append({"organization": name, **report.shown()})
         elif report is not None:
-            print(f"{name}: {report.records:,} records, {report.contacts:,} contacts of before")
-            for kind, count, meaning in report.rows():
-                found.append({"organization": name, "contacts": kind, "count": count, "who": meaning})
-                found[-1]["examples"] = ", ".join(_text(one) for one in report.examples[kind])
-    if not as_json and not ids:
+            _show(name, report)
+    if as_json:
+        show(as_json, found)
+    elif not ids:
         print("nothing to do: all contacts follow the rules of this release")
-        return
-    show(as_json, found)
+
+
+def _show(organization: str, report: "Report") -> None:
+    """Print a report for a person."""
+    print(f"{organization}: {report.records:,} records of {report.contacts:,} contacts")
+    for kind, count, meaning in report.rows():
+        print(f"  {kind:<6}{count:>10,}  {meaning}")
+        for example in report.examples[kind]:
+            print(f"{'':20}{_text(example)}")
 
 
 def _text(example: Any) -> str:

@@ -6,11 +6,11 @@ from typing import Any
 
 #: what is counted, in the order in which it is told: contacts of before
 COUNTED = {
-    "part": "of whom records go to somebody else",
-    "meet": "who are one person with somebody else now",
-    "go": "of whom nobody has ever been seen, or whose customer is gone",
-    "more": "to whom something may be sent that could not be sent before",
-    "less": "to whom something may no longer be sent",
+    "part": "contacts that become several people",
+    "meet": "contacts that become one person with others",
+    "go": "contacts that nobody is left of: only mentioned, or deleted at their source",
+    "more": "contacts to whom something may be sent that could not be sent before",
+    "less": "contacts to whom something may no longer be sent",
 }
 
 
