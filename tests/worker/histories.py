@@ -51,8 +51,13 @@ def a_profile(external_id="1", *, phone=None, email=None, at=0, created=0, verif
 
 
 @st.composite
-def events(draw):
-    number = draw(st.integers(0, 10**9))
+def histories(draw, *kinds, most=14):
+    """Draw envelopes of these kinds, functions of a number; each envelope has a delivery id of its own."""
+    return [draw(draw(st.sampled_from(kinds))(number)) for number in range(draw(st.integers(1, most)))]
+
+
+@st.composite
+def events(draw, number):
     source = draw(st.sampled_from(["a", "b", "c"]))
     minute = draw(st.integers(0, 3))
     external_id = draw(st.sampled_from(["1", "2", "3", None]))

@@ -193,7 +193,7 @@ class MemoryStore:
             _insert_new(self.consents, one.key, one)
         for note in ledger.notes:
             self.notes.setdefault(note.id, note.note)
-        for id_, shown in ledger.shown.items():
+        for id_, shown in (ledger.shown | ledger.shown_only).items():
             _update(self.shown, id_, shown)
         self.log += ledger.log
 

@@ -22,7 +22,7 @@ from worker.domain import registers as register_names
 from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import API_SOURCE, GUEST, Ident, Ref
+from worker.domain.terms import API_SOURCE, GUEST, Claim, Ident, Ref, Stamp
 from worker.pipeline.apply import Applied
 from worker.store import contacts, decisions, records
 from worker.store.api_keys import Key
@@ -101,6 +101,8 @@ class _UpsertContact:
         source, external_id = self.target
         profile["fields"].update(_cleared_custom_fields(contact, rows, self.target))
         events: list[tuple[str, Event]] = [(source, ProfileSeen(external_id=external_id, occurred_at=None, **profile))]
+        if contact.pair is None:
+            events += _releases(rows, self.target, profile)
         if contact.tags:
             events.append((source, TagsAdded(external_id=external_id, tags=tuple(contact.tags), occurred_at=None)))
         return ApiWrite(events=tuple(events), about=about), time_after(now, rows)
@@ -179,7 +181,7 @@ class _UpdateContact:
         events: list[tuple[str, Event]] = []
         if any(profile.values()):
             events.append((target[0], ProfileSeen(external_id=target[1], occurred_at=None, **profile)))
-            events += _releases(loaded, target, profile["identifiers"])
+            events += _releases(loaded.records, target, profile)
         else:
             about = ()
         pair = self.contact.pair
@@ -259,11 +261,11 @@ class _DeleteContact:
 
 
 def _cleared_custom_fields(profile: Profile, rows: Iterable[RecordRow], target: Ref) -> dict[str, None]:
-    """Clear every custom field of a record if the request has ``"custom_fields": null``."""
+    """Clear every custom field that the API set if the request has ``"custom_fields": null``."""
     if profile.custom_fields is not None or "custom_fields" not in profile.model_fields_set:
         return {}
-    registers = [name for row in rows if row.ref == target for name in row.record.registers]
-    return {name: None for name in registers if register_names.is_field(name)}
+    own = [row for row in rows if row.ref == target or row.ref[0] == API_SOURCE]
+    return {name: None for row in own for name in row.record.registers if register_names.is_field(name)}
 
 
 def _survivor_of(tx: Tx, pair: Ref) -> tuple[Ref, list[RecordRow]]:
@@ -280,16 +282,30 @@ def _survivor_of(tx: Tx, pair: Ref) -> tuple[Ref, list[RecordRow]]:
         seen.add(ref)
 
 
-def _releases(loaded: LoadedContact, target: Ref, slots: Mapping[str, Any]) -> list[tuple[str, Event]]:
-    """Release the edited identifiers from other records of edits; a merge may have brought more than one here."""
+def _releases(rows: Iterable[RecordRow], target: Ref, profile: Mapping[str, Any]) -> list[tuple[str, Event]]:
+    """Take what a request replaces or clears off the other records of the API.
+
+    They are the person that the API created, and edits that a merge brought here. An identifier that was replaced
+    would still lead to the contact, and a value that was cleared would show again.
+    """
     events: list[tuple[str, Event]] = []
-    for row in loaded.records:
-        own: dict[str, Identifier | None] = {
-            slot: None for slot in slots if register_names.of_slot(slot) in row.record.registers
+    for row in rows:
+        if row.ref == target or row.ref[0] != API_SOURCE:
+            continue
+        held = row.record.effective()
+        slots: dict[str, Identifier | None] = {
+            slot: None for slot, new in profile["identifiers"].items() if _is_replaced(slot, new, held)
         }
-        if row.record.kind == "edit" and row.ref != target and own:
-            events.append((API_SOURCE, ProfileSeen(external_id=row.ref[1], occurred_at=None, identifiers=own)))
+        cleared = {name: None for name, value in profile["fields"].items() if value is None and name in held}
+        if slots or cleared:
+            seen = ProfileSeen(external_id=row.ref[1], occurred_at=None, fields=cleared, identifiers=slots)
+            events.append((API_SOURCE, seen))
     return events
+
+
+def _is_replaced(slot: str, new: Identifier | None, held: Mapping[str, tuple[Stamp, Any]]) -> bool:
+    _, claim = held.get(register_names.of_slot(slot), (None, None))
+    return claim is not None and (new is None or Claim(*claim).value != new.value)
 
 
 def _erasure_request(loaded: LoadedContact) -> ErasureRequested:

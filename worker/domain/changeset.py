@@ -57,6 +57,10 @@ class Lead(NamedTuple):
         return cls(contact.email, contact.phone_number, (contact.external_source, contact.external_id))
 
 
+#: a contact whose id is new: id, records, what it leads with, and the envelopes behind it
+Newcomer = tuple[UUID, Sequence[Ref], Lead, Collection[UUID]]
+
+
 @dataclass(slots=True)
 class Changeset:
     """Rows to write. New rows are those that nothing stored can conflict with."""
@@ -83,7 +87,8 @@ class Changeset:
     #: what contacts may show otherwise beside their fields, and the envelopes that led to it
     shifted: dict[UUID, set[UUID]] = field(default_factory=dict)
     touched: set[UUID] = field(default_factory=set)  #: contacts with a claim that is shown otherwise than before
-    leads: dict[UUID, Lead] = field(default_factory=dict)  #: of contacts that are new, or lead with something else now
+    leads: dict[UUID, Lead] = field(default_factory=dict)  #: of contacts that lead with something else now
+    newcomers: list[Newcomer] = field(default_factory=list)
 
     def contact_of(self) -> dict[Ref, UUID | None]:
         """Return the contact of every record that was loaded, as it will be."""
@@ -146,7 +151,7 @@ class _People:
             ref
             for ref, row in self.rows.items()
             if row.version == 0
-            or ref in snapshot.folded.changed
+            or (ref in snapshot.folded.changed and ref in snapshot.folded.ties_before)
             or changes.placements[ref] != (row.contact_id, row.merged, row.is_oversize, row.joined)
         }
 
@@ -155,15 +160,16 @@ class _People:
         affected = self._affected()
         known = self.changes.snapshot.contacts
         touching = self._causes_by_contact() if affected else {}
-        for contact_id, group in zip(self.changes.ids.of_group, self.resolution.groups, strict=True):
-            if contact_id in self.changes.ids.fresh:  # it cannot be there yet
+        ids = self.changes.ids
+        for contact_id, is_fresh, group in zip(ids.of_group, ids.is_fresh, self.resolution.groups, strict=True):
+            if is_fresh:  # it cannot be there yet
                 self._add_newcomer(contact_id, group)
             elif contact_id in affected:
                 affected.remove(contact_id)
                 self._add_contact(contact_id, group, known.get(contact_id), touching.get(contact_id, set()))
             else:
                 continue
-            self._add_records(self.written.intersection(group))
+            self._add_records([ref for ref in group if ref in self.written])
         self._add_records(ref for ref in self.written if self.placement(ref).contact_id is None)
         self._add_repeating()
         self._remove_contacts(affected & known.keys(), touching)
@@ -172,13 +178,14 @@ class _People:
     def _affected(self) -> set[UUID]:
         """Return the contacts that written records are in, or were in. New contacts are left out."""
         affected: set[UUID] = set()
-        fresh = self.changes.ids.fresh
+        ids = self.changes.ids
+        fresh = {id(contact_id) for contact_id, is_fresh in zip(ids.of_group, ids.is_fresh, strict=True) if is_fresh}
         for ref in self.rows if self.changes.snapshot.is_regrouped else self.written:
             row, contact_id = self.rows[ref], self.placement(ref).contact_id
             if row.contact_id is not None:
                 affected.add(row.contact_id)
             # Most new records found a contact of their own. Ids hash slowly, and it takes none to see that.
-            if contact_id is not None and (row.version > 0 or contact_id is not row.id) and contact_id not in fresh:
+            if contact_id is not None and (row.version > 0 or contact_id is not row.id) and id(contact_id) not in fresh:
                 affected.add(contact_id)
                 if row.version == 0:
                     self._shift(contact_id, self.causes.get(ref, ()))
@@ -217,9 +224,9 @@ class _People:
             about = self._causes_of_former(group)
         encoded = EncodedDetails.of(_difference(None, shown, only_cause(about)), self.encoder.details)
         changes = self.changes
-        changes.changes[contact_id] = Change(contact_id, "created", {}, tuple(sorted(about)), encoded)
-        changes.shifted[contact_id] = about
-        changes.leads[contact_id] = Lead.of(shown)
+        causes = tuple(about) if len(about) == 1 else tuple(sorted(about))
+        changes.changes[contact_id] = Change(contact_id, "created", {}, causes, encoded)
+        changes.newcomers.append((contact_id, group, Lead.of(shown), about))
         changes.new_contacts.append(self.encoder.contact(contact_id, shown, contact_id))
         changes.new_terms.append((contact_id, self.encoder.terms(shown.name, shown.tags)))
 
@@ -301,7 +308,7 @@ class _People:
     def _add_repeating(self) -> None:
         """Add records that repeat themselves at a later time; they stay where they are."""
         folded = self.changes.snapshot.folded
-        for ref in (folded.repeating & folded.changed) - self.rows.keys():
+        for ref in (folded.repeating & folded.changed) - self.written:
             row = folded.rows[ref]
             self.changes.updated_records.append(RecordWrite(row, self.encoder.record(row.record), row.placement))
 

@@ -21,6 +21,8 @@ from worker.domain.terms import EVIDENCE, Ident, Ref
 class Holding(NamedTuple):
     """A contact concerned."""
 
+    contact_id: UUID
+    is_new: bool  #: its id was minted in this batch
     records: Sequence[Record]
     merged: Mapping[Ref, int]  #: when which of them was merged away, microseconds
     lead: Lead
@@ -32,7 +34,7 @@ class Concerned:
     """The contacts concerned, and what has to be looked up in the ledgers about them."""
 
     people: Changeset
-    contacts: dict[UUID, Holding] = field(default_factory=dict)
+    contacts: list[Holding] = field(default_factory=list)
     addresses: set[str] = field(default_factory=set)
     refs: set[Ref] = field(default_factory=set)
     #: what the batch says about suppressed addresses, with the envelopes
@@ -49,6 +51,28 @@ class Concerned:
             shown_identifiers(holding.lead.email, holding.lead.phone_number),
         )
 
+    def is_plain(self, holding: Holding) -> bool:
+        """Whether ``identities`` has nothing to tell: the contact has one record, which owns what its fields show."""
+        if len(holding.records) > 1:
+            return False
+        (record,) = holding.records
+        owners, contested, lead, ref = (
+            self.people.resolution.owners,
+            self.people.resolution.contested,
+            holding.lead,
+            record.ref,
+        )
+        for ident in record.ties():
+            kind, key = ident
+            if owners.get(ident) != ref or ident in contested:
+                return False
+            if kind == "email":
+                if lead.email is None or lead.email.lower() != key:
+                    return False
+            elif kind != "phone" or lead.phone_number is None or phone_key(lead.phone_number) != key:
+                return False
+        return ref == lead.customer or record.kind != "customer"
+
     def identities(self, holding: Holding) -> dict[str, str]:
         """Return how a contact's identifiers stand, by the names of the change log.
 
@@ -62,10 +86,11 @@ class Concerned:
             for ident, tie in record.ties().items():
                 if tie.role > EVIDENCE:
                     continue
-                owner = resolution.owners.get(ident)
-                state = "nobody's" if owner is None else "owned" if owner in own else "another's"
+                state = "owned" if resolution.owners.get(ident) in own else "unowned"
                 if state == "owned" and ident in resolution.contested:
                     state = "contested"
+                if state == "unowned" and tie.role == EVIDENCE:
+                    continue  # it proves nothing
                 if state != "owned" or ident not in shown:
                     found[f"identity:{ident[0]}:{ident[1]}"] = state
             is_known = record.is_live or record.ref in holding.merged
@@ -76,46 +101,68 @@ class Concerned:
 
 def concerned(people: Changeset) -> Concerned:
     """Find the contacts that a batch concerns."""
-    snapshot, lost = people.snapshot, people.resolution.lost
+    snapshot = people.snapshot
     found = Concerned(people, suppressions=[(one, s.envelope_id) for s in snapshot.stated for one in s.suppressions])
+    for contact_id, group, lead, about in people.newcomers:
+        found.contacts.append(_holding(people, found, contact_id, group, lead, about, is_new=True))
     causes: dict[UUID, set[UUID]] = {id_: set(about) for id_, about in people.shifted.items()}
     if snapshot.news or found.suppressions or snapshot.withdrawn is not None:
         _add_those_addressed(people, found, causes)
-    if not causes:
-        return found
-    for contact_id, group in zip(people.ids.of_group, people.resolution.groups, strict=True):
-        about = causes.get(contact_id)
-        if about is None:
-            continue
-        rows = [snapshot.rows[ref] for ref in group]
-        merged = {ref: lost[ref] for ref in group if ref in lost} if lost else {}
-        lead = people.leads.get(contact_id) or Lead.of(snapshot.contacts[contact_id])
-        found.contacts[contact_id] = Holding([row.record for row in rows], merged, lead, about)
-        for row in rows:
-            found.addresses.update([key for _, key in row.record.ties()])
-            if row.version > 0:
-                found.refs.add(row.ref)
+    if causes:
+        for contact_id, is_fresh, group in zip(
+            people.ids.of_group, people.ids.is_fresh, people.resolution.groups, strict=True
+        ):
+            if not is_fresh and contact_id in causes:
+                lead = people.leads.get(contact_id) or Lead.of(snapshot.contacts[contact_id])
+                found.contacts.append(
+                    _holding(people, found, contact_id, group, lead, causes[contact_id], is_new=False)
+                )
     return found
+
+
+def _holding(
+    people: Changeset,
+    found: Concerned,
+    contact_id: UUID,
+    group: Sequence[Ref],
+    lead: Lead,
+    about: Collection[UUID],
+    *,
+    is_new: bool,
+) -> Holding:
+    """Return a contact, and add what has to be looked up about it."""
+    rows, lost = people.snapshot.rows, people.resolution.lost
+    records = []
+    for ref in group:
+        row = rows[ref]
+        records.append(row.record)
+        found.addresses.update([key for _, key in row.record.ties()])
+        if row.version > 0:
+            found.refs.add(ref)
+    merged = {ref: lost[ref] for ref in group if ref in lost} if lost else {}
+    return Holding(contact_id, is_new, records, merged, lead, about)
 
 
 def _add_those_addressed(people: Changeset, found: Concerned, causes: dict[UUID, set[UUID]]) -> None:
     """Add the contacts that hold the addresses in new statements, and those whose records made them."""
     snapshot = people.snapshot
     about: dict[Ident, set[UUID]] = defaultdict(set)
-    fresh, owners, contested = people.ids.fresh, people.resolution.owners, people.resolution.contested
+    owners, contested, rows = people.resolution.owners, people.resolution.contested, snapshot.rows
     for one in snapshot.news:
         consent = one.consent
         placement = people.placements.get(consent.ref)
         contact_id = None if placement is None else placement.contact_id
+        # A new record in a contact of its own: the contact is new, and has been added.
+        is_newcomer = contact_id is not None and contact_id is rows[consent.ref].id and rows[consent.ref].version == 0
         if consent.address is None:
             found.refs.add(consent.ref)
         else:
             ident = of_address(consent.channel, consent.address)
-            is_alone = contact_id in fresh and owners.get(ident) == consent.ref and ident not in contested
+            is_alone = is_newcomer and owners.get(ident) == consent.ref and ident not in contested
             if not is_alone:  # otherwise nobody else holds it, and who does is new
                 about[ident].add(one.envelope_id)
                 found.addresses.add(consent.address)
-        if contact_id is not None and contact_id not in fresh:
+        if contact_id is not None and not is_newcomer:
             causes.setdefault(contact_id, set()).add(one.envelope_id)
     for suppression, envelope_id in found.suppressions:
         about[of_address(suppression.channel, suppression.address)].add(envelope_id)

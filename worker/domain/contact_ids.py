@@ -1,8 +1,9 @@
 """Contact ids: which id each person answers to. They are remembered, not computed.
 
 A contact keeps its id for as long as one of its live customers lives in it (without one, any live record): the one that
-has been in it longest carries the id. When contacts meet, the older id stays and the other becomes an alias, carried by
-the same record. Who leaves takes along the ids it carries.
+has been in it longest carries the id, and one that comes back after its removal has not been in it. When contacts meet,
+the older id stays and the other becomes an alias, carried by the same record. Who leaves takes along the ids it carries.
+A person of whom only removed records were known has their id.
 """
 
 from collections import defaultdict
@@ -20,7 +21,7 @@ class ContactIds:
     """The ids of groups."""
 
     of_group: list[UUID] = field(default_factory=list)
-    fresh: set[UUID] = field(default_factory=set)  #: ids that were minted in this batch
+    is_fresh: list[bool] = field(default_factory=list)  #: of each group: whether its id was minted in this batch
     #: ids that are no contact's, and the id of the record that carries each, where the record's own id does not tell
     aliases: dict[UUID, UUID] = field(default_factory=dict)
     moved: UUID | None = None  #: minted for whoever comes to a contact in this batch
@@ -34,8 +35,7 @@ def contact_ids(snapshot: Snapshot, groups: Sequence[Sequence[Ref]], lost: Mappi
         for group in groups:  # nearly all batches: everybody is alone, and was
             row = rows[group[0]]
             result.of_group.append(row.contact_id or row.id)
-            if row.version == 0:
-                result.fresh.add(row.id)
+            result.is_fresh.append(row.version == 0)
         if len(set(result.of_group)) == len(groups):
             return result
         result = ContactIds()
@@ -74,40 +74,64 @@ class _Assignment:
         taken = {contact_id for contact_ids in staying.values() for contact_id in contact_ids}
         taken |= self.snapshot.contacts.keys() - self.members.keys()
         for number, group in enumerate(self.groups):
-            ids = staying.get(number) or [self._own_id(group, taken)]
+            ids, is_fresh = staying.get(number), False
+            if not ids:
+                own, is_fresh = self._own_id(group, taken)
+                ids = [own]
             contact_id = min(ids)
             taken.add(contact_id)
             self.result.of_group.append(contact_id)
+            self.result.is_fresh.append(is_fresh)
             for other in ids:
                 carrier = carriers.get(other)
                 if other != contact_id and carrier is not None and carrier.id != other:
                     self.result.aliases[other] = carrier.id
         for contact_id, carrier in carriers.items():
             self._pass_on(contact_id, carrier)
+            self._hand_over(contact_id, carrier)
 
     def _carrier(self, rows: Iterable[RecordRow]) -> RecordRow | None:
         """Return the record that carries the id of the contact that these were in."""
         live = [row for row in rows if row.ref in self.group_of and self._is_somebody(row)]
-        return min(live, key=lambda row: (row.record.kind != "customer", row.since), default=None)
+        were_gone = self.snapshot.folded.were_gone
+
+        def order(row: RecordRow) -> tuple[bool, bool, UUID]:
+            is_back = row.ref in were_gone or row.merged is not None
+            return (is_back, row.record.kind != "customer", row.since)
+
+        return min(live, key=order, default=None)
 
     def _is_somebody(self, row: RecordRow) -> bool:
         return row.record.is_live and row.record.kind != "edit" and row.ref not in self.lost
 
-    def _own_id(self, group: Sequence[Ref], taken: set[UUID]) -> UUID:
-        """Return the id that a group came with: the oldest that one of its records carries, else a new one."""
-        for row in sorted((self.rows[ref] for ref in group), key=lambda row: row.since):
-            if not self._is_somebody(row):
+    def _own_id(self, group: Sequence[Ref], taken: set[UUID]) -> tuple[UUID, bool]:
+        """Return the id that a group came with: the oldest that one of its records carries, else a new one.
+
+        And whether it was minted in this batch. Records that are somebody go first, and those that are removed before
+        those that are new.
+        """
+
+        def order(row: RecordRow) -> tuple[bool, UUID]:
+            return (not self._is_somebody(row) or row.version == 0, row.since)
+
+        for row in sorted((self.rows[ref] for ref in group), key=order):
+            if row.record.seen is None or row.record.kind == "edit" or row.ref in self.lost:
                 continue
             own = [alias for alias in self.carried[row.id] if alias not in taken]
             if row.id not in taken and self.snapshot.aliases.get(row.id, row.id) == row.id:
                 own.append(row.id)
             if own:
-                if row.version == 0:
-                    self.result.fresh.add(min(own))
-                return min(own)
-        minted = self.snapshot.new_id()
-        self.result.fresh.add(minted)
-        return minted
+                return min(own), row.version == 0
+        return self.snapshot.new_id(), True
+
+    def _hand_over(self, contact_id: UUID, carrier: RecordRow | None) -> None:
+        """Let the id of a contact stay with who stays in it, when the record that it came from is elsewhere."""
+        holder = self.snapshot.aliases.get(contact_id, contact_id)
+        if carrier is None or carrier.id == holder:
+            return
+        left = next((row for row in self.rows.values() if row.id == holder), None)
+        if left is not None and self.group_of.get(left.ref) != self.group_of[carrier.ref]:
+            self.result.aliases[contact_id] = carrier.id
 
     def _pass_on(self, contact_id: UUID, carrier: RecordRow | None) -> None:
         """Let the ids that a record carried stay with the person when the record is gone."""

@@ -270,6 +270,14 @@ def _state(record: Record, statement: ProfileStatement) -> bool:
     if not registers and not record.claimed and not record.past_names:  # most customers are stated once
         record.registers = {name: (stamp, value) for name, value in statement.registers.items()}
         changed = bool(record.registers)
+    elif _says_the_same(record, statement):
+        changed = bool(statement.registers)
+        for name, value in statement.registers.items():
+            if name[0] == "@" and value is not None:
+                ident, since = (value[0], value[1]), registers[name][0]
+                record.claimed[ident] = (record.claimed.get(ident, (since,))[0], stamp)
+            if name != CREATED or name not in registers or value <= registers[name][1]:
+                registers[name] = (stamp, value)
     else:
         changed = False
         past = (dict(record.past_names), dict(record.claimed))
@@ -285,6 +293,25 @@ def _state(record: Record, statement: ProfileStatement) -> bool:
         record.seen = stamp
         changed = True
     return changed
+
+
+def _says_the_same(record: Record, statement: ProfileStatement) -> bool:
+    """Whether a statement repeats names and identifiers, all of them and at a later time, as most statements do."""
+    stamp, said, registers = statement.stamp, statement.registers, record.registers
+    if record.past_names:
+        return False
+    claims = 0
+    for name, (since, value) in registers.items():
+        if name[0] == "@" or name in (NAME, FIRST_NAME, LAST_NAME):
+            if name not in said or stamp <= since or not _is_same(value, said[name]):
+                return False
+            claims += name[0] == "@" and value is not None
+        elif name in said and stamp <= since:
+            return False
+    idents = {(value[0], value[1]) for name, value in said.items() if name[0] == "@" and value is not None}
+    return len(idents) == claims and all(
+        name in registers for name in said if name[0] == "@" or name in (NAME, FIRST_NAME, LAST_NAME)
+    )
 
 
 def _is_earlier(stamp: Stamp, created: int, known_stamp: Stamp, known: int) -> bool:

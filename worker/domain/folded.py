@@ -39,6 +39,7 @@ class Folded:
     #: contacts may change; the others repeat themselves, at most at a later time
     ties_before: dict[Ref, Mapping[Ident, Tie]] = field(default_factory=dict)
     deleted: list[UUID] = field(default_factory=list)  #: records that nobody is left to speak of
+    were_gone: set[Ref] = field(default_factory=set)  #: active records that were stored, and not live, before the batch
 
     @classmethod
     def of(cls, regrouped: Regrouped) -> "Folded":
@@ -75,6 +76,7 @@ def fold_batch(
                 rows[ref] = RecordRow(new_id(), Record(*ref, kind_of(ref)))
     suspects = set(rows) if withdrawn is not None else _with_news(rows, statements)
     ties_before = {ref: rows[ref].record.ties() for ref in suspects}
+    were_gone = {ref for ref in suspects if rows[ref].version > 0 and not rows[ref].record.is_live}
     contents = {ref: rows[ref].record.content() for ref in suspects if rows[ref].version > 0 and withdrawn is None}
     changed = set() if withdrawn is None else _take_back(rows, withdrawn)
     for stated in statements:
@@ -83,7 +85,8 @@ def fold_batch(
                 changed.add(ref)
     deleted = [] if withdrawn is None else _remove_unspoken(statements, withdrawn)
     repeating = _repeating(rows, contents, changed, statements)
-    return Folded(rows, changed, {ref: known for ref, known in ties_before.items() if ref not in repeating}, deleted)
+    active = {ref: known for ref, known in ties_before.items() if ref not in repeating}
+    return Folded(rows, changed, active, deleted, were_gone)
 
 
 def _take_back(rows: Mapping[Ref, RecordRow], withdrawn: Withdrawn) -> set[Ref]:

@@ -47,15 +47,16 @@ def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[s
     a source without a connection has 100, the default of a connection.
     """
     gone = set(lost)
-    ranked = [r for r in records if r.is_live and r.ref not in gone]
+    ranked = [r for r in records if r.is_live and (not gone or r.ref not in gone)]
+    best = ranked[0]
     if len(ranked) > 1:
         if any(r.kind in ("customer", "person") for r in ranked):
             ranked = [r for r in ranked if r.kind != "guest"]
         ranked.sort(key=lambda r: _rank(r, priorities))
-    best = min((r for r in ranked if r.kind != "edit"), key=lambda r: r.kind != "customer")
+        best = min((r for r in ranked if r.kind != "edit"), key=lambda r: r.kind != "customer")
     contact = Golden(best.source, best.external_id)
     tags: dict[str, str] = {}
-    edited = _newest(record for record in ranked if record.kind == "edit")
+    edited = _newest(record for record in ranked if record.kind == "edit") if len(ranked) > 1 else {}
     for record in ranked:
         effective = record.effective()
         if record.kind == "edit":

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
-from worker.domain.changes import Change
+from worker.domain.changes import Change, StoredDetail
 from worker.domain.changeset import Changeset
 from worker.domain.concerned import Concerned, Holding
-from worker.domain.consent import ConsentEntry, SuppressionEntry
+from worker.domain.consent import RESTRICTIVENESS, ConsentEntry, SuppressionEntry
 from worker.domain.identifiers import of_address
 from worker.domain.keyed_consents import KeyedConsent
 from worker.domain.permission import Holder, permissions, types_of
-from worker.domain.statements import Note, PrivacyRequest, SuppressionStatement
+from worker.domain.statements import ConsentStatement, Note, PrivacyRequest, SuppressionStatement
 from worker.domain.terms import Ident, Ref
 from worker.domain.times import EPOCH
 
@@ -48,8 +48,10 @@ class LedgerChanges:
     notes: list[NewNote] = field(default_factory=list)
     privacy_requests: list[tuple[PrivacyRequest, UUID, UUID, str]] = field(default_factory=list)
     revocations: list[tuple[UUID, int]] = field(default_factory=list)  #: (connection, microseconds)
-    #: what contacts show beside their fields, of those that are new or show something else now
+    #: what contacts show beside their fields, of those that are written and show something else now
     shown: dict[UUID, dict[str, str]] = field(default_factory=dict)
+    #: the same of contacts whose fields are as they were
+    shown_only: dict[UUID, dict[str, str]] = field(default_factory=dict)
     touched: set[UUID] = field(default_factory=set)  #: contacts about which nothing but this changed
     log: list[Change] = field(default_factory=list)  #: every entry of the batch
 
@@ -89,7 +91,9 @@ def ledger_changes(
         ]
         if stated.revoked is not None:
             result.revocations.append((connection_of[stated.envelope_id], stated.revoked))
-    result.touched |= (people.touched | log.entries.keys()) - people.changes.keys()
+    result.touched |= people.touched
+    result.touched |= log.entries.keys() if len(log.entries) > len(people.changes) else set()
+    result.touched -= people.changes.keys() | result.shown_only.keys() if result.touched else set()
     result.log = list(log.entries.values())
     return result
 
@@ -98,26 +102,21 @@ def _show(people: Changeset, concerned: Concerned, ledgers: Ledgers, result: Led
     """Work out what the contacts concerned show beside their fields, and log what is otherwise than before."""
     said = _Said(ledgers, result)
     in_batch = {stated.envelope_id for stated in people.snapshot.stated}
-    contacts, fresh = people.snapshot.contacts, people.ids.fresh
-    for contact_id, holding in concerned.contacts.items():
-        shown, causes = concerned.identities(holding), dict[str, UUID | None]()
+    for holding in concerned.contacts:
+        contact_id = holding.contact_id
         if (plain := said.plainly(holding)) is not None:
-            for one in plain:
-                name = f"consent:{one.consent.channel}:{one.consent.purpose}"
-                shown[name], causes[name] = one.consent.status, one.envelope_id
+            states, causes = plain
         else:
             states, causes = said.shown_of(concerned.holder(holding))
-            shown |= states
-        before = None if contact_id in fresh else contacts.get(contact_id)
+        if not concerned.is_plain(holding):
+            states = concerned.identities(holding) | states
+        before = None if holding.is_new else people.snapshot.contacts.get(contact_id)
         was = {} if before is None else before.shown
-        if was != shown:
-            result.shown[contact_id] = shown
-            cause = min(holding.causes, default=None)
-            for name in sorted(was.keys() | shown.keys()):
-                if was.get(name) != shown.get(name):
-                    said_in = causes.get(name)
-                    log.add(contact_id, name, was.get(name), shown.get(name), said_in if said_in in in_batch else cause)
-        if contact_id not in people.changes and said.is_new_about(holding):
+        if was != states:
+            is_written = holding.is_new or contact_id in people.changes
+            (result.shown if is_written else result.shown_only)[contact_id] = states
+            log.add_all(contact_id, was, states, causes, in_batch, holding.causes)
+        if not holding.is_new and contact_id not in people.changes and said.is_new_about(holding):
             result.touched.add(contact_id)
 
 
@@ -135,29 +134,42 @@ class _Said:
         self._suppressed = _by_address([*ledgers.suppressions, *(as_suppression(*one) for one in result.suppressions)])
         self._newly_suppressed = {one.address for one, _ in result.suppressions}
 
-    def plainly(self, holding: Holding) -> Sequence[KeyedConsent] | None:
-        """Return what a contact said, if it plainly decides: nearly all people said each thing once, and nobody else.
+    def plainly(self, holding: Holding) -> tuple[dict[str, str], dict[str, UUID | None]] | None:
+        """Return what ``shown_of`` does, if that is plain to see, as it is with nearly all people.
 
-        That is so if the contact has one record, a customer's, which said everything for the first time, about the one
-        address on each channel, and nothing twice. None if it takes more to see what counts.
+        It is if the contact has one record, a customer's, which has one address on each channel, said everything about
+        it, and nobody else said anything. Then the newest statement decides, and what waits for a confirmation answers
+        no refusal. None if it takes more to see what counts.
         """
         if len(holding.records) > 1 or holding.records[0].kind != "customer":
             return None
         (record,) = holding.records
-        said, ties = self._new_by.get(record.ref, ()), record.ties()
-        if record.ref in self._stored or len({(s.consent.channel, s.consent.purpose) for s in said}) < len(said):
-            return None
-        for kind, key in ties:
-            if key in self._stored or key in self._suppressed:
+        ref, ties = record.ref, record.ties()
+        for _, key in ties:
+            if key in self._suppressed:
                 return None
-            about = self._new_about.get(key, ())
-            if any(one.consent.ref != record.ref for one in about):
+            for one in self._new_about.get(key, ()):
+                if one.consent.ref != ref:
+                    return None
+            for entry in self._stored.get(key, ()):
+                if entry.ref != ref:
+                    return None
+        states: dict[str, str] = {}
+        causes: dict[str, UUID | None] = {}
+        said: list[tuple[ConsentStatement | ConsentEntry, UUID | None]] = []
+        said += [(one.consent, one.envelope_id) for one in self._new_by.get(ref, ())]
+        said += [(entry, entry.envelope_id) for entry in self._stored.get(ref, ())]
+        if len(said) > 1:
+            said.sort(key=lambda one: (one[0].occurred, RESTRICTIVENESS[one[0].status]))
+        for stated, envelope_id in said:
+            kinds, status = types_of(stated.channel), stated.status
+            if [key for kind, key in ties if kind in kinds] != [stated.address]:
                 return None
-        for one in said:
-            kinds = types_of(one.consent.channel)
-            if [key for kind, key in ties if kind in kinds] != [one.consent.address]:
-                return None
-        return said
+            name = f"consent:{stated.channel}:{stated.purpose}"
+            before = states.get(name)
+            if before is None or (status != "unknown" and (status != "pending" or before != "opted_out")):
+                states[name], causes[name] = status, envelope_id
+        return states, causes
 
     def shown_of(self, holder: Holder) -> tuple[dict[str, str], dict[str, UUID | None]]:
         """Return the states of consents and suppressions by the names of the change log, and who said so."""
@@ -235,6 +247,34 @@ class _Log:
         self.entries = dict(changes)
         self._own: set[UUID] = set()
 
+    def add_all(
+        self,
+        contact_id: UUID,
+        was: Mapping[str, str],
+        now: Mapping[str, str],
+        causes: Mapping[str, UUID | None],
+        in_batch: Collection[UUID],
+        about: Collection[UUID],
+    ) -> None:
+        """Add to a contact's entry what it shows otherwise.
+
+        ``causes`` are the envelopes that decided, by name; of those that are not ``in_batch``, and where nobody
+        decided, one of the envelopes ``about`` the contact stands.
+        """
+        entry = self.entries.get(contact_id)
+        some = next(iter(about)) if len(about) == 1 else min(about, default=None)
+        if entry is None:
+            entry = Change(contact_id, "changed", {}, () if some is None else (some,))
+        details = dict(entry.details)
+        for name in sorted(was.keys() | now.keys()) if was else sorted(now):
+            if was.get(name) != now.get(name):
+                cause = causes.get(name)
+                if cause not in in_batch:
+                    cause = some
+                details[name] = _detail(entry, was.get(name), now.get(name), cause)
+        self.entries[contact_id] = Change(contact_id, entry.kind, details, entry.causes, entry.encoded)
+        self._own.add(contact_id)
+
     def add(
         self, contact_id: UUID | None, name: str, before: str | None, after: str | None, envelope_id: UUID | None
     ) -> None:
@@ -250,9 +290,13 @@ class _Log:
                 entry = Change(entry.contact_id, entry.kind, dict(entry.details), entry.causes, entry.encoded)
             self.entries[contact_id] = entry
         assert entry is not None  # noqa: S101 - added above
-        is_only = envelope_id is not None and entry.causes == (envelope_id,)
-        cause = None if envelope_id is None else envelope_id.hex
-        entry.details[name] = (before, after) if is_only else (before, after, cause)
+        entry.details[name] = _detail(entry, before, after, envelope_id)
+
+
+def _detail(entry: Change, before: str | None, after: str | None, cause: UUID | None) -> StoredDetail:
+    """Return a detail as it is stored: without its cause, if that is the only one of its entry."""
+    is_only = cause is not None and len(entry.causes) == 1 and entry.causes[0] == cause
+    return (before, after) if is_only else (before, after, None if cause is None else cause.hex)
 
 
 def as_entry(one: KeyedConsent) -> ConsentEntry:

@@ -166,7 +166,7 @@ class _Places:
             for ident, tie in guest.ties().items():
                 if tie.role == EVIDENCE:
                     evidence[ident].append((guest.ref, guest.ref))
-        for edit, host in self.grouping.hosts.items():
+        for edit, host in sorted(self.grouping.hosts.items()):
             if self.records[host].kind == "guest":
                 for ident in self.records[edit].ties():
                     evidence[ident].append((edit, host))

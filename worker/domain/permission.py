@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from worker.domain import identifiers
@@ -106,6 +107,7 @@ class Permissions:
         return None
 
 
+@lru_cache
 def types_of(channel: str) -> tuple[str, ...]:
     """Return the types of identifiers that are addresses on a channel, the best first."""
     return ("phone", "whatsapp_bsuid") if channel == "whatsapp" else (identifiers.type_of_address(channel, ""),)

@@ -32,7 +32,7 @@ class Snapshot:
     rows: dict[Ref, RecordRow] = field(default_factory=dict)  #: the components: active records and their neighbours
     #: the claims that are stored, by identifier; whole for those in ``expanded``
     claimed: dict[Ident, list[ClaimRow]] = field(default_factory=dict)
-    proven: list[ClaimRow] = field(default_factory=list)  #: claims with proof of crowded identifiers
+    proven: list[ClaimRow] = field(default_factory=list)  #: claims that own crowded identifiers, because of a proof
     expanded: set[Ident] = field(default_factory=set)  #: identifiers whose claimants are all in ``rows``
     crowded: set[Ident] = field(default_factory=set)  #: identifiers that identify nobody
     given_by_many: set[Ident] = field(

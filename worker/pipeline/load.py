@@ -238,8 +238,10 @@ class _Components:
                 is_claimed = bool(others or now)
                 record_ids.update(row.record_id for row in self._that_matter(ident, rows, is_claimed=is_claimed))
         # Proof stands against a crowd, and so do those whom it joins.
-        proven = claims.verified(self._tx, crowded, limits.component)
-        snapshot.proven += proven
+        proven = [row for ident in crowded for row in found.get(ident, ()) if row.is_verified]
+        owning = claims.owning(self._tx, crowded)
+        snapshot.proven += owning
+        proven += owning
         record_ids.update(row.record_id for row in proven)
         for ident in {row.ident for row in proven} | self._proving(crowded):  # and those who sit with its owner
             record_ids.update(row.record_id for row in found[ident] if row.role == LAST or not row.is_customer)

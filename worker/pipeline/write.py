@@ -55,10 +55,8 @@ def write(tx: Tx, people: Changeset, ledger: LedgerChanges, *, are_links_new: bo
     privacy_requests.ensure(tx, ledger.privacy_requests)
     for connection_id, revoked_at in ledger.revocations:
         connections.revoke(tx, connection_id, revoked_at)
-    written = {row[0] for row in (*people.new_contacts, *people.updated_contacts)}
-    shown = {id_: states for id_, states in ledger.shown.items() if id_ not in written}
-    contacts.show(tx, shown)
-    contacts.touch(tx, ledger.touched - written - shown.keys())
+    contacts.show(tx, ledger.shown_only)
+    contacts.touch(tx, ledger.touched)
     with batch_writer.unawaited(tx.conn):
         records.insert_new(tx, people.new_records)
         claims.insert_new(tx, people.new_claims)

@@ -86,13 +86,9 @@ _ENSURE = sql(f"""{_NEW}
        SET value = excluded.value, is_verified = excluded.is_verified, is_owner = excluded.is_owner,
            is_contested = excluded.is_contested, role = excluded.role
 """)
-# Of a value that many claim only those with proof count, and they are few.
-_VERIFIED = sql(f"""
-    SELECT c.* FROM {rows_of(type="text", key="text")}
-     CROSS JOIN LATERAL (
-        SELECT {", ".join(ClaimRow._fields)}
-          FROM claims WHERE organization_id = :organization_id AND type = new.type AND key = new.key AND is_verified
-         ORDER BY record_id LIMIT :most) AS c
+_OWNING = sql(f"""
+    SELECT {", ".join("k." + name for name in ClaimRow._fields)} FROM {rows_of(type="text", key="text")}
+      JOIN claims k ON k.organization_id = :organization_id AND k.type = new.type AND k.key = new.key AND k.is_owner
 """)
 
 
@@ -118,12 +114,11 @@ def _load(tx: Tx, statement: TextClause, idents: Collection[Ident], most: int) -
     return found
 
 
-def verified(tx: Tx, idents: Collection[Ident], most: int) -> list[ClaimRow]:
-    """Load the claims of these identifiers that their sources have proof of, at most ``most`` for each."""
+def owning(tx: Tx, idents: Collection[Ident]) -> list[ClaimRow]:
+    """Load the claims that own these identifiers."""
     if not idents:
         return []
-    rows = tx.run(_VERIFIED, {"most": most, **columns_of(list(idents), "type", "key")})
-    return [ClaimRow(*values) for values in rows.all()]
+    return [ClaimRow(*values) for values in tx.run(_OWNING, columns_of(list(idents), "type", "key")).all()]
 
 
 def by_records(tx: Tx, record_ids: Collection[UUID]) -> list[HeldRow]:

@@ -1,6 +1,7 @@
 """Contacts: the golden record of each person, as it is shown."""
 
 from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -218,7 +219,9 @@ def encode(id_: UUID, shown: Golden | ContactRow, first_id: UUID) -> EncodedCont
     )
 
 
-def insert_new(tx: Tx, rows: Iterable[EncodedContact], shown: Mapping[UUID, Mapping[str, str]]) -> None:
+def insert_new(
+    tx: Tx, rows: Iterable[EncodedContact], shown: Mapping[UUID, Mapping[str, str]] = MappingProxyType({})
+) -> None:
     """Add new contacts; ``shown`` is what they show beside their fields, if anything."""
     _write(tx, [(*row, json_bytes(shown.get(row[0], {}))) for row in rows], _INSERT)
 

@@ -23,7 +23,7 @@ T0 = datetime(2026, 10, 1, tzinfo=UTC)
 PHONE, EMAIL = "+6281234567890", "ujang@example.com"
 
 
-def a_profile(external_id="cust_123", *, phone=None, email=None, created=0, other=(), **fields):
+def a_profile(external_id="cust_123", *, phone=None, email=None, created=0, at=0, other=(), **fields):
     identifiers = {kind: Identifier(type=kind, value=value) for kind, value in other}
     if phone:
         identifiers["phone"] = Identifier(type="phone", value=phone)
@@ -31,7 +31,7 @@ def a_profile(external_id="cust_123", *, phone=None, email=None, created=0, othe
         identifiers["email"] = Identifier(type="email", value=email)
     return ProfileSeen(
         external_id=external_id,
-        occurred_at=T0,
+        occurred_at=T0 + timedelta(minutes=at),
         created_at=T0 + timedelta(minutes=created),
         fields=fields,
         identifiers=identifiers,

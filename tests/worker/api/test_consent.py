@@ -35,26 +35,29 @@ def stated(status, minute, external_id="1", channel="whatsapp", address=PHONE):
     )
 
 
-def test_an_opt_in_of_one_contact_leaves_the_opt_out_of_the_owner_of_the_number(client, say):
+def test_an_opt_in_opens_a_shared_number_for_its_own_person_alone(client, say):
     say("shop", a_profile("1", phone=PHONE), a_profile("2", phone=PHONE, created=1), stated("opted_out", 5))
     owner, other = url_of(client, "shop", "1"), url_of(client, "shop", "2")
+    assert verdict(client, other, "whatsapp") == (False, "opted_out")
 
     consent(client, other, "whatsapp", "opted_in")
 
     assert verdict(client, owner, "whatsapp") == (False, "opted_out")
-    assert verdict(client, other, "whatsapp") == (False, "opted_out")
+    assert verdict(client, other, "whatsapp") == (True, "opted_in")
 
 
-def test_an_opt_out_is_stated_for_every_address_even_if_one_has_it_already(client, say):
+def test_an_opt_out_closes_every_address_for_everybody_even_if_one_is_closed_already(client, say):
     say("shop", a_profile("1", phone=PHONE), stated("opted_out", 5))
     url = url_of(client, "shop", "1")
     client.request("PATCH", url, json={"phone_number": "+6281234567899"})
 
     consent(client, url, "whatsapp", "opted_out")
     say("shop", ProfileRemoved(external_id="1", occurred_at=None))
-    (left,) = client.get("/v1/contacts").json()["data"]
+    assert client.get(url).status_code == 404
 
-    assert verdict(client, f"/v1/contacts/{left['id']}", "whatsapp") == (False, "opted_out")
+    for external_id, phone in (("3", PHONE), ("4", "+6281234567899")):
+        say("eu", a_profile(external_id, phone=phone), stated("opted_in", 30, external_id, address=phone))
+        assert verdict(client, url_of(client, "eu", external_id), "whatsapp") == (False, "opted_out")
 
 
 def test_a_repeated_opt_out_outranks_an_older_opt_in_that_comes_late(client, say):
@@ -69,17 +72,33 @@ def test_a_repeated_opt_out_outranks_an_older_opt_in_that_comes_late(client, say
     assert verdict(client, url, "whatsapp") == (False, "opted_out")
 
 
-def test_an_opt_out_without_an_address_stays_when_the_shop_deletes_the_customer(client, say):
+def test_an_opt_out_without_an_address_stays_when_a_shop_deletes_one_of_two_customers(client, say):
+    say("shop", a_profile("1", phone=PHONE))
+    say("eu", a_profile("1", phone=PHONE, created=1))
+    url = url_of(client, "shop", "1")
+    client.post(f"{url}/notes", json={"body": "No mails, please."})
+    consent(client, url, "email", "opted_out")
+
+    say("shop", ProfileRemoved(external_id="1", occurred_at=None))
+
+    assert url_of(client, "eu", "1") == url
+    assert client.get(f"{url}/consents").json()["data"][0]["status"] == "opted_out"
+    assert client.get(f"{url}/notes").json()["data"][0]["body"] == "No mails, please."
+
+
+def test_an_opt_out_and_a_note_come_back_with_the_only_customer(client, say):
     say("shop", a_profile("1", phone=PHONE))
     url = url_of(client, "shop", "1")
     client.post(f"{url}/notes", json={"body": "No mails, please."})
     consent(client, url, "email", "opted_out")
 
     say("shop", ProfileRemoved(external_id="1", occurred_at=None))
-    (left,) = client.get("/v1/contacts").json()["data"]
+    assert client.get("/v1/contacts").json()["data"] == []
+    say("shop", a_profile("1", phone=PHONE, at=61), minute=61)
 
-    assert client.get(f"/v1/contacts/{left['id']}/consents").json()["data"][0]["status"] == "opted_out"
-    assert client.get(f"/v1/contacts/{left['id']}/notes").json()["data"][0]["body"] == "No mails, please."
+    assert url_of(client, "shop", "1") == url
+    assert client.get(f"{url}/consents").json()["data"][0]["status"] == "opted_out"
+    assert client.get(f"{url}/notes").json()["data"][0]["body"] == "No mails, please."
 
 
 def test_an_opt_out_without_an_address_comes_back_with_the_person(client):

@@ -3,7 +3,7 @@
 import pytest
 
 from connectors.contract import ProfilesMerged
-from tests.worker.api.conftest import PHONE, T0, Client, a_profile, url_of
+from tests.worker.api.conftest import EMAIL, PHONE, T0, Client, a_profile, url_of
 
 
 @pytest.fixture
@@ -15,6 +15,10 @@ def client(app, a_key):
 def create(client, external_id):
     body = {"external_source": "crm", "external_id": external_id}
     return client.post("/v1/contacts", json=body).json()["data"]["id"]
+
+
+def identifier(kind, value):
+    return {"identifiers": [{"type": kind, "value": value}]}
 
 
 def test_a_tag_can_be_put_on_a_contact_that_came_back(client):
@@ -39,14 +43,15 @@ def test_a_new_pair_for_a_known_person_is_an_update(client):
     assert "location" not in answer.headers
 
 
-def test_a_customer_that_was_merged_away_with_a_deleted_one_is_a_conflict(client, say):
+def test_a_customer_that_was_merged_away_brings_a_deleted_survivor_back(client, say):
     say("shop", a_profile("1", phone=PHONE), a_profile("2", created=1))
     say("shop", ProfilesMerged(kept_external_id="1", lost_external_id="2", occurred_at=T0))
     client.request("DELETE", url_of(client, "shop", "1"))
 
     answer = client.post("/v1/contacts", json={"external_source": "shop", "external_id": "2", "name": "Ayu"})
 
-    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert answer.status_code == 201
+    assert (answer.json()["data"]["external_id"], answer.json()["data"]["name"]) == ("1", "Ayu")
 
 
 def test_a_patch_does_not_join_two_customers_of_a_source(client):
@@ -80,6 +85,34 @@ def test_null_removes_the_edits_of_all_custom_fields(client, say):
     answer = client.request("PATCH", url, json={"custom_fields": None}).json()["data"]
 
     assert (answer["name"], answer["custom_fields"]) == ("Ayu", {"tier": "basic"})
+
+
+@pytest.mark.parametrize("method", ["PATCH", "POST"])
+def test_null_clears_what_the_api_said_when_it_created_the_contact(client, method):
+    body = {"phone_number": PHONE, "email": EMAIL, "name": "Ayu", "custom_fields": {"tier": "gold", "city": "Solo"}}
+    contact = client.post("/v1/contacts", json=body).json()["data"]
+    path = "/v1/contacts" + (f"/{contact['id']}" if method == "PATCH" else "")
+
+    answer = client.request(method, path, json={"phone_number": PHONE, "email": None, "custom_fields": {"tier": None}})
+
+    assert (answer.status_code, answer.json()["data"]["id"]) == (200, contact["id"])
+    assert (answer.json()["data"]["email"], answer.json()["data"]["custom_fields"]) == (None, {"city": "Solo"})
+    answer = client.request(method, path, json={"phone_number": PHONE, "name": None, "custom_fields": None})
+    assert (answer.json()["data"]["name"], answer.json()["data"]["custom_fields"]) == (None, {})
+    assert client.post("/v1/contacts/resolve", json=identifier("email", EMAIL)).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["PATCH", "POST"])
+def test_an_identifier_that_the_api_replaced_leads_to_somebody_new(client, method):
+    contact = client.post("/v1/contacts", json={"phone_number": PHONE, "email": "typo@example.com"}).json()["data"]
+    path = "/v1/contacts" + (f"/{contact['id']}" if method == "PATCH" else "")
+
+    edited = client.request(method, path, json={"phone_number": PHONE, "email": EMAIL}).json()["data"]
+    other = client.post("/v1/contacts", json={"email": "typo@example.com"})
+
+    assert (edited["id"], edited["email"]) == (contact["id"], EMAIL)
+    assert (other.status_code, other.json()["data"]["id"] != contact["id"]) == (201, True)
+    assert client.post("/v1/contacts/resolve", json=identifier("email", EMAIL)).json()["data"] == edited
 
 
 def test_a_number_with_an_extension_is_stored_and_leads_to_its_contact(client):

@@ -45,8 +45,8 @@ def test_tags_show_their_origin(client, ujang, say):
 
 
 def test_a_tag_has_one_id_in_an_organization(client, say):
-    say("shop", TagsAdded(external_id="1", tags=("VIP",), occurred_at=T0))
-    say("shop", TagsAdded(external_id="2", tags=("vip",), occurred_at=T0))
+    say("shop", a_profile("1"), TagsAdded(external_id="1", tags=("VIP",), occurred_at=T0))
+    say("shop", a_profile("2"), TagsAdded(external_id="2", tags=("vip",), occurred_at=T0))
 
     contacts = client.get("/v1/contacts").json()["data"]
     rows = [client.get(f"/v1/contacts/{contact['id']}/tags").json()["data"] for contact in contacts]

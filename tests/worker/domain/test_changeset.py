@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from connectors.contract import ConsentStated, NoteAdded, ProfileRemoved, SuppressionStated, TagsAdded
 from tests.worker.histories import EMAILS, PHONES, T0, a_profile, events, statements_of
+from tests.worker.histories import histories as drawn
 from tests.worker.memory_store import MemoryStore
 from worker.domain.grouping import Limits
 from worker.domain.terms import CLAIM, FORMER, LAST
@@ -17,9 +18,8 @@ LIMITS = [Limits(10, 200), Limits(1, 200), Limits(10, 4), Limits(1, 3)]
 
 
 @st.composite
-def facts_beside_profiles(draw):
+def facts_beside_profiles(draw, number):
     """Draw the statements of an envelope with a consent, a suppression or a note."""
-    number = draw(st.integers(0, 10**9))
     external_id = draw(st.sampled_from(["1", "2", "3"]))
     at = T0 + timedelta(minutes=draw(st.integers(0, 3)))
     address = draw(st.sampled_from(EMAILS))
@@ -47,7 +47,7 @@ def facts_beside_profiles(draw):
     return statements_of(draw(st.sampled_from(["a", "b"])), event, minute=5, number=number)
 
 
-histories = st.lists(events() | facts_beside_profiles(), min_size=1, max_size=14)
+histories = drawn(events, facts_beside_profiles)
 
 
 def applied(batches, limits=LIMITS[0]):
@@ -189,7 +189,7 @@ def test_a_no_about_an_address_is_shown_and_logged_on_every_contact_that_holds_i
     assert {entry.contact_id for entry in ledger.log} == set(store.contacts)
     assert [entry.details for entry in ledger.log] == [{"consent:email:marketing": (None, "opted_out")}] * 2
     assert {entry.causes for entry in ledger.log} == {(stated.envelope_id,)}
-    assert (people.changes, set(ledger.shown)) == ({}, set(store.contacts))
+    assert (people.changes, ledger.shown, set(ledger.shown_only)) == ({}, {}, set(store.contacts))
 
 
 def test_a_record_that_was_only_mentioned_makes_no_contact():

@@ -174,6 +174,14 @@ def test_an_identifier_in_the_edit_of_a_guest_is_evidence():
     assert placed(guest, edit, a_record("b", "1", PHONES[0])).owners[PHONES[0]] == B1
 
 
+def test_of_two_edits_that_give_a_guest_the_same_identifier_the_same_one_has_it_in_any_order():
+    guest = a_guest("a", EMAILS[0])
+    edits = [an_edit(name, [guest.ref], PHONES[0]) for name in "xy"]
+
+    for one, two in (edits, edits[::-1]):
+        assert placed(guest, one, two).owners[PHONES[0]] == edits[0].ref
+
+
 def test_a_person_of_the_api_owns_what_it_claims():
     person = a_person("1", EMAILS[0])
     guest = a_guest("a", EMAILS[0])

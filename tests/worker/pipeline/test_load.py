@@ -9,8 +9,11 @@ from connectors.contract import ConsentStated, ProfileRemoved
 from tests.worker.histories import EMAILS, PHONES, T0, a_profile, statements_of
 from tests.worker.pipeline.test_apply import run
 from worker import ids
+from worker.domain.changeset import changeset
+from worker.domain.concerned import Concerned, concerned
 from worker.domain.grouping import Limits
 from worker.pipeline.load import is_current, load, load_ledgers
+from worker.pipeline.write import ENCODER
 from worker.store.db import Tx
 
 LIMITS = Limits(10, 200)
@@ -57,13 +60,13 @@ def test_a_record_that_repeats_itself_loads_no_other_record(engine, tx):
     assert (snapshot.rows, snapshot.folded.changed) == ({}, {("a", "1")})
 
 
-def test_an_identifier_of_a_crowd_leads_to_no_other_record(engine, tx):
+def test_an_identifier_of_a_crowd_leads_to_nobody_but_who_owns_it(engine, tx):
     limits = Limits(crowd=2, component=200)
     run(engine, [statements_of("a", a_profile(str(n), email=EMAILS[0]), number=n) for n in range(4)])
 
     snapshot = loaded(tx, statements_of("b", a_profile("9", email=EMAILS[0]), number=9), limits=limits)
 
-    assert set(snapshot.rows) == {("b", "9")}
+    assert set(snapshot.rows) == {("b", "9"), ("a", "0")}  # it was no crowd when it got its owner
     assert snapshot.crowded == {("email", EMAILS[0])}
 
 
@@ -101,7 +104,7 @@ def test_a_snapshot_is_outdated_once_another_record_claims_its_identifier(engine
     assert not is_current(tx, snapshot)
 
 
-def test_ledgers_hold_the_counting_consents_of_the_addresses_in_a_batch(engine, tx):
+def test_ledgers_hold_what_was_said_of_the_addresses_in_a_batch(engine, tx):
     def consent(status, at, number):
         stated = ConsentStated(
             external_id="1", channel="email", status=status, address=EMAILS[0], occurred_at=T0 + timedelta(minutes=at)
@@ -110,8 +113,11 @@ def test_ledgers_hold_the_counting_consents_of_the_addresses_in_a_batch(engine, 
 
     run(engine, [consent("opted_in", 1, 1), consent("opted_out", 2, 2)])
 
-    (counting,) = load_ledgers(tx, [consent("opted_in", 3, 3)]).consents
+    snapshot = loaded(tx, consent("opted_in", 3, 3))
+    about = concerned(changeset(snapshot, ENCODER))
 
-    assert (counting.subject, counting.status) == (EMAILS[0], "opted_out")
-    assert load_ledgers(tx, [statements_of("a", a_profile("1"), number=4)]).consents == ()
+    found = load_ledgers(tx, snapshot.stated, about).consents
+    assert sorted(entry.status for entry in found) == ["opted_in", "opted_out"]
+    nothing = loaded(tx, statements_of("a", a_profile("1"), number=4))
+    assert load_ledgers(tx, nothing.stated, Concerned(changeset(nothing, ENCODER))).consents == ()
     assert tx.conn.execute(text("SELECT count(*) FROM consents")).scalar_one() == 2

@@ -54,7 +54,8 @@ def _parameters(organization_id, rows):
         **dict.fromkeys(("is_live", "is_lost", "is_oversize"), [True] * len(ids)),
         **dict.fromkeys(("state", "custom_fields"), ["{}"] * len(ids)),
         "tags": ["{}"] * len(ids),
-        **dict.fromkeys(("name", "email", "phone_number"), [None] * len(ids)),
+        **dict.fromkeys(("name", "email", "phone_number", "merged_at", "joined_id", "shown"), [None] * len(ids)),
+        "kind": ["customer"] * len(ids),
         **dict.fromkeys(("external_source", "external_id"), ["shop"] * len(ids)),
     }
 

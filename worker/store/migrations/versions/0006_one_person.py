@@ -17,7 +17,6 @@ ALTER TABLE decisions DROP CONSTRAINT decisions_kind_check;
 ALTER TABLE decisions ADD CONSTRAINT decisions_kind_check
     CHECK (kind IN ('link', 'apart', 'source_merge', 'about')) NOT VALID;
 
-CREATE INDEX claims_verified ON claims (organization_id, type, key) WHERE is_verified;
 CREATE INDEX consents_refused ON consents (organization_id, source, external_id)
     WHERE address IS NULL OR status = 'opted_out';
 DROP INDEX consents_record;
