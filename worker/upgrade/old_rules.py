@@ -16,7 +16,7 @@ from worker.domain.consent import LIFTED_BY_OPT_IN, RESTRICTIVENESS, ConsentEntr
 from worker.domain.identifiers import of_address
 from worker.domain.permission import Key, types_of
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import EVIDENCE, Ident, Ref
+from worker.domain.terms import EVIDENCE, Ident, Ref, key_of_guest
 from worker.store.claims import HeldRow
 
 
@@ -47,9 +47,11 @@ class OldContact:
     ) -> None:
         """Take the contact's records and their claims, what the ledgers say of both, and who was merged away."""
         self.contact = contact
-        self.rows = rows
-        self.held = [one for one in held if one.claim.role <= EVIDENCE]
-        self._refs = {row.ref: row.id for row in rows}
+        # A removed record was in no contact then. If it is, the contact has been brought to today's rules before.
+        self.rows = [row for row in rows if row.record.removed is None or row.record.is_live or row.merged is not None]
+        self._refs = {row.ref: row.id for row in self.rows}
+        own = set(self._refs.values())
+        self.held = [one for one in held if one.claim.role <= EVIDENCE and one.claim.record_id in own]
         idents = {one.claim.ident for one in self.held}
         self._lost = lost
         stated = [
@@ -155,9 +157,12 @@ class OldContact:
     def _identities(self) -> dict[str, str]:
         primaries = shown_identifiers(self.contact.email, self.contact.phone_number)
         shown: dict[str, str] = {}
+        keys = {row.id: key_of_guest(row.ref) for row in self.rows if row.record.kind == "guest"}
         for claim, owner in self.held:
-            state = "nobody's" if owner is None else "owned" if owner in self._refs else "another's"
-            if claim.is_contested and owner in self._refs:
+            state = "owned" if owner in self._refs else "unowned"
+            if state == "unowned" and keys.get(claim.record_id, claim.ident) != claim.ident:
+                continue  # a guest gave it beside its key: today it proves nothing, and is not told
+            if state == "owned" and claim.is_contested:
                 state = "contested"
             if state != "owned" or claim.ident not in primaries:
                 shown[f"identity:{claim.type}:{claim.key}"] = state

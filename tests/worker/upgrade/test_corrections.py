@@ -61,7 +61,11 @@ def test_every_stamp_of_a_record_is_clamped():
 
     clamped(record)
 
-    assert (record.removed, record.snapshot, record.tags) == (right, (right, {"vip": "VIP"}), {"fair": (right, True, "Fair")})
+    assert (record.removed, record.snapshot, record.tags) == (
+        right,
+        (right, {"vip": "VIP"}),
+        {"fair": (right, True, "Fair")},
+    )
     assert record.registers == {"name": (a_stamp(NOW), "Ayu")}
 
 
@@ -109,7 +113,12 @@ def a_row(source, external_id, *, is_live=True, created=None):
 
 def test_an_edit_is_about_its_anchor_then_about_the_others_of_its_contact():
     edit = a_record(("api", "cnt_1"), "edit", name=(a_stamp(NOW), "Edited"))
-    mates = [a_row("shop", "guest:email:e"), a_row("eu", "9", is_live=False), a_row("woo", "3", created=9), a_row("shop", "2")]
+    mates = [
+        a_row("shop", "guest:email:e"),
+        a_row("eu", "9", is_live=False),
+        a_row("woo", "3", created=9),
+        a_row("shop", "2"),
+    ]
     mates.append(RecordRow(ids.new(), edit, 1))
 
     about = corrections.tell_about(edit, mates, [("shop", "2")], has_opened=False)

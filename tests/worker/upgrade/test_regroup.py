@@ -116,7 +116,8 @@ def a_dozen_people(before):
 def rows_of(engine, *tables):
     with engine.connect() as conn:
         return {
-            table: sorted(map(str, conn.execute(text(f"SELECT to_jsonb(t) FROM {table} t")).scalars())) for table in tables
+            table: sorted(map(str, conn.execute(text(f"SELECT to_jsonb(t) FROM {table} t")).scalars()))
+            for table in tables
         }
 
 
@@ -267,7 +268,9 @@ def test_the_feed_tells_of_those_who_show_something_else_and_of_those_who_went(b
     with old_engine.connect() as conn:
         told = set(conn.execute(text("SELECT id FROM contacts WHERE updated_at > :at"), {"at": began}).scalars())
         gone = conn.execute(text("SELECT id, merged_into FROM former_contacts")).all()
-        logged = dict(conn.execute(text("SELECT contact_id, kind FROM changes WHERE changed_at > :at"), {"at": began}).all())
+        logged = dict(
+            conn.execute(text("SELECT contact_id, kind FROM changes WHERE changed_at > :at"), {"at": began}).all()
+        )
     silent = {before.ids[name] for name in ("woo:5", "shop:1", "shop:8")}
     assert not silent & told
     assert {before.ids[name] for name in ("shop:2", "shop:3", "eu:10")} <= told
