@@ -7,6 +7,7 @@ Absolute figures depend on the machine and on its other work, so compare the rat
 on the same Postgres and the same broker, and the table shows the median of each side. With --against, the baseline is
 an older commit (``bench/against.py``). ``identity`` measures no speed: it counts how often two records are
 wrongly taken for one person, or missed (``bench/identity/``); it needs no servers, and its figures are always the same.
+``upgrade`` brings a store of release 0.1 to today's rules, and is measured only if it is asked for (``bench/upgrade.py``).
 """
 
 import argparse
@@ -259,9 +260,7 @@ def _show(console: Console, results: dict[str, Any]) -> None:
     if "contacts" in results:
         api.show(table, results)
         notes.append(api.note(results))
-    for name, section in (("identity", comparison), ("upgrade", upgrade)):
-        if name in results:
-            section.show(console, results)
+    _show_apart(console, results)
     if "against" in results:
         against.show(console, results)
     elif table.row_count:
@@ -274,6 +273,13 @@ def _show(console: Console, results: dict[str, Any]) -> None:
         f"{results['seconds']:.0f} s in all."
     )
     console.print("\n".join(notes), highlight=False)
+
+
+def _show_apart(console: Console, results: dict[str, Any]) -> None:
+    """Show the sections that have nothing of ours beside a baseline in the table."""
+    for name, section in (("identity", comparison), ("upgrade", upgrade)):
+        if name in results:
+            section.show(console, results)
 
 
 def _show_sync(table: Table, results: dict[str, Any]) -> None:

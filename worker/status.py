@@ -91,7 +91,7 @@ def show(console: Console, found: Mapping[str, Any]) -> None:
         console.print("Ignored: " + ", ".join(f"{topic} ({n})" for topic, n in inbox["ignored_topics"].items()))
     console.print(f"Contacts: {found['contacts']}")
     if found["upgrade"]:
-        console.print(f"Upgrade {found['upgrade']}: contacts follow the rules of an earlier release (contactsync upgrade)")
+        console.print(f"Upgrade {found['upgrade']}: contacts follow the rules of an earlier release")
     for title in ("connections", "privacy_requests"):
         rows = found[title]
         if rows:

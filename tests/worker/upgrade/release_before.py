@@ -234,7 +234,8 @@ class ReleaseBefore:
                 conn,
                 """INSERT INTO decisions (organization_id, id, kind, source_a, external_id_a, source_b, external_id_b,
                                           occurred_at, tie, actor, envelope_id)
-                   VALUES (:organization_id, :id, :kind, :source_a, :id_a, :source_b, :id_b, :at, :tie, 'x', :envelope)""",
+                   VALUES (:organization_id, :id, :kind, :source_a, :id_a, :source_b, :id_b, :at, :tie, 'x',
+                           :envelope)""",
                 id=ids.new(),
                 kind=kind,
                 source_a=a[0],

@@ -88,12 +88,13 @@ def test_a_time_below_the_ceiling_stays(time):
 
 def test_text_of_the_api_is_composed_and_the_newer_of_two_spellings_stays():
     old, new = a_stamp(NOW - 2, delivery_id="api:1"), a_stamp(NOW - 1, delivery_id="api:2")
-    record = a_record(**{"name": (new, "Le\u0301on"), "stra\u00dfe\u0301": (old, "a"), "stra\u00df\u00e9": (new, "b")})
+    record = a_record(name=(new, "Le\u0301on"))
+    record.registers |= {"cafe\u0301": (old, "a"), "caf\u00e9": (new, "b")}
     record.tags = {"le\u0301on": (old, True, "Le\u0301on"), "l\u00e9on": (new, False, "L\u00e9on")}
 
     assert corrections.compose(record)
 
-    assert record.registers == {"name": (new, "L\u00e9on"), "stra\u00df\u00e9": (new, "b")}
+    assert record.registers == {"name": (new, "L\u00e9on"), "caf\u00e9": (new, "b")}
     assert record.tags == {"l\u00e9on": (new, False, "L\u00e9on")}
 
 
@@ -125,7 +126,7 @@ def test_an_edit_is_about_its_anchor_then_about_the_others_of_its_contact():
 
     assert about == [("shop", "2"), ("woo", "3"), ("shop", "guest:email:e"), ("eu", "9")]
     assert edit.registers[ABOUT] == (BASELINE, [list(ref) for ref in about])
-    assert BASELINE < a_stamp(0, 1)
+    assert a_stamp(0, 1) > BASELINE
 
 
 def test_an_edit_that_has_opened_addresses_is_about_its_anchor_only():

@@ -6,10 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from tests.worker.api.shops import now
-from worker.domain.times import EPOCH
 from worker.files.export_json import canonical
 from worker.inbox.drain import drain
-from worker.store import connections, contact_lists, contacts, db, envelopes
+from worker.store import contacts, db
 from worker.store.db import Tx
 from worker.store.lanes import lane_of
 from worker.upgrade import regroup as module
