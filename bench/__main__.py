@@ -7,7 +7,7 @@ Absolute figures depend on the machine and on its other work, so compare the rat
 on the same Postgres and the same broker, and the table shows the median of each side. With --against, the baseline is
 an older commit (``bench/against.py``). ``identity`` measures no speed: it counts how often two records are
 wrongly taken for one person, or missed (``bench/identity/``); it needs no servers, and its figures are always the same.
-``upgrade`` brings a store of release 0.1 to today's rules, and is measured only if it is asked for (``bench/upgrade.py``).
+``upgrade`` brings a store of release 0.1 to today's rules, and only if it is asked for (``bench/upgrade.py``).
 """
 
 import argparse

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tests.worker.api.shops import now
 from worker.files.export_json import canonical
 from worker.inbox.drain import drain
-from worker.store import contacts, db
+from worker.store import changes, contacts, db
 from worker.store.db import Tx
 from worker.store.lanes import lane_of
 from worker.upgrade import regroup as module
@@ -276,6 +276,21 @@ def test_the_feed_tells_of_those_who_show_something_else_and_of_those_who_went(b
     assert gone == [(before.ids["shop:6"], None)]
     assert told | {before.ids["shop:6"]} == logged.keys()
     assert logged[before.ids["shop:6"]] == "removed"
+
+
+def test_an_entry_of_the_timeline_names_no_envelope_as_its_cause(before, migrate, old_engine):
+    a_dozen_people(before)
+    migrate()
+    regroup(old_engine, before.organization_id, is_dry=False)
+
+    with old_engine.connect() as conn:
+        tx = Tx(conn, before.organization_id)
+        parted = changes.page(tx, [before.ids["shop:2"]], None, 9)
+        gone = changes.page(tx, [before.ids["shop:6"]], None, 9)
+    (entry,) = parted
+    assert (entry.kind, entry.causes) == ("changed", [])
+    assert entry.details["consent:email:marketing"][:2] == ("opted_out", "opted_in")
+    assert [(one.kind, one.details, one.causes) for one in gone] == [("removed", {}, [])]
 
 
 def test_a_store_of_today_needs_no_upgrade(engine, organization_id):
