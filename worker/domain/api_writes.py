@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, get_args
+from unicodedata import normalize
 from uuid import UUID
 
 import orjson
@@ -59,8 +60,11 @@ def encode(write: ApiWrite) -> bytes:
 
 
 def decode(body: bytes) -> ApiWrite:
-    """Return the write that ``encode`` made a body of. Fields that an older release knew are left out."""
-    kept = orjson.loads(body)
+    """Return the write that ``encode`` made a body of.
+
+    Fields that an older release knew are left out, and text that it kept in another form becomes NFC.
+    """
+    kept = orjson.loads(body if body.isascii() else normalize("NFC", body.decode()))
     return ApiWrite(
         events=tuple((one["source"], _event(_EVENTS[one["event"]], one["said"])) for one in kept["events"]),
         links=tuple((tuple(a), tuple(b)) for a, b in kept["links"]),

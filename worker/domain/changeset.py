@@ -180,7 +180,7 @@ class _People:
         affected: set[UUID] = set()
         ids = self.changes.ids
         fresh = {id(contact_id) for contact_id, is_fresh in zip(ids.of_group, ids.is_fresh, strict=True) if is_fresh}
-        for ref in self.written:
+        for ref in self.rows if self.changes.snapshot.is_regrouped else self.written:
             row, contact_id = self.rows[ref], self.placement(ref).contact_id
             if row.contact_id is not None:
                 affected.add(row.contact_id)
@@ -199,7 +199,8 @@ class _People:
         placement = self.placement(ref)
         is_moved = placement != (row.contact_id, row.merged, row.is_oversize, row.joined)
         is_new = before is not None and (before != row.record.ties() or row.record.claimed)
-        if is_moved or is_new or self.changes.snapshot.withdrawn is not None:
+        snapshot = self.changes.snapshot
+        if is_moved or is_new or snapshot.is_regrouped or snapshot.withdrawn is not None:
             self._shift(row.contact_id, self.causes.get(ref, ()))
             self._shift(placement.contact_id, self.causes.get(ref, ()))
 
@@ -342,21 +343,30 @@ class _People:
         changes.disowned_claims = [
             known for key, known in stored.items() if known.is_owner and key in after and not after[key].is_owner
         ]
-        if changes.claims or changes.deleted_claims:
-            self._touch_holders()
+        shown = [one for one in changes.claims if _shown(one) != _shown(stored.get((one.ident, one.record_id.int)))]
+        shown += [one for one in changes.deleted_claims if _shown(stored.get((one.ident, one.record_id.int), one))]
+        if shown:
+            self._touch_holders(shown)
 
-    def _touch_holders(self) -> None:
+    def _touch_holders(self, claims: Iterable[ClaimRow]) -> None:
         """Note the contacts whose identifiers are shown otherwise, also those that nothing else has changed."""
         changes = self.changes
         causes = {cause for about in self.causes.values() for cause in about}
         by_id = {row.id: ref for ref, row in self.rows.items()}
-        for claim in (*changes.claims, *changes.deleted_claims):
+        for claim in claims:
             ref = by_id[claim.record_id]
             contact_id = self.placement(ref).contact_id
             if contact_id is not None:
                 changes.touched.add(contact_id)
                 own = self.causes.get(ref)
                 self._shift(contact_id, own or (causes if contact_id not in changes.shifted else ()))
+
+
+def _shown(claim: ClaimRow | None) -> tuple[object, ...] | None:
+    """Return what a contact shows of a claim; None of one that it does not show."""
+    if claim is None or claim.role > EVIDENCE:
+        return None
+    return (claim.value, claim.is_verified, claim.is_owner, claim.is_contested)
 
 
 def _causes(snapshot: Snapshot) -> dict[Ref, set[UUID]]:

@@ -20,7 +20,7 @@ class NewDecision(NamedTuple):
 
     decision: Decision
     actor: str  #: the source that made it
-    envelope_id: UUID
+    envelope_id: UUID | None  #: None of one that was made without an envelope, which no replay takes back
 
 
 @dataclass(slots=True)
@@ -42,6 +42,7 @@ class Snapshot:
     decisions: set[Decision] = field(default_factory=set)  #: stored ones about the components' records
     stated: Sequence[EnvelopeStatements] = ()  #: the statements of the batch
     withdrawn: Withdrawn | None = None  #: what a replay took back before
+    is_regrouped: bool = False  #: all contacts may be otherwise, although nothing is stated
     news: Sequence[KeyedConsent] = ()  #: its consents, without those that repeat what counts
     #: those that the components' records belong to, and those that have the id of one of them
     contacts: dict[UUID, ContactRow] = field(default_factory=dict)

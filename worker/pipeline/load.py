@@ -12,7 +12,7 @@ from worker import vault
 from worker.domain import identifiers
 from worker.domain.concerned import Concerned
 from worker.domain.deletions import Deletion, hide
-from worker.domain.folded import Folded, Withdrawn, fold_batch
+from worker.domain.folded import Folded, Regrouped, Withdrawn, fold_batch
 from worker.domain.grouping import Limits, counts, is_crowd
 from worker.domain.identifiers import of_address
 from worker.domain.keyed_consents import KeyedConsent, keyed_consents
@@ -45,17 +45,20 @@ def load(
     limits: Limits,
     new_id: Callable[[], UUID],
     withdrawn: Withdrawn | None = None,
+    regrouped: Regrouped | None = None,
 ) -> Snapshot:
     """Load the records that statements are about, fold them, and load the components that they are in.
 
     Which identifiers matter is known only after folding. ``new_id`` gives new records their ids, ``withdrawn`` is
-    what a replay took back before. Nothing is locked here; see ``is_current``.
+    what a replay took back before. With ``regrouped`` there are no statements. Nothing is locked here; see
+    ``is_current``.
     """
     stored = [] if withdrawn is None else list(withdrawn.records)
     refs = {ref for stated in statements for ref in stated.records} - {row.ref for row in stored}
     stored += records.by_refs(tx, refs)
-    folded = fold_batch(stored, statements, new_id, withdrawn)
+    folded = fold_batch(stored, statements, new_id, withdrawn) if regrouped is None else Folded.of(regrouped)
     snapshot = Snapshot(folded, limits, new_id, rows=folded.active, stated=statements, withdrawn=withdrawn)
+    snapshot.is_regrouped = regrouped is not None
     snapshot.priorities, has_deletions = connections.priorities_and_deletions(tx)
     if has_deletions or any(stated.deletion is not None for stated in statements):
         snapshot.deletions = _deletions(tx, snapshot)
