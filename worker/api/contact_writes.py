@@ -10,24 +10,29 @@ import structlog
 from fastapi import APIRouter, Header, Query, Response
 
 from connectors.contract import ErasureRequested, Event, Identifier, ProfileRemoved, ProfileSeen, TagsAdded
-from worker import api_schemas, ids, vault
+from worker import api_schemas, ids
 from worker.api import operation
 from worker.api.auth import WriteKey
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
 from worker.api.json_route import JsonRoute
-from worker.api.loaded_contact import About, LoadedContact, load_with_records, time_after
+from worker.api.loaded_contact import (
+    About,
+    LoadedContact,
+    deleted_addresses,
+    load_with_records,
+    survivor_of,
+    time_after,
+)
 from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
 from worker.domain import identifiers
 from worker.domain import registers as register_names
-from worker.domain.api_writes import ApiWrite, DeletedAddresses
+from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import API_SOURCE, CLAIM, GUEST, Claim, Ident, Ref, Stamp
-from worker.errors import ConfigError
+from worker.domain.terms import API_SOURCE, GUEST, Claim, Ident, Ref, Stamp
 from worker.pipeline.apply import Applied
-from worker.settings import settings
-from worker.store import claims, contacts, decisions, records
+from worker.store import contacts, records
 from worker.store.api_keys import Key
 from worker.store.db import Tx
 
@@ -97,7 +102,7 @@ class _UpsertContact:
         profile, self.idents = profile_of(contact, self.key.region)
         about: About = ()
         if contact.pair is not None:
-            self.target, rows = _survivor_of(tx, contact.pair)
+            self.target, rows = survivor_of(tx, contact.pair)
         else:
             loaded = self._load_match(tx)
             if loaded is None:
@@ -258,7 +263,7 @@ class _DeleteContact:
         ]
         if self.erase:
             events.append((API_SOURCE, _erasure_request(loaded)))
-        return ApiWrite(events=tuple(events), deletion=_deleted_addresses(tx, loaded)), loaded.time_after(now)
+        return ApiWrite(events=tuple(events), deletion=deleted_addresses(tx, loaded)), loaded.time_after(now)
 
     def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse nothing: a record that has joined the contact meanwhile was not deleted, and stays."""
@@ -273,20 +278,6 @@ def _cleared_custom_fields(profile: Profile, rows: Iterable[RecordRow], target: 
         return {}
     own = [row for row in rows if row.ref == target or row.ref[0] == API_SOURCE]
     return {name: None for row in own for name in row.record.registers if register_names.is_field(name)}
-
-
-def _survivor_of(tx: Tx, pair: Ref) -> tuple[Ref, list[RecordRow]]:
-    """Return the customer that a pair speaks for, with its row if there is one: of a merged-away one the survivor."""
-    ref, seen = pair, {pair}
-    while True:
-        rows = records.by_refs(tx, [ref])
-        if not rows or rows[0].merged is None:
-            return ref, rows
-        merges = [d for d in decisions.by_refs(tx, [ref]) if d.kind == "source_merge" and d.b == ref]
-        ref = max(merges, key=lambda decision: decision.strength).a
-        if ref in seen:
-            return pair, records.by_refs(tx, [pair])
-        seen.add(ref)
 
 
 def _releases(rows: Iterable[RecordRow], target: Ref, profile: Mapping[str, Any]) -> list[tuple[str, Event]]:
@@ -328,27 +319,6 @@ def _erasure_request(loaded: LoadedContact) -> ErasureRequested:
         occurred_at=None,
         customers=tuple(sorted(row.ref for row in loaded.records)),
     )
-
-
-def _deleted_addresses(tx: Tx, loaded: LoadedContact) -> DeletedAddresses | None:
-    """Return the addresses that a contact holds, hashed, and the records of others that claim one of them too.
-
-    A shared address is the contact's only if the contact owns it, and what many claim is nobody's.
-    """
-    own = {row.ref for row in loaded.records}
-    held = claims.by_records(tx, [row.id for row in loaded.records])
-    owned = {one.claim.ident for one in held if one.claim.role == CLAIM and one.owner in own}
-    most = settings().component_limit
-    found = claims.claimants(tx, owned, most + 1)
-    owned = {ident for ident in owned if len(found[ident]) <= most}
-    others = {row.record_id for ident in owned for row in found[ident]} - {row.id for row in loaded.records}
-    try:
-        digests_of = vault.digests(tx.organization_id)
-    except ConfigError:  # a deletion is never refused
-        log.warning("deleted_without_addresses", contact_id=ids.show(ids.CONTACT, loaded.contact.id))
-        return None
-    spared = tuple(sorted(row.ref for row in records.by_ids(tx, others)))
-    return DeletedAddresses(tuple(sorted(digests_of(ident)[0].hex() for ident in owned)), spared) if owned else None
 
 
 def profile_of(profile: Profile, region: str | None) -> tuple[dict[str, Any], dict[str, Ident]]:

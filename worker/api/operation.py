@@ -22,8 +22,8 @@ from worker.api.errors import ApiError, not_valid
 from worker.domain import api_writes
 from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
-from worker.domain.fold import encode
 from worker.domain.normalise import ceiling_of, normalise_api_write
+from worker.domain.record_state import encode
 from worker.domain.rows import RecordRow
 from worker.domain.terms import Ref
 from worker.domain.times import EPOCH

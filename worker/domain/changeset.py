@@ -8,15 +8,15 @@ batched.
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from worker.domain import registers
 from worker.domain.changes import Change, EncodedDetails, StoredDetail, only_cause
 from worker.domain.contact_ids import ContactIds, contact_ids
-from worker.domain.fold import Record
+from worker.domain.difference import difference
 from worker.domain.golden import Golden, golden
 from worker.domain.grouping import Resolution
+from worker.domain.record import Record
 from worker.domain.resolve import resolve
 from worker.domain.rows import (
     ClaimRow,
@@ -222,7 +222,7 @@ class _People:
             about = about.union(*(self.causes.get(ref, ()) for ref in group[1:]))
         if not about:  # somebody else's envelope has parted it from its contact
             about = self._causes_of_former(group)
-        encoded = EncodedDetails.of(_difference(None, shown, only_cause(about)), self.encoder.details)
+        encoded = EncodedDetails.of(difference(None, shown, only_cause(about)), self.encoder.details)
         changes = self.changes
         causes = tuple(about) if len(about) == 1 else tuple(sorted(about))
         changes.changes[contact_id] = Change(contact_id, "created", {}, causes, encoded)
@@ -235,7 +235,7 @@ class _People:
     ) -> None:
         shown = self._golden(group)
         first_id = contact_id if old is None else old.first_id
-        details = _difference(old, shown, only_cause(about))
+        details = difference(old, shown, only_cause(about))
         changes = self.changes
         if old is None or Lead.of(old) != Lead.of(shown):
             changes.leads[contact_id] = Lead.of(shown)
@@ -394,42 +394,3 @@ def _claim_row(row: RecordRow, ident: Ident, tie: Tie, resolution: Resolution) -
         is_contested=tie.role == CLAIM and ident in resolution.contested,
         role=tie.role,
     )
-
-
-def _difference(old: ContactRow | None, shown: Golden, only: str | None) -> dict[str, StoredDetail]:
-    """Return each field that changed: before, after, and the envelope that said the new value."""
-    origins = shown.origins
-    details: dict[str, StoredDetail] = {}
-    last_origin, cause = None, None
-    for name, before, after in _changed_fields(old, shown):
-        origin = origins.get(name)
-        if origin is not last_origin:  # most fields have the same
-            last_origin, cause = origin, None if origin is None else origin.stamp.envelope_id
-        details[name] = (before, after) if cause == only and cause is not None else (before, after, cause)
-    old_tags = [] if old is None else old.tags
-    if old_tags != shown.tags:
-        details["tags"] = (old_tags, shown.tags, None)
-    return details
-
-
-def _changed_fields(old: ContactRow | None, shown: Golden) -> list[tuple[str, Any, Any]]:
-    after = _fields(shown)
-    if old is None:
-        return [(name, None, value) for name, value in after.items() if value is not None]
-    before = _fields(old)
-    names = {**before, **after}
-    return [(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
-
-
-def _fields(contact: ContactRow | Golden) -> dict[str, Any]:
-    """Return what the change log tells of, but for tags, by the names that origins go by."""
-    found = {
-        "name": contact.name,
-        "email": contact.email,
-        "phone_number": contact.phone_number,
-        "external_source": contact.external_source,
-        "external_id": contact.external_id,
-    }
-    for name, value in contact.custom_fields.items():
-        found[registers.of_field(name)] = value
-    return found

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from worker.domain.api_writes import is_of_request
-from worker.domain.fold import Record
 from worker.domain.folded import Folded
+from worker.domain.record import Record
 from worker.domain.rows import RecordRow
 from worker.domain.terms import Ident, Ref
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from worker.domain.fold import Record, fold, repeats, withdraw
+from worker.domain.fold import fold, repeats, withdraw
+from worker.domain.record import Record
 from worker.domain.rows import RecordRow
 from worker.domain.statements import EnvelopeStatements
 from worker.domain.terms import API_SOURCE, Ident, Ref, Stamp, Tie, kind_of

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 from worker.domain import identifiers
-from worker.domain.fold import Record
 from worker.domain.grouping import ORDER_OF_TYPES, Claimant, Grouping, Reason, Refusal, seniority
+from worker.domain.record import Record
 from worker.domain.terms import CLAIM, EVIDENCE, FORMER, LAST, Ident, Ref
 
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from worker.domain.deletions import Deletions
-from worker.domain.fold import Record
 from worker.domain.folded import Folded, Withdrawn
 from worker.domain.grouping import Limits
 from worker.domain.keyed_consents import KeyedConsent
+from worker.domain.record import Record
 from worker.domain.rows import ClaimRow, ContactRow, RecordRow
 from worker.domain.statements import EnvelopeStatements
 from worker.domain.terms import Decision, Ident, Ref

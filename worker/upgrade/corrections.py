@@ -13,9 +13,9 @@ from unicodedata import normalize
 from uuid import UUID
 
 from worker.domain.consent import ConsentEntry, SuppressionEntry
-from worker.domain.fold import Record
 from worker.domain.grouping import seniority
 from worker.domain.keyed_consents import KeyedConsent, keyed
+from worker.domain.record import Record
 from worker.domain.registers import ABOUT, CREATED
 from worker.domain.rows import RecordRow
 from worker.domain.statements import ConsentStatement, SuppressionStatement

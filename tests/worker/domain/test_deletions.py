@@ -11,9 +11,9 @@ from tests.worker.histories import EMAILS, PHONES, T0, a_profile, statements_of
 from worker import ids
 from worker.domain.api_writes import delivery_id
 from worker.domain.deletions import Deletion, hide
-from worker.domain.fold import decode, encode
 from worker.domain.folded import fold_batch
 from worker.domain.normalise import ceiling_of, normalise_api_write
+from worker.domain.record_state import decode, encode
 from worker.domain.rows import RecordRow
 from worker.domain.terms import CLAIM, LAST, kind_of
 from worker.domain.times import microseconds

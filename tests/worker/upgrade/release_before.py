@@ -19,8 +19,10 @@ from tests.worker.api.shops import Shopify, WooCommerce, moment
 from worker import ids
 from worker.domain import api_writes, golden
 from worker.domain.api_writes import ApiWrite
-from worker.domain.fold import Record, encode, fold
+from worker.domain.fold import fold
 from worker.domain.keyed_consents import keyed
+from worker.domain.record import Record
+from worker.domain.record_state import encode
 from worker.domain.registers import ABOUT
 from worker.domain.terms import kind_of
 from worker.domain.times import moment as time_of

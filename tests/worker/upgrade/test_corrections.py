@@ -7,7 +7,7 @@ import pytest
 
 from worker import ids
 from worker.domain.consent import ConsentEntry, SuppressionEntry
-from worker.domain.fold import Record
+from worker.domain.record import Record
 from worker.domain.registers import ABOUT, CREATED
 from worker.domain.rows import RecordRow
 from worker.domain.terms import Stamp

@@ -6,7 +6,7 @@ import pytest
 
 from worker import ids
 from worker.domain.consent import ConsentEntry, SuppressionEntry
-from worker.domain.fold import Record
+from worker.domain.record import Record
 from worker.domain.rows import ClaimRow, ContactRow, RecordRow
 from worker.domain.terms import LAST, Stamp, kind_of
 from worker.store.claims import HeldRow
