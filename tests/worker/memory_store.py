@@ -63,19 +63,25 @@ class MemoryStore:
 
     def apply(self, statements):
         """Write a batch of statements; return what was written as (changeset, ledger changes)."""
+        people, _, _, ledger = self.worked_out(statements)
+        self._write(people, ledger)
+        return people, ledger
+
+    def worked_out(self, statements):
+        """Return what a batch comes to, as (changeset, whom it concerns, ledgers before it, ledger changes)."""
         snapshot = self._load(statements)
         people = changeset(snapshot, PLAIN)
         about = concerned(people)
+        ledgers = self._ledgers(about)
         ledger = ledger_changes(
             people,
             about,
-            self._ledgers(about),
+            ledgers,
             contact_of=people.contact_of(),
             connection_of=defaultdict(lambda: UUID(int=0)),
             name_note=lambda envelope_id, position: (ids.within(envelope_id, position), "note"),
         )
-        self._write(people, ledger)
-        return people, ledger
+        return people, about, ledgers, ledger
 
     def _load(self, statements):
         about = {ref for stated in statements for ref in stated.records}

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from worker.domain.changeset import Changeset, Lead
 from worker.domain.identifiers import of_address, phone_key
+from worker.domain.keyed_consents import KeyedConsent
 from worker.domain.permission import Holder, holder_of
 from worker.domain.record import Record
 from worker.domain.statements import SuppressionStatement
@@ -147,23 +148,8 @@ def _add_those_addressed(people: Changeset, found: Concerned, causes: dict[UUID,
     """Add the contacts that hold the addresses in new statements, and those whose records made them."""
     snapshot = people.snapshot
     about: dict[Ident, set[UUID]] = defaultdict(set)
-    owners, contested, rows = people.resolution.owners, people.resolution.contested, snapshot.rows
     for one in snapshot.news:
-        consent = one.consent
-        placement = people.placements.get(consent.ref)
-        contact_id = None if placement is None else placement.contact_id
-        # A new record in a contact of its own: the contact is new, and has been added.
-        is_newcomer = contact_id is not None and contact_id is rows[consent.ref].id and rows[consent.ref].version == 0
-        if consent.address is None:
-            found.refs.add(consent.ref)
-        else:
-            ident = of_address(consent.channel, consent.address)
-            is_alone = is_newcomer and owners.get(ident) == consent.ref and ident not in contested
-            if not is_alone:  # otherwise nobody else holds it, and who does is new
-                about[ident].add(one.envelope_id)
-                found.addresses.add(consent.address)
-        if contact_id is not None and not is_newcomer:
-            causes.setdefault(contact_id, set()).add(one.envelope_id)
+        _note(one, people, found, causes, about)
     for suppression, envelope_id in found.suppressions:
         about[of_address(suppression.channel, suppression.address)].add(envelope_id)
         found.addresses.add(suppression.address)
@@ -174,9 +160,34 @@ def _add_those_addressed(people: Changeset, found: Concerned, causes: dict[UUID,
         return
     for ref, row in snapshot.rows.items():
         contact_id = people.placements[ref].contact_id
-        if contact_id is not None:
-            for ident in row.record.ties().keys() & about.keys():
-                causes.setdefault(contact_id, set()).update(about[ident])
+        for ident in row.record.ties().keys() & about.keys() if contact_id is not None else ():
+            causes.setdefault(contact_id, set()).update(about[ident])  # type: ignore[arg-type]  # it is not None
+
+
+def _note(
+    one: KeyedConsent,
+    people: Changeset,
+    found: Concerned,
+    causes: dict[UUID, set[UUID]],
+    about: dict[Ident, set[UUID]],
+) -> None:
+    """Note whose contact a new consent concerns, and which address."""
+    consent, resolution = one.consent, people.resolution
+    placement = people.placements.get(consent.ref)
+    contact_id = None if placement is None else placement.contact_id
+    row = people.snapshot.rows.get(consent.ref)
+    # A new record in a contact of its own: the contact is new, and has been added.
+    is_newcomer = row is not None and contact_id is row.id and row.version == 0
+    if contact_id is not None and not is_newcomer:
+        causes.setdefault(contact_id, set()).add(one.envelope_id)
+    if consent.address is None:
+        found.refs.add(consent.ref)
+        return
+    ident = of_address(consent.channel, consent.address)
+    is_alone = is_newcomer and resolution.owners.get(ident) == consent.ref and ident not in resolution.contested
+    if not is_alone:  # otherwise nobody else holds it
+        about[ident].add(one.envelope_id)
+        found.addresses.add(consent.address)
 
 
 def shown_identifiers(email: str | None, phone: str | None) -> set[Ident]:

@@ -1,9 +1,9 @@
 """Contact ids: which id each person answers to. They are remembered, not computed.
 
 A contact keeps its id for as long as one of its live customers lives in it (without one, any live record): the one that
-has been in it longest carries the id, and one that comes back after its removal has not been in it. When contacts meet,
-the older id stays and the other becomes an alias, carried by the same record. Who leaves takes along the ids it carries.
-A person of whom only removed records were known has their id.
+has been in it longest carries the id, and one that comes back after its removal has not been in it. When contacts
+meet, the older id stays and the other becomes an alias, carried by the same record. Who leaves takes along the ids it
+carries. A person of whom only removed records were known has their id.
 """
 
 from collections import defaultdict

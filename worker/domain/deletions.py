@@ -28,8 +28,8 @@ Deletions = Mapping[Ident, Sequence[Deletion]]
 def hide(folded: Folded, rows: Iterable[RecordRow], deletions: Deletions) -> dict[Ref, UUID]:
     """Let records stay removed until they state something newer than a deletion of one of their addresses.
 
-    Active records are judged anew. Of others only some of the deletions are known, and a newer one that was known before
-    stands; returns those of them that a deletion has removed just now, each with the envelope of the deletion.
+    Active records are judged anew. Of others only some of the deletions are known, and a newer one that was known
+    before stands; returns those of them that a deletion has removed just now, each with the envelope of the deletion.
     """
     hidden: dict[Ref, UUID] = {}
     for row in rows:

@@ -87,13 +87,14 @@ def _state(record: Record, statement: ProfileStatement) -> bool:
         record.registers = {name: (stamp, value) for name, value in statement.registers.items()}
         changed = bool(record.registers)
     elif _says_the_same(record, statement):
-        changed = bool(statement.registers)
+        changed = False
         for name, value in statement.registers.items():
             if name[0] == "@" and value is not None:
                 ident, since = (value[0], value[1]), registers[name][0]
                 record.claimed[ident] = (record.claimed.get(ident, (since,))[0], stamp)
             if name != CREATED or name not in registers or value <= registers[name][1]:
                 registers[name] = (stamp, value)
+                changed = True
     else:
         changed = False
         past = (dict(record.past_names), dict(record.claimed))

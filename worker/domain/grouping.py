@@ -155,34 +155,26 @@ class Grouping:
 
     def _decide(self, counting: Sequence[Decision]) -> dict[Ref, Ref]:
         """Carry out the decisions, newest first; return who survives each record that its source merged away."""
-        kept_by: dict[Ref, Decision] = {}
+        joining = [decision for decision in counting if decision.kind != "apart"]
         for decision in counting:
             if decision.kind == "apart":
                 self.groups.keep_apart(decision.a, decision.b)
-        for decision in counting:
-            if decision.kind == "apart":
-                continue
+        kept_by: dict[Ref, Decision] = {}
+        for decision in joining:
             if self.groups.are_apart(decision.a, decision.b):
                 self.result.void.append(decision)
                 continue
             self.groups.union(decision.a, decision.b)
             if decision.kind == "source_merge" and decision.b not in kept_by:
-                survivor = decision.a
-                while survivor in kept_by:
-                    survivor = kept_by[survivor].a
-                if survivor != decision.b:  # a circle of merges ends with its oldest one
+                last = [decision.a, *_keepers(decision.a, kept_by)][-1]
+                if last != decision.b:  # a circle of merges ends with its oldest one
                     kept_by[decision.b] = decision
         survivors: dict[Ref, Ref] = {}
         for loser, decision in kept_by.items():
-            # Until the survivor has been seen the loser is a record like any other, so that nobody goes blank.
-            at = decision.a
-            while True:
-                if self.records[at].seen is not None:
-                    survivors[loser] = at
-                if at not in kept_by:
-                    break
-                at = kept_by[at].a
-            if loser in survivors:
+            # Until a survivor has been seen the loser is a record like any other, so that nobody goes blank.
+            seen = [ref for ref in _keepers(loser, kept_by) if self.records[ref].seen is not None]
+            if seen:
+                survivors[loser] = seen[-1]
                 self.result.lost[loser] = decision.occurred
         return survivors
 
@@ -259,6 +251,15 @@ class Grouping:
         return [(ident, self.claimants[ident]) for _, _, ident in order]
 
 
+def _keepers(ref: Ref, kept_by: Mapping[Ref, Decision]) -> list[Ref]:
+    """Return who a record was merged into, and who those were merged into, in turn."""
+    found: list[Ref] = []
+    while ref in kept_by:
+        ref = kept_by[ref].a
+        found.append(ref)
+    return found
+
+
 def counts(record: Record) -> bool:
     """Whether a record counts for the size of a component: guests and those who are gone connect nobody."""
     return record.is_live and record.kind in ("customer", "person")
@@ -289,7 +290,7 @@ def is_crowd(claimants: Sequence[tuple[str, bool]], limits: Limits) -> bool:
 
 
 def _counting(decisions: Iterable[Decision], known: Collection[Ref]) -> list[Decision]:
-    """Return the decisions that stand, newest first: of each pair the newest of people, and the newest of its source."""
+    """Return the decisions that stand, newest first: of each pair the newest of people and the newest of its source."""
     pairs: set[tuple[frozenset[Ref], bool]] = set()
     counting = []
     for decision in sorted(decisions, key=lambda d: d.strength, reverse=True):

@@ -16,7 +16,7 @@ from worker.domain.consent import RESTRICTIVENESS, ConsentEntry, SuppressionEntr
 from worker.domain.identifiers import of_address
 from worker.domain.keyed_consents import KeyedConsent
 from worker.domain.permission import Holder, permissions, types_of
-from worker.domain.statements import ConsentStatement, Note, PrivacyRequest, SuppressionStatement
+from worker.domain.statements import Note, PrivacyRequest, SuppressionStatement
 from worker.domain.terms import Ident, Ref
 from worker.domain.times import EPOCH
 
@@ -138,38 +138,38 @@ class _Said:
         """Return what ``shown_of`` does, if that is plain to see, as it is with nearly all people.
 
         It is if the contact has one record, a customer's, which has one address on each channel, said everything about
-        it, and nobody else said anything. Then the newest statement decides, and what waits for a confirmation answers
-        no refusal. None if it takes more to see what counts.
+        it, and nobody else said anything. Then the newest statement decides. None if it takes more to see what counts:
+        what waits for a confirmation answers no refusal.
         """
         if len(holding.records) > 1 or holding.records[0].kind != "customer":
             return None
         (record,) = holding.records
         ref, ties = record.ref, record.ties()
-        for _, key in ties:
-            if key in self._suppressed:
-                return None
-            for one in self._new_about.get(key, ()):
-                if one.consent.ref != ref:
-                    return None
-            for entry in self._stored.get(key, ()):
-                if entry.ref != ref:
-                    return None
+        if any(self._is_others_word(key, ref) for _, key in ties):
+            return None
         states: dict[str, str] = {}
         causes: dict[str, UUID | None] = {}
-        said: list[tuple[ConsentStatement | ConsentEntry, UUID | None]] = []
-        said += [(one.consent, one.envelope_id) for one in self._new_by.get(ref, ())]
-        said += [(entry, entry.envelope_id) for entry in self._stored.get(ref, ())]
+        said = [*self._stored.get(ref, ()), *map(as_entry, self._new_by.get(ref, ()))]
         if len(said) > 1:
-            said.sort(key=lambda one: (one[0].occurred, RESTRICTIVENESS[one[0].status]))
-        for stated, envelope_id in said:
-            kinds, status = types_of(stated.channel), stated.status
-            if [key for kind, key in ties if kind in kinds] != [stated.address]:
+            if {"pending", "opted_out"} <= {entry.status for entry in said}:
                 return None
-            name = f"consent:{stated.channel}:{stated.purpose}"
-            before = states.get(name)
-            if before is None or (status != "unknown" and (status != "pending" or before != "opted_out")):
-                states[name], causes[name] = status, envelope_id
+            said.sort(key=lambda entry: (entry.occurred, RESTRICTIVENESS[entry.status]))
+        for entry in said:
+            kinds = types_of(entry.channel)
+            if [key for kind, key in ties if kind in kinds] != [entry.address]:
+                return None
+            name = f"consent:{entry.channel}:{entry.purpose}"
+            if entry.status != "unknown" or name not in states:
+                states[name], causes[name] = entry.status, entry.envelope_id
         return states, causes
+
+    def _is_others_word(self, address: str, ref: Ref) -> bool:
+        """Whether somebody else than a record said something about an address, or that it must not be used."""
+        return (
+            address in self._suppressed
+            or any(one.consent.ref != ref for one in self._new_about.get(address, ()))
+            or any(entry.ref != ref for entry in self._stored.get(address, ()))
+        )
 
     def shown_of(self, holder: Holder) -> tuple[dict[str, str], dict[str, UUID | None]]:
         """Return the states of consents and suppressions by the names of the change log, and who said so."""

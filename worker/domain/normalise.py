@@ -86,10 +86,10 @@ def normalise_api_write(
 ) -> EnvelopeStatements:
     """Return what a request of the API states.
 
-    ``events`` are pairs of a source and an event about it, ``links`` pairs of records that are one person. ``about`` are
-    the records of a contact when it was edited, by the external id of the edit, ``deletion`` the addresses of a contact when
-    it was deleted. ``sent_at`` is our own time and is kept even if it is later than ``ceiling``: a request is dated after
-    everything that it overrules.
+    ``events`` are pairs of a source and an event about it, ``links`` pairs of records that are one person. ``about``
+    are the records of a contact when it was edited, by the external id of the edit, ``deletion`` the addresses of a
+    contact when it was deleted. ``sent_at`` is our own time and is kept even if it is later than ``ceiling``: a request
+    is dated after everything that it overrules.
     """
     result = EnvelopeStatements(envelope_id, API_SOURCE)
     stated = ((Account(source=source), event) for source, event in events)

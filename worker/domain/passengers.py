@@ -1,4 +1,4 @@
-"""Passengers: records that sit in a group and join none. They are placed after the groups stand, and nothing flows back.
+"""Passengers: records that sit in a group and join none, placed after the groups stand. Nothing flows back.
 
 A guest sits with the group that owns what it is keyed by. A removed record sits with the first claimant of what it
 claimed last. A merged-away record sits with its survivor, an edit with the first live record of those it was made of.
@@ -41,32 +41,29 @@ class _Places:
         self.seats: dict[Ref, Ref] = {}  #: the group of each passenger that has one
 
     def fill(self) -> None:
+        survivors = self.grouping.survivors
         for guest in self.guests:
             self._place_guest(guest)
         people = {self.groups.find(ref) for ref in self.living} | {self.groups.find(g.ref) for g in self.guests}
         for ref, record in sorted(self.records.items()):
-            if ref in self.grouping.survivors or record.kind == "edit" or record.is_live or record.seen is None:
-                continue
-            root = self.groups.find(ref)
-            seat = root if root in people else self._seat_of_removed(record)
-            if seat is not None:
-                self.seats[ref] = seat
-        for ref in self.records:
-            if ref in self.grouping.survivors or self.records[ref].seen is None:
-                root = self.groups.find(self.grouping.survivors.get(ref, ref))
-                seat = root if root in people else self.seats.get(self.grouping.survivors.get(ref, ref))
-                if seat is not None:
-                    self.seats[ref] = seat
+            is_removed = not record.is_live and record.seen is not None
+            if is_removed and ref not in survivors and record.kind != "edit":
+                self._sit(ref, ref, people, record)
+        for ref, record in self.records.items():
+            if (ref in survivors or record.seen is None) and record.kind != "edit":
+                self._sit(ref, survivors.get(ref, ref), people)
         for ref, record in self.records.items():
             if record.kind == "edit":
-                self.seats.pop(ref, None)
-                host = self.grouping.hosts.get(ref) or next(iter(record.about()), ref)
-                root = self.groups.find(host)
-                seat = root if root in people else self.seats.get(host)
-                if seat is not None:
-                    self.seats[ref] = seat
+                self._sit(ref, self.grouping.hosts.get(ref) or next(iter(record.about()), ref), people)
         self._list_groups(people)
         self._find_owners()
+
+    def _sit(self, ref: Ref, host: Ref, people: Collection[Ref], removed: Record | None = None) -> None:
+        """Seat a record where another is, or sits; a removed one that no decision seats where it belongs."""
+        root = self.groups.find(host)
+        seat = root if root in people else self.seats.get(host) if removed is None else self._seat_of_removed(removed)
+        if seat is not None:
+            self.seats[ref] = seat
 
     def _place_guest(self, guest: Record) -> None:
         """Seat a guest with the customers, else with the guests, who have the same key."""
@@ -77,7 +74,7 @@ class _Places:
         claims = self.grouping.claimants.get(key, ())
         mates = self.keyed[key]
         mates.append(ref)
-        if self.groups.living.get(self.groups.find(ref)) or key in self.grouping.nobodys and not claims:
+        if self.groups.living.get(self.groups.find(ref)) or (key in self.grouping.nobodys and not claims):
             return  # a decision has seated it already
         hosts = [claims[0].ref] if claims else mates[:-1]
         for host in hosts:
@@ -160,20 +157,24 @@ class _Places:
                 result.owners[ident] = refs[0]
                 if len({find(ref) for ref in refs}) > 1:
                     result.contested.add(ident)
-        evidence: dict[Ident, list[tuple[Ref, Ref]]] = defaultdict(list)
-        for guest in self.guests:
-            for ident, tie in guest.ties().items():
-                if tie.role == EVIDENCE:
-                    evidence[ident].append((guest.ref, guest.ref))
-        for edit, host in sorted(self.grouping.hosts.items()):
-            if self.records[host].kind == "guest":
-                for ident in self.records[edit].ties():
-                    evidence[ident].append((edit, host))
-        for ident, holders in evidence.items():
+        for ident, holders in self._evidence().items():
             is_free = not identifiers.identifies_nobody(*ident) and not self._is_spoken_for(ident)
             is_free = is_free and ident not in self.given_by_many and len(holders) <= self.grouping.limits.crowd
             if is_free and ident not in self.keyed and len({find(host) for _, host in holders}) == 1:
                 result.owners[ident] = holders[0][0]
+
+    def _evidence(self) -> dict[Ident, list[tuple[Ref, Ref]]]:
+        """Return what guests gave beside their keys, and edits for guests: the record that has it, and the guest."""
+        found: dict[Ident, list[tuple[Ref, Ref]]] = defaultdict(list)
+        for guest in self.guests:
+            for ident, tie in guest.ties().items():
+                if tie.role == EVIDENCE:
+                    found[ident].append((guest.ref, guest.ref))
+        for edit, host in sorted(self.grouping.hosts.items()):
+            if self.records[host].kind == "guest":
+                for ident in self.records[edit].ties():
+                    found[ident].append((edit, host))
+        return found
 
     def _is_spoken_for(self, ident: Ident) -> bool:
         return ident in self.grouping.claimants or ident in self.grouping.nobodys

@@ -134,7 +134,7 @@ def holder_of(
         for ident, tie in record.ties().items():
             if tie.role == CLAIM or (tie.role == EVIDENCE and owned(ident, ref)):
                 held.add(ident)
-    if len(held) < 2:  # noqa: PLR2004 - nothing to sort
+    if len(held) < 2:
         return Holder(voices, list(held))
     return Holder(voices, sorted(held, key=lambda ident: (ident not in shown, not own_idents(ident), ident)))
 
@@ -167,8 +167,8 @@ def permissions(
 def _news(entries: Sequence[ConsentEntry]) -> list[ConsentEntry]:
     """Leave out what says nothing new: a "no" without a time of its own, of a record whose last status that was.
 
-    Sources state the present status with every change of a customer. What has a time of its own is new at that time, and
-    so is what was said to us directly; ``unknown`` is no status.
+    Sources state the present status with every change of a customer. What has a time of its own is new at that time,
+    and so is what was said to us directly; ``unknown`` is no status.
     """
     if len(entries) == 1:
         return list(entries)

@@ -216,6 +216,7 @@ def identifiers_in(registers: tuple[str, ...]) -> Sequence[str]:
 
 
 def add_claims(history: History, registers: Mapping[str, tuple[Stamp, Any]]) -> History:
+    """Let a history tell what registers claim, too; return it."""
     for name in identifiers_in(tuple(registers)):
         stamp, value = registers[name]
         if value is not None:

@@ -34,18 +34,14 @@ def encode(record: Record) -> dict[str, Any]:
         }
     if record.snapshot is not None:
         state["n"] = [index_of(record.snapshot[0]), record.snapshot[1]]
-    if record.seen is not None:
-        state["v"] = index_of(record.seen)
-    if record.removed is not None:
-        state["x"] = index_of(record.removed)
+    for key, at in (("v", record.seen), ("x", record.removed)):
+        if at is not None:
+            state[key] = index_of(at)
     if record.deleted is not None:
         state["d"] = record.deleted
-    if record.past_names:
-        state["a"] = {name: index_of(stamp) for name, stamp in sorted(record.past_names.items())}
-    if record.claimed:
-        state["c"] = [
-            [*ident, index_of(first), index_of(last)] for ident, (first, last) in sorted(record.claimed.items())
-        ]
+    names = {name: index_of(stamp) for name, stamp in sorted(record.past_names.items())}
+    claims = [[*ident, index_of(first), index_of(last)] for ident, (first, last) in sorted(record.claimed.items())]
+    state |= {key: past for key, past in (("a", names), ("c", claims)) if past}
     state["s"] = [tuple(stamp) for stamp in stamps]
     return state
 

@@ -75,8 +75,8 @@ class Tie(NamedTuple):
 class Decision:
     """A statement that two records are one person (link, source_merge), or are two people (apart).
 
-    In a source_merge the source kept ``a`` and gave up ``b``. An about decides nothing: it tells that the edit ``b`` was
-    made of a person of whom ``a`` was a record.
+    In a source_merge the source kept ``a`` and gave up ``b``. An about decides nothing: it tells that the edit ``b``
+    was made of a person of whom ``a`` was a record.
     """
 
     kind: Literal["link", "apart", "source_merge", "about"]

@@ -13,7 +13,7 @@ from worker.store.envelopes import EnvelopeRow
 
 
 class _Headers(Mapping[str, str]):
-    """The headers of an envelope, names in lower case. Few connectors look at them, so they are sorted when asked for."""
+    """The headers of an envelope, names in lower case; few connectors look at them, so they are sorted when asked."""
 
     __slots__ = ("_by_name", "_pairs")
 

@@ -1,4 +1,4 @@
-"""Aliases: ids that contacts once had, and the record that carries each. Other ids stay with the record they began as."""
+"""Aliases: ids that contacts once had, and the record that carries each, where it is not the one it began as."""
 
 from collections.abc import Collection, Mapping
 from uuid import UUID

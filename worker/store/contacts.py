@@ -62,7 +62,8 @@ _TOUCH = sql("""
 """)
 
 _SHOW = sql(f"""
-    UPDATE contacts c SET shown = new.shown::json, updated_at = clock_timestamp() FROM {rows_of(id="uuid", shown="json")}
+    UPDATE contacts c SET shown = new.shown::json, updated_at = clock_timestamp()
+      FROM {rows_of(id="uuid", shown="json")}
      WHERE c.organization_id = :organization_id AND c.id = new.id AND c.id = ANY(CAST(:id AS uuid[]))
 """)
 
@@ -226,7 +227,9 @@ def insert_new(
     _write(tx, [(*row, json_bytes(shown.get(row[0], {}))) for row in rows], _INSERT)
 
 
-def update(tx: Tx, rows: Iterable[EncodedContact], shown: Mapping[UUID, Mapping[str, str]]) -> None:
+def update(
+    tx: Tx, rows: Iterable[EncodedContact], shown: Mapping[UUID, Mapping[str, str]] = MappingProxyType({})
+) -> None:
     """Update changed contacts; ``shown`` has those that show something else beside their fields."""
     _write(tx, [(*row, json_bytes(shown[row[0]]) if row[0] in shown else None) for row in rows], _UPDATE)
 

@@ -40,8 +40,8 @@ _BY_CONTACTS = sql(f"""
 _VERSIONS = sql(f"SELECT r.id, r.version {_OF_REFS}")
 
 _INSERT = sql(f"""
-    INSERT INTO records (organization_id, id, source, external_id, kind, state, is_live, is_lost, merged_at, is_oversize,
-                         contact_id)
+    INSERT INTO records (organization_id, id, source, external_id, kind, state, is_live, is_lost, merged_at,
+                         is_oversize, contact_id)
     SELECT :organization_id, id, source, external_id, kind, {
     document("state")
 }, is_live, is_lost, merged_at, is_oversize,

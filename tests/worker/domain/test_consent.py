@@ -1,6 +1,5 @@
-"""Consent: which statement counts, what a contact shows, and whether a message may be sent."""
+"""Consent: what the statements about suppressed addresses add up to."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -8,187 +7,130 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.consent import (
-    ConsentEntry,
-    SuppressionEntry,
-    counting_by_address,
-    shown_by_contact,
-    suppressions,
-    verdict,
-)
+from worker.domain.consent import ConsentEntry, SuppressionEntry, suppressions
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+ADDRESS = "ayu@example.com"
 
 
-def a_consent(status, occurred, address="ayu@example.com", **more):
-    defaults = {
-        "id": uuid4(),
-        "channel": "email",
-        "purpose": "marketing",
-        "ref": ("shop", "1"),
-        "method": None,
-        "evidence": {},
-        "envelope_id": None,
-        "created_at": NOW,
-        "is_lost": False,
-    }
-    return ConsentEntry(status=status, occurred=occurred, address=address, **{**defaults, **more})
-
-
-def a_suppression(reason, occurred, *, is_lift=False):
+def a_suppression(reason, occurred, *, is_lift=False, days=None, ref=("shop", "1")):
     return SuppressionEntry(
         id=uuid4(),
         channel="email",
-        address="ayu@example.com",
+        address=ADDRESS,
         scope="marketing",
         reason=reason,
         is_lift=is_lift,
         occurred=occurred,
-        expires_at=None,
-        ref=("shop", "1"),
+        expires_at=None if days is None else NOW + timedelta(days=days),
+        ref=ref,
         envelope_id=None,
         created_at=NOW,
     )
 
 
-def status_of(*statements):
-    return shown_by_contact(statements)["email", "marketing"].status
+def the_one(*entries, opted_in=None):
+    (found,) = suppressions(entries, opted_in)
+    return found
 
 
-def test_the_newest_statement_about_an_address_wins():
-    assert status_of(a_consent("opted_out", 1), a_consent("opted_in", 2)) == "opted_in"
-    assert status_of(a_consent("opted_out", 3), a_consent("opted_in", 2)) == "opted_out"
+def test_an_opt_in_of_the_person_lifts_what_the_person_wished_and_never_a_bounce():
+    opted_in = {("email", "marketing", ADDRESS): 5}
+
+    assert the_one(a_suppression("unsubscribed", 3), opted_in=opted_in).lifted == 5
+    assert the_one(a_suppression("stop_keyword", 3), opted_in=opted_in).lifted == 5
+    assert the_one(a_suppression("hard_bounce", 3), opted_in=opted_in).lifted is None
 
 
-def test_on_equal_times_the_more_restrictive_wins():
-    assert status_of(a_consent("opted_in", 2), a_consent("opted_out", 2), a_consent("pending", 2)) == "opted_out"
-
-
-def test_the_status_unknown_replaces_no_other_status():
-    assert status_of(a_consent("opted_in", 1), a_consent("unknown", 9)) == "opted_in"
-
-
-def test_an_opt_in_without_a_time_beats_no_other_statement():
-    assert status_of(a_consent("opted_in", 0), a_consent("opted_out", 1)) == "opted_out"
-
-
-def test_a_contact_shows_the_most_restrictive_of_its_addresses():
-    assert status_of(a_consent("opted_in", 9), a_consent("opted_out", 1, address="old@example.com")) == "opted_out"
-    assert status_of(a_consent("opted_in", 9), a_consent("opted_out", 1, address=None)) == "opted_out"
-
-
-def test_a_record_that_its_source_merged_away_can_opt_out_but_not_in():
-    assert (
-        status_of(a_consent("opted_out", 1), a_consent("opted_in", 5, is_lost=True, ref=("shop", "2"))) == "opted_out"
-    )
-    assert (
-        status_of(a_consent("opted_in", 1), a_consent("opted_out", 5, is_lost=True, ref=("shop", "2"))) == "opted_out"
-    )
-
-
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["opted_in", "opted_out", "pending", "unknown"]), st.integers(0, 3)), min_size=1
-    ),
-    st.randoms(),
+@pytest.mark.parametrize(
+    "too_weak",
+    [
+        {("email", "marketing", ADDRESS): 3},
+        {("email", "marketing", ADDRESS): 0},
+        {("email", "transactional", ADDRESS): 9},
+        {("email", "marketing", "other@example.com"): 9},
+    ],
+    ids=["as old", "baseline", "another purpose", "another address"],
 )
-def test_order_and_repetition_change_nothing(drawn, random):
-    statements = [a_consent(status, occurred, ref=("shop", str(n))) for n, (status, occurred) in enumerate(drawn)]
-    shuffled = statements * 2
-    random.shuffle(shuffled)
-
-    assert counting_by_address(shuffled) == counting_by_address(statements)
-    assert shown_by_contact(shuffled) == shown_by_contact(statements)
-
-
-def test_an_opt_in_lifts_an_unsubscribe_but_never_a_bounce():
-    newer = a_consent("opted_in", 5)
-
-    unsubscribed, bounced = (
-        suppressions([a_suppression(reason, 3)], [newer])[0].lifted for reason in ("unsubscribed", "hard_bounce")
-    )
-
-    assert unsubscribed == 5
-    assert bounced is None
-
-
-def test_an_opt_in_that_is_older_weaker_or_of_a_merged_away_record_lifts_no_suppression():
-    entries = [a_suppression("unsubscribed", 3)]
-    for too_weak in (
-        a_consent("opted_in", 3),
-        a_consent("pending", 9),
-        a_consent("opted_in", 0),
-        a_consent("opted_in", 9, is_lost=True),
-        replace(a_consent("opted_in", 9), address="other@example.com"),
-        a_consent("opted_in", 9, purpose="transactional"),
-    ):
-        assert suppressions(entries, [too_weak])[0].lifted is None
+def test_an_opt_in_that_is_no_newer_or_about_something_else_lifts_nothing(too_weak):
+    assert the_one(a_suppression("unsubscribed", 3), opted_in=too_weak).lifted is None
 
 
 def test_a_lift_holds_until_the_next_suppression():
     entries = [a_suppression("hard_bounce", 1), a_suppression("hard_bounce", 4, is_lift=True)]
 
-    assert suppressions(entries)[0].lifted == 4
-    assert suppressions([*entries, a_suppression("hard_bounce", 6)])[0].lifted is None
+    assert the_one(*entries).lifted == 4
+    assert the_one(*entries, a_suppression("hard_bounce", 6)).lifted is None
 
 
-def decide(*entries, purpose="marketing", address="ayu@example.com", consent=None):
-    return verdict("email", purpose, address, consent, suppressions(entries), NOW)
+def test_a_lift_at_the_time_of_a_suppression_lifts_it_not():
+    assert the_one(a_suppression("manual", 4), a_suppression("manual", 4, is_lift=True)).lifted is None
 
 
-@pytest.mark.parametrize(
-    ("status", "marketing", "transactional"),
-    [
-        (None, (False, "no_consent"), (True, "not_refused")),
-        ("unknown", (False, "unknown"), (True, "not_refused")),
-        ("pending", (False, "pending"), (True, "not_refused")),
-        ("opted_out", (False, "opted_out"), (False, "opted_out")),
-        ("opted_in", (True, "opted_in"), (True, "not_refused")),
-    ],
+def test_of_several_without_a_lift_between_them_the_longest_counts():
+    forever, short, longer = (
+        a_suppression("spam_complaint", 1),
+        *(a_suppression("spam_complaint", 2, days=n) for n in (1, 9)),
+    )
+
+    assert the_one(forever, short).expires_at is None
+    assert the_one(short, longer).expires_at == NOW + timedelta(days=9)
+    lifted = a_suppression("spam_complaint", 2, is_lift=True)
+    again = a_suppression("spam_complaint", 3, days=1)
+    assert the_one(forever, lifted, again).expires_at == NOW + timedelta(days=1)
+
+
+def test_it_is_active_until_it_is_lifted_or_over():
+    over = the_one(a_suppression("manual", 1, days=1))
+
+    assert over.is_active(NOW)
+    assert not over.is_active(NOW + timedelta(days=1))
+    assert not the_one(a_suppression("manual", 1), a_suppression("manual", 2, is_lift=True)).is_active(NOW)
+
+
+entries = st.builds(
+    a_suppression,
+    st.sampled_from(["manual", "unsubscribed"]),
+    st.integers(0, 3),
+    is_lift=st.booleans(),
+    days=st.sampled_from([None, 1, 2]),
+    ref=st.sampled_from([("shop", "1"), ("shop", "2")]),
 )
-def test_marketing_needs_an_opt_in_and_other_purposes_only_no_opt_out(status, marketing, transactional):
-    consent = None if status is None else a_consent(status, 5)
-
-    for purpose, expected in (("marketing", marketing), ("transactional", transactional)):
-        found = decide(purpose=purpose, consent=consent)
-        assert (found.sendable, found.reason) == expected
-        assert found.consent is consent
 
 
-def test_an_opt_in_that_has_expired_does_not_count():
-    consent = replace(a_consent("opted_in", 5), expires_at=NOW)
+@given(st.lists(entries, min_size=1, max_size=8), st.randoms())
+def test_order_changes_nothing(drawn, random):
+    shuffled = list(drawn)
+    random.shuffle(shuffled)
 
-    assert decide(consent=consent).reason == "consent_expired"
-    assert decide(consent=replace(consent, expires_at=NOW + timedelta(seconds=1))).sendable
+    def shown(found):
+        return [(one.reason, one.lifted, one.expires_at, one.count, one.first_seen, one.last_seen) for one in found]
 
-
-@pytest.mark.parametrize(
-    ("scope", "purpose", "sendable"),
-    [
-        ("all", "marketing", False),
-        ("all", "conversational", False),
-        ("marketing", "marketing", False),
-        ("marketing", "transactional", True),
-        ("transactional", "transactional", False),
-        ("transactional", "marketing", True),
-    ],
-)
-def test_a_suppression_beats_every_opt_in_within_its_scope(scope, purpose, sendable):
-    suppressed = replace(a_suppression("hard_bounce", 9), scope=scope)
-
-    found = decide(suppressed, purpose=purpose, consent=a_consent("opted_in", 10))
-
-    assert found.sendable is sendable
-    assert (found.suppression is not None) is not sendable
+    assert shown(suppressions(shuffled)) == shown(suppressions(drawn))
 
 
-def test_a_suppression_of_all_channels_counts_but_not_a_suppression_of_another_address():
-    opt_in = a_consent("opted_in", 5)
+def test_two_statements_that_differ_never_rank_equal():
+    def said(**more):
+        about = {"id": uuid4(), "key": b"", "channel": "email", "purpose": "marketing", "address": ADDRESS}
+        about |= {"status": "opted_in", "occurred": 1, "ref": ("shop", "1"), "method": None, "evidence": {}}
+        return ConsentEntry(**about | {"envelope_id": None, "created_at": NOW} | more)
 
-    assert decide(replace(a_suppression("manual", 1), channel="all"), consent=opt_in).reason == "suppressed"
-    assert decide(replace(a_suppression("manual", 1), address="budi@example.com"), consent=opt_in).sendable
-    assert decide(a_suppression("manual", 1), a_suppression("manual", 2, is_lift=True), consent=opt_in).sendable
+    differing = [
+        said(),
+        said(occurred=2),
+        said(status="opted_out"),
+        said(ref=("shop", "2")),
+        said(address=None),
+        said(method="form"),
+        said(evidence={"a": "b"}),
+        said(origin="crm"),
+        said(is_undated=True),
+    ]
 
-
-def test_a_contact_without_an_address_gets_no_message():
-    assert decide(address=None, consent=a_consent("opted_in", 5)).reason == "no_address"
+    assert len({str(one.strength) for one in differing}) == len(differing)
+    assert sorted(differing, key=lambda one: one.strength)
+    assert [said().is_fresh, said(origin="crm").is_fresh, said(ref=("api", "edit:shop:1")).is_fresh] == [
+        False,
+        True,
+        True,
+    ]

@@ -1,43 +1,51 @@
-"""The consent ledger: a statement is one row, however often it is made."""
+"""The consent ledger: a statement is one row, and is found by its address, and by its record where that is needed."""
 
 from uuid import uuid4
 
-from sqlalchemy import text
-
-from worker.domain.ledger import keyed, split_first
+from worker.domain.keyed_consents import keyed
 from worker.domain.statements import ConsentStatement
 from worker.store import consents
 from worker.store.db import Tx
 
-ADDRESS = "emma@example.com"
+ADDRESS, OTHER = "emma@example.com", "other@example.com"
 
 
-def count(conn, table):
-    return conn.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+def stated(status, address=ADDRESS, ref=("shop", "1"), occurred=1, **more):
+    about = {"channel": "email", "purpose": "marketing", "address": address, "ref": ref}
+    return keyed(ConsentStatement(**about, status=status, occurred=occurred, method=None, evidence={}, **more), uuid4())
 
 
-def test_a_statement_is_one_row_however_often_it_is_made(engine, organization_id):
-    def stated(status, address=ADDRESS, purpose="marketing"):
-        about = {"channel": "email", "purpose": purpose, "address": address, "ref": ("shop", "1")}
-        return keyed(ConsentStatement(**about, status=status, occurred=1, method=None, evidence={}), uuid4())
+def test_what_is_stored_is_known_by_its_key(engine, organization_id):
+    first, second = stated("opted_in"), stated("opted_out")
+    with engine.begin() as conn:
+        tx = Tx(conn, organization_id)
+        consents.insert_new(tx, [first])
 
-    def append(conn, *entries):
-        """Append like the pipeline does; return which entries were not stored yet."""
-        before = keys(conn)
-        earlier = consents.prior(Tx(conn, organization_id), [ADDRESS], [("shop", "1")])
-        first, others = split_first(entries, earlier)
-        consents.insert_new(Tx(conn, organization_id), first)
-        consents.append(Tx(conn, organization_id), others)
-        return [entry.key in keys(conn) - before for entry in entries]
+        assert consents.stored(tx, [first.key, second.key]) == {first.key}
+        assert consents.stored(tx, []) == set()
 
-    def keys(conn):
-        return {bytes(key) for key in conn.execute(text("SELECT statement_key FROM consents")).scalars()}
 
-    opted_in, opted_out = stated("opted_in"), stated("opted_out")
-    without = stated("opted_in", None)
-    with engine.connect() as conn:
-        assert append(conn, opted_in, without, stated("opted_in")) == [True, True, True]
-        assert append(conn, opted_out, opted_in, without) == [True, False, False]
-        assert append(conn, opted_in, stated("opted_in", purpose="transactional")) == [False, True]
-        assert append(conn, opted_in, opted_out, without) == [False, False, False]
-        assert count(conn, "consents") == 4
+def test_statements_are_found_by_address_and_refusals_by_their_record(engine, organization_id):
+    about, without = stated("opted_in"), stated("opted_in", None)
+    elsewhere, refused = stated("opted_in", OTHER), stated("opted_out", "old@example.com")
+    before = stated("opted_in", "old@example.com", occurred=0)
+    undated = stated("opted_out", ref=("shop", "2"), is_undated=True)
+    with engine.begin() as conn:
+        tx = Tx(conn, organization_id)
+        consents.insert_new(tx, [about, without, elsewhere, refused, before, undated])
+
+        assert {e.key for e in consents.by_addresses(tx, [ADDRESS])} == {about.key, undated.key}
+        found = consents.by_addresses(tx, [ADDRESS], [("shop", "1")])
+        # What it said of the address that it refused comes along; what it said of others does not.
+        assert {e.key for e in found} == {about.key, undated.key, without.key, refused.key, before.key}
+        assert [e.is_undated for e in found if e.key == undated.key] == [True]
+
+
+def test_what_envelopes_said_is_taken_back_and_named(engine, organization_id):
+    about, without = stated("opted_in"), stated("opted_in", None)
+    with engine.begin() as conn:
+        tx = Tx(conn, organization_id)
+        consents.insert_new(tx, [about, without])
+
+        assert consents.withdraw(tx, [about.envelope_id, without.envelope_id]) == {("email", ADDRESS)}
+        assert consents.stored(tx, [about.key, without.key]) == set()
