@@ -1,12 +1,13 @@
 """``make bench``: measure the worker beside its baselines, in one run on this machine.
 
-    python -m bench [--quick] [--json] [--rounds N] [--only sync|backfill|ingest|api|identity]
+    python -m bench [--quick] [--json] [--rounds N] [--only sync|backfill|ingest|api|identity|upgrade]
     python -m bench --against COMMIT [--quick] [--json] [--rounds N] [--only sync|backfill|ingest]
 
 Absolute figures depend on the machine and on its other work, so compare the ratios. Both sides run in turns (A B A B),
 on the same Postgres and the same broker, and the table shows the median of each side. With --against, the baseline is
 an older commit (``bench/against.py``). ``identity`` measures no speed: it counts how often two records are
 wrongly taken for one person, or missed (``bench/identity/``); it needs no servers, and its figures are always the same.
+``upgrade`` brings a store of release 0.1 to today's rules, and only if it is asked for (``bench/upgrade.py``).
 """
 
 import argparse
@@ -25,7 +26,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench import against, api, backfill, ingest, sync
+from bench import against, api, backfill, ingest, sync, upgrade
 from bench.events import body_bytes
 from bench.identity import comparison
 from bench.stack import Stack, stack
@@ -49,6 +50,7 @@ class Size:
     api_rounds: int
     api_seconds: float
     people: int  #: of each round of ``identity``
+    upgraded: int  #: people in the store that is upgraded
 
 
 FULL = Size(
@@ -65,6 +67,7 @@ FULL = Size(
     api_rounds=5,
     api_seconds=1,
     people=3_000,
+    upgraded=1_000_000,
 )
 QUICK = Size(
     rounds=2,
@@ -80,8 +83,11 @@ QUICK = Size(
     api_rounds=3,
     api_seconds=0.5,
     people=1_000,
+    upgraded=50_000,
 )
 SECTIONS = ("sync", "backfill", "ingest", "api", "identity")
+#: measured if it is asked for: it takes a quarter of an hour
+RARE = ("upgrade",)
 
 
 def main() -> int:
@@ -89,13 +95,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="do less of everything, in under 3 minutes")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
-    parser.add_argument("--only", action="append", choices=SECTIONS, help="measure only this section; may be repeated")
+    sections = (*SECTIONS, *RARE)
+    parser.add_argument("--only", action="append", choices=sections, help="measure only this section; may be repeated")
     parser.add_argument(
-        "--against", metavar="COMMIT", help="measure beside this commit instead of the baselines; not api, not identity"
+        "--against",
+        metavar="COMMIT",
+        help="measure beside this commit instead of the baselines: sync, backfill, ingest",
     )
     parser.add_argument("--rounds", metavar="N", type=int, help="how often to measure each section")
     arguments = parser.parse_args()
-    if arguments.against and {"api", "identity"}.intersection(arguments.only or ()):
+    if arguments.against and {"api", "identity", *RARE}.intersection(arguments.only or ()):
         parser.error("--against measures sync, backfill and ingest")
     if arguments.rounds is not None and arguments.rounds < 1:
         parser.error("--rounds is at least 1")
@@ -131,7 +140,9 @@ def _beside_baselines(sections: Sequence[str], size: Size, progress: Console) ->
     results: dict[str, Any] = {}
     if "identity" in sections:
         results |= comparison.run(size.people, size.rounds, progress)
-    if set(sections) == {"identity"}:
+    if "upgrade" in sections:
+        results |= upgrade.run(size.upgraded, progress)
+    if set(sections) <= {"identity", "upgrade"}:
         return results
     with stack() as running:
         if "sync" in sections:
@@ -249,8 +260,7 @@ def _show(console: Console, results: dict[str, Any]) -> None:
     if "contacts" in results:
         api.show(table, results)
         notes.append(api.note(results))
-    if "identity" in results:
-        comparison.show(console, results)
+    _show_apart(console, results)
     if "against" in results:
         against.show(console, results)
     elif table.row_count:
@@ -263,6 +273,13 @@ def _show(console: Console, results: dict[str, Any]) -> None:
         f"{results['seconds']:.0f} s in all."
     )
     console.print("\n".join(notes), highlight=False)
+
+
+def _show_apart(console: Console, results: dict[str, Any]) -> None:
+    """Show the sections that have nothing of ours beside a baseline in the table."""
+    for name, section in (("identity", comparison), ("upgrade", upgrade)):
+        if name in results:
+            section.show(console, results)
 
 
 def _show_sync(table: Table, results: dict[str, Any]) -> None:

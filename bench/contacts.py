@@ -105,11 +105,13 @@ _CLAIMS = f"""
     SELECT :organization_id, c.type, c.key, id, '{SOURCE}', true, c.key, c.type = 'email', true, false FROM {_PEOPLE}
      CROSS JOIN LATERAL (VALUES ('email', email), ('phone', phone)) AS c (type, key)
 """
+#: what a contact shows beside its fields
+_SHOWN = """(CASE WHEN has_consent THEN '{"consent:email:marketing":"opted_in"}' ELSE '{}' END)::json"""
 _CONTACTS = f"""
     INSERT INTO contacts (organization_id, id, name, email, phone_number, external_source, external_id, custom_fields,
-                          tags, first_id, created_at, updated_at)
+                          tags, first_id, shown, created_at, updated_at)
     SELECT :organization_id, id, name, email, phone, '{SOURCE}', external_id,
-           {_document(_FIELDS)}, tags, id, born, born
+           {_document(_FIELDS)}, tags, id, {_SHOWN}, born, born
       FROM {_PEOPLE}
 """
 _TERMS = f"""
@@ -270,7 +272,7 @@ class Population:
                     conn.execute(statement, parameters)
                 if _CONTACTS in inserts:
                     people = (self.person(number) for number in range(first, last + 1))
-                    consents.append(Tx(conn, self.organization_id), _consent_statements(people))
+                    consents.insert_new(Tx(conn, self.organization_id), _consent_statements(people))
 
     def _vacuum(self, tables: Iterable[str]) -> None:
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
@@ -313,7 +315,7 @@ class Population:
         (shown,) = contact_view.load(Tx(conn, self.organization_id), [contact])
         same("identities", len(shown.identities), 3)
         same("tags", [tag.name for tag in shown.tags if tag.origin is not None], person.tags)
-        same("consents", [consent.statement.status for consent in shown.consents], ["opted_in"] * person.has_consent)
+        same("consents", [consent.statement.status for consent in shown.consents()], ["opted_in"] * person.has_consent)
 
 
 def _consent_statements(people: Iterable[Person]) -> Iterator[KeyedConsent]:

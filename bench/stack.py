@@ -30,7 +30,7 @@ from worker.store.migrate import upgrade
 ROOT = Path(__file__).resolve().parents[1]
 _FILLED = (
     "envelopes, ready, outcomes, parked, contacts, records, claims, decisions, consents, suppressions, changes, "
-    "envelope_records, notes, contact_terms, former_contacts"
+    "envelope_records, notes, contact_terms, former_contacts, contact_aliases, deletions"
 )
 _START_S = 30.0
 

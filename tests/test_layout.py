@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "backfill": {"inbox", "providers", "pipeline", "store"},
     "files": {"inbox", "providers", "pipeline", "store"},
     "privacy": {"inbox", "pipeline", "store"},
+    "upgrade": {"pipeline", "store"},
     "outbox": {"pipeline", "store"},
 }
 #: the stages in the order of the flow; a stage may import the stages before it
@@ -216,7 +217,7 @@ def test_only_batch_writer_sets_plans_and_pipelines():
             assert ".pipeline()" not in source, path
 
 
-@pytest.mark.parametrize("room", ["domain", "pipeline", "inbox"])
+@pytest.mark.parametrize("room", ["domain", "pipeline", "inbox", "upgrade"])
 def test_every_module_of_the_rules_has_a_test_file(room):
     tests = {path.stem for path in (ROOT / "tests" / "worker" / room).glob("test_*.py")}
     for path in (ROOT / "worker" / room).glob("*.py"):

@@ -23,6 +23,7 @@ from worker.commands import (
     schedules,
     stack,
     status,
+    upgrade,
 )
 from worker.errors import SyncError
 
@@ -44,6 +45,7 @@ def main() -> NoReturn:
 
 
 app.add_typer(stack.app)
+app.add_typer(upgrade.app)
 app.add_typer(status.app)
 app.add_typer(envelopes.app)
 app.add_typer(exports.app)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker import ids
-from worker.store import connections, contacts, privacy_requests, ready
+from worker.store import connections, contacts, privacy_requests, ready, upgrades
 from worker.store.db import Tx
 from worker.store.ready import MOST_PARKED
 
@@ -27,6 +27,7 @@ def status(tx: Tx) -> dict[str, Any]:
             "ignored_topics": ready.ignored_topics(tx),
         },
         "contacts": contacts.count(tx),
+        "upgrade": _upgrade(tx),
         "privacy_requests": [
             {
                 "privacy_request_id": ids.show(ids.PRIVACY_REQUEST, row["id"]),
@@ -52,6 +53,14 @@ def status(tx: Tx) -> dict[str, Any]:
             for described in map(connections.describe, connections.of_organization(tx))
         ],
     }
+
+
+def _upgrade(tx: Tx) -> str | None:
+    """Return ``due`` or ``under way`` if contacts follow the rules of an earlier release."""
+    row = upgrades.of_organization(tx)
+    if row is None or row.done_at is not None:
+        return None
+    return "due" if row.began_at is None else "under way"
 
 
 def parked(tx: Tx) -> list[dict[str, Any]]:
@@ -81,6 +90,8 @@ def show(console: Console, found: Mapping[str, Any]) -> None:
     if inbox["ignored_topics"]:
         console.print("Ignored: " + ", ".join(f"{topic} ({n})" for topic, n in inbox["ignored_topics"].items()))
     console.print(f"Contacts: {found['contacts']}")
+    if found["upgrade"]:
+        console.print(f"Upgrade {found['upgrade']}: contacts follow the rules of an earlier release")
     for title in ("connections", "privacy_requests"):
         rows = found[title]
         if rows:

@@ -46,7 +46,9 @@ def _stated(row: Row, shown: Statement) -> EnvelopeStatements:
 def _event(row: Row, shown: Statement) -> ProfileSeen:
     email = None if shown.email is None else Identifier(type="email", value=shown.email)
     phone = None if shown.number is None else Identifier(type="phone", value=shown.number + shown.extension)
-    names = {"profile_name": shown.given} if row.is_messenger else {"first_name": shown.given, "last_name": shown.surname}
+    names = (
+        {"profile_name": shown.given} if row.is_messenger else {"first_name": shown.given, "last_name": shown.surname}
+    )
     return ProfileSeen(
         external_id=row.external_id,
         occurred_at=_FIRST_DAY + timedelta(days=shown.day),

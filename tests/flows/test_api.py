@@ -870,7 +870,7 @@ def write_everything(client):
     ujang = create(client, {**UJANG, "tags": ["VIP"]})
     url = f"/v1/contacts/{ujang['id']}"
     crm = create(client, {"external_source": "crm", "external_id": "7", "email": "siti@example.com", "name": "Siti"})
-    guest = create(client, {"phone_number": "+6281111111112", "name": "Guest", "custom_fields": {"a": {"b": [1]}}})
+    guest = create(client, {"phone_number": "+6281111111112", "name": "Siti", "custom_fields": {"a": {"b": [1]}}})
     client.patch(url, json={"name": "Edited", "custom_fields": {"tier": "gold", "name": "x"}})
     client.patch(url, json={"name": None, "email": "edited@example.com"})
     client.post(f"{url}/tags", json={"tags": ["early", "late"]})

@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 
 from worker import ids
-from worker.domain import fold
+from worker.domain import record_state
 from worker.domain.changeset import Encoder, changeset
 from worker.domain.concerned import concerned
 from worker.domain.folded import fold_batch
@@ -21,7 +21,7 @@ from worker.domain.terms import kind_of
 
 #: keeps rows readable for the tests; the encoders of the real store have tests of their own
 PLAIN = Encoder(
-    record=lambda record: orjson.dumps(fold.encode(record)),
+    record=lambda record: orjson.dumps(record_state.encode(record)),
     contact=lambda id_, shown, first_id: (
         id_,
         shown.name,
@@ -125,7 +125,7 @@ class MemoryStore:
     def _row(self, ref):
         id_, kind, state, version, placement = self.records[ref]
         assert kind == kind_of(ref)
-        return RecordRow(id_, fold.decode(*ref, kind, orjson.loads(state)), version, *placement)
+        return RecordRow(id_, record_state.decode(*ref, kind, orjson.loads(state)), version, *placement)
 
     def _ledgers(self, about):
         consents = [as_entry(one) for one in self.consents.values()]

@@ -2,8 +2,9 @@
 
 from hypothesis import strategies as st
 
-from worker.domain.fold import Record, fold
+from worker.domain.fold import fold
 from worker.domain.grouping import Limits
+from worker.domain.record import Record
 from worker.domain.registers import ABOUT, CREATED, of_slot
 from worker.domain.statements import ProfileStatement, RemovalStatement
 from worker.domain.terms import API_SOURCE, EDIT, GUEST, Decision, Stamp, kind_of

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
+import structlog
 from fastapi import APIRouter, Header, Query, Response
 
 from connectors.contract import ErasureRequested, Event, Identifier, ProfileRemoved, ProfileSeen, TagsAdded
@@ -14,7 +15,14 @@ from worker.api import operation
 from worker.api.auth import WriteKey
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
 from worker.api.json_route import JsonRoute
-from worker.api.loaded_contact import About, LoadedContact, load_with_records, time_after
+from worker.api.loaded_contact import (
+    About,
+    LoadedContact,
+    deleted_addresses,
+    load_with_records,
+    survivor_of,
+    time_after,
+)
 from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
 from worker.domain import identifiers
@@ -24,10 +32,11 @@ from worker.domain.changeset import Changeset
 from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.terms import API_SOURCE, GUEST, Claim, Ident, Ref, Stamp
 from worker.pipeline.apply import Applied
-from worker.store import contacts, decisions, records
+from worker.store import contacts, records
 from worker.store.api_keys import Key
 from worker.store.db import Tx
 
+log = structlog.get_logger()
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
 
 CONFLICT = "contact identifiers resolve to different contacts"
@@ -71,7 +80,10 @@ async def delete_contact(
     contact_id: str,
     erase: Annotated[bool, Query(description="Also ask for the person's data to be erased everywhere")] = False,  # noqa: FBT002 - a flag of the query
 ) -> Response:
-    """Delete a contact, which a newer statement of a source makes again; suppressions stay with their addresses."""
+    """Delete a contact. It stays deleted until a source states something newer about it or one of its addresses.
+
+    Suppressions stay with their addresses.
+    """
     return await operation.perform(key, request, _DeleteContact(key, contact_id, erase=erase))
 
 
@@ -90,7 +102,7 @@ class _UpsertContact:
         profile, self.idents = profile_of(contact, self.key.region)
         about: About = ()
         if contact.pair is not None:
-            self.target, rows = _survivor_of(tx, contact.pair)
+            self.target, rows = survivor_of(tx, contact.pair)
         else:
             loaded = self._load_match(tx)
             if loaded is None:
@@ -251,7 +263,7 @@ class _DeleteContact:
         ]
         if self.erase:
             events.append((API_SOURCE, _erasure_request(loaded)))
-        return ApiWrite(events=tuple(events)), loaded.time_after(now)
+        return ApiWrite(events=tuple(events), deletion=deleted_addresses(tx, loaded)), loaded.time_after(now)
 
     def judge(self, tx: Tx, people: Changeset) -> None:
         """Refuse nothing: a record that has joined the contact meanwhile was not deleted, and stays."""
@@ -266,20 +278,6 @@ def _cleared_custom_fields(profile: Profile, rows: Iterable[RecordRow], target: 
         return {}
     own = [row for row in rows if row.ref == target or row.ref[0] == API_SOURCE]
     return {name: None for row in own for name in row.record.registers if register_names.is_field(name)}
-
-
-def _survivor_of(tx: Tx, pair: Ref) -> tuple[Ref, list[RecordRow]]:
-    """Return the customer that a pair speaks for, with its row if there is one: of a merged-away one the survivor."""
-    ref, seen = pair, {pair}
-    while True:
-        rows = records.by_refs(tx, [ref])
-        if not rows or rows[0].merged is None:
-            return ref, rows
-        merges = [d for d in decisions.by_refs(tx, [ref]) if d.kind == "source_merge" and d.b == ref]
-        ref = max(merges, key=lambda decision: decision.strength).a
-        if ref in seen:
-            return pair, records.by_refs(tx, [pair])
-        seen.add(ref)
 
 
 def _releases(rows: Iterable[RecordRow], target: Ref, profile: Mapping[str, Any]) -> list[tuple[str, Event]]:
@@ -371,14 +369,14 @@ def _owners(people: Changeset) -> dict[Ident, Ref]:
     refs = {row.id: ref for ref, row in people.snapshot.rows.items()}
     return {
         ident: refs[claim.record_id]
-        for ident, claims in people.snapshot.claimed.items()
-        for claim in _owning(claims)
+        for ident, known in people.snapshot.claimed.items()
+        for claim in _owning(known)
         if claim.record_id in refs
     }
 
 
-def _owning(claims: Iterable[Any]) -> list[Any]:
-    return [claim for claim in claims if claim.is_owner]
+def _owning(known: Iterable[Any]) -> list[Any]:
+    return [claim for claim in known if claim.is_owner]
 
 
 def _load(tx: Tx, id_: UUID) -> ContactRow:

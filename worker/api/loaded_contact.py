@@ -5,18 +5,24 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
 
-from worker import ids
+import structlog
+
+from worker import ids, vault
 from worker.api.errors import contact_not_found
+from worker.domain.api_writes import DeletedAddresses
 from worker.domain.grouping import seniority
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import API_SOURCE, EDIT, Ref
+from worker.domain.terms import API_SOURCE, CLAIM, EDIT, Ref
 from worker.domain.times import microseconds, moment
+from worker.errors import ConfigError
 from worker.pipeline import contact_view
 from worker.pipeline.apply import OutdatedError
 from worker.pipeline.contact_view import ContactView
-from worker.store import contacts, records
+from worker.settings import settings
+from worker.store import claims, contacts, decisions, records
 from worker.store.db import Tx
 
+log = structlog.get_logger()
 _MICROSECOND = timedelta(microseconds=1)
 #: characters of the external id of a record
 _MAX_ID = 512
@@ -130,3 +136,38 @@ def _times(row: RecordRow) -> list[int]:
     if record.snapshot is not None:
         stamps.append(record.snapshot[0])
     return [stamp.occurred for stamp in stamps]
+
+
+def survivor_of(tx: Tx, pair: Ref) -> tuple[Ref, list[RecordRow]]:
+    """Return the customer that a pair speaks for, with its row if there is one: of a merged-away one the survivor."""
+    ref, seen = pair, {pair}
+    while True:
+        rows = records.by_refs(tx, [ref])
+        if not rows or rows[0].merged is None:
+            return ref, rows
+        merges = [d for d in decisions.by_refs(tx, [ref]) if d.kind == "source_merge" and d.b == ref]
+        ref = max(merges, key=lambda decision: decision.strength).a
+        if ref in seen:
+            return pair, records.by_refs(tx, [pair])
+        seen.add(ref)
+
+
+def deleted_addresses(tx: Tx, loaded: LoadedContact) -> DeletedAddresses | None:
+    """Return the addresses that a contact holds, hashed, and the records of others that claim one of them too.
+
+    A shared address is the contact's only if the contact owns it, and what many claim is nobody's.
+    """
+    own = {row.ref for row in loaded.records}
+    held = claims.by_records(tx, [row.id for row in loaded.records])
+    owned = {one.claim.ident for one in held if one.claim.role == CLAIM and one.owner in own}
+    most = settings().component_limit
+    found = claims.claimants(tx, owned, most + 1)
+    owned = {ident for ident in owned if len(found[ident]) <= most}
+    others = {row.record_id for ident in owned for row in found[ident]} - {row.id for row in loaded.records}
+    try:
+        digests_of = vault.digests(tx.organization_id)
+    except ConfigError:  # a deletion is never refused
+        log.warning("deleted_without_addresses", contact_id=ids.show(ids.CONTACT, loaded.contact.id))
+        return None
+    spared = tuple(sorted(row.ref for row in records.by_ids(tx, others)))
+    return DeletedAddresses(tuple(sorted(digests_of(ident)[0].hex() for ident in owned)), spared) if owned else None

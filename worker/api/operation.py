@@ -22,8 +22,8 @@ from worker.api.errors import ApiError, not_valid
 from worker.domain import api_writes
 from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
-from worker.domain.fold import encode
 from worker.domain.normalise import ceiling_of, normalise_api_write
+from worker.domain.record_state import encode
 from worker.domain.rows import RecordRow
 from worker.domain.terms import Ref
 from worker.domain.times import EPOCH
@@ -174,6 +174,7 @@ class _OperationBatch(Batch):
                 kept.events,
                 kept.links,
                 dict(kept.about),
+                kept.deletion,
                 sent_at=stated_at,
                 delivery_id=delivery_id,
                 ceiling=ceiling_of(received_at),
@@ -187,7 +188,7 @@ class _OperationBatch(Batch):
         # The write was composed before the locks were held. Composed again under them, it has to be the same.
         again, stated_at = self.operation.compose(tx, self.now)
         is_same = again.events == self.write.events and again.about == self.write.about
-        is_same = is_same and set(again.links) <= set(self.write.links)
+        is_same = is_same and again.deletion == self.write.deletion and set(again.links) <= set(self.write.links)
         # Another time means that somebody stated something newer: ours comes later, and has to be stamped after it.
         if not is_same or stated_at != self.stated_at:
             raise OutdatedError

@@ -9,6 +9,7 @@ import typer
 from worker import settings
 from worker.commands.context import DEFAULT_DATA_DIR, DataDir, find_stack
 from worker.stack.supervisor import Stack, Supervisor
+from worker.store import db, upgrades
 
 #: added without a name, so that its commands stand beside the groups
 app = typer.Typer()
@@ -44,8 +45,13 @@ def demo(
 
 @app.command(name="migrate")
 def migrate_(data_dir: DataDir = None) -> None:
-    """Bring the database to the newest schema."""
+    """Bring the database to the newest schema; `upgrade` brings its contacts to the newest rules."""
     from worker.store import migrate  # noqa: PLC0415 - see above
 
     find_stack(data_dir)
     migrate.upgrade(settings.settings().database_url)
+    with db.engine().begin() as conn:
+        due = upgrades.due(conn)
+    if due:
+        print(f"contacts follow the rules of an earlier release in: {', '.join(due)}")
+        print("stop the workers, then: contactsync upgrade --dry-run, contactsync upgrade --apply")

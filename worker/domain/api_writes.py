@@ -4,10 +4,11 @@ The record that a request is aimed at is chosen when the request is accepted, an
 does the same, whatever has become of the contact since.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, get_args
+from unicodedata import normalize
 from uuid import UUID
 
 import orjson
@@ -20,6 +21,14 @@ _DELIVERY = "api:"
 _EVENTS: Mapping[str, type[Any]] = {event.__name__: event for event in get_args(Event)}
 
 
+@dataclass(frozen=True, slots=True)
+class DeletedAddresses:
+    """The addresses that a contact held when it was deleted."""
+
+    digests: tuple[str, ...]  #: keyed hashes, in hex
+    spared: tuple[Ref, ...]  #: records that claimed one of the addresses then, and were other people's
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiWrite:
     """The statements of one request."""
@@ -28,6 +37,7 @@ class ApiWrite:
     links: tuple[tuple[Ref, Ref], ...] = ()  #: pairs of records that are one person
     #: edits by external id, each with the records that its contact had when the request was accepted
     about: tuple[tuple[str, tuple[Ref, ...]], ...] = ()
+    deletion: DeletedAddresses | None = None
 
 
 def delivery_id(envelope_id: UUID) -> str:
@@ -43,18 +53,28 @@ def is_of_request(stamp: Stamp) -> bool:
 def encode(write: ApiWrite) -> bytes:
     """Return the body of a request's envelope."""
     events = [{"source": source, "event": type(event).__name__, "said": event} for source, event in write.events]
-    said = {"events": events, "links": write.links, "about": write.about}
+    said: dict[str, Any] = {"events": events, "links": write.links, "about": write.about}
+    if write.deletion is not None:
+        said["deletion"] = write.deletion
     return orjson.dumps(said, option=orjson.OPT_UTC_Z)
 
 
 def decode(body: bytes) -> ApiWrite:
-    """Return the write that ``encode`` made a body of. Fields that an older release knew are left out."""
-    kept = orjson.loads(body)
+    """Return the write that ``encode`` made a body of.
+
+    Fields that an older release knew are left out, and text that it kept in another form becomes NFC.
+    """
+    kept = orjson.loads(body if body.isascii() else normalize("NFC", body.decode()))
     return ApiWrite(
         events=tuple((one["source"], _event(_EVENTS[one["event"]], one["said"])) for one in kept["events"]),
         links=tuple((tuple(a), tuple(b)) for a, b in kept["links"]),
         about=tuple((external_id, tuple(map(tuple, refs))) for external_id, refs in kept.get("about", ())),
+        deletion=_deletion(kept.get("deletion")),
     )
+
+
+def _deletion(kept: Mapping[str, Any] | None) -> DeletedAddresses | None:
+    return None if kept is None else DeletedAddresses(tuple(kept["digests"]), _refs(kept["spared"]))
 
 
 def _event(kind: type[Any], said: Mapping[str, Any]) -> Event:
@@ -77,8 +97,8 @@ def _identifiers(value: Any) -> Any:
     return tuple(Identifier(**one) for one in value)
 
 
-def _pairs(value: Any) -> tuple[tuple[str, ...], ...]:
-    return tuple(map(tuple, value))
+def _refs(value: Iterable[Sequence[str]]) -> tuple[Ref, ...]:
+    return tuple((source, external_id) for source, external_id in value)
 
 
 _DECODERS: Mapping[str, Callable[[Any], Any]] = {
@@ -88,5 +108,5 @@ _DECODERS: Mapping[str, Callable[[Any], Any]] = {
     "expires_at": _time,
     "identifiers": _identifiers,
     "tags": tuple,
-    "customers": _pairs,
+    "customers": _refs,
 }

@@ -8,15 +8,15 @@ batched.
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from worker.domain import registers
 from worker.domain.changes import Change, EncodedDetails, StoredDetail, only_cause
 from worker.domain.contact_ids import ContactIds, contact_ids
-from worker.domain.fold import Record
+from worker.domain.difference import difference
 from worker.domain.golden import Golden, golden
 from worker.domain.grouping import Resolution
+from worker.domain.record import Record
 from worker.domain.resolve import resolve
 from worker.domain.rows import (
     ClaimRow,
@@ -180,7 +180,7 @@ class _People:
         affected: set[UUID] = set()
         ids = self.changes.ids
         fresh = {id(contact_id) for contact_id, is_fresh in zip(ids.of_group, ids.is_fresh, strict=True) if is_fresh}
-        for ref in self.written:
+        for ref in self.rows if self.changes.snapshot.is_regrouped else self.written:
             row, contact_id = self.rows[ref], self.placement(ref).contact_id
             if row.contact_id is not None:
                 affected.add(row.contact_id)
@@ -199,7 +199,8 @@ class _People:
         placement = self.placement(ref)
         is_moved = placement != (row.contact_id, row.merged, row.is_oversize, row.joined)
         is_new = before is not None and (before != row.record.ties() or row.record.claimed)
-        if is_moved or is_new or self.changes.snapshot.withdrawn is not None:
+        snapshot = self.changes.snapshot
+        if is_moved or is_new or snapshot.is_regrouped or snapshot.withdrawn is not None:
             self._shift(row.contact_id, self.causes.get(ref, ()))
             self._shift(placement.contact_id, self.causes.get(ref, ()))
 
@@ -221,7 +222,7 @@ class _People:
             about = about.union(*(self.causes.get(ref, ()) for ref in group[1:]))
         if not about:  # somebody else's envelope has parted it from its contact
             about = self._causes_of_former(group)
-        encoded = EncodedDetails.of(_difference(None, shown, only_cause(about)), self.encoder.details)
+        encoded = EncodedDetails.of(difference(None, shown, only_cause(about)), self.encoder.details)
         changes = self.changes
         causes = tuple(about) if len(about) == 1 else tuple(sorted(about))
         changes.changes[contact_id] = Change(contact_id, "created", {}, causes, encoded)
@@ -234,7 +235,7 @@ class _People:
     ) -> None:
         shown = self._golden(group)
         first_id = contact_id if old is None else old.first_id
-        details = _difference(old, shown, only_cause(about))
+        details = difference(old, shown, only_cause(about))
         changes = self.changes
         if old is None or Lead.of(old) != Lead.of(shown):
             changes.leads[contact_id] = Lead.of(shown)
@@ -315,9 +316,7 @@ class _People:
         """Add the claims of stored records: what they claim now, and whose each identifier is."""
         rows, resolution, changes = self.rows, self.resolution, self.changes
         before = changes.snapshot.folded.ties_before
-        stored = {
-            (ident, row.record_id.int): row for ident, found in changes.snapshot.claimed.items() for row in found
-        }
+        stored = {(ident, row.record_id.int): row for ident, found in changes.snapshot.claimed.items() for row in found}
         stored |= {(row.ident, row.record_id.int): row for row in changes.snapshot.proven}
         after: dict[tuple[Ident, int], ClaimRow] = {}
         for ref in before:
@@ -344,21 +343,30 @@ class _People:
         changes.disowned_claims = [
             known for key, known in stored.items() if known.is_owner and key in after and not after[key].is_owner
         ]
-        if changes.claims or changes.deleted_claims:
-            self._touch_holders()
+        shown = [one for one in changes.claims if _shown(one) != _shown(stored.get((one.ident, one.record_id.int)))]
+        shown += [one for one in changes.deleted_claims if _shown(stored.get((one.ident, one.record_id.int), one))]
+        if shown:
+            self._touch_holders(shown)
 
-    def _touch_holders(self) -> None:
+    def _touch_holders(self, claims: Iterable[ClaimRow]) -> None:
         """Note the contacts whose identifiers are shown otherwise, also those that nothing else has changed."""
         changes = self.changes
         causes = {cause for about in self.causes.values() for cause in about}
         by_id = {row.id: ref for ref, row in self.rows.items()}
-        for claim in (*changes.claims, *changes.deleted_claims):
+        for claim in claims:
             ref = by_id[claim.record_id]
             contact_id = self.placement(ref).contact_id
             if contact_id is not None:
                 changes.touched.add(contact_id)
                 own = self.causes.get(ref)
                 self._shift(contact_id, own or (causes if contact_id not in changes.shifted else ()))
+
+
+def _shown(claim: ClaimRow | None) -> tuple[object, ...] | None:
+    """Return what a contact shows of a claim; None of one that it does not show."""
+    if claim is None or claim.role > EVIDENCE:
+        return None
+    return (claim.value, claim.is_verified, claim.is_owner, claim.is_contested)
 
 
 def _causes(snapshot: Snapshot) -> dict[Ref, set[UUID]]:
@@ -368,6 +376,8 @@ def _causes(snapshot: Snapshot) -> dict[Ref, set[UUID]]:
         for ref in stated.records:
             if ref in snapshot.rows:
                 causes[ref].add(stated.envelope_id)
+    for ref, envelope_id in snapshot.hidden.items():
+        causes[ref].add(envelope_id)
     return causes
 
 
@@ -384,42 +394,3 @@ def _claim_row(row: RecordRow, ident: Ident, tie: Tie, resolution: Resolution) -
         is_contested=tie.role == CLAIM and ident in resolution.contested,
         role=tie.role,
     )
-
-
-def _difference(old: ContactRow | None, shown: Golden, only: str | None) -> dict[str, StoredDetail]:
-    """Return each field that changed: before, after, and the envelope that said the new value."""
-    origins = shown.origins
-    details: dict[str, StoredDetail] = {}
-    last_origin, cause = None, None
-    for name, before, after in _changed_fields(old, shown):
-        origin = origins.get(name)
-        if origin is not last_origin:  # most fields have the same
-            last_origin, cause = origin, None if origin is None else origin.stamp.envelope_id
-        details[name] = (before, after) if cause == only and cause is not None else (before, after, cause)
-    old_tags = [] if old is None else old.tags
-    if old_tags != shown.tags:
-        details["tags"] = (old_tags, shown.tags, None)
-    return details
-
-
-def _changed_fields(old: ContactRow | None, shown: Golden) -> list[tuple[str, Any, Any]]:
-    after = _fields(shown)
-    if old is None:
-        return [(name, None, value) for name, value in after.items() if value is not None]
-    before = _fields(old)
-    names = {**before, **after}
-    return [(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
-
-
-def _fields(contact: ContactRow | Golden) -> dict[str, Any]:
-    """Return what the change log tells of, but for tags, by the names that origins go by."""
-    found = {
-        "name": contact.name,
-        "email": contact.email,
-        "phone_number": contact.phone_number,
-        "external_source": contact.external_source,
-        "external_id": contact.external_id,
-    }
-    for name, value in contact.custom_fields.items():
-        found[registers.of_field(name)] = value
-    return found

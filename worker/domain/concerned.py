@@ -11,9 +11,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from worker.domain.changeset import Changeset, Lead
-from worker.domain.fold import Record
 from worker.domain.identifiers import of_address, phone_key
 from worker.domain.permission import Holder, holder_of
+from worker.domain.record import Record
 from worker.domain.statements import SuppressionStatement
 from worker.domain.terms import EVIDENCE, Ident, Ref
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from worker.domain.fold import Record, fold, repeats, withdraw
+from worker.domain.fold import fold, repeats, withdraw
+from worker.domain.record import Record
 from worker.domain.rows import RecordRow
 from worker.domain.statements import EnvelopeStatements
 from worker.domain.terms import API_SOURCE, Ident, Ref, Stamp, Tie, kind_of
@@ -21,6 +22,15 @@ class Withdrawn:
 
 
 @dataclass(slots=True)
+class Regrouped:
+    """Records that are grouped anew although nothing new is said of them, because the rules are others now."""
+
+    rows: Sequence[RecordRow]
+    changed: Collection[Ref]  #: those whose state is no longer as it is stored
+    ties: Mapping[Ref, Mapping[Ident, Tie]]  #: what is stored about what ties them to others
+
+
+@dataclass(slots=True)
 class Folded:
     """Records after the statements of a batch."""
 
@@ -31,6 +41,12 @@ class Folded:
     ties_before: dict[Ref, Mapping[Ident, Tie]] = field(default_factory=dict)
     deleted: list[UUID] = field(default_factory=list)  #: records that nobody is left to speak of
     were_gone: set[Ref] = field(default_factory=set)  #: active records that were stored, and not live, before the batch
+
+    @classmethod
+    def of(cls, regrouped: Regrouped) -> "Folded":
+        """Return what a batch without statements comes to: all its records may change groups and contacts."""
+        rows = {row.ref: row for row in regrouped.rows}
+        return cls(rows, set(regrouped.changed), {ref: regrouped.ties.get(ref, {}) for ref in rows})
 
     @property
     def active(self) -> dict[Ref, RecordRow]:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from worker.domain import registers
-from worker.domain.fold import Record
+from worker.domain.record import Record
 from worker.domain.registers import FIRST_NAME, LAST_NAME, NAME, PROFILE_NAME, FieldPlace
 from worker.domain.terms import Ref, Stamp
 

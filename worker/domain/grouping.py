@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from worker.domain import identifiers
-from worker.domain.fold import Record
 from worker.domain.names import disagree
+from worker.domain.record import Record
 from worker.domain.terms import API_SOURCE, CLAIM, Decision, Ident, Ref
 from worker.domain.union_find import UnionFind
 

@@ -32,8 +32,10 @@ from connectors.contract import (
 )
 from worker.domain import identifiers
 from worker.domain import registers as register_names
+from worker.domain.api_writes import DeletedAddresses
 from worker.domain.statements import (
     ConsentStatement,
+    DeletionStatement,
     EnvelopeStatements,
     Note,
     PrivacyRequest,
@@ -76,6 +78,7 @@ def normalise_api_write(
     events: Iterable[tuple[str, Event]],
     links: Iterable[tuple[Ref, Ref]] = (),
     about: Mapping[str, Sequence[Ref]] = MappingProxyType({}),
+    deletion: DeletedAddresses | None = None,
     *,
     sent_at: datetime,
     delivery_id: str,
@@ -84,8 +87,9 @@ def normalise_api_write(
     """Return what a request of the API states.
 
     ``events`` are pairs of a source and an event about it, ``links`` pairs of records that are one person. ``about`` are
-    the records of a contact when it was edited, by the external id of the edit. ``sent_at`` is our own time and is kept even if it is later than ``ceiling``: a request is dated after everything
-    that it overrules.
+    the records of a contact when it was edited, by the external id of the edit, ``deletion`` the addresses of a contact when
+    it was deleted. ``sent_at`` is our own time and is kept even if it is later than ``ceiling``: a request is dated after
+    everything that it overrules.
     """
     result = EnvelopeStatements(envelope_id, API_SOURCE)
     stated = ((Account(source=source), event) for source, event in events)
@@ -101,6 +105,9 @@ def normalise_api_write(
             Decision("link", a, b, microseconds(sent_at), "")
         )  # without a tie, so that the same link twice is one decision
     sent = microseconds(sent_at)
+    if deletion is not None:
+        digests = tuple(bytes.fromhex(digest) for digest in deletion.digests)
+        result.deletion = DeletionStatement(digests, sent, frozenset(deletion.spared))
     for position, (external_id, refs) in enumerate(made_of.items()):
         stamp = Stamp(sent, sent, delivery_id, position, envelope_id.hex)
         edit = (API_SOURCE, external_id)

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 from worker.domain import identifiers
-from worker.domain.fold import Record
 from worker.domain.grouping import ORDER_OF_TYPES, Claimant, Grouping, Reason, Refusal, seniority
+from worker.domain.record import Record
 from worker.domain.terms import CLAIM, EVIDENCE, FORMER, LAST, Ident, Ref
 
 
@@ -120,17 +120,16 @@ class _Places:
         if any(root in (self.groups.find(other), self.seats.get(other)) for other in self.groups.kept_from(record.ref)):
             return False
         people = self.groups.living.get(root, ())
-        removed = 0 if record.removed is None else record.removed.occurred
-        if record.kind == "customer" and any(self._is_another(self.records[one], record, removed) for one in people):
+        if record.kind == "customer" and any(self._is_another(self.records[one], record) for one in people):
             return False
         return not (ident[0] == "phone" and self._disagree(record, host))
 
     @staticmethod
-    def _is_another(other: Record, record: Record, removed: int) -> bool:
+    def _is_another(other: Record, record: Record) -> bool:
         if other.kind != "customer" or other.source != record.source:
             return False
         created = other.created()
-        return created is None or created <= removed
+        return created is None or created <= record.gone_at
 
     def _list_groups(self, people: Iterable[Ref]) -> None:
         seated: dict[Ref, list[Record]] = defaultdict(list)

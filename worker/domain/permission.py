@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from worker.domain import identifiers
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry, suppressions
-from worker.domain.fold import Record
+from worker.domain.record import Record
 from worker.domain.terms import CLAIM, EVIDENCE, Ident, Ref, Stamp, key_of_guest, kind_of
 
 Key = tuple[str, str]  #: (channel, purpose)

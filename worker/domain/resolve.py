@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from worker.domain import identifiers
-from worker.domain.fold import Record
 from worker.domain.grouping import Grouping, Limits, Resolution
 from worker.domain.passengers import place
+from worker.domain.record import Record
 from worker.domain.terms import CLAIM, EVIDENCE, Decision, Ident
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from worker.domain.fold import Record
+from worker.domain.record import Record
 from worker.domain.terms import CLAIM, Ident, Ref
 
 

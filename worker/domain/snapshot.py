@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
-from worker.domain.fold import Record
+from worker.domain.deletions import Deletions
 from worker.domain.folded import Folded, Withdrawn
 from worker.domain.grouping import Limits
 from worker.domain.keyed_consents import KeyedConsent
+from worker.domain.record import Record
 from worker.domain.rows import ClaimRow, ContactRow, RecordRow
 from worker.domain.statements import EnvelopeStatements
 from worker.domain.terms import Decision, Ident, Ref
@@ -19,7 +20,7 @@ class NewDecision(NamedTuple):
 
     decision: Decision
     actor: str  #: the source that made it
-    envelope_id: UUID
+    envelope_id: UUID | None  #: None of one that was made without an envelope, which no replay takes back
 
 
 @dataclass(slots=True)
@@ -41,11 +42,14 @@ class Snapshot:
     decisions: set[Decision] = field(default_factory=set)  #: stored ones about the components' records
     stated: Sequence[EnvelopeStatements] = ()  #: the statements of the batch
     withdrawn: Withdrawn | None = None  #: what a replay took back before
+    is_regrouped: bool = False  #: all contacts may be otherwise, although nothing is stated
     news: Sequence[KeyedConsent] = ()  #: its consents, without those that repeat what counts
     #: those that the components' records belong to, and those that have the id of one of them
     contacts: dict[UUID, ContactRow] = field(default_factory=dict)
     aliases: dict[UUID, UUID] = field(default_factory=dict)  #: ids that stay with a record, and which; of these records
     priorities: Mapping[str, int] = field(default_factory=dict)  #: of sources
+    deletions: Deletions = field(default_factory=dict)  #: of those who held one of the active records' identifiers
+    hidden: dict[Ref, UUID] = field(default_factory=dict)  #: records that one of them removes, and its envelope
 
     def record_rows(self) -> dict[Ref, RecordRow]:
         """Return every record that was loaded.

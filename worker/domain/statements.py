@@ -101,6 +101,17 @@ class PrivacyRequest(NamedTuple):
     subjects: Mapping[str, Any] | None = None
 
 
+class DeletionStatement(NamedTuple):
+    """A person was deleted through the API.
+
+    Records of the same addresses stay removed until they state something newer.
+    """
+
+    digests: tuple[bytes, ...]  #: keyed hashes of the addresses that the person held
+    occurred: int
+    spared: frozenset[Ref]  #: records that claimed one of them then, and were other people's
+
+
 @dataclass(slots=True)
 class EnvelopeStatements:
     """What one envelope says, in normal form."""
@@ -114,6 +125,7 @@ class EnvelopeStatements:
     consents: list[ConsentStatement] = field(default_factory=list)
     suppressions: list[SuppressionStatement] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
+    deletion: DeletionStatement | None = None
     privacy_requests: list[PrivacyRequest] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     revoked: int | None = None  #: microseconds

@@ -54,6 +54,7 @@ def statements_of(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatem
             write.events,
             write.links,
             dict(write.about),
+            write.deletion,
             sent_at=row.sent_at,
             delivery_id=row.delivery_id,
             ceiling=ceiling,

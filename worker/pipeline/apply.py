@@ -19,6 +19,7 @@ from worker import ids
 from worker.domain.changes import Change, causes_of
 from worker.domain.changeset import Changeset, changeset
 from worker.domain.concerned import concerned
+from worker.domain.folded import Regrouped
 from worker.domain.grouping import Limits
 from worker.domain.ledger import LedgerChanges, ledger_changes
 from worker.domain.snapshot import lock_keys
@@ -74,6 +75,8 @@ class Batch:
     statements: Sequence[EnvelopeStatements] = ()
     connection_of: Mapping[UUID, UUID] = field(default_factory=dict)  #: by envelope
     replay: Replay | None = None
+    regrouped: Regrouped | None = None  #: records to be grouped anew, in a batch without statements
+    locks_all: bool = False  #: the whole organization, from the first attempt on
 
     def begin(self, tx: Tx, now: datetime) -> None:
         """Come first: take queue rows away, work out what the statements are. ``now`` is the database's time.
@@ -91,8 +94,8 @@ class Batch:
 def apply(engine: Engine, organization_id: UUID, batch: Batch) -> Applied:
     """Let statements take effect, once and whole.
 
-    A replay is rare and locks the whole organization. Raises TransientError when other writers keep being faster;
-    database errors of other kinds, and what the hooks raise, pass.
+    A replay and an upgrade are rare and lock the whole organization. Raises TransientError when other writers keep
+    being faster; database errors of other kinds, and what the hooks raise, pass.
     """
     keys: set[str] = set()
     for attempt in range(ATTEMPTS):
@@ -100,11 +103,11 @@ def apply(engine: Engine, organization_id: UUID, batch: Batch) -> Applied:
             with engine.begin() as conn:
                 tx = Tx(conn, organization_id)
                 now = db.enter(tx)
-                is_whole = attempt >= _PATIENCE or batch.replay is not None
+                is_whole = attempt >= _PATIENCE or batch.replay is not None or batch.locks_all
                 locking = _Locking(tx, keys, is_whole=is_whole, is_first=attempt == 0)
                 locking.take()
                 batch.begin(tx, now)
-                is_idle = not batch.statements and batch.replay is None
+                is_idle = not batch.statements and batch.replay is None and batch.regrouped is None
                 applied = Applied() if is_idle else _attempt(tx, batch, locking)
                 batch.finish(tx, applied)
                 return applied
@@ -124,7 +127,7 @@ def _attempt(tx: Tx, batch: Batch, locking: "_Locking") -> Applied:
         statements = [*statements, *batch.replay.others(tx)]
         withdrawn = withdraw(tx, batch.replay.envelope_ids)
 
-    snapshot = load(tx, statements, limits, ids.new, withdrawn)
+    snapshot = load(tx, statements, limits, ids.new, withdrawn, batch.regrouped)
     people = changeset(snapshot, ENCODER)
     about = concerned(people)
 

@@ -8,9 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from uuid import UUID
 
+from worker import vault
 from worker.domain import identifiers
 from worker.domain.concerned import Concerned
-from worker.domain.folded import Folded, Withdrawn, fold_batch
+from worker.domain.deletions import Deletion, hide
+from worker.domain.folded import Folded, Regrouped, Withdrawn, fold_batch
 from worker.domain.grouping import Limits, counts, is_crowd
 from worker.domain.identifiers import of_address
 from worker.domain.keyed_consents import KeyedConsent, keyed_consents
@@ -18,7 +20,7 @@ from worker.domain.ledger import Ledgers
 from worker.domain.rows import ClaimRow, RecordRow
 from worker.domain.snapshot import Snapshot
 from worker.domain.statements import EnvelopeStatements
-from worker.domain.terms import CLAIM, EVIDENCE, LAST, Ident, Ref
+from worker.domain.terms import API_SOURCE, CLAIM, EVIDENCE, LAST, Ident, Ref
 from worker.domain.union_find import UnionFind
 from worker.store import (
     claims,
@@ -27,6 +29,7 @@ from worker.store import (
     contact_aliases,
     contacts,
     decisions,
+    deletions,
     envelopes,
     notes,
     privacy_requests,
@@ -42,29 +45,59 @@ def load(
     limits: Limits,
     new_id: Callable[[], UUID],
     withdrawn: Withdrawn | None = None,
+    regrouped: Regrouped | None = None,
 ) -> Snapshot:
     """Load the records that statements are about, fold them, and load the components that they are in.
 
     Which identifiers matter is known only after folding. ``new_id`` gives new records their ids, ``withdrawn`` is
-    what a replay took back before. Nothing is locked here; see ``is_current``.
+    what a replay took back before. With ``regrouped`` there are no statements. Nothing is locked here; see
+    ``is_current``.
     """
     stored = [] if withdrawn is None else list(withdrawn.records)
     refs = {ref for stated in statements for ref in stated.records} - {row.ref for row in stored}
     stored += records.by_refs(tx, refs)
-    folded = fold_batch(stored, statements, new_id, withdrawn)
+    folded = fold_batch(stored, statements, new_id, withdrawn) if regrouped is None else Folded.of(regrouped)
     snapshot = Snapshot(folded, limits, new_id, rows=folded.active, stated=statements, withdrawn=withdrawn)
+    snapshot.is_regrouped = regrouped is not None
+    snapshot.priorities, has_deletions = connections.priorities_and_deletions(tx)
+    if has_deletions or any(stated.deletion is not None for stated in statements):
+        snapshot.deletions = _deletions(tx, snapshot)
+        hide(folded, snapshot.rows.values(), snapshot.deletions)
     snapshot.news = _news(tx, statements, folded)
     _Components(tx, snapshot).load()
     # What was loaded as a neighbour may be one of the batch's own that repeats itself; its new times are to be kept.
     snapshot.rows.update({ref: folded.rows[ref] for ref in folded.repeating & snapshot.rows.keys()})
+    if snapshot.deletions:
+        snapshot.hidden = hide(folded, snapshot.rows.values(), snapshot.deletions)
     known = [row for row in snapshot.rows.values() if row.version > 0]
     ids = {row.id for row in known if row.contact_id != row.id}
     contact_ids = {row.contact_id for row in known if row.contact_id is not None}
     snapshot.contacts = contacts.by_ids(tx, contact_ids | ids) if contact_ids | ids else {}
     if ids or len(known) > len(contact_ids):  # otherwise everybody is alone, and has been
         snapshot.aliases = contact_aliases.of_records(tx, [row.id for row in known])
-    snapshot.priorities = connections.priorities(tx)
     return snapshot
+
+
+def _deletions(tx: Tx, snapshot: Snapshot) -> dict[Ident, list[Deletion]]:
+    """Return the deletions of those who held an identifier that the batch's records have ever claimed, or have now.
+
+    Records that an envelope deletes have claimed them too, and lead to others who do. So it does not matter whether a
+    record, the deletion, or the record that was deleted comes last.
+    """
+    folded = snapshot.folded
+    refs = {ref for stated in snapshot.stated if stated.deletion is not None for ref in stated.records}
+    idents = {ident for ref in refs | folded.ties_before.keys() for ident in folded.rows[ref].record.history()}
+    digests_of = vault.digests(tx.organization_id)
+    ident_of = {digest: ident for ident in idents for digest in digests_of(ident)}
+    found: dict[Ident, list[Deletion]] = defaultdict(list)
+    for digest, stored in deletions.by_digests(tx, ident_of.keys()).items():
+        found[ident_of[digest]] += stored
+    for stated in snapshot.stated:
+        if stated.deletion is not None:
+            new = Deletion(stated.envelope_id, stated.deletion.occurred, stated.deletion.spared)
+            for digest in ident_of.keys() & stated.deletion.digests:
+                found[ident_of[digest]].append(new)
+    return found
 
 
 def _news(tx: Tx, statements: Sequence[EnvelopeStatements], folded: Folded) -> list[KeyedConsent]:
@@ -115,7 +148,7 @@ def withdraw(tx: Tx, envelope_ids: Sequence[UUID]) -> Withdrawn:
     """
     record_ids = envelopes.linked_records(tx, envelope_ids)
     addresses = consents.withdraw(tx, envelope_ids) | suppressions.withdraw(tx, envelope_ids)
-    for ledger in (notes, privacy_requests):
+    for ledger in (notes, privacy_requests, deletions):
         ledger.withdraw(tx, envelope_ids)
     decided = decisions.withdraw(tx, envelope_ids)
     envelopes.delete_links(tx, envelope_ids)
@@ -147,6 +180,8 @@ class _Components:
         #: (source, is no guest) of the active records that claim an identifier now
         self._claiming: dict[Ident, list[tuple[str, bool]]] = defaultdict(list)
         for row in self._active.values():
+            if row.record.kind == "edit":
+                continue
             claimant = (row.record.source, row.record.kind in ("customer", "person"))
             for ident, tie in row.record.ties().items():
                 if tie.role == CLAIM:
@@ -159,6 +194,7 @@ class _Components:
         self._about = self._addressed()
         idents = {ident for known in snapshot.folded.ties_before.values() for ident in known}.union(self._about)
         idents |= {ident for row in self._active.values() for ident in row.record.ties()}
+        idents |= snapshot.deletions.keys()
         refs: set[Ref] = {one.consent.ref for one in snapshot.news if one.consent.ref[1]}.union(self._active)
         for ref in refs - self._active.keys():  # they say nothing new of themselves, but something beside
             snapshot.rows[ref] = snapshot.folded.rows[ref]
@@ -224,7 +260,7 @@ class _Components:
                 if rows:
                     record_ids.update(row.record_id for row in rows)
                 continue
-            claiming = [row for row in rows if row.role == CLAIM]
+            claiming = [row for row in rows if row.role == CLAIM and (row.is_customer or row.source != API_SOURCE)]
             others = [(row.source, row.is_customer) for row in claiming if row.record_id not in self._active_ids]
             was_crowd = is_crowd([(row.source, row.is_customer) for row in claiming], limits)
             is_one = is_crowd([*others, *now], limits)

@@ -16,6 +16,7 @@ from worker.store import (
     contact_terms,
     contacts,
     decisions,
+    deletions,
     envelopes,
     former_contacts,
     notes,
@@ -53,6 +54,7 @@ def write(tx: Tx, people: Changeset, ledger: LedgerChanges, *, are_links_new: bo
     suppressions.append(tx, ledger.suppressions)
     notes.append(tx, ledger.notes)
     privacy_requests.ensure(tx, ledger.privacy_requests)
+    deletions.ensure(tx, people.snapshot.stated)
     for connection_id, revoked_at in ledger.revocations:
         connections.revoke(tx, connection_id, revoked_at)
     contacts.show(tx, ledger.shown_only)

@@ -106,8 +106,10 @@ _SET_FIELDS = sql("""
     UPDATE connections SET approved_fields = :fields WHERE organization_id = :organization_id AND id = :id
 """)
 _PRIORITIES = sql("""
-    SELECT DISTINCT ON (source) source, priority FROM connections WHERE organization_id = :organization_id
-     ORDER BY source, (state = 'removed'), created_at DESC, id
+    (SELECT DISTINCT ON (source) source, priority FROM connections WHERE organization_id = :organization_id
+      ORDER BY source, (state = 'removed'), created_at DESC, id)
+     UNION ALL
+    SELECT NULL, NULL WHERE EXISTS (SELECT FROM deletions WHERE organization_id = :organization_id)
 """)
 _NOTE = sql(f"""
     UPDATE connections c
@@ -206,7 +208,18 @@ def priorities(tx: Tx) -> dict[str, int]:
 
     A source keeps the priority of its removed connection, because its records are still there.
     """
-    return {row[0]: row[1] for row in tx.run(_PRIORITIES)}
+    return priorities_and_deletions(tx)[0]
+
+
+def priorities_and_deletions(tx: Tx) -> tuple[dict[str, int], bool]:
+    """Load the priority of each source, and whether anybody was deleted through the API.
+
+    It is one statement, because nearly no organization has deletions, and every batch has to know.
+    """
+    found = {row[0]: row[1] for row in tx.run(_PRIORITIES)}
+    has_deletions = None in found
+    found.pop(None, None)
+    return found, has_deletions
 
 
 def note_deliveries(conn: Connection, notes: Sequence[tuple[UUID, datetime | None, int]]) -> None:

@@ -1,7 +1,8 @@
 """The consent ledger: every statement about being contacted, by address. Statements are only added."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 from worker import ids
@@ -65,9 +66,38 @@ _ABOUT = f"""(
 
 _BY_ADDRESSES = sql(f"SELECT {_COLUMNS} FROM {_ABOUT}")
 
+_PAGE = sql(f"""
+    SELECT {_COLUMNS} FROM consents s WHERE s.organization_id = :organization_id AND s.statement_key > :after
+     ORDER BY s.statement_key LIMIT :limit
+""")
+
 _STORED = sql("""
     SELECT statement_key FROM consents
      WHERE organization_id = :organization_id AND statement_key = ANY(CAST(:keys AS bytea[]))
+""")
+
+_DELETE = sql("""
+    DELETE FROM consents WHERE organization_id = :organization_id AND statement_key = ANY(CAST(:keys AS bytea[]))
+""")
+
+_CORRECT = sql(f"""
+    UPDATE consents c
+       SET statement_key = new.new_key, occurred_at = new.occurred_at, external_id = new.external_id,
+           method = new.method, evidence = new.evidence::jsonb, origin = new.origin, legal_basis = new.legal_basis
+      FROM {
+    rows_of(
+        statement_key="bytea",
+        new_key="bytea",
+        occurred_at="timestamptz",
+        external_id="text",
+        method="text",
+        evidence="json",
+        origin="text",
+        legal_basis="text",
+    )
+}
+     WHERE c.organization_id = :organization_id AND c.statement_key = new.statement_key
+       AND c.statement_key = ANY(CAST(:statement_key AS bytea[]))
 """)
 
 _WITHDRAW = sql("""
@@ -127,28 +157,55 @@ def by_addresses(tx: Tx, addresses: Collection[str], refs: Collection[Ref] = ())
 
 def _load(tx: Tx, addresses: Collection[str], refs: Collection[Ref]) -> list[ConsentEntry]:
     keys = columns_of(list(refs), "source", "external_id")
-    return [
-        ConsentEntry(
-            id=row[0],
-            key=bytes(row[1]),
-            channel=row[2],
-            purpose=row[3],
-            address=row[4],
-            status=row[5],
-            occurred=microseconds(row[6]),
-            ref=(row[7], row[8]),
-            method=row[9],
-            evidence=row[10],
-            envelope_id=row[11],
-            created_at=row[12],
-            origin=row[13],
-            legal_basis=row[14],
-            expires_at=row[15],
-            is_repeat=row[16],
-            is_undated=row[17],
-        )
-        for row in tx.run(_BY_ADDRESSES, {"addresses": list(addresses), **keys})
-    ]
+    return [_entry(row) for row in tx.run(_BY_ADDRESSES, {"addresses": list(addresses), **keys})]
+
+
+def page(tx: Tx, after: bytes, limit: int) -> list[ConsentEntry]:
+    """Load all statements in the order of their keys, from behind ``after``."""
+    return [_entry(row) for row in tx.run(_PAGE, {"after": after, "limit": limit})]
+
+
+def _entry(row: Sequence[Any]) -> ConsentEntry:
+    return ConsentEntry(
+        id=row[0],
+        key=bytes(row[1]),
+        channel=row[2],
+        purpose=row[3],
+        address=row[4],
+        status=row[5],
+        occurred=microseconds(row[6]),
+        ref=(row[7], row[8]),
+        method=row[9],
+        evidence=row[10],
+        envelope_id=row[11],
+        created_at=row[12],
+        origin=row[13],
+        legal_basis=row[14],
+        expires_at=row[15],
+        is_repeat=row[16],
+        is_undated=row[17],
+    )
+
+
+def correct(tx: Tx, said: Mapping[bytes, KeyedConsent]) -> None:
+    """Let statements, by their keys, say something else; of two that come to say the same one is kept.
+
+    The ledger is never corrected but by an upgrade, which brings it to what a replay of the envelopes would state.
+    """
+    known = stored(tx, {one.key for one in said.values()})
+    kept: dict[bytes, tuple[object, ...]] = {}
+    gone: list[bytes] = []
+    for key, (new_key, c, _) in sorted(said.items()):
+        if new_key in known or new_key in kept:
+            gone.append(key)
+        else:
+            changed = (c.occurred or None, c.ref[1], c.method, json_bytes(dict(c.evidence)), c.origin, c.legal_basis)
+            kept[new_key] = (key, new_key, *changed)
+    if gone:
+        tx.run(_DELETE, {"keys": gone})
+    if kept:
+        names = ("statement_key", "new_key", "occurred_at", "external_id", "method", "evidence", "origin")
+        tx.run(_CORRECT, columns_of(list(kept.values()), *names, "legal_basis"))
 
 
 def stored(tx: Tx, keys: Collection[bytes]) -> set[bytes]:

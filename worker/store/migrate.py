@@ -9,12 +9,15 @@ from sqlalchemy import NullPool, create_engine
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def upgrade(database_url: str) -> None:
-    """Apply all missing revisions. A second call changes nothing, also at the same time from another process."""
+def upgrade(database_url: str, revision: str = "head") -> None:
+    """Apply all missing revisions up to one, the newest if none is given.
+
+    A second call changes nothing, also at the same time from another process.
+    """
     engine = create_engine(database_url, poolclass=NullPool)
     with engine.connect() as connection:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
         connection.commit()

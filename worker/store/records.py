@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from worker.domain import fold
-from worker.domain.fold import Record
+from worker.domain import record_state
+from worker.domain.record import Record
 from worker.domain.rows import RecordRow, RecordWrite
 from worker.domain.terms import Ref, kind_of
 from worker.domain.times import microseconds, moment
@@ -114,7 +114,7 @@ def versions(tx: Tx, refs: Collection[Ref]) -> dict[UUID, int]:
 
 def encode(record: Record) -> bytes:
     """Return a record's state as ``insert_new`` and ``update`` take it."""
-    return json_bytes(fold.encode(record))
+    return json_bytes(record_state.encode(record))
 
 
 def insert_new(tx: Tx, writes: Iterable[RecordWrite]) -> None:
@@ -157,6 +157,6 @@ def _placed(write: RecordWrite) -> tuple[bool, bool, datetime | None, bool, UUID
 
 def _row(values: Sequence[Any]) -> RecordRow:
     id_, source, external_id, _, state, version, contact_id, is_lost, merged_at, is_oversize, joined = values
-    record = fold.decode(source, external_id, kind_of((source, external_id)), state)
+    record = record_state.decode(source, external_id, kind_of((source, external_id)), state)
     merged = microseconds(merged_at) if is_lost else None
     return RecordRow(id_, record, version, contact_id, merged, is_oversize, joined)

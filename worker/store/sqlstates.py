@@ -5,6 +5,8 @@ Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from worker.errors import ConfigError
+
 #: serialization failure and deadlock; unique and foreign key violations, which here mean that another writer was faster
 _RACES = frozenset({"40001", "40P01", "23505", "23503"})
 #: classes and codes of a value that the database will never take
@@ -34,12 +36,14 @@ def is_poison(error: Exception) -> bool:
 
 
 def is_system_fault(error: Exception) -> bool:
-    """Return whether the database is away, full, or not migrated yet: all envelopes wait, and none is blamed.
+    """Return whether the database is away, full, or not migrated yet, or a setting is missing.
+
+    Then all envelopes wait, and none is blamed.
 
     A statement or lock that timed out is no system fault, because one envelope may have caused it.
     """
     if not isinstance(error, DBAPIError):
-        return False
+        return isinstance(error, ConfigError)
     state = sqlstate(error)
     if error.connection_invalidated or isinstance(error, InterfaceError):
         return True

@@ -1,7 +1,8 @@
 """The suppression ledger: statements that an address must not be used, or may be used again."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -39,12 +40,47 @@ _INSERT = sql(f"""
         ON CONFLICT (organization_id, statement_key) DO NOTHING
 """)
 
-_BY_ADDRESSES = sql("""
-    SELECT s.id, s.channel, s.address, s.scope, s.reason, s.is_lift, s.occurred_at, s.expires_at, s.source,
-           s.external_id, s.envelope_id, s.created_at, s.origin, s.note
-      FROM unnest(CAST(:addresses AS text[])) AS given_address
+_COLUMNS = """s.id, s.channel, s.address, s.scope, s.reason, s.is_lift, s.occurred_at, s.expires_at, s.source,
+              s.external_id, s.envelope_id, s.created_at, s.origin, s.note"""
+
+_BY_ADDRESSES = sql(f"""
+    SELECT {_COLUMNS} FROM unnest(CAST(:addresses AS text[])) AS given_address
      CROSS JOIN LATERAL (
         SELECT * FROM suppressions WHERE organization_id = :organization_id AND address = given_address OFFSET 0) AS s
+""")
+
+_PAGE = sql(f"""
+    SELECT {_COLUMNS}, s.statement_key FROM suppressions s
+     WHERE s.organization_id = :organization_id AND s.statement_key > :after ORDER BY s.statement_key LIMIT :limit
+""")
+
+_STORED = sql("""
+    SELECT statement_key FROM suppressions
+     WHERE organization_id = :organization_id AND statement_key = ANY(CAST(:keys AS bytea[]))
+""")
+
+# By address, because no index has the id.
+_DELETE = sql(f"""
+    DELETE FROM suppressions s USING {rows_of(address="text", id="uuid")}
+     WHERE s.organization_id = :organization_id AND s.address = new.address AND s.id = new.id
+""")
+
+_CORRECT = sql(f"""
+    UPDATE suppressions s
+       SET statement_key = new.statement_key, occurred_at = new.occurred_at, external_id = new.external_id,
+           origin = new.origin, note = new.note
+      FROM {
+    rows_of(
+        address="text",
+        id="uuid",
+        statement_key="bytea",
+        occurred_at="timestamptz",
+        external_id="text",
+        origin="text",
+        note="text",
+    )
+}
+     WHERE s.organization_id = :organization_id AND s.address = new.address AND s.id = new.id
 """)
 
 _WITHDRAW = sql("""
@@ -97,24 +133,51 @@ def append(tx: Tx, stated: Iterable[tuple[SuppressionStatement, UUID]]) -> None:
 
 def by_addresses(tx: Tx, addresses: Collection[str]) -> list[SuppressionEntry]:
     """Load all statements about these addresses."""
-    return [
-        SuppressionEntry(
-            id=row[0],
-            channel=row[1],
-            address=row[2],
-            scope=row[3],
-            reason=row[4],
-            is_lift=row[5],
-            occurred=microseconds(row[6]),
-            expires_at=row[7],
-            ref=(row[8], row[9]),
-            envelope_id=row[10],
-            created_at=row[11],
-            origin=row[12],
-            note=row[13],
-        )
-        for row in tx.run(_BY_ADDRESSES, {"addresses": list(addresses)})
-    ]
+    return [_entry(row) for row in tx.run(_BY_ADDRESSES, {"addresses": list(addresses)})]
+
+
+def page(tx: Tx, after: bytes, limit: int) -> list[tuple[bytes, SuppressionEntry]]:
+    """Load all statements in the order of their keys, from behind ``after``, each with its key."""
+    return [(bytes(row[-1]), _entry(row)) for row in tx.run(_PAGE, {"after": after, "limit": limit})]
+
+
+def correct(tx: Tx, said: Iterable[tuple[SuppressionEntry, SuppressionStatement]]) -> None:
+    """Let stored statements say something else, as ``consents.correct``."""
+    corrected = [(entry, key_of(statement), statement) for entry, statement in said]
+    if not corrected:
+        return
+    rows = tx.run(_STORED, {"keys": [key for _, key, _ in corrected]})
+    taken = {bytes(row[0]) for row in rows}
+    kept, gone = [], []
+    for entry, key, s in sorted(corrected, key=lambda one: one[0].id):
+        if key in taken:
+            gone.append((entry.address, entry.id))
+        else:
+            taken.add(key)
+            kept.append((entry.address, entry.id, key, moment(s.occurred), s.ref[1], s.origin, s.note))
+    if gone:
+        tx.run(_DELETE, columns_of(gone, "address", "id"))
+    if kept:
+        names = ("address", "id", "statement_key", "occurred_at", "external_id", "origin", "note")
+        tx.run(_CORRECT, columns_of(kept, *names))
+
+
+def _entry(row: Sequence[Any]) -> SuppressionEntry:
+    return SuppressionEntry(
+        id=row[0],
+        channel=row[1],
+        address=row[2],
+        scope=row[3],
+        reason=row[4],
+        is_lift=row[5],
+        occurred=microseconds(row[6]),
+        expires_at=row[7],
+        ref=(row[8], row[9]),
+        envelope_id=row[10],
+        created_at=row[11],
+        origin=row[12],
+        note=row[13],
+    )
 
 
 def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> set[tuple[str, str]]:

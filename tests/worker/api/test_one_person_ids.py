@@ -5,6 +5,7 @@ from sqlalchemy import text
 
 from tests.worker.api.one_person import E1, E2, E3, E4, P1, REFUSED
 from tests.worker.api.shops import now
+from worker import ids
 
 once = pytest.mark.parametrize("world", ["as sent"], indirect=True)
 NAME, OTHER_NAME = "Ayu Lestari", "Ayu Wulandari"
@@ -376,6 +377,83 @@ def test_a_deleted_contact_stays_deleted_until_somebody_states_something_newer(s
     eu.seen("1", email=E1, at=now())
     assert len(api.rows(None)) == 1
     assert api.id("eu:1") == api.id(E1)
+
+
+def test_an_order_of_before_the_deletion_brings_nobody_back(shop, woo, api):
+    shop.seen("1", email=E1, phone=P1, at=0)
+    api.write("DELETE", "shop:1")
+    woo.guest(email=E1, at=10, edited=now())
+    woo.guest(phone=P1, at=10)
+    assert api.rows(None) == []
+
+    woo.guest(email=E1, at=now())
+    assert [contact["email"] for contact in api.rows(None)] == [E1]
+
+
+def test_others_at_a_shared_number_live_on(shop, eu, woo, api):
+    """Those who are known when the contact is deleted; nobody can know the others."""
+    shop.seen("1", email=E1, phone=P1, name="Budi Santoso", at=0)
+    eu.seen("1", email=E2, phone=P1, name=NAME, at=5)
+    assert len(api.rows(None)) == 2
+    api.write("DELETE", "shop:1")
+    assert [contact["email"] for contact in api.rows(None)] == [E2]
+
+    eu.seen("1", email=E2, phone=P1, name=NAME, at=10)
+    woo.seen("1", email=E3, phone=P1, at=10)
+    assert [contact["email"] for contact in api.rows(None)] == [E2]
+    assert api.id("eu:1") is not None
+
+
+def test_who_does_not_own_a_number_takes_nobody_along(shop, eu, woo, api):
+    shop.seen("1", email=E1, phone=P1, name="Budi Santoso", at=0)
+    eu.seen("1", email=E2, phone=P1, name=NAME, at=5)
+    assert api.id(P1) == api.id("shop:1")
+    api.write("DELETE", "eu:1")
+
+    woo.seen("1", email=E3, phone=P1, name="Budi Santoso", at=10)
+    assert [contact["email"] for contact in api.rows(None)] == [E1]
+    assert api.id("woo:1") == api.id("shop:1")
+
+
+def test_a_request_after_the_deletion_makes_the_contact_anew(shop, api):
+    shop.seen("1", email=E1, at=0)
+    api.write("DELETE", "shop:1")
+
+    assert api.write("POST", None, email=E1, name=NAME)["name"] == NAME
+    assert api.write("POST", None, external_source="eu", external_id="7", email=E1)["email"] == E1
+
+
+@once
+def test_an_envelope_that_is_read_anew_brings_nobody_back(world, shop, eu, api, engine):
+    shop.seen("1", email=E1, at=0)
+    eu.seen("1", email=E2, at=0)
+    first, second = world.deliver()
+    api.write("DELETE", "shop:1")
+    eu.seen("1", email=E1, at=10)
+    (third,) = world.deliver()
+    assert api.rows(None) == []
+
+    with engine.connect() as conn:
+        (deletion,) = conn.execute(text("SELECT DISTINCT envelope_id FROM deletions")).scalars()
+    for envelope_id in (third, first, ids.show(ids.ENVELOPE, deletion), second, third):
+        world.replay(envelope_id)
+        assert api.rows(None) == []
+
+
+@once
+def test_the_address_of_a_deleted_contact_is_kept_as_a_hash(shop, api, engine):
+    shop.seen("1", email=E1, phone=P1, at=0)
+    api.write("DELETE", "shop:1")
+
+    with engine.connect() as conn:
+        kept = conn.execute(
+            text("SELECT convert_from(body, 'UTF8') FROM envelopes WHERE topic LIKE 'DELETE%'")
+        ).scalar()
+        hashes = conn.execute(text("SELECT encode(digest, 'hex') FROM deletions")).scalars().all()
+    assert len(hashes) == 2
+    assert all(one in kept for one in hashes)
+    assert E1 not in kept
+    assert P1 not in kept
 
 
 def test_a_refusal_outlives_the_deletion_of_its_contact(shop, eu, api):

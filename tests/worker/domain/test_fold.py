@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.fold import Record, decode, encode, fold, repeats, withdraw
+from worker.domain.fold import fold, repeats, withdraw
 from worker.domain.past import name_in
+from worker.domain.record import Record
+from worker.domain.record_state import decode, encode
 from worker.domain.statements import ProfileStatement, RemovalStatement, TagSnapshotStatement, TagsStatement
 from worker.domain.terms import CLAIM, EVIDENCE, FORMER, LAST, Stamp
 from worker.domain.times import microseconds

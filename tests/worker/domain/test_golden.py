@@ -2,8 +2,9 @@
 
 import pytest
 
-from worker.domain.fold import Record, fold
+from worker.domain.fold import fold
 from worker.domain.golden import golden
+from worker.domain.record import Record
 from worker.domain.registers import of_field
 from worker.domain.statements import ProfileStatement, RemovalStatement
 from worker.domain.terms import API_SOURCE, Stamp, kind_of

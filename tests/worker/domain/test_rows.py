@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from worker.domain.fold import Record
+from worker.domain.record import Record
 from worker.domain.rows import ClaimRow, Placement, RecordRow
 
 

@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 
 from connectors.contract import ConsentStated, ProfilesMerged
 from tests.worker.histories import EMAILS, T0, a_profile, statements_of
-from worker.domain.fold import Record
 from worker.domain.folded import fold_batch
 from worker.domain.grouping import Limits
+from worker.domain.record import Record
 from worker.domain.rows import RecordRow
 from worker.domain.snapshot import Snapshot, lock_keys
 from worker.domain.terms import Decision

@@ -13,8 +13,10 @@ from connectors import connector
 from connectors.contract import Account, BadSignatureError, Envelope
 from connectors.woocommerce.simulator.shop import Shop, ping, signed
 from worker.api import webhooks
-from worker.domain.fold import Record, encode, fold
+from worker.domain.fold import fold
 from worker.domain.normalise import ceiling_of, normalise
+from worker.domain.record import Record
+from worker.domain.record_state import encode
 from worker.inbox.ingest import Source, accept, is_ping
 
 SECRET = "invented"

@@ -27,11 +27,23 @@ CREATE TABLE contact_aliases (
     record_id uuid NOT NULL,
     PRIMARY KEY (organization_id, id)
 );
-CREATE INDEX contact_aliases_record ON contact_aliases (record_id, organization_id)
+CREATE INDEX contact_aliases_record ON contact_aliases (record_id, organization_id);
+
+CREATE TABLE deletions (
+    organization_id uuid NOT NULL,
+    digest bytea NOT NULL CHECK (length(digest) = 32),
+    envelope_id uuid NOT NULL,
+    deleted_at timestamptz NOT NULL,
+    spared jsonb NOT NULL,
+    PRIMARY KEY (organization_id, digest, envelope_id)
+);
+CREATE INDEX deletions_envelope ON deletions (organization_id, envelope_id)
 """
 
+TENANT_TABLES = ("contact_aliases", "deletions")
+
 POLICY = """
-CREATE POLICY tenant ON contact_aliases USING (
+CREATE POLICY tenant ON {table} USING (
     (SELECT coalesce(current_setting('contactsync.organization_id', true), '') = '')
     OR organization_id = (SELECT nullif(current_setting('contactsync.organization_id', true), '')::uuid)
 )
@@ -41,9 +53,10 @@ CREATE POLICY tenant ON contact_aliases USING (
 def upgrade() -> None:
     for statement in DDL.split(";\n"):
         op.execute(statement)
-    op.execute(POLICY)
-    op.execute("ALTER TABLE contact_aliases ENABLE ROW LEVEL SECURITY")
-    op.execute("ALTER TABLE contact_aliases FORCE ROW LEVEL SECURITY")
+    for table in TENANT_TABLES:
+        op.execute(POLICY.format(table=table))
+        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
 
 
 def downgrade() -> None:
