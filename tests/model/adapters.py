@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from functools import singledispatch
 from uuid import UUID, uuid5
 
+from connectors import contract
 from connectors.contract import (
+    Account,
     ConsentStated,
     Event,
     Identifier,
@@ -41,7 +43,7 @@ from tests.model.history import (
     TagsRead,
     edit_of,
 )
-from worker.domain.normalise import normalise_api_write
+from worker.domain.normalise import normalise, normalise_api_write
 from worker.domain.statements import EnvelopeStatements
 from worker.domain.terms import Decision
 from worker.domain.times import EPOCH, microseconds
@@ -68,20 +70,34 @@ def minute_of(at: datetime | int | None) -> int | None:
     return 0 if since == 0 else (since - microseconds(T0)) // 60_000_000
 
 
-def statements_of(envelope: Envelope) -> EnvelopeStatements:
-    """Return what an envelope says, as ``worker.domain`` takes it.
+class _Invented:
+    """A connector whose envelopes say what a history says."""
 
-    TODO, due when the product knows ceilings: hand over ``envelope.ceiling`` (``time_of(envelope.ceiling)``). Until
-    then the product counts a clock ahead as it is.
-    """
+    def __init__(self, events: Iterable[Said]) -> None:
+        self.events = [event for _, event in events]
+
+    def parse(self, _envelope: contract.Envelope, _account: Account) -> Iterable[Event]:
+        return self.events
+
+
+def statements_of(envelope: Envelope) -> EnvelopeStatements:
+    """Return what an envelope says, as ``worker.domain`` takes it."""
+    envelope_id, source = uuid5(NAMESPACE, envelope.key), source_of(envelope)
     events = [said for saying in envelope.says for said in events_of(saying, envelope.sent)]
-    links = [(saying.a, saying.b) for saying in envelope.says if isinstance(saying, Link)]
+    sent_at, ceiling = time_of(envelope.sent), time_of(envelope.ceiling)
+    if source != API:
+        received = contract.Envelope(topic="", delivery_id=envelope.key, sent_at=sent_at, headers={}, body=b"")
+        return normalise(envelope_id, received, _Invented(events), Account(source=source), ceiling=ceiling)
     statements = normalise_api_write(
-        uuid5(NAMESPACE, envelope.key), events, links, sent_at=time_of(envelope.sent), delivery_id=envelope.key
+        envelope_id,
+        events,
+        [(saying.a, saying.b) for saying in envelope.says if isinstance(saying, Link)],
+        _about(envelope),
+        sent_at=sent_at,
+        delivery_id=envelope.key,
+        ceiling=ceiling,
     )
-    statements.source = source_of(envelope)
     _keep_apart(statements, envelope)
-    _freeze(statements, envelope)
     return statements
 
 
@@ -91,26 +107,20 @@ def source_of(envelope: Envelope) -> str:
     return sources.pop() if len(sources) == 1 else API
 
 
+def _about(envelope: Envelope) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return the records that an edit is about, by the external id of the edit."""
+    frozen = [saying.records for saying in envelope.says if isinstance(saying, ApiEdit | ApiConsent)]
+    return {edit_of(records)[1]: records for records in frozen}
+
+
 def _keep_apart(statements: EnvelopeStatements, envelope: Envelope) -> None:
     """State an operator's *keep apart*; the product's API has no request for it yet, only links."""
     for saying in envelope.says:
         if isinstance(saying, Apart):
             for ref in (saying.a, saying.b):
                 statements.records.setdefault(ref, [])
-                statements.kinds.setdefault(ref, "customer")
             at = microseconds(time_of(envelope.sent))
             statements.decisions.append(Decision("apart", saying.a, saying.b, at, ""))
-
-
-def _freeze(statements: EnvelopeStatements, envelope: Envelope) -> None:
-    """Hand over what a request of the API froze when it was accepted.
-
-    TODO, due when the product's edits land. What has to be passed, and is dropped here until then:
-
-    - ``ApiEdit.records`` and ``ApiConsent.records``: the list beside the record ``edit:<source>:<external_id>`` of the
-      source ``api``, which is named after the first record of the list. The newest request's list counts.
-    - ``ApiDelete.addresses``: the addresses that only the contact held, in the product as keyed hashes.
-    """
 
 
 @singledispatch
@@ -230,23 +240,32 @@ def _(saying: ApiEdit, _sent: int | None) -> Iterable[Said]:
 
 @events_of.register
 def _(saying: ApiConsent, sent: int | None) -> Iterable[Said]:
-    """A consent through the API is said by the record of edits; without a time it counts from the request."""
+    """A consent through the API is said by the record of edits; without a time it counts from the request.
+
+    An opt-out is stated for every address on the channel and for none, another status for the first address.
+    """
     source, external_id = edit_of(saying.records)
     yield source, ProfileSeen(external_id=external_id, occurred_at=None)
-    yield (
-        source,
-        ConsentStated(
-            external_id=external_id,
-            channel=saying.channel,
-            status=saying.status,
-            address=saying.address,
-            occurred_at=time_of(sent if saying.t is None else saying.t),
-            purpose=saying.purpose,
-        ),
-    )
+    for address in saying.subjects:
+        yield (
+            source,
+            ConsentStated(
+                external_id=external_id,
+                channel=saying.channel,
+                status=saying.status,
+                address=address,
+                occurred_at=time_of(sent if saying.t is None else saying.t),
+                purpose=saying.purpose,
+                origin=API,
+            ),
+        )
 
 
 @events_of.register
 def _(saying: ApiDelete, _sent: int | None) -> Iterable[Said]:
+    """A delete removes the records of the contact.
+
+    TODO, due when the product freezes the addresses too (``ApiDelete.addresses``): hand them over.
+    """
     for source, external_id in sorted(saying.records):
         yield source, ProfileRemoved(external_id=external_id, occurred_at=None)

@@ -134,14 +134,19 @@ class ApiEdit:
 
 @dataclass(frozen=True)
 class ApiConsent:
-    """An operator states a contact's consent. ``address`` is what the contact showed when it was accepted."""
+    """An operator states a contact's consent. ``addresses`` are what the contact held then, the one shown first."""
 
     records: tuple[Ref, ...]
     channel: str
     status: str
-    address: str | None
+    addresses: tuple[str, ...] = ()
     purpose: str = "marketing"
     t: int | None = None  #: None: the time of the request
+
+    @property
+    def subjects(self) -> tuple[str | None, ...]:
+        """What it is stated about: a "no" about all addresses and about none, all else about the address shown."""
+        return (*self.addresses, None) if self.status == NO else self.addresses[:1] or (None,)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class Person:
     customers: frozenset[Ref]  #: who live and are shown
     live: frozenset[Ref]  #: the same and the guests
     hidden: frozenset[Ref]  #: who live, and whom their source merged away
+    gone: frozenset[Ref]  #: who were removed, and sit here
 
 
 def persons(world: World) -> list[Person]:
@@ -31,6 +32,7 @@ def persons(world: World) -> list[Person]:
             customers=group & people.customers,
             live=group & (people.customers | people.guests),
             hidden=frozenset(ref for ref in group & people.survivors.keys() if world.records[ref].lives()),
+            gone=frozenset(ref for ref in group if world.records[ref].seen and not world.records[ref].lives()),
         )
         for group in world.contacts
     ]
@@ -100,7 +102,7 @@ class IdBook:
             if id_ != min(brought):
                 yield f"{id_} is not the oldest of {sorted(brought)}, which met"
         elif id_ in self.meant:
-            if not person.live & self.meant[id_]:
+            if not (person.live | person.gone) & self.meant[id_]:
                 yield f"{id_} was another person's"
         elif self.own_ids(person) - after.keys():
             yield f"{id_} is new, though who left had an id"

@@ -117,23 +117,28 @@ class World:
         found = [ident[1] for ident in order]
         return found if shown is None or shown in found else [shown, *found]
 
-    def answer(self, group: frozenset[Ref], channel: str, purpose: str) -> Answer:
+    def answer(self, group: frozenset[Ref], channel: str, purpose: str, now: int | None = None) -> Answer:
         """Choose the address, and say what decided there.
 
-        The first address that is open and that nothing suppresses, or did before it was over; else the first that is
-        open; else the first. So the choice needs no clock.
+        The first address that is open and not suppressed; else the first that is open; else the first about which
+        something was said; else the first. Without ``now``, a contact shows what it would if nothing were over yet.
         """
         ledger = self.ledger
         addresses = self.addresses(group, channel)
         if not addresses:
             return self._answer_without_address(group, channel, purpose)
+
+        def is_suppressed(address: str) -> bool:
+            until = ledger.suppressed_until(group, channel, purpose, address)
+            return until is None or until > (0 if now is None else now)
+
         is_open = [one for one in addresses if ledger.is_open(group, channel, purpose, one)]
-        free = [one for one in is_open if ledger.suppressed_until(group, channel, purpose, one) == 0]
-        address = [*free, *is_open, *addresses][0]
-        until = ledger.suppressed_until(group, channel, purpose, address)
+        free = [one for one in is_open if not is_suppressed(one)]
+        spoken_of = [one for one in addresses if self._decided_by(group, channel, purpose, one)]
+        address = [*free, *is_open, *spoken_of, *addresses][0]
         decided_by = self._decided_by(group, channel, purpose, address)
         status = None if decided_by is None else decided_by.status
-        return Answer(address, status, decided_by, address in is_open, until is None or until > self.now)
+        return Answer(address, status, decided_by, address in is_open, is_suppressed(address))
 
     def _decided_by(self, group: frozenset[Ref], channel: str, purpose: str, address: str) -> Said | None:
         """Return the newest unanswered "no", else the newest "yes", else what own records left open."""
@@ -147,17 +152,19 @@ class World:
         )
 
     def _answer_without_address(self, group: frozenset[Ref], channel: str, purpose: str) -> Answer:
-        """Say what the records of a person without an address said: the newest "no" that none of them took back.
-
-        A record takes its own "no" back with a newer "yes", of whatever address.
-        """
+        """Say what the records of a person without an address said, as if it were about the address to come."""
         said = [one for one in self.ledger.said if (one.channel, one.purpose) == (channel, purpose)]
         said = [one for one in said if one.ref in group]
-        yes = [one for one in said if one.status == YES]
+        without = {s: [one for one in said if one.status == s and one.address is None] for s in (YES, PENDING, UNKNOWN)}
+        yes = [
+            one
+            for one in without[YES]
+            if not any(other.ref == one.ref and other.time >= one.time for other in without[PENDING])
+        ]
         no = [one for one in said if one.status == NO and not one.is_of_guest]
-        standing = [one for one in no if not any(y.ref == one.ref and y.time > one.time for y in yes)]
-        rest = [[one for one in said if one.status == status] for status in (YES, PENDING, UNKNOWN)]
-        decided_by = next((found for found in map(_newest, [standing, *rest]) if found), None)
+        standing = [one for one in no if not any(y.time > one.time and not y.is_of_guest for y in yes)]
+        found = (_newest(some) for some in (standing, yes, without[PENDING], without[UNKNOWN]))
+        decided_by = next((one for one in found if one), None)
         return Answer(None, None if decided_by is None else decided_by.status, decided_by, False, False)
 
     def _show(self, group: frozenset[Ref]) -> Shown:
@@ -183,7 +190,7 @@ class World:
         """List what suppresses a contact's addresses and that nobody lifted, each with its longest expiry."""
         for channel in TYPE_OF_CHANNEL:
             for address in self.addresses(group, channel):
-                for (scope, reason), entries in sorted(self.ledger.suppressions_of(channel, address).items()):
+                for (scope, reason), entries in sorted(self.ledger.suppressions_of(group, channel, address).items()):
                     expiries = [expires for _, expires in entries]
                     yield channel, address, scope, reason, None if None in expiries else max(expiries)
 

@@ -7,7 +7,7 @@ and every address of the person whose record said it.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tests.model.decisions import Decided
 from tests.model.history import (
@@ -22,9 +22,10 @@ from tests.model.history import (
     Ref,
     Suppression,
     edit_of,
+    is_edit,
     is_guest,
 )
-from tests.model.records import Record
+from tests.model.records import Record, Stamp, list_of
 
 #: reasons that a newer opt-in lifts
 LIFTED_BY_YES = {"unsubscribed", "stop_keyword"}
@@ -42,7 +43,6 @@ class Said:
     time: int
     has_time: bool = True  #: of its own
     is_api: bool = False
-    covers: frozenset[str] = frozenset()  #: the addresses that it is about
 
     @property
     def is_of_guest(self) -> bool:
@@ -78,58 +78,25 @@ def said_in(envelopes: Mapping[str, Envelope]) -> set[Said]:
                 )
             elif isinstance(saying, ApiConsent):
                 ref, time = edit_of(saying.records), envelope.time_of(saying.t)
-                found.add(Said(ref, saying.channel, saying.purpose, saying.address, saying.status, time, is_api=True))
+                for address in saying.subjects:
+                    found.add(Said(ref, saying.channel, saying.purpose, address, saying.status, time, is_api=True))
     return found
 
 
 def counting(said: Iterable[Said]) -> list[Said]:
-    """Let what only repeats count from when it was first said.
+    """Leave out what only repeats: a "no" without a time of its own, if that was the record's last status already.
 
-    A record that repeats its last status (yes, no or pending) about an address states nothing new. A "no" with a time
-    of its own was said then, and so was whatever came through the API.
+    A "yes" or "no" with a time was said then, and so was whatever came through the API; ``unknown`` is no status.
     """
-    by_subject: dict[tuple[object, ...], list[Said]] = defaultdict(list)
+    last: dict[tuple[object, ...], str] = {}
     counted = []
-    for one in said:
-        if one.is_api:
+    for one in sorted(said, key=lambda one: (one.order, one.has_time)):
+        subject = (one.ref, one.channel, one.purpose, one.address)
+        if one.status != NO or one.has_time or one.is_api or last.get(subject) != NO:
             counted.append(one)
-        else:
-            by_subject[one.ref, one.channel, one.purpose, one.address].append(one)
-    for statements in by_subject.values():
-        first: Said | None = None
-        for one in sorted(statements, key=lambda one: (one.order, not one.has_time)):
-            if one.status == UNKNOWN:
-                counted.append(one)
-            elif first is None or one.status != first.status:
-                first = one
-                counted.append(one)
-            elif one.status == YES or (one.status == NO and not one.has_time):
-                counted.append(replace(one, time=first.time))
-            else:
-                counted.append(one)
+        if one.status != UNKNOWN:
+            last[subject] = one.status
     return counted
-
-
-def addressed(one: Said, record: Record | None) -> Said:
-    """Say which addresses a statement is about.
-
-    A "yes" without an address is for those that its record had claimed by then, or, if none, for the first that it
-    claims; one through the API is for the address that was shown, and for none if none was shown. A guest's "no"
-    without an address is for all that the guest gave. Other statements without an address are about the record.
-    """
-    if one.address is not None:
-        return replace(one, covers=frozenset((one.address,)))
-    kind = TYPE_OF_CHANNEL[one.channel]
-    if record is None or one.is_api:
-        return one
-    if one.status == NO and one.is_of_guest:
-        given = {value for _, value in record.said[kind] if value}
-        return replace(one, covers=frozenset(given | {key for type_, key in record.claimed() if type_ == kind}))
-    if one.status == YES:
-        claimed = {key: first for (type_, key), (first, _) in record.claimed().items() if type_ == kind}
-        by_then = {key for key, first in claimed.items() if first.time <= one.time}
-        return replace(one, covers=frozenset(by_then or sorted(claimed, key=lambda key: (claimed[key], key))[:1]))
-    return one
 
 
 class Ledger:
@@ -142,12 +109,12 @@ class Ledger:
         decided: Decided,
         survivors: Mapping[Ref, Ref],
     ) -> None:
-        counted = [addressed(one, records.get(one.ref)) for one in counting(said_in(envelopes))]
-        # Of a record that its source merged away, a "yes" counts up to the merge, a "no" always.
+        self.records = records
+        # Of a record that its source merged away, a "no" counts always, and all else up to the merge.
         self.said = [
             one
-            for one in counted
-            if one.status != YES or one.ref not in survivors or one.time <= decided.merged_at(one.ref)
+            for one in counting(said_in(envelopes))
+            if one.status == NO or one.ref not in survivors or one.time <= decided.merged_at(one.ref)
         ]
         self.suppressions = {
             (envelope.time_of(saying.t), saying)
@@ -159,6 +126,28 @@ class Ledger:
     def about(self, channel: str, purpose: str, status: str) -> list[Said]:
         return [one for one in self.said if (one.channel, one.purpose, one.status) == (channel, purpose, status)]
 
+    def covers(self, one: Said, own: AbstractSet[Ref], address: str) -> bool:
+        """Whether a statement by one of a person's own records is about an address.
+
+        A "yes" without an address is for those that its record had claimed by then, or, if none, for the first that
+        it claims. One through the API had no address to name, and means the records of its list that are the
+        person's still. A guest's "no" without an address is for all addresses that the guest gave.
+        """
+        if one.address is not None:
+            return one.address == address
+        kind = TYPE_OF_CHANNEL[one.channel]
+        record = self.records[one.ref]
+        if one.status == NO:
+            return not one.is_of_guest or (kind, address) in record.claimed() or _gave(record, kind, address)
+        speakers = [record] if not is_edit(one.ref) else [self.records[ref] for ref in list_of(record) if ref in own]
+        since: dict[str, Stamp] = {}
+        for speaker in speakers:
+            for (type_, key), (first, _) in speaker.claimed().items():
+                if type_ == kind:
+                    since[key] = min(first, since.get(key, first))
+        by_then = {key for key, first in since.items() if first.time <= one.time}
+        return address in (by_then or sorted(since, key=lambda key: (since[key], key))[:1])
+
     def yes(self, own: AbstractSet[Ref], channel: str, purpose: str, address: str) -> list[Said]:
         """Return what opens an address for a person: each "yes" to it by one of the person's own records.
 
@@ -167,14 +156,17 @@ class Ledger:
         pending = self.about(channel, purpose, PENDING)
         return [
             one
-            for one in self.about(channel, purpose, YES)
-            if one.ref in own
-            and address in one.covers
-            and not any(
+            for one in self.opt_ins(own, channel, purpose, address)
+            if not any(
                 other.ref == one.ref and other.address in (None, address) and other.time >= one.time
                 for other in pending
             )
         ]
+
+    def opt_ins(self, own: AbstractSet[Ref], channel: str, purpose: str, address: str) -> list[Said]:
+        """Return each "yes" to an address by one of the person's own records, also what a ``pending`` replaced."""
+        said = self.about(channel, purpose, YES)
+        return [one for one in said if one.ref in own and self.covers(one, own, address)]
 
     def no(self, own: AbstractSet[Ref], channel: str, purpose: str, address: str) -> list[Said]:
         """Return each "no" that concerns an address of a person.
@@ -185,7 +177,8 @@ class Ledger:
         return [
             one
             for one in self.about(channel, purpose, NO)
-            if address in one.covers or (one.ref in own and not one.is_of_guest)
+            if one.address == address
+            or (one.ref in own and (not one.is_of_guest or self.covers(one, own, address)))
         ]
 
     def unanswered(self, own: AbstractSet[Ref], channel: str, purpose: str, address: str) -> list[Said]:
@@ -205,10 +198,13 @@ class Ledger:
         has_yes = purpose != "marketing" or bool(self.yes(own, channel, purpose, address))
         return has_yes and not self.unanswered(own, channel, purpose, address)
 
-    def suppressions_of(self, channel: str, address: str) -> dict[tuple[str, str], list[tuple[int, int | None]]]:
-        """Return the suppressions of an address that nobody lifted: (time, expiry), by scope and reason.
+    def suppressions_of(
+        self, own: AbstractSet[Ref], channel: str, address: str
+    ) -> dict[tuple[str, str], list[tuple[int, int | None]]]:
+        """Return what suppresses a person's address and was not lifted: (time, expiry), by scope and reason.
 
-        A suppression of the same time as a lift stays.
+        A newer "yes" of the person to the address lifts ``unsubscribed`` and ``stop_keyword``; a guest's does not. A
+        suppression of the same time as a lift stays.
         """
         lifted: dict[tuple[str, str], int] = defaultdict(lambda: -1)
         found = defaultdict(list)
@@ -217,27 +213,29 @@ class Ledger:
             if one.lift:
                 lifted[one.scope, one.reason] = max(lifted[one.scope, one.reason], time)
         for time, one in about:
-            if not one.lift and time >= lifted[one.scope, one.reason]:
+            since = lifted[one.scope, one.reason]
+            if one.reason in LIFTED_BY_YES:
+                purpose = "transactional" if one.scope == "transactional" else "marketing"
+                yes = [opted_in.time for opted_in in self.opt_ins(own, channel, purpose, address)
+                       if not opted_in.is_of_guest]
+                since = max([since, *yes])
+            if not one.lift and time >= since:
                 found[one.scope, one.reason].append((time, one.expires))
         return dict(found)
 
     def suppressed_until(self, own: AbstractSet[Ref], channel: str, purpose: str, address: str) -> int | None:
         """Return until when an address is suppressed for a person and purpose; 0 if it is not, None for ever.
 
-        A newer "yes" of the person to the address, for this purpose or for marketing, lifts ``unsubscribed`` and
-        ``stop_keyword``; a guest's does not. Of several the longest counts, also if it is over by now.
+        Of several the longest counts, also if it is over by now.
         """
-        yes = [
-            one.time
-            for wanted in {purpose, "marketing"}
-            for one in self.yes(own, channel, wanted, address)
-            if not one.is_of_guest
-        ]
         expiries = [
             expires
-            for (scope, reason), entries in self.suppressions_of(channel, address).items()
+            for (scope, _), entries in self.suppressions_of(own, channel, address).items()
             if scope in ("all", purpose)
-            for time, expires in entries
-            if not (reason in LIFTED_BY_YES and any(opted_in > time for opted_in in yes))
+            for _, expires in entries
         ]
         return None if None in expiries else max(expiries, default=0)
+
+
+def _gave(record: Record, kind: str, address: str) -> bool:
+    return any(value == address for _, value in record.said[kind])

@@ -44,7 +44,7 @@ def _unexplained(
 ) -> Iterator[str]:
     yes = after.ledger.yes(contact, channel, "marketing", address)
     for no in before.ledger.unanswered(former, channel, "marketing", address):
-        is_parted = no.ref in former and no.ref not in contact and address not in no.covers
+        is_parted = no.ref in former and no.ref not in contact and no.address != address
         if not is_parted and not _is_answered(after, no, yes):
             yield f"{channel} to {address} of {sorted(contact)} was opened against {no}"
     lifts = {one for _, one in after.ledger.suppressions if one.lift}
@@ -76,23 +76,26 @@ def refusals(
     record said about the address, and any "yes" of a member with a time answers, whatever it repeats.
     """
     said = [
-        (edit_of(saying.records) if isinstance(saying, ApiConsent) else (saying.source, saying.who or ""), saying, one)
+        (edit_of(saying.records), subject, saying, one) if isinstance(saying, ApiConsent) else
+        ((saying.source, saying.who or ""), subject, saying, one)
         for one in envelopes
         for saying in one.says
         if isinstance(saying, Consent | ApiConsent) and (saying.channel, saying.purpose) == (channel, "marketing")
+        for subject in (saying.subjects if isinstance(saying, ApiConsent) else (saying.address,))
     ]
     yes = [
         (one.time_of(saying.t), is_guest(ref))
-        for ref, saying, one in said
-        if saying.status == YES and ref in members and saying.address in (None, address)
+        for ref, subject, saying, one in said
+        if saying.status == YES and ref in members and subject in (None, address)
         if isinstance(saying, ApiConsent) or (saying.t is not None and not one.is_clamped(saying.t))
     ]
     found = []
-    no = [(ref, saying, one.time_of(saying.t)) for ref, saying, one in said if saying.status == NO]
-    for ref, saying, own_time in no:
-        if saying.address == address or (ref in members and not is_guest(ref)):
-            same = [time for other, repeated, time in no if (other, repeated.address) == (ref, saying.address)]
-            time = own_time if saying.t is not None else min(same)
+    no = [(ref, subject, saying, one.time_of(saying.t)) for ref, subject, saying, one in said if saying.status == NO]
+    for ref, subject, saying, own_time in no:
+        if subject == address or (ref in members and not is_guest(ref)):
+            same = [time for other, about, _, time in no if (other, about) == (ref, subject)]
+            is_undated = isinstance(saying, Consent) and saying.t is None
+            time = min(same) if is_undated else own_time
             if not any(at > time and (is_guest(ref) or not by_guest) for at, by_guest in yes):
                 found.append(saying)
     return found

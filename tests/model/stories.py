@@ -68,7 +68,7 @@ def edit(*records, email=ABSENT, phone=ABSENT, name=ABSENT, tags=()):
 
 
 def api_consent(status, *records, address=None, channel="email", purpose="marketing", t=None):
-    return ApiConsent(records, channel, status, address, purpose, t)
+    return ApiConsent(records, channel, status, (address,) if address else (), purpose, t)
 
 
 def delete(*records, addresses=()):
@@ -83,5 +83,5 @@ def people(world):
 
 def sendable(world, ref, channel="email", purpose="marketing"):
     """Return the address that a contact may be written to; None if none."""
-    answer = world.show(ref).answer(channel, purpose)
+    answer = world.answer(world.contact(ref), channel, purpose, world.now)
     return answer.address if answer.sendable else None

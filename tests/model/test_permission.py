@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.model.history import NO, PENDING, UNKNOWN, YES, Suppression, guest_id
+from tests.model.history import NO, PENDING, UNKNOWN, YES, Link, Suppression, guest_id
 from tests.model.stories import (
     E1,
     E2,
@@ -182,7 +182,14 @@ def test_a_yes_through_the_api_is_for_the_address_that_was_shown():
 
     assert sendable(world(*steps), (S, "1")) == E1
     assert sendable(world(*steps, seen(S, "1", E2)), (S, "1")) is None
-    assert sendable(world(seen(S, "1"), api_consent(YES, (S, "1")), seen(S, "1", E1)), (S, "1")) is None
+
+
+def test_a_yes_through_the_api_with_no_address_shown_is_for_the_first_that_a_record_of_its_list_claims():
+    steps = (seen(S, "1"), api_consent(YES, (S, "1")), seen(S, "1", E1))
+
+    assert sendable(world(*steps), (S, "1")) == E1
+    assert sendable(world(*steps, seen(S, "1", E2)), (S, "1")) is None
+    assert sendable(world(*steps[:2], seen(W, "1", E1), Link((S, "1"), (W, "1"))), (S, "1")) is None
 
 
 def test_a_yes_without_a_time_is_a_baseline_and_a_no_counts_from_the_sending_time():
@@ -199,10 +206,10 @@ def test_a_clock_that_is_wrong_opens_nothing_and_outlives_nothing():
     assert sendable(world(seen(S, "1", E1), no(S, "1", E1, t=999), yes(S, "1", E1, t=30), **ahead), (S, "1")) == E1
 
 
-def test_a_record_that_repeats_its_status_states_nothing_new():
+def test_a_yes_with_a_time_counts_though_it_repeats_the_last_status():
     steps = (seen(S, "1", E1), yes(S, "1", E1, t=15), seen(W, "1", E1), no(W, "1", E1, t=35))
 
-    assert sendable(world(*steps, yes(S, "1", E1, t=50)), (S, "1")) is None
+    assert sendable(world(*steps, yes(S, "1", E1, t=50)), (S, "1")) == E1
     assert sendable(world(*steps, yes(W, "1", E1, t=50)), (S, "1")) == E1
     assert sendable(world(*steps, api_consent(YES, (S, "1"), address=E1)), (S, "1")) == E1
 
