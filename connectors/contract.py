@@ -101,8 +101,8 @@ class ProfileSeen:
 
     external_id: str | None  #: None for a guest; the worker knows guests by their e-mail, else by their number
     occurred_at: datetime | None  #: aware, UTC, the provider's clock; when these values were true
-    #: when somebody last edited the values, if ``occurred_at`` is older (an order, edited later): of two events with one
-    #: ``occurred_at`` the one that was edited later counts
+    #: when somebody last edited the values, if ``occurred_at`` is older (an order, edited later): of two events with
+    #: one ``occurred_at`` the one that was edited later counts
     edited_at: datetime | None = None
     created_at: datetime | None = None  #: when the source created the customer
     fields: Mapping[str, FieldValue] = field(default_factory=dict)

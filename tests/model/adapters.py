@@ -263,9 +263,6 @@ def _(saying: ApiConsent, sent: int | None) -> Iterable[Said]:
 
 @events_of.register
 def _(saying: ApiDelete, _sent: int | None) -> Iterable[Said]:
-    """A delete removes the records of the contact.
-
-    TODO, due when the product freezes the addresses too (``ApiDelete.addresses``): hand them over.
-    """
+    """A delete removes the records of the contact."""
     for source, external_id in sorted(saying.records):
         yield source, ProfileRemoved(external_id=external_id, occurred_at=None)

@@ -84,7 +84,7 @@ class IdBook:
             sides = self.sides(id_, after.values())
             if sides and answers.get(id_) not in sides:
                 found.append(f"{id_} does not answer with the person that it was given to")
-            if not sides and id_ in after:
+            if not sides and id_ in after and not after[id_].gone & self.people[id_].live:
                 found.append(f"{id_} was given to somebody else, its person is gone")
         for id_, person in after.items():
             found += self._wrong_id(id_, person, answers, after)

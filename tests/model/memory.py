@@ -57,8 +57,7 @@ def state_of(
             email=email,
             phone=phone,
             tags=tags,
-            identifiers=held(records, (CLAIM,), owner_of.get, own),
-            evidence=held(records, (EVIDENCE,), owner_of.get, own),
+            identifiers=held(records, (CLAIM, EVIDENCE), owner_of.get, own),
             holder=holder,
             permissions=_asked(holder, stated, suppressed),
             now=now,
@@ -67,7 +66,7 @@ def state_of(
     state = State(
         contacts=contacts,
         verdicts=verdicts,
-        owners={c.ident: group_of[ref_of[c.record_id]] for c in claimed if c.is_owner},
+        owners={ident: group_of[ref] for ident, ref in owner_of.items()},
         contested=frozenset(claim.ident for claim in claimed if claim.is_contested),
     )
     return state, id_of, records_of

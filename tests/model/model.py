@@ -91,16 +91,16 @@ class World:
         return sorted(givers, key=lambda ref: (self.priority.get(ref[0], 0), *self.records[ref].rank()))
 
     def golden(self, group: frozenset[Ref], field: str) -> str | None:
-        """Return the value that a contact shows: an edit first, of several the newest; else of its best record.
+        """Return the value that a contact shows: that of the newest edit, unless it clears it; else of its best record.
 
         An e-mail or a number of an edit shows only while it is a claim. What guests alone gave beside their keys shows
         only while it resolves to them.
         """
         held = self.people.held_by(group)
         edits = [newest for ref in group if is_edit(ref) and (newest := self.records[ref].newest(field))]
-        for _, value in sorted(edits, key=lambda newest: newest[0], reverse=True):
-            if value and (field == "name" or (field, value) in held):
-                return value
+        _, edited = max(edits, key=lambda newest: newest[0], default=(None, None))
+        if edited and (field == "name" or (field, edited) in held):
+            return edited
         evidence = self.people.evidence_of(group)
         for ref in self.best(group):
             value = self.records[ref].value(field)
@@ -109,13 +109,16 @@ class World:
         return None
 
     def addresses(self, group: frozenset[Ref], channel: str) -> list[str]:
-        """Return where a person may be reached: the address shown, other owned ones, then contested ones; by key."""
+        """Return where a person may be reached: the address shown, others that lead here, then the rest; by key.
+
+        What guests gave beside their keys counts while it leads here.
+        """
         kind = TYPE_OF_CHANNEL[channel]
         shown = self.golden(group, kind)
-        held = {ident for ident in self.people.held_by(group) if ident[0] == kind}
-        order = sorted(held, key=lambda ident: (ident[1] != shown, self.people.owner(ident) != group, ident))
-        found = [ident[1] for ident in order]
-        return found if shown is None or shown in found else [shown, *found]
+        evidence = {ident for ident, leads_here in self.people.evidence_of(group).items() if leads_here}
+        held = {ident for ident in self.people.held_by(group) | evidence if ident[0] == kind}
+        order = sorted(held, key=lambda ident: (ident[1] != shown, self.people.resolve(ident) != group, ident))
+        return [ident[1] for ident in order]
 
     def answer(self, group: frozenset[Ref], channel: str, purpose: str, now: int | None = None) -> Answer:
         """Choose the address, and say what decided there.
@@ -176,7 +179,7 @@ class World:
             email=self.golden(group, "email"),
             phone=self.golden(group, "phone"),
             tags=tuple(sorted({tag for ref in givers for tag in self.records[ref].tags()})),
-            identifiers=tuple(sorted((ident, people.owner(ident) == group) for ident in held)),
+            identifiers=tuple(sorted((ident, people.resolve(ident) == group) for ident in held)),
             evidence=tuple(sorted(people.evidence_of(group).items())),
             consents=tuple(
                 (channel, purpose, self.answer(group, channel, purpose))

@@ -76,8 +76,16 @@ class People:
         }
 
     def held_by(self, group: frozenset[Ref]) -> set[Ident]:
-        """Return every identifier that the customers and guests of a group claim, owned or not."""
-        return {ident for ident, claims in self.claims.items() if any(claim.ref in group for claim in claims)}
+        """Return every identifier that the customers and guests of a group claim, owned or not, and what edits gave."""
+        edits = {edit for edit, home in self.homes.items() if home in group & self.guests}
+        claimed = {ident for ident, claims in self.claims.items() if any(claim.ref in group for claim in claims)}
+        return claimed | {ident for edit in edits for ident in self.records[edit].claims()}
+
+    def given_by(self, guest: Ref) -> set[Ident]:
+        """Return what a guest gave beside its key, and what edits gave for it."""
+        edits = {edit for edit, home in self.homes.items() if home == guest}
+        given = self.records[guest].evidence().union(*(self.records[edit].claims() for edit in edits))
+        return given - {self.records[guest].key()}
 
     def evidence_of(self, group: frozenset[Ref]) -> dict[Ident, bool]:
         """Return what the guests of a group gave beside their keys, and whether it resolves to the group.
@@ -88,9 +96,9 @@ class People:
             ident: ident not in self.claims
             and ident not in self.nobody
             and not is_blocked(ident)
-            and all(guest in group for guest in self.guests if ident in self.records[guest].evidence())
+            and all(guest in group for guest in self.guests if ident in self.given_by(guest))
             for ref in group & self.guests
-            for ident in self.records[ref].evidence()
+            for ident in self.given_by(ref)
         }
 
     def resolve(self, ident: Ident) -> frozenset[Ref] | None:
@@ -147,7 +155,8 @@ def _claims(people: People) -> dict[Ident, list[Claim]]:
     """Return who claims each identifier.
 
     The claims of a record that was merged away count as its survivor's, after those of all customers themselves. An
-    identifier in an edit is a claim of the record that the edit sits with; if that one does not live, of nobody.
+    identifier in an edit is a claim of the record that the edit sits with; if that one does not live, of nobody. Who is
+    a guest claims nothing but its key, so there an edit gives evidence.
     """
     claims = defaultdict(list)
 
@@ -159,7 +168,9 @@ def _claims(people: People) -> dict[Ident, list[Claim]]:
                 claims[ident].append(Claim(is_guest(ref), ref != speaker, not is_verified, created, ref))
 
     for ref, record in people.records.items():
-        add(people.homes.get(ref, ref), record.claims())
+        home = people.homes.get(ref, ref)
+        if home == ref or home not in people.guests:
+            add(home, record.claims())
     return {ident: sorted(set(found)) for ident, found in claims.items()}
 
 

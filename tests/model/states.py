@@ -27,8 +27,7 @@ class Contact:
     email: str | None
     phone: str | None
     tags: tuple[str, ...]
-    identifiers: frozenset[tuple[Ident, bool]]  #: that its records claim, and whether the contact owns each
-    evidence: frozenset[tuple[Ident, bool]]  #: that its guests gave, and whether it resolves to the contact
+    identifiers: frozenset[tuple[Ident, bool]]  #: that its records gave, and whether each leads to the contact
     consents: Mapping[Key, tuple[str, str | None]]  #: the status that decides, and at which address
     open: frozenset[tuple[str, str, str]]  #: (channel, purpose, address)
     suppressions: frozenset[tuple[str, str, str, str, int | None]]  #: (channel, address, scope, reason, expiry)
@@ -84,8 +83,7 @@ def of_model(world: World) -> State:
             email=shown.email,
             phone=shown.phone,
             tags=shown.tags,
-            identifiers=frozenset(shown.identifiers),
-            evidence=frozenset(shown.evidence),
+            identifiers=frozenset({**dict(shown.evidence), **dict(shown.identifiers)}.items()),
             consents=_said({(channel, purpose): answer for channel, purpose, answer in shown.consents}),
             open=frozenset(
                 (channel, purpose, address)
@@ -100,7 +98,8 @@ def of_model(world: World) -> State:
             consents=_said(answers),
             sendable={key: answer.address for key, answer in answers.items() if answer.sendable and answer.address},
         )
-    resolved = {ident: people.owner(ident) for ident in people.claims}
+    given = {ident for group in world.contacts for ident in people.evidence_of(group)}
+    resolved = {ident: people.resolve(ident) for ident in people.claims.keys() | given}
     return State(
         contacts=contacts,
         verdicts=verdicts,
@@ -120,7 +119,6 @@ def of_product(
     phone: str | None,
     tags: Iterable[str],
     identifiers: Iterable[tuple[Ident, bool]],
-    evidence: Iterable[tuple[Ident, bool]],
     holder: Holder,
     permissions: Callable[[datetime | None], Permissions],
     now: datetime,
@@ -136,7 +134,6 @@ def of_product(
         phone=phone,
         tags=tuple(tags),
         identifiers=frozenset(identifiers),
-        evidence=frozenset(evidence),
         consents=_counting(found, holder, None),
         open=frozenset(
             (*key, address)

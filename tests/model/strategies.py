@@ -168,7 +168,7 @@ def addresses_frozen_of(world, contact):
 
 
 @st.composite
-def api_writes(draw, cast, world):
+def api_writes(draw, cast, world, with_addresses):
     """What an operator does to a contact of the present state."""
     contact = draw(st.sampled_from(list(world.contacts)))
     records = records_frozen_of(world, contact)
@@ -183,8 +183,7 @@ def api_writes(draw, cast, world):
     if kind == 6:
         return draw(suppressions(cast, API, world.now, None))
     if kind == 7:
-        # TODO, due when the product freezes the addresses too: ``addresses_frozen_of(world, contact)``.
-        return ApiDelete(tuple(sorted(contact)))
+        return ApiDelete(tuple(sorted(contact)), addresses_frozen_of(world, contact) if with_addresses else ())
     if kind == 8:
         return Seen(
             API,
@@ -210,8 +209,11 @@ def changes_of_mind(draw, world):
 
 
 @st.composite
-def histories(draw, max_steps=12):
-    """A list of envelopes in the order of arrival; some of them come again."""
+def histories(draw, max_steps=12, *, with_addresses=False):
+    """A list of envelopes in the order of arrival; some of them come again.
+
+    ``with_addresses``: a delete is also about the addresses of the contact.
+    """
     envelopes, cast, now = [], draw(casts), 20
     for n in range(draw(st.integers(1, max_steps))):
         now += draw(st.integers(1, 4))
@@ -224,7 +226,7 @@ def histories(draw, max_steps=12):
         elif world is not None and world.contacts:
             # A request counts after all that is known, as the API takes care of; never beyond its own ceiling.
             sent = max([now, *(1 + stamp.time for record in world.records.values() for stamp in record.seen)])
-            envelopes.append(Envelope(f"e{n:02}", now, sent, (draw(api_writes(cast, world)),)))
+            envelopes.append(Envelope(f"e{n:02}", now, sent, (draw(api_writes(cast, world, with_addresses)),)))
         else:
             sent = draw(st.sampled_from((*[now] * 7, now - 1, None, now + AHEAD)))
             envelopes.append(Envelope(f"e{n:02}", now, sent, tuple(draw(sayings(cast, draw(sources), now)))))

@@ -70,15 +70,23 @@ def test_who_leaves_without_an_id_of_its_own_gets_a_new_one():
 
 
 def test_an_id_never_comes_to_mean_somebody_else():
-    steps = (seen(S, "1", E1), removed(S, "1"), seen(W, "1", E1))
+    steps = (seen(S, "1", E1), removed(S, "1"), seen(W, "1", E2))
     gone = [(1, {1: S1}, {}), (2, {}, {})]
 
     assert verdict(steps, *gone, (3, {2: W1}, {})) == []
     assert verdict(steps, *gone, (3, {1: W1}, {})) != []
 
 
+def test_who_has_a_removed_record_as_a_passenger_may_have_its_id():
+    steps = (seen(S, "1", E1), removed(S, "1"), seen(W, "1", E1))
+    gone = [(1, {1: S1}, {}), (2, {}, {})]
+
+    assert verdict(steps, *gone, (3, {1: W1}, {})) == []
+    assert verdict(steps, *gone, (3, {2: W1}, {})) == []
+
+
 def test_an_id_is_not_passed_on_in_the_step_in_which_its_person_goes():
-    steps = (seen(S, "1", E1), (removed(S, "1"), seen(W, "1", E1)))
+    steps = (seen(S, "1", E1), (removed(S, "1"), seen(W, "1", E2)))
 
     assert verdict(steps, (1, {1: S1}, {}), (2, {2: W1}, {})) == []
     assert verdict(steps, (1, {1: S1}, {}), (2, {1: W1}, {})) != []

@@ -14,7 +14,7 @@ from uuid import UUID
 from worker.domain.changes import Change, EncodedDetails, StoredDetail, only_cause
 from worker.domain.contact_ids import ContactIds, contact_ids
 from worker.domain.difference import difference
-from worker.domain.golden import Golden, golden
+from worker.domain.golden import Golden, foreign_to, golden
 from worker.domain.grouping import Resolution
 from worker.domain.record import Record
 from worker.domain.resolve import resolve
@@ -191,6 +191,12 @@ class _People:
                     self._shift(contact_id, self.causes.get(ref, ()))
             if row.version > 0:
                 self._note_shift(ref, row)
+        # What a guest gave beside its key shows only while it leads there, and somebody may have claimed it just now.
+        affected.update(
+            row.contact_id
+            for ref, row in self.rows.items()
+            if row.contact_id is not None and row.record.kind == "guest" and self.placement(ref).contact_id is not None
+        )
         return affected
 
     def _note_shift(self, ref: Ref, row: RecordRow) -> None:
@@ -213,7 +219,13 @@ class _People:
         return self.changes.placements[ref]
 
     def _golden(self, group: Iterable[Ref]) -> Golden:
-        return golden([self.rows[ref].record for ref in group], self.lost, self.priorities)
+        records = [self.rows[ref].record for ref in group]
+        # A group begins with its living records, and guests come first only where there is nobody else.
+        foreign = foreign_to(records, self._is_owner) if records[0].kind == "guest" else ()
+        return golden(records, self.lost, self.priorities, foreign)
+
+    def _is_owner(self, ident: Ident, ref: Ref) -> bool:
+        return self.resolution.owners.get(ident) == ref
 
     def _add_newcomer(self, contact_id: UUID, group: Sequence[Ref]) -> None:
         shown = self._golden(group)

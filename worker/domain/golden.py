@@ -5,7 +5,7 @@ a merge brought several together), then the connection's priority decides, then 
 then (source, external_id). A guest gives values only to a contact without a customer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from worker.domain import registers
 from worker.domain.record import Record
 from worker.domain.registers import FIRST_NAME, LAST_NAME, NAME, PROFILE_NAME, FieldPlace
-from worker.domain.terms import Ref, Stamp
+from worker.domain.terms import EVIDENCE, Ident, Ref, Stamp
 
 _LAST = 1 << 62
 
@@ -40,11 +40,17 @@ class Golden:
     origins: dict[str, Origin] = field(default_factory=dict)
 
 
-def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[str, int]) -> Golden:
+def golden(
+    records: Sequence[Record],
+    lost: Iterable[Ref],
+    priorities: Mapping[str, int],
+    foreign: Collection[Ident] = (),
+) -> Golden:
     """Return what the contact of these records shows; at least one of them is live and not lost.
 
     ``lost`` are records that their source merged away: they give no values. ``priorities`` are by source, lower first;
-    a source without a connection has 100, the default of a connection.
+    a source without a connection has 100, the default of a connection. ``foreign`` are identifiers that guests gave and
+    that lead to somebody else, or to nobody: a message to them would reach a stranger.
     """
     gone = set(lost)
     ranked = [r for r in records if r.is_live and (not gone or r.ref not in gone)]
@@ -62,7 +68,7 @@ def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[s
         if record.kind == "edit":
             effective = {name: held for name, held in effective.items() if edited[name] == held[0]}
         _take_name(contact, record, effective)
-        origin = _take_values(contact, record, effective)
+        origin = _take_values(contact, record, effective, foreign if record.kind == "guest" else ())
         for key, (stamp, shown) in record.effective_tags().items():
             if key not in tags:
                 tags[key] = shown
@@ -74,6 +80,16 @@ def golden(records: Sequence[Record], lost: Iterable[Ref], priorities: Mapping[s
         contact.name = said
         contact.origins["name"] = contact.origins[PROFILE_NAME]
     return contact
+
+
+def foreign_to(group: Collection[Record], owned: Callable[[Ident, Ref], bool]) -> set[Ident]:
+    """Return what guests of a group gave beside their keys and that does not lead to them.
+
+    ``owned`` tells whether a record has the strongest claim on an identifier.
+    """
+    guests = [record for record in group if record.kind == "guest"]
+    given = {ident for guest in guests for ident, tie in guest.ties().items() if tie.role == EVIDENCE}
+    return {ident for ident in given if not any(owned(ident, record.ref) for record in group)}
 
 
 def _rank(record: Record, priorities: Mapping[str, int]) -> tuple[bool, int, int, str, str]:
@@ -106,7 +122,9 @@ def _take_name(contact: Golden, record: Record, effective: Mapping[str, tuple[St
     contact.origins["name"] = Origin(record.source, record.external_id, stamp)
 
 
-def _take_values(contact: Golden, record: Record, effective: Mapping[str, tuple[Stamp, Any]]) -> Origin | None:
+def _take_values(
+    contact: Golden, record: Record, effective: Mapping[str, tuple[Stamp, Any]], foreign: Collection[Ident]
+) -> Origin | None:
     """Take the identifiers and custom fields that no better record has; return the last origin."""
     fields, origins = contact.custom_fields, contact.origins
     origin: Origin | None = None
@@ -118,7 +136,8 @@ def _take_values(contact: Golden, record: Record, effective: Mapping[str, tuple[
         if stamp is not last_stamp or origin is None:  # most values of a record come from one statement
             origin, last_stamp = Origin(record.source, record.external_id, stamp), stamp
         if place is None:
-            _take_identifier(contact, value, origin)
+            if not foreign or tuple(value[:2]) not in foreign:
+                _take_identifier(contact, value, origin)
             continue
         name, entry, whole = place
         if whole in origins:

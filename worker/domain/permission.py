@@ -31,13 +31,15 @@ class Voice(NamedTuple):
     def meant_by(self, channel: str, occurred: int) -> set[str]:
         """Return the addresses that a yes without an address is for.
 
-        They are those that the record had claimed by then, or, if it had none, the first that it claims.
+        They are those that the record had claimed by then, or, if it had none, the first that it claims. A guest
+        claims nothing but its key.
         """
         kinds = types_of(channel)
         since: dict[str, Stamp] = {}
         for record in self.records:
             for (kind, key), (first, _) in record.history().items():
-                if kind in kinds:
+                is_meant = record.kind != "guest" or (kind, key) == key_of_guest(record.ref)
+                if kind in kinds and is_meant:
                     since[key] = min(first, since.get(key, first))
         by_then = {key for key, first in since.items() if first.occurred <= occurred}
         if by_then or not since:

@@ -206,9 +206,6 @@ def _first_claims(registers: Mapping[str, tuple[Stamp, Any]]) -> dict[Ident, Cla
 
 
 # Most customers of one source have the same registers in the same order.
-
-
-# Most customers of one source have the same registers in the same order.
 @lru_cache(maxsize=1024)
 def identifiers_in(registers: tuple[str, ...]) -> Sequence[str]:
     """Return the registers that hold identifiers, sorted: of two spellings of one value the first one is shown."""

@@ -12,7 +12,7 @@ from uuid import UUID
 from worker.domain import identifiers, permission, registers
 from worker.domain.concerned import shown_identifiers
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
-from worker.domain.golden import Origin, golden
+from worker.domain.golden import Origin, foreign_to, golden
 from worker.domain.permission import Holder, Permissions
 from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.terms import CLAIM, EVIDENCE, Claim, Ident, Ref
@@ -168,11 +168,16 @@ def _view(
     owners = {one.claim.ident: one.owner for one in held}
     lost = {row.ref: row.merged for row in rows if row.merged is not None}
     stands = any(row.record.is_live and row.record.kind != "edit" and row.ref not in lost for row in rows)
-    origins = golden([row.record for row in rows], lost, priorities).origins if stands else {}
+    recorded = [row.record for row in rows]
+
+    def is_owner(ident: Ident, ref: Ref) -> bool:
+        return owners.get(ident) == ref
+
+    origins = golden(recorded, lost, priorities, foreign_to(recorded, is_owner)).origins if stands else {}
     holder = permission.holder_of(
-        [row.record for row in rows],
+        recorded,
         lost,
-        lambda ident, ref: owners.get(ident) == ref,
+        is_owner,
         lambda ident: owners.get(ident) in own,
         _primaries(contact),
     )

@@ -1,6 +1,7 @@
 """API writes: a request is encoded for its envelope, and decoding gives the same request."""
 
 from datetime import UTC, datetime
+from unicodedata import normalize
 from uuid import UUID
 
 import pytest
@@ -24,7 +25,8 @@ from worker.domain.terms import Stamp
 from worker.domain.times import microseconds
 
 times = st.none() | st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=20)
+characters = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
+texts = st.text(characters, min_size=1, max_size=20).map(lambda text: normalize("NFC", text))
 emails = st.builds(Identifier, type=st.just("email"), value=texts, verified=st.booleans())
 events = st.one_of(
     st.builds(
