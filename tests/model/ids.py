@@ -48,6 +48,7 @@ class IdBook:
         default_factory=dict
     )  #: by id: who lived in it when it was last a contact's
     since: dict[Ref, int] = field(default_factory=dict)  #: the step since which a record lives in its contact
+    dead: set[Id] = field(default_factory=set)  #: ids of people of whom nobody lived at some time
     step: int = 0
 
     def sides(self, id_: Id, after: Iterable[Person]) -> list[Person]:
@@ -88,7 +89,7 @@ class IdBook:
                 found.append(f"{id_} was given to somebody else, its person is gone")
         for id_, person in after.items():
             found += self._wrong_id(id_, person, answers, after)
-        for id_ in self.meant.keys() - self.people.keys():
+        for id_ in self.meant.keys() - self.people.keys() - self.dead:
             heirs = [person for person in after.values() if (person.live | person.hidden) & self.meant[id_]]
             if heirs and answers.get(id_) not in heirs:
                 found.append(f"{id_}, an older id, does not answer with its own person")
@@ -118,6 +119,9 @@ class IdBook:
         }
         self.people, self.aliases = dict(after), dict(aliases)
         self.meant |= {id_: one.live | one.hidden for id_, one in after.items()}
+        alive = {ref for one in after.values() for ref in one.live | one.hidden}
+        self.dead |= {id_ for id_, refs in self.meant.items() if not refs & alive}
+        self.dead -= after.keys()
 
     def assign(self, after: Iterable[Person], new_id: Callable[[], Id]) -> tuple[dict[Id, Person], dict[Id, Id]]:
         """Return one assignment that passes, and its aliases."""

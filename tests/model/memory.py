@@ -15,7 +15,7 @@ from worker.domain.consent import ConsentEntry, SuppressionEntry
 from worker.domain.identifiers import of_address
 from worker.domain.ledger import LedgerChanges, as_entry, as_suppression
 from worker.domain.permission import Holder, Permissions, holder_of, permissions
-from worker.domain.terms import CLAIM, EVIDENCE, Ident
+from worker.domain.terms import CLAIM, Ident
 
 
 def state_of(
@@ -43,9 +43,10 @@ def state_of(
         group = frozenset(row.ref for row in members if row.record.seen is not None)
         group_of |= dict.fromkeys(own, group)
         id_of[group], records_of[id_] = id_, frozenset(own)
+        merged = {row.ref: row.merged for row in members if row.merged is not None}
         holder = holder_of(
             records,
-            {row.ref: row.merged for row in members if row.merged is not None},
+            merged,
             lambda ident, ref: owner_of.get(ident) == ref,
             lambda ident, own=own: owner_of.get(ident) in own,
             shown_identifiers(email, phone),
@@ -57,7 +58,7 @@ def state_of(
             email=email,
             phone=phone,
             tags=tags,
-            identifiers=held(records, (CLAIM, EVIDENCE), owner_of.get, own),
+            identifiers=held(records, merged, owner_of.get, own),
             holder=holder,
             permissions=_asked(holder, stated, suppressed),
             now=now,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tests.model.decisions import Decided, Decision, decide
-from tests.model.history import Ident, Ref, is_edit, is_guest
+from tests.model.history import API, Ident, Ref, is_edit, is_guest
 from tests.model.names import disagree
 from tests.model.records import TYPES, UNKNOWN_CREATION, Record, is_customer_of_a_source, list_of
 
@@ -31,6 +31,7 @@ class Claim(NamedTuple):
     is_inherited: bool  #: from a record that was merged away
     is_unverified: bool
     created: int
+    is_api: bool  #: of those whose creation is as old, or unknown, who was created through the API comes last
     ref: Ref  #: the customer or guest that it counts for
 
 
@@ -165,7 +166,7 @@ def _claims(people: People) -> dict[Ident, list[Claim]]:
         if people.records[speaker].lives() and ref in people.customers | people.guests:
             for ident, is_verified in idents.items():
                 created = people.records[ref].created()
-                claims[ident].append(Claim(is_guest(ref), ref != speaker, not is_verified, created, ref))
+                claims[ident].append(Claim(is_guest(ref), ref != speaker, not is_verified, created, ref[0] == API, ref))
 
     for ref, record in people.records.items():
         home = people.homes.get(ref, ref)

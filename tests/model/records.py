@@ -79,8 +79,8 @@ class Record:
         said = [value for stamp, value in self.said["created"] if not self.lives() or stamp > self.removed_at()]
         return min(said, default=UNKNOWN_CREATION)
 
-    def rank(self) -> tuple[int, str, str]:
-        return (self.created(), *self.ref)
+    def rank(self) -> tuple[int, bool, str, str]:
+        return (self.created(), self.ref[0] == API, *self.ref)
 
     def names(self) -> set[str]:
         """Return all names that were ever said, also before a removal."""

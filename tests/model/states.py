@@ -4,7 +4,7 @@
 rows were loaded. What the two return is equal, or one of them is wrong.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,8 @@ from tests.model.adapters import minute_of
 from tests.model.history import PURPOSES, TYPE_OF_CHANNEL, Ident, Ref
 from tests.model.model import Answer, World
 from worker.domain.permission import Holder, Permissions, is_allowed, verdict
+from worker.domain.record import Record, idle_edits
+from worker.domain.terms import CLAIM, EVIDENCE
 
 #: (channel, purpose)
 Key = tuple[str, str]
@@ -83,7 +85,7 @@ def of_model(world: World) -> State:
             email=shown.email,
             phone=shown.phone,
             tags=shown.tags,
-            identifiers=frozenset({**dict(shown.evidence), **dict(shown.identifiers)}.items()),
+            identifiers=frozenset((*shown.identifiers, *(one for one in shown.evidence if one[1]))),
             consents=_said({(channel, purpose): answer for channel, purpose, answer in shown.consents}),
             open=frozenset(
                 (channel, purpose, address)
@@ -169,8 +171,10 @@ def _counting(found: Permissions, holder: Holder, now: datetime | None) -> Mappi
 
 
 def held(
-    records: Collection[Any], roles: Collection[int], owner_of: Callable[[Ident], Ref | None], own: Collection[Ref]
+    records: Collection[Record], lost: Container[Ref], owner_of: Callable[[Ident], Ref | None], own: Collection[Ref]
 ) -> frozenset[tuple[Ident, bool]]:
-    """Return the identifiers that tie records in some of the roles, and whether one of ``own`` owns each."""
-    idents = {ident for record in records for ident, tie in record.ties().items() if tie.role in roles}
-    return frozenset((ident, owner_of(ident) in own) for ident in idents)
+    """Return the identifiers that records claim, and whether one of ``own`` owns each; also evidence that leads here."""
+    idle = idle_edits(records, lost)
+    ties = {(ident, tie.role) for one in records if one.ref not in idle for ident, tie in one.ties().items()}
+    found = {(ident, role, owner_of(ident) in own) for ident, role in ties if role in (CLAIM, EVIDENCE)}
+    return frozenset((ident, is_own) for ident, role, is_own in found if is_own or role == CLAIM)

@@ -91,13 +91,17 @@ class _Assignment:
             self._hand_over(contact_id, carrier)
 
     def _carrier(self, rows: Iterable[RecordRow]) -> RecordRow | None:
-        """Return the record that carries the id of the contact that these were in."""
-        live = [row for row in rows if row.ref in self.group_of and self._is_somebody(row)]
+        """Return the record that carries the id of the contact that these were in.
+
+        If their source has merged away everybody who is left, the contact meets that of the survivor.
+        """
+        placed = [row for row in rows if row.ref in self.group_of and row.record.is_live and row.record.kind != "edit"]
+        live = [row for row in placed if row.ref not in self.lost] or placed
         were_gone = self.snapshot.folded.were_gone
 
         def order(row: RecordRow) -> tuple[bool, bool, UUID]:
             is_back = row.ref in were_gone or row.merged is not None
-            return (is_back, row.record.kind != "customer", row.since)
+            return (is_back, row.record.kind == "guest", row.since)
 
         return min(live, key=order, default=None)
 
@@ -137,11 +141,13 @@ class _Assignment:
         """Let the ids that a record carried stay with the person when the record is gone."""
         gone = [row for row in self.members[contact_id] if not self._is_somebody(row)]
         if carrier is None:
-            last = min(gone, key=lambda row: (row.record.kind != "customer", row.since), default=None)
+            last = min(gone, key=lambda row: (row.record.kind == "guest", row.since), default=None)
             if last is not None and last.id != contact_id:
                 self.result.aliases[contact_id] = last.id
             return
         for row in gone:
+            if row is carrier:
+                continue
             carries = self.carried[row.id]
             if row.record.kind != "edit" and row.id != contact_id and row.id not in self.snapshot.aliases:
                 carries = [*carries, row.id]

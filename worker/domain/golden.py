@@ -11,9 +11,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from worker.domain import registers
-from worker.domain.record import Record
+from worker.domain.record import Record, idle_edits
 from worker.domain.registers import FIRST_NAME, LAST_NAME, NAME, PROFILE_NAME, FieldPlace
-from worker.domain.terms import EVIDENCE, Ident, Ref, Stamp
+from worker.domain.terms import API_SOURCE, EVIDENCE, Ident, Ref, Stamp
 
 _LAST = 1 << 62
 
@@ -63,10 +63,16 @@ def golden(
     contact = Golden(best.source, best.external_id)
     tags: dict[str, str] = {}
     edited = _newest(record for record in ranked if record.kind == "edit") if len(ranked) > 1 else {}
+    idle = idle_edits(records, gone) if edited else ()
     for record in ranked:
         effective = record.effective()
         if record.kind == "edit":
-            effective = {name: held for name, held in effective.items() if edited[name] == held[0]}
+            is_idle = record.ref in idle
+            effective = {
+                name: held
+                for name, held in effective.items()
+                if edited[name] == held[0] and not (is_idle and registers.is_identifier(name))
+            }
         _take_name(contact, record, effective)
         origin = _take_values(contact, record, effective, foreign if record.kind == "guest" else ())
         for key, (stamp, shown) in record.effective_tags().items():
@@ -92,12 +98,13 @@ def foreign_to(group: Collection[Record], owned: Callable[[Ident, Ref], bool]) -
     return {ident for ident in given if not any(owned(ident, record.ref) for record in group)}
 
 
-def _rank(record: Record, priorities: Mapping[str, int]) -> tuple[bool, int, int, str, str]:
+def _rank(record: Record, priorities: Mapping[str, int]) -> tuple[bool, int, int, bool, str, str]:
     created = record.created()
     return (
         record.kind != "edit",
         priorities.get(record.source, 100),
         _LAST if created is None else created,
+        record.source == API_SOURCE,
         record.source,
         record.external_id,
     )

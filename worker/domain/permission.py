@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from worker.domain import identifiers
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry, suppressions
-from worker.domain.record import Record
+from worker.domain.record import Record, idle_edits
 from worker.domain.terms import CLAIM, EVIDENCE, Ident, Ref, Stamp, key_of_guest, kind_of
 
 Key = tuple[str, str]  #: (channel, purpose)
@@ -45,6 +45,11 @@ class Voice(NamedTuple):
         if by_then or not since:
             return by_then
         return {min(since, key=lambda key: (since[key], key))}
+
+    def gave(self, channel: str) -> set[str]:
+        """Return every address that the record ever gave."""
+        kinds = types_of(channel)
+        return {key for record in self.records for kind, key in record.history() if kind in kinds}
 
 
 @dataclass(slots=True)
@@ -130,11 +135,12 @@ def holder_of(
     by_ref = {record.ref: record for record in records}
     voices = {}
     held: set[Ident] = set()
+    idle = idle_edits(by_ref.values(), merged) if len(by_ref) > 1 else ()
     for ref, record in by_ref.items():
         about = [record] if record.kind != "edit" else [by_ref[one] for one in record.about() if one in by_ref]
         voices[ref] = Voice(record.kind == "guest", merged.get(ref), about)
         for ident, tie in record.ties().items():
-            if tie.role == CLAIM or (tie.role == EVIDENCE and owned(ident, ref)):
+            if (tie.role == CLAIM and ref not in idle) or (tie.role == EVIDENCE and owned(ident, ref)):
                 held.add(ident)
     if len(held) < 2:
         return Holder(voices, list(held))
@@ -220,8 +226,7 @@ class _Said:
         elif entry.address is not None:
             self.no_about[entry.address].append(entry)
         else:
-            kind, key = key_of_guest(entry.ref)
-            if kind in types_of(channel):
+            for key in voice.gave(channel):
                 self.no_about[key].append(entry)
 
     def rulings(self, now: datetime | None) -> list[Ruling]:

@@ -1,6 +1,6 @@
 """Record: what one source says about one customer, and what follows from that alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -184,7 +184,7 @@ class Record:
                 ident, known = (kind, at), ties.get((kind, at))
                 if known is None or (is_verified and not known.is_verified):
                     ties[ident] = Tie(CLAIM if key is None or key == ident else EVIDENCE, value, is_verified)
-        if self.claimed and self.kind in ("customer", "person"):
+        if (self.claimed or self.removed is not None) and self.kind in ("customer", "person"):
             for ident in self.former_claims():
                 ties[ident] = Tie(FORMER, ident[1], is_verified=False)
         return ties
@@ -228,3 +228,17 @@ def is_older(delta: Stamp, snapshot: Stamp) -> bool:
     tag that was changed just before is in the set already. Keeping the change is right in both cases.
     """
     return delta <= snapshot if not delta.occurred else delta.occurred < snapshot.occurred
+
+
+def idle_edits(group: Iterable[Record], lost: Container[Ref]) -> set[Ref]:
+    """Return the edits of a contact that were made of nobody who lives there: they claim nothing.
+
+    ``lost`` are records that their source merged away.
+    """
+    by_ref = {record.ref: record for record in group}
+
+    def lives(ref: Ref) -> bool:
+        record = by_ref.get(ref)
+        return record is not None and record.is_live and record.kind != "edit" and ref not in lost
+
+    return {ref for ref, one in by_ref.items() if one.kind == "edit" and not any(map(lives, one.about()))}
