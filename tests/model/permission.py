@@ -84,7 +84,7 @@ def said_in(envelopes: Mapping[str, Envelope]) -> set[Said]:
 
 
 def counting(said: Iterable[Said]) -> list[Said]:
-    """Leave out what only repeats: a "no" without a time of its own, if that was the record's last status already.
+    """Leave out what only repeats: a "no" or ``pending`` without a time, if that was the record's last status already.
 
     A "yes" or "no" with a time was said then, and so was whatever came through the API; ``unknown`` is no status.
     """
@@ -92,7 +92,7 @@ def counting(said: Iterable[Said]) -> list[Said]:
     counted = []
     for one in sorted(said, key=lambda one: (one.order, one.has_time)):
         subject = (one.ref, one.channel, one.purpose, one.address)
-        if one.status != NO or one.has_time or one.is_api or last.get(subject) != NO:
+        if one.status not in (NO, PENDING) or one.has_time or one.is_api or last.get(subject) != one.status:
             counted.append(one)
         if one.status != UNKNOWN:
             last[subject] = one.status

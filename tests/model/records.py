@@ -75,9 +75,8 @@ class Record:
         return max(said, key=lambda one: one[0], default=None)
 
     def created(self) -> int:
-        """Return when the source created the customer: the least that was said since the last removal."""
-        said = [value for stamp, value in self.said["created"] if not self.lives() or stamp > self.removed_at()]
-        return min(said, default=UNKNOWN_CREATION)
+        """Return when the source created the customer: the least that was ever said, a removal changes no birth."""
+        return min((value for _, value in self.said["created"]), default=UNKNOWN_CREATION)
 
     def rank(self) -> tuple[int, bool, str, str]:
         return (self.created(), self.ref[0] == API, *self.ref)
@@ -159,7 +158,7 @@ def records_of(envelopes: Mapping[str, Envelope]) -> dict[Ref, Record]:
             stamp = stamp_of(envelope, getattr(saying, "t", None), position)
             for ref in refs_of(saying):
                 records.setdefault(ref, Record(ref))
-            _take_in(records, saying, stamp)
+            _take_in(records, saying, stamp, envelope.ceiling)
             if isinstance(saying, ApiDelete):
                 deletes.append((saying, stamp))
     # "Any other record of such an address stays removed until it states something newer."
@@ -189,7 +188,7 @@ def refs_of(saying: Saying) -> list[Ref]:  # noqa: PLR0911 - one case a kind
             return []
 
 
-def _take_in(records: Mapping[Ref, Record], saying: Saying, stamp: Stamp) -> None:  # noqa: C901 - as above
+def _take_in(records: Mapping[Ref, Record], saying: Saying, stamp: Stamp, ceiling: int) -> None:  # noqa: C901 - as above
     match saying:
         case Seen():
             record = records[saying.source, saying.id]
@@ -197,12 +196,12 @@ def _take_in(records: Mapping[Ref, Record], saying: Saying, stamp: Stamp) -> Non
             if saying.email != ABSENT:
                 record.said["verified"].append((stamp, saying.verified))
             if saying.created is not None:
-                record.said["created"].append((stamp, saying.created))
+                record.said["created"].append((stamp, min(saying.created, ceiling)))
         case GuestOrder():
             record = records[saying.source, saying.id]
             values = [("email", saying.email), ("phone", saying.phone), ("name", saying.name)]
             _see(record, stamp, [(field, value) for field, value in values if value])
-            record.said["created"].append((stamp, saying.t))
+            record.said["created"].append((stamp, min(saying.t, ceiling)))
         case ApiEdit():
             record = records[edit_of(saying.records)]
             _see(record, stamp, [("email", saying.email), ("phone", saying.phone), ("name", saying.name)])

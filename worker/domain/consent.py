@@ -34,7 +34,7 @@ class ConsentEntry:
     legal_basis: str | None = None
     expires_at: datetime | None = None
     is_repeat: bool = False  #: it repeats the status that counted already
-    is_undated: bool = False  #: a refusal whose own time is unknown: ``occurred`` is when it was sent
+    is_undated: bool = False  #: what closes and whose own time is unknown: ``occurred`` is when it was sent
 
     @property
     def strength(self) -> tuple[object, ...]:

@@ -111,12 +111,12 @@ class _Assignment:
     def _own_id(self, group: Sequence[Ref], taken: set[UUID]) -> tuple[UUID, bool]:
         """Return the id that a group came with: the oldest that one of its records carries, else a new one.
 
-        And whether it was minted in this batch. Records that are somebody go first, and those that are removed before
-        those that are new.
+        And whether it was minted in this batch. Records that are somebody go first, of them those who leave a contact,
+        and those that are removed before those that are new.
         """
 
-        def order(row: RecordRow) -> tuple[bool, UUID]:
-            return (not self._is_somebody(row) or row.version == 0, row.since)
+        def order(row: RecordRow) -> tuple[bool, bool, UUID]:
+            return (not self._is_somebody(row) or row.version == 0, row.contact_id is None, row.since)
 
         for row in sorted((self.rows[ref] for ref in group), key=order):
             if row.record.seen is None or row.record.kind == "edit" or row.ref in self.lost:

@@ -264,9 +264,10 @@ def _consent_stated(result: EnvelopeStatements, account: Account, event: Consent
         _add(result, ref, None)
     elif address is None:
         return
-    # A "no" without a time counts from the sending time, which its stamp has. Other statements are a baseline then.
+    # What closes counts from the sending time, which its stamp has, if it has no time. All else is a baseline then.
     is_dated = event.occurred_at is not None
-    occurred = stamp.occurred if is_dated or event.status == "opted_out" else 0
+    is_closing = event.status in ("opted_out", "pending")
+    occurred = stamp.occurred if is_dated or is_closing else 0
     if address is not None:
         result.idents.add(identifiers.of_address(event.channel, address))
     consent = ConsentStatement(  # by position, because names take twice as long
@@ -282,7 +283,7 @@ def _consent_stated(result: EnvelopeStatements, account: Account, event: Consent
         event.legal_basis,
         event.expires_at,
         event.is_repeat,
-        event.status == "opted_out" and not is_dated,
+        is_closing and not is_dated,
     )
     result.consents.append(consent)
 

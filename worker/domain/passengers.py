@@ -43,7 +43,12 @@ class _Places:
     def fill(self) -> None:
         survivors = self.grouping.survivors
         for guest in self.guests:
-            self._place_guest(guest)
+            if (key := _key_of(guest)) is not None:
+                self.keyed[key].append(guest.ref)
+        seated = {guest.ref for guest in self.guests if self.groups.living.get(self.groups.find(guest.ref))}
+        for guest in self.guests:
+            if guest.ref not in seated and (key := _key_of(guest)) is not None:
+                self._place_guest(guest, key, seated)
         people = {self.groups.find(ref) for ref in self.living} | {self.groups.find(g.ref) for g in self.guests}
         for ref, record in sorted(self.records.items()):
             is_removed = not record.is_live and record.seen is not None
@@ -65,19 +70,19 @@ class _Places:
         if seat is not None:
             self.seats[ref] = seat
 
-    def _place_guest(self, guest: Record) -> None:
-        """Seat a guest with the customers, else with the guests, who have the same key."""
+    def _place_guest(self, guest: Record, key: Ident, seated: Collection[Ref]) -> None:
+        """Seat a guest with the customers who own its key, else with a guest whom a decision has seated.
+
+        Who finds no seat there is one person with other guests of the key.
+        """
         ref = guest.ref
-        key = next((ident for ident, tie in guest.ties().items() if tie.role == CLAIM), None)
-        if key is None or identifiers.identifies_nobody(*key):
-            return
         claims = self.grouping.claimants.get(key, ())
+        if key in self.grouping.nobodys and not claims:
+            return
         mates = self.keyed[key]
-        mates.append(ref)
-        if self.groups.living.get(self.groups.find(ref)) or (key in self.grouping.nobodys and not claims):
-            return  # a decision has seated it already
-        hosts = [claims[0].ref] if claims else mates[:-1]
-        for host in hosts:
+        hosts = [claims[0].ref] if claims else [mate for mate in mates if mate in seated][:1]
+        older = mates[: mates.index(ref)]
+        for host in hosts + [mate for mate in older if not self.groups.living.get(self.groups.find(mate))]:
             reason: Reason | None = "kept apart" if self.groups.are_apart(host, ref) else None
             if reason is None and key[0] == "phone" and self._disagree(guest, host):
                 reason = "names disagree"
@@ -178,3 +183,9 @@ class _Places:
 
     def _is_spoken_for(self, ident: Ident) -> bool:
         return ident in self.grouping.claimants or ident in self.grouping.nobodys
+
+
+def _key_of(guest: Record) -> Ident | None:
+    """Return what a guest is keyed by; None if it identifies nobody."""
+    key = next((ident for ident, tie in guest.ties().items() if tie.role == CLAIM), None)
+    return None if key is None or identifiers.identifies_nobody(*key) else key

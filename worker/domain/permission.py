@@ -173,7 +173,7 @@ def permissions(
 
 
 def _news(entries: Sequence[ConsentEntry]) -> list[ConsentEntry]:
-    """Leave out what says nothing new: a "no" without a time of its own, of a record whose last status that was.
+    """Leave out what says nothing new: a "no" or "pending" without a time of its own that repeats a record's last status.
 
     Sources state the present status with every change of a customer. What has a time of its own is new at that time,
     and so is what was said to us directly; ``unknown`` is no status.
