@@ -105,7 +105,7 @@ class IdBook:
         elif id_ in self.meant:
             if not (person.live | person.gone) & self.meant[id_]:
                 yield f"{id_} was another person's"
-        elif self.own_ids(person) - after.keys():
+        elif self.own_ids(person) - answers.keys():
             yield f"{id_} is new, though who left had an id"
 
     def take(self, after: Mapping[Id, Person], aliases: Mapping[Id, Id]) -> None:

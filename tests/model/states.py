@@ -30,7 +30,7 @@ class Contact:
     phone: str | None
     tags: tuple[str, ...]
     identifiers: frozenset[tuple[Ident, bool]]  #: that its records gave, and whether each leads to the contact
-    consents: Mapping[Key, tuple[str, str | None]]  #: the status that decides, and at which address
+    consents: Mapping[Key, str]  #: the status that decides
     open: frozenset[tuple[str, str, str]]  #: (channel, purpose, address)
     suppressions: frozenset[tuple[str, str, str, str, int | None]]  #: (channel, address, scope, reason, expiry)
 
@@ -86,7 +86,7 @@ def of_model(world: World) -> State:
             phone=shown.phone,
             tags=shown.tags,
             identifiers=frozenset((*shown.identifiers, *(one for one in shown.evidence if one[1]))),
-            consents=_said({(channel, purpose): answer for channel, purpose, answer in shown.consents}),
+            consents={(channel, purpose): one.status for channel, purpose, one in shown.consents if one.status},
             open=frozenset(
                 (channel, purpose, address)
                 for channel, purpose in KEYS
@@ -136,7 +136,7 @@ def of_product(
         phone=phone,
         tags=tuple(tags),
         identifiers=frozenset(identifiers),
-        consents=_counting(found, holder, None),
+        consents={key: status for key, (status, _) in _counting(found, holder, None).items()},
         open=frozenset(
             (*key, address)
             for key in KEYS

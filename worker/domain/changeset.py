@@ -120,13 +120,14 @@ def changeset(snapshot: Snapshot, encoder: Encoder) -> Changeset:
 def _placements(snapshot: Snapshot, resolution: Resolution, ids: ContactIds) -> dict[Ref, Placement]:
     """Give each record its contact."""
     rows, lost, oversize = snapshot.rows, resolution.lost, resolution.oversize
+    were_gone = snapshot.folded.were_gone
     placements: dict[Ref, Placement] = {}
     moved: UUID | None = None
     for contact_id, group in zip(ids.of_group, resolution.groups, strict=True):
         for ref in group:
             row = rows[ref]
             joined = row.joined
-            if row.version > 0 and row.contact_id != contact_id:
+            if row.version > 0 and (row.contact_id != contact_id or ref in were_gone):
                 joined = moved = moved or snapshot.new_id()
             placements[ref] = Placement(contact_id, lost.get(ref), ref in oversize, joined)
     for ref in rows.keys() - placements.keys():

@@ -71,6 +71,8 @@ class _Assignment:
         for contact_id, carrier in carriers.items():
             if carrier is not None:
                 staying[self.group_of[carrier.ref]].append(contact_id)
+            elif (last := self._last(contact_id)).id != contact_id:
+                self.carried[last.id].append(contact_id)
         taken = {contact_id for contact_ids in staying.values() for contact_id in contact_ids}
         taken |= self.snapshot.contacts.keys() - self.members.keys()
         for number, group in enumerate(self.groups):
@@ -128,6 +130,10 @@ class _Assignment:
                 return min(own), row.version == 0
         return self.snapshot.new_id(), True
 
+    def _last(self, contact_id: UUID) -> RecordRow:
+        """Return the record with which the id of a contact ends; nobody is left who lives."""
+        return min(self.members[contact_id], key=lambda row: (row.record.kind == "guest", row.since))
+
     def _hand_over(self, contact_id: UUID, carrier: RecordRow | None) -> None:
         """Let the id of a contact stay with who stays in it, when the record that it came from is elsewhere."""
         holder = self.snapshot.aliases.get(contact_id, contact_id)
@@ -139,14 +145,13 @@ class _Assignment:
 
     def _pass_on(self, contact_id: UUID, carrier: RecordRow | None) -> None:
         """Let the ids that a record carried stay with the person when the record is gone."""
-        gone = [row for row in self.members[contact_id] if not self._is_somebody(row)]
         if carrier is None:
-            last = min(gone, key=lambda row: (row.record.kind == "guest", row.since), default=None)
-            if last is not None and last.id != contact_id:
+            last = self._last(contact_id)
+            if last.id != contact_id and contact_id not in self.result.of_group:
                 self.result.aliases[contact_id] = last.id
             return
-        for row in gone:
-            if row is carrier:
+        for row in self.members[contact_id]:
+            if row is carrier or self._is_somebody(row):
                 continue
             carries = self.carried[row.id]
             if row.record.kind != "edit" and row.id != contact_id and row.id not in self.snapshot.aliases:
