@@ -105,7 +105,7 @@ class IdBook:
         elif id_ in self.meant:
             if not (person.live | person.gone) & self.meant[id_]:
                 yield f"{id_} was another person's"
-        elif self.own_ids(person) - answers.keys():
+        elif any(answers.get(own) in (None, person) for own in self.own_ids(person)):
             yield f"{id_} is new, though who left had an id"
 
     def take(self, after: Mapping[Id, Person], aliases: Mapping[Id, Id]) -> None:

@@ -55,6 +55,7 @@ class People:
     homes: dict[Ref, Ref]  #: the record that each edit sits with
     claims: dict[Ident, list[Claim]]  #: the strongest first
     nobody: set[Ident]  #: blocked and crowded values, which join nothing and own nothing
+    crowd: int
 
     def group(self, ref: Ref) -> frozenset[Ref]:
         return self.decided.groups.of[ref]
@@ -91,16 +92,22 @@ class People:
     def evidence_of(self, group: frozenset[Ref]) -> dict[Ident, bool]:
         """Return what the guests of a group gave beside their keys, and whether it resolves to the group.
 
-        It does while nobody claims it, and every guest who gave it is in this group.
+        It does while nobody claims it, every guest who gave it is in this group, and those are no crowd.
         """
         return {
             ident: ident not in self.claims
             and ident not in self.nobody
             and not is_blocked(ident)
             and all(guest in group for guest in self.guests if ident in self.given_by(guest))
+            and self._givers(ident) <= self.crowd
             for ref in group & self.guests
             for ident in self.given_by(ref)
         }
+
+    def _givers(self, ident: Ident) -> int:
+        edits = [edit for edit, home in self.homes.items() if home in self.guests]
+        by_guests = sum(ident in self.records[guest].evidence() for guest in self.guests)
+        return by_guests + sum(ident in self.records[edit].claims() for edit in edits)
 
     def resolve(self, ident: Ident) -> frozenset[Ref] | None:
         """Return the contact that an identifier leads to."""
@@ -127,6 +134,7 @@ def people_of(records: dict[Ref, Record], decisions: Iterable[Decision], limits:
         homes={},
         claims={},
         nobody=set(),
+        crowd=limits.crowd,
     )
     people.homes = _homes(people)
     people.claims = _claims(people)
@@ -148,7 +156,8 @@ def _homes(people: People) -> dict[Ref, Ref]:
     for ref, record in people.records.items():
         if is_edit(ref) and (frozen := list_of(record)):
             live = [member for member in frozen if member in people.customers | people.guests]
-            homes[ref] = (live or frozen)[0]
+            merged = [one for one in frozen if one in people.survivors and people.records[one].lives()]
+            homes[ref] = (live or merged or frozen)[0]
     return homes
 
 

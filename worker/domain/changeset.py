@@ -127,7 +127,8 @@ def _placements(snapshot: Snapshot, resolution: Resolution, ids: ContactIds) -> 
         for ref in group:
             row = rows[ref]
             joined = row.joined
-            if row.version > 0 and (row.contact_id != contact_id or ref in were_gone):
+            is_back = ref in were_gone and row.record.is_live
+            if row.version > 0 and (row.contact_id != contact_id or is_back):
                 joined = moved = moved or snapshot.new_id()
             placements[ref] = Placement(contact_id, lost.get(ref), ref in oversize, joined)
     for ref in rows.keys() - placements.keys():
@@ -190,6 +191,7 @@ class _People:
                 affected.add(contact_id)
                 if row.version == 0:
                     self._shift(contact_id, self.causes.get(ref, ()))
+                    self._touch(contact_id)
             if row.version > 0:
                 self._note_shift(ref, row)
         # What a guest gave beside its key shows only while it leads there, and somebody may have claimed it just now.
@@ -205,15 +207,22 @@ class _People:
         before = self.changes.snapshot.folded.ties_before.get(ref)
         placement = self.placement(ref)
         is_moved = placement != (row.contact_id, row.merged, row.is_oversize, row.joined)
-        is_new = before is not None and (before != row.record.ties() or row.record.claimed)
+        is_changed = before is not None and before != row.record.ties()
         snapshot = self.changes.snapshot
-        if is_moved or is_new or snapshot.is_regrouped or snapshot.withdrawn is not None:
+        if is_moved or is_changed:  # what was said to it, or about what it gained, may decide now
+            self._touch(row.contact_id)
+            self._touch(placement.contact_id)
+        if is_moved or is_changed or (before is not None and row.record.claimed) or snapshot.is_regrouped or snapshot.withdrawn is not None:
             self._shift(row.contact_id, self.causes.get(ref, ()))
             self._shift(placement.contact_id, self.causes.get(ref, ()))
 
     def _shift(self, contact_id: UUID | None, causes: Iterable[UUID]) -> None:
         if contact_id is not None:
             self.changes.shifted.setdefault(contact_id, set()).update(causes)
+
+    def _touch(self, contact_id: UUID | None) -> None:
+        if contact_id is not None:
+            self.changes.touched.add(contact_id)
 
     def placement(self, ref: Ref) -> Placement:
         """Where a record goes."""

@@ -147,6 +147,7 @@ class Grouping:
             self.groups.living.setdefault(self.groups.find(ref), []).append(ref)
         #: the record that each edit sits with, if one of those that it was made of is live
         self.hosts = {ref: host for ref, record in self.records.items() if (host := self._host(record))}
+        self.inherited = {ref for ref, host in self.hosts.items() if host not in self.records[ref].about()}
         self.nobodys = crowds(records, limits).union(crowded)
         #: by identifier, the strongest claim first
         self.claimants = self._claimants()
@@ -181,10 +182,12 @@ class Grouping:
     def _host(self, edit: Record) -> Ref | None:
         if edit.kind != "edit":
             return None
-        for ref in edit.about():
-            record = self.records.get(ref)
-            if record is not None and record.is_live and record.kind != "edit" and ref not in self.survivors:
-                return ref
+        made_of = [self.records[ref] for ref in edit.about() if ref in self.records]
+        live = [record.ref for record in made_of if record.is_live and record.kind != "edit"]
+        for ref in sorted(live, key=lambda ref: ref in self.survivors):  # who was merged away speaks for its survivor
+            host = self.survivors.get(ref, ref)
+            if self.records[host].is_live:
+                return host
         return None
 
     def _claimants(self) -> dict[Ident, list[Claimant]]:
@@ -194,7 +197,7 @@ class Grouping:
             if claiming not in self.living or (record.kind == "guest"):
                 continue
             rank = seniority(self.records[claiming])
-            is_weak = ref in self.survivors
+            is_weak = ref in self.survivors or ref in self.inherited
             for ident, tie in record.ties().items():
                 if tie.role == CLAIM and not identifiers.identifies_nobody(*ident):
                     claim = Claimant(is_weak, not tie.is_verified, rank, ref != claiming, ref, claiming)

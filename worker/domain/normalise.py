@@ -101,9 +101,8 @@ def normalise_api_write(
             continue
         _add(result, a, None)
         _add(result, b, None)
-        result.decisions.append(
-            Decision("link", a, b, microseconds(sent_at), "")
-        )  # without a tie, so that the same link twice is one decision
+        # The tie keeps a link that is said again after somebody kept the two apart.
+        result.decisions.append(Decision("link", a, b, microseconds(sent_at), delivery_id))
     sent = microseconds(sent_at)
     if deletion is not None:
         digests = tuple(bytes.fromhex(digest) for digest in deletion.digests)

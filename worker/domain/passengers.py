@@ -5,7 +5,7 @@ claimed last. A merged-away record sits with its survivor, an edit with the firs
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from worker.domain import identifiers
 from worker.domain.grouping import ORDER_OF_TYPES, Claimant, Grouping, Reason, Refusal, seniority
@@ -28,7 +28,9 @@ class _Places:
         self.records = grouping.records
         self.groups = grouping.groups
         self.living = grouping.living
-        records = sorted(self.records.values(), key=seniority)
+        records = self.by_seniority = sorted(self.records.values(), key=seniority)
+        self.people: set[Ref] = set()  #: what stands for each group of which somebody lives
+        self.unit_seats: dict[Ref, Ref] = {}  #: the group of those who are gone and whom a decision made one
         self.guests = [r for r in records if r.kind == "guest" and r.is_live and r.ref not in grouping.survivors]
         #: guests by what they are keyed by, the oldest first
         self.keyed: dict[Ident, list[Ref]] = defaultdict(list)
@@ -49,26 +51,38 @@ class _Places:
         for guest in self.guests:
             if guest.ref not in seated and (key := _key_of(guest)) is not None:
                 self._place_guest(guest, key, seated)
-        people = {self.groups.find(ref) for ref in self.living} | {self.groups.find(g.ref) for g in self.guests}
-        for ref, record in sorted(self.records.items()):
-            is_removed = not record.is_live and record.seen is not None
-            if is_removed and ref not in survivors and record.kind != "edit":
-                self._sit(ref, ref, people, record)
+        self.people = {self.groups.find(ref) for ref in self.living} | {self.groups.find(g.ref) for g in self.guests}
+        self._place_removed()
         for ref, record in self.records.items():
             if (ref in survivors or record.seen is None) and record.kind != "edit":
-                self._sit(ref, survivors.get(ref, ref), people)
+                self._sit(ref, survivors.get(ref, ref))
         for ref, record in self.records.items():
             if record.kind == "edit":
-                self._sit(ref, self.grouping.hosts.get(ref) or next(iter(record.about()), ref), people)
-        self._list_groups(people)
+                self._sit(ref, self.grouping.hosts.get(ref) or next(iter(record.about()), ref))
+        self._list_groups()
         self._find_owners()
 
-    def _sit(self, ref: Ref, host: Ref, people: Collection[Ref], removed: Record | None = None) -> None:
-        """Seat a record where another is, or sits; a removed one that no decision seats where it belongs."""
+    def _sit(self, ref: Ref, host: Ref) -> None:
+        """Seat a record where another is, or sits."""
         root = self.groups.find(host)
-        seat = root if root in people else self.seats.get(host) if removed is None else self._seat_of_removed(removed)
+        seat = root if root in self.people else self.unit_seats.get(root)
         if seat is not None:
             self.seats[ref] = seat
+
+    def _place_removed(self) -> None:
+        """Seat removed records, those that a decision made one together: where the first that finds a seat belongs."""
+        units: dict[Ref, list[Record]] = defaultdict(list)
+        for record in self.by_seniority:
+            is_removed = not record.is_live and record.seen is not None
+            if is_removed and record.ref not in self.grouping.survivors and record.kind != "edit":
+                units[self.groups.find(record.ref)].append(record)
+        for root, unit in sorted(units.items()):
+            if root not in self.people:
+                seat = next((found for record in unit if (found := self._seat_of_removed(record)) is not None), None)
+                if seat is not None:
+                    self.unit_seats[root] = seat
+            for record in unit:
+                self._sit(record.ref, record.ref)
 
     def _place_guest(self, guest: Record, key: Ident, seated: Collection[Ref]) -> None:
         """Seat a guest with the customers who own its key, else with a guest whom a decision has seated.
@@ -133,7 +147,7 @@ class _Places:
         created = other.created()
         return created is None or created <= record.gone_at
 
-    def _list_groups(self, people: Iterable[Ref]) -> None:
+    def _list_groups(self) -> None:
         seated: dict[Ref, list[Record]] = defaultdict(list)
         for ref in self.living:
             seated[self.groups.find(ref)].append(self.records[ref])
@@ -143,7 +157,7 @@ class _Places:
             (riding[root].append(guest.ref) if self.groups.living.get(root) else seated[root].append(guest))
         for ref, root in self.seats.items():
             riding[root].append(ref)
-        for root in people:
+        for root in self.people:
             living = sorted(seated[root], key=seniority)
             self.grouping.result.groups.append((*(record.ref for record in living), *sorted(riding[root])))
 

@@ -233,12 +233,10 @@ def is_older(delta: Stamp, snapshot: Stamp) -> bool:
 def idle_edits(group: Iterable[Record], lost: Container[Ref]) -> set[Ref]:
     """Return the edits of a contact that were made of nobody who lives there: they claim nothing.
 
-    ``lost`` are records that their source merged away.
+    ``lost`` are records that their source merged away; such a one speaks while its survivor lives.
     """
     by_ref = {record.ref: record for record in group}
-
-    def lives(ref: Ref) -> bool:
-        record = by_ref.get(ref)
-        return record is not None and record.is_live and record.kind != "edit" and ref not in lost
-
-    return {ref for ref, one in by_ref.items() if one.kind == "edit" and not any(map(lives, one.about()))}
+    live = {ref for ref, record in by_ref.items() if record.is_live and record.kind != "edit"}
+    sources = {source for source, id_ in live if (source, id_) not in lost}
+    speaking = {ref for ref in live if ref not in lost or ref[0] in sources}
+    return {ref for ref, one in by_ref.items() if one.kind == "edit" and not speaking.intersection(one.about())}
