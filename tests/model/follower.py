@@ -43,8 +43,10 @@ class Follower:
     def take(self, step: Step, world: World, fed: Collection[Envelope]) -> list[str]:
         """Return what is wrong after a step; ``world`` is the model of all that was ``fed``."""
         expected = of_model(world)
-        found = [f"{name}: {mine} in the product, {yours} in the model"
-                 for name, (mine, yours) in step.state.differences(expected).items()]
+        found = [
+            f"{name}: {mine} in the product, {yours} in the model"
+            for name, (mine, yours) in step.state.differences(expected).items()
+        ]
         found += self._missed(step)
         found += self._unlogged(step)
         if not found:
@@ -108,6 +110,5 @@ def _opened(step: Step, fed: Collection[Envelope]) -> list[str]:
         f"promise: {channel} to {address} of {sorted(group)} is open: {refused}"
         for group, contact in step.state.contacts.items()
         for channel, purpose, address in contact.open
-        if purpose == "marketing"
-        and (refused := refusals(fed, step.records_of[step.id_of[group]], channel, address))
+        if purpose == "marketing" and (refused := refusals(fed, step.records_of[step.id_of[group]], channel, address))
     ]

@@ -71,7 +71,7 @@ class IdBook:
     def own_ids(self, person: Person) -> set[Id]:
         """Return the ids that those who have just left a contact came with."""
         were_live = {ref for one in self.people.values() for ref in one.live | one.hidden}
-        left = person.live & were_live
+        left = (person.customers or person.live) & were_live
         return {id_ for id_, refs in self.meant.items() if refs & left and id_ not in self.people}
 
     def complaints(self, after: Mapping[Id, Person], aliases: Mapping[Id, Id]) -> list[str]:
@@ -105,7 +105,10 @@ class IdBook:
         elif id_ in self.meant:
             if not (person.live | person.gone) & self.meant[id_]:
                 yield f"{id_} was another person's"
-        elif any(answers.get(own) in (None, person) for own in self.own_ids(person)):
+        elif any(
+            answers.get(own) is None or (answers[own] == person and len(person.customers) < 2)
+            for own in self.own_ids(person)
+        ):  # of several who leave together each has ids of its own
             yield f"{id_} is new, though who left had an id"
 
     def take(self, after: Mapping[Id, Person], aliases: Mapping[Id, Id]) -> None:

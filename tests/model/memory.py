@@ -18,9 +18,7 @@ from worker.domain.permission import Holder, Permissions, holder_of, permissions
 from worker.domain.terms import CLAIM, Ident
 
 
-def state_of(
-    store: MemoryStore, now: datetime
-) -> tuple[State, dict[frozenset[Ref], UUID], dict[UUID, frozenset[Ref]]]:
+def state_of(store: MemoryStore, now: datetime) -> tuple[State, dict[frozenset[Ref], UUID], dict[UUID, frozenset[Ref]]]:
     """Return what a store shows; the id of each contact, and all its records by its id."""
     rows = {ref: store._row(ref) for ref in store.records}
     ref_of = {row.id: ref for ref, row in rows.items()}
@@ -90,19 +88,25 @@ def step_of(store: MemoryStore, written: tuple[Changeset, LedgerChanges], now: d
     told = {*people.changes, *ledger.shown, *ledger.shown_only, *ledger.touched, *people.deleted_contacts}
     fields = {}
     for id_, (_, name, email, phone, source, external_id, _, tags, _) in store.contacts.items():
-        row = {"name": name, "email": email, "phone_number": phone, "external_source": source,
-               "external_id": external_id, "tags": tags}
+        row = {
+            "name": name,
+            "email": email,
+            "phone_number": phone,
+            "external_source": source,
+            "external_id": external_id,
+            "tags": tags,
+        }
         fields[id_] = {field: value for field, value in row.items() if value} | store.shown[id_]
     return Step(state, id_of, _aliases(store), told, ledger.log, fields, records_of)
 
 
 def _aliases(store: MemoryStore) -> dict[UUID, UUID]:
     """Return with which contact each id answers that is none now, as ``worker.store.contacts`` looks it up."""
-    contact_of = {id_: placement.contact_id for id_, _, _, _, placement in store.records.values()}
-    found = {}
-    for ref, (id_, kind, _, _, placement) in store.records.items():
-        is_somebody = placement.merged is not None or store._row(ref).record.is_live
-        if is_somebody and kind != "edit" and id_ not in store.aliases:
-            found[id_] = placement.contact_id
+    is_somebody = {
+        id_: placement.merged is not None or store._row(ref).record.is_live
+        for ref, (id_, _, _, _, placement) in store.records.items()
+    }
+    contact_of = {id_: placement.contact_id for id_, _, _, _, placement in store.records.values() if is_somebody[id_]}
+    found = {id_: contact_of.get(id_) for id_, kind, *_ in store.records.values() if kind != "edit"}
     found |= {alias: contact_of.get(record_id) for alias, record_id in store.aliases.items()}
     return {id_: at for id_, at in found.items() if at is not None and id_ not in store.contacts}

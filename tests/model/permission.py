@@ -177,8 +177,7 @@ class Ledger:
         return [
             one
             for one in self.about(channel, purpose, NO)
-            if one.address == address
-            or (one.ref in own and (not one.is_of_guest or self.covers(one, own, address)))
+            if one.address == address or (one.ref in own and (not one.is_of_guest or self.covers(one, own, address)))
         ]
 
     def unanswered(self, own: AbstractSet[Ref], channel: str, purpose: str, address: str) -> list[Said]:
@@ -216,8 +215,11 @@ class Ledger:
             since = lifted[one.scope, one.reason]
             if one.reason in LIFTED_BY_YES:
                 purpose = "transactional" if one.scope == "transactional" else "marketing"
-                yes = [opted_in.time for opted_in in self.opt_ins(own, channel, purpose, address)
-                       if not opted_in.is_of_guest]
+                yes = [
+                    opted_in.time
+                    for opted_in in self.opt_ins(own, channel, purpose, address)
+                    if not opted_in.is_of_guest
+                ]
                 since = max([since, *yes])
             if not one.lift and time >= since:
                 found[one.scope, one.reason].append((time, one.expires))

@@ -76,8 +76,9 @@ def refusals(
     record said about the address, and any "yes" of a member with a time answers, whatever it repeats.
     """
     said = [
-        (edit_of(saying.records), subject, saying, one) if isinstance(saying, ApiConsent) else
-        ((saying.source, saying.who or ""), subject, saying, one)
+        (edit_of(saying.records), subject, saying, one)
+        if isinstance(saying, ApiConsent)
+        else ((saying.source, saying.who or ""), subject, saying, one)
         for one in envelopes
         for saying in one.says
         if isinstance(saying, Consent | ApiConsent) and (saying.channel, saying.purpose) == (channel, "marketing")

@@ -141,8 +141,9 @@ def of_product(
             (*key, address)
             for key in KEYS
             for address in holder.addresses(key[0])
-            if is_allowed(found.shown(key, None, [address]) if key not in found.rulings else _of(found, key, address),
-                          key[1])
+            if is_allowed(
+                found.shown(key, None, [address]) if key not in found.rulings else _of(found, key, address), key[1]
+            )
         ),
         suppressions=frozenset(
             (one.channel, one.address, one.scope, one.reason, minute_of(one.expires_at))

@@ -132,7 +132,8 @@ class _Assignment:
 
     def _last(self, contact_id: UUID) -> RecordRow:
         """Return the record with which the id of a contact ends; nobody is left who lives."""
-        return min(self.members[contact_id], key=lambda row: (row.record.kind == "guest", row.since))
+        ranks = {"edit": 2, "guest": 1}
+        return min(self.members[contact_id], key=lambda row: (ranks.get(row.record.kind, 0), row.since))
 
     def _hand_over(self, contact_id: UUID, carrier: RecordRow | None) -> None:
         """Let the id of a contact stay with who stays in it, when the record that it came from is elsewhere."""

@@ -94,7 +94,8 @@ def foreign_to(group: Collection[Record], owned: Callable[[Ident, Ref], bool]) -
     ``owned`` tells whether a record has the strongest claim on an identifier.
     """
     guests = [record for record in group if record.kind == "guest"]
-    given = {ident for guest in guests for ident, tie in guest.ties().items() if tie.role == EVIDENCE}
+    ties = {(ident, tie.role == EVIDENCE) for guest in guests for ident, tie in guest.ties().items()}
+    given = {ident for ident, is_evidence in ties if is_evidence and (ident, False) not in ties}
     return {ident for ident in given if not any(owned(ident, record.ref) for record in group)}
 
 

@@ -49,7 +49,9 @@ class _Places:
                 self.keyed[key].append(guest.ref)
         seated = {guest.ref for guest in self.guests if self.groups.living.get(self.groups.find(guest.ref))}
         for guest in self.guests:
-            if guest.ref not in seated and (key := _key_of(guest)) is not None:
+            # A mate whom a decision put beside it may have found a seat for both.
+            is_seated = bool(self.groups.living.get(self.groups.find(guest.ref)))
+            if not is_seated and (key := _key_of(guest)) is not None:
                 self._place_guest(guest, key, seated)
         self.people = {self.groups.find(ref) for ref in self.living} | {self.groups.find(g.ref) for g in self.guests}
         self._place_removed()

@@ -97,7 +97,7 @@ _BY_ANY_IDS = sql(f"""
     SELECT a.id, {COLUMNS}, 1 FROM contact_aliases a
       JOIN records r ON r.organization_id = a.organization_id AND r.id = a.record_id
       JOIN contacts c ON c.organization_id = r.organization_id AND c.id = r.contact_id
-     WHERE a.organization_id = :organization_id AND a.id = ANY(:ids)
+     WHERE a.organization_id = :organization_id AND a.id = ANY(:ids) AND (r.is_live OR r.is_lost)
      UNION ALL
     SELECT r.id, {COLUMNS}, 2 FROM records r
       JOIN contacts c ON c.organization_id = r.organization_id AND c.id = r.contact_id
