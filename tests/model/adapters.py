@@ -120,7 +120,7 @@ def _keep_apart(statements: EnvelopeStatements, envelope: Envelope) -> None:
             for ref in (saying.a, saying.b):
                 statements.records.setdefault(ref, [])
             at = microseconds(time_of(envelope.sent))
-            statements.decisions.append(Decision("apart", saying.a, saying.b, at, ""))
+            statements.decisions.append(Decision("apart", saying.a, saying.b, at, envelope.key))
 
 
 @singledispatch

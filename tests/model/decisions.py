@@ -23,8 +23,8 @@ class Decision:
 
     @property
     def order(self) -> tuple[object, ...]:
-        """Rank decisions, the strongest last: an operator's beats a source's, the newest beats an older one."""
-        return (self.kind != "merge", self.stamp, self.kind == "apart", self.a, self.b)
+        """Rank decisions, the strongest last: the newest; of one time an operator's beats a source's."""
+        return (self.stamp.time, self.kind != "merge", self.stamp, self.kind == "apart", self.a, self.b)
 
 
 class Groups:

@@ -48,6 +48,7 @@ class IdBook:
         default_factory=dict
     )  #: by id: who lived in it when it was last a contact's
     since: dict[Ref, int] = field(default_factory=dict)  #: the step since which a record lives in its contact
+    ever: dict[Id, set[Ref]] = field(default_factory=dict)  #: by id: who has ever lived or sat in it
     dead: set[Id] = field(default_factory=set)  #: ids of people of whom nobody lived at some time
     step: int = 0
 
@@ -103,7 +104,7 @@ class IdBook:
             if id_ != min(brought):
                 yield f"{id_} is not the oldest of {sorted(brought)}, which met"
         elif id_ in self.meant:
-            if not (person.live | person.gone) & self.meant[id_]:
+            if not (person.live | person.gone) & self.ever[id_]:
                 yield f"{id_} was another person's"
         elif any(
             answers.get(own) is None or (answers[own] == person and len(person.customers) < 2)
@@ -122,6 +123,11 @@ class IdBook:
         }
         self.people, self.aliases = dict(after), dict(aliases)
         self.meant |= {id_: one.live | one.hidden for id_, one in after.items()}
+        for id_, one in after.items():
+            self.ever.setdefault(id_, set()).update(one.live | one.hidden | one.gone)
+        for alias, id_ in aliases.items():  # who has parted from it since has another id
+            if alias in self.meant:
+                self.meant[alias] &= after[id_].live | after[id_].hidden
         alive = {ref for one in after.values() for ref in one.live | one.hidden}
         self.dead |= {id_ for id_, refs in self.meant.items() if not refs & alive}
         self.dead -= after.keys()

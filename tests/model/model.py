@@ -97,8 +97,9 @@ class World:
         only while it resolves to them.
         """
         held = self.people.held_by(group)
-        edits = [newest for ref in group if is_edit(ref) and (newest := self.records[ref].newest(field))]
-        _, edited = max(edits, key=lambda newest: newest[0], default=(None, None))
+        edits = [ref for ref in group if is_edit(ref) and (field == "name" or not self.people.is_idle(ref))]
+        said = [newest for ref in edits if (newest := self.records[ref].newest(field))]
+        _, edited = max(said, key=lambda newest: newest[0], default=(None, None))
         if edited and (field == "name" or (field, edited) in held):
             return edited
         evidence = self.people.evidence_of(group)

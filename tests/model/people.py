@@ -83,6 +83,12 @@ class People:
         claimed = {ident for ident, claims in self.claims.items() if any(claim.ref in group for claim in claims)}
         return claimed | {ident for edit in edits for ident in self.records[edit].claims()}
 
+    def is_idle(self, edit: Ref) -> bool:
+        """Whether an edit was made of nobody who lives: it claims nothing."""
+        home = self.homes.get(edit, edit)
+        is_live = self.records[home].lives()
+        return not is_live or self.survivors.get(home, home) not in self.customers | self.guests
+
     def given_by(self, guest: Ref) -> set[Ident]:
         """Return what a guest gave beside its key, and what edits gave for it."""
         edits = {edit for edit, home in self.homes.items() if home == guest}
@@ -319,7 +325,8 @@ def _seat(people: People, ref: Ref, ident: Ident) -> Ref | None:
     candidates = [claim.ref for claim in people.claims.get(ident, ())]
     if not candidates:
         shown = people.customers | people.guests
-        live = {one for one, record in people.records.items() if record.lives() and people.group(one) & shown}
+        live = {one for one, record in people.records.items() if record.lives()}
+        live = {one for one in live if people.survivors.get(one, one) in shown}
         former = {one: claimed[ident][1] for one in live if ident in (claimed := people.records[one].claimed())}
         candidates = [max(former, key=lambda one: former[one])] if former else []
     allowed = (seat for seat in candidates if _may_sit(people, ref, seat, ident) and not _is_second(people, ref, seat))

@@ -13,7 +13,7 @@ from tests.model.adapters import minute_of
 from tests.model.history import PURPOSES, TYPE_OF_CHANNEL, Ident, Ref
 from tests.model.model import Answer, World
 from worker.domain.permission import Holder, Permissions, is_allowed, verdict
-from worker.domain.record import Record, idle_edits
+from worker.domain.record import Record, idle_records
 from worker.domain.terms import CLAIM, EVIDENCE
 
 #: (channel, purpose)
@@ -174,8 +174,8 @@ def _counting(found: Permissions, holder: Holder, now: datetime | None) -> Mappi
 def held(
     records: Collection[Record], lost: Container[Ref], owner_of: Callable[[Ident], Ref | None], own: Collection[Ref]
 ) -> frozenset[tuple[Ident, bool]]:
-    """Return the identifiers that records claim, and whether one of ``own`` owns each; also evidence that leads here."""
-    idle = idle_edits(records, lost)
+    """Return the identifiers that records claim, and whether one of ``own`` owns each; and evidence that leads here."""
+    idle = idle_records(records, lost)
     ties = {(ident, tie.role) for one in records if one.ref not in idle for ident, tie in one.ties().items()}
     found = {(ident, role, owner_of(ident) in own) for ident, role in ties if role in (CLAIM, EVIDENCE)}
     return frozenset((ident, is_own) for ident, role, is_own in found if is_own or role == CLAIM)

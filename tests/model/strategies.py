@@ -209,13 +209,13 @@ def changes_of_mind(draw, world):
 
 
 @st.composite
-def histories(draw, max_steps=12, *, with_addresses=False):
+def histories(draw, max_steps=12, *, min_steps=1, with_addresses=False):
     """A list of envelopes in the order of arrival; some of them come again.
 
     ``with_addresses``: a delete is also about the addresses of the contact.
     """
     envelopes, cast, now = [], draw(casts), 20
-    for n in range(draw(st.integers(1, max_steps))):
+    for n in range(draw(st.integers(min_steps, max_steps))):
         now += draw(st.integers(1, 4))
         kind = draw(st.integers(0, 19))
         world = World(envelopes) if 0 < kind < 9 else None

@@ -209,10 +209,14 @@ class _People:
         is_moved = placement != (row.contact_id, row.merged, row.is_oversize, row.joined)
         is_changed = before is not None and before != row.record.ties()
         snapshot = self.changes.snapshot
-        if is_moved or is_changed:  # what was said to it, or about what it gained, may decide now
+        if (
+            is_moved or is_changed
+        ) and not snapshot.is_regrouped:  # what was said to it, or about what it gained, may decide now
             self._touch(row.contact_id)
             self._touch(placement.contact_id)
-        if is_moved or is_changed or (before is not None and row.record.claimed) or snapshot.is_regrouped or snapshot.withdrawn is not None:
+        has_past = before is not None and bool(row.record.claimed)
+        is_read_anew = snapshot.is_regrouped or snapshot.withdrawn is not None
+        if is_moved or is_changed or has_past or is_read_anew:
             self._shift(row.contact_id, self.causes.get(ref, ()))
             self._shift(placement.contact_id, self.causes.get(ref, ()))
 

@@ -14,7 +14,7 @@ from worker.domain.changeset import Changeset, Lead
 from worker.domain.identifiers import of_address, phone_key
 from worker.domain.keyed_consents import KeyedConsent
 from worker.domain.permission import Holder, holder_of
-from worker.domain.record import Record, idle_edits
+from worker.domain.record import Record, idle_records
 from worker.domain.statements import SuppressionStatement
 from worker.domain.terms import EVIDENCE, Ident, Ref
 
@@ -83,7 +83,7 @@ class Concerned:
         own = {record.ref for record in holding.records}
         shown = shown_identifiers(holding.lead.email, holding.lead.phone_number)
         found: dict[str, str] = {}
-        idle = idle_edits(holding.records, holding.merged)
+        idle = idle_records(holding.records, holding.merged)
         for record in holding.records:
             for ident, tie in record.ties().items():
                 if tie.role > EVIDENCE or record.ref in idle:

@@ -60,6 +60,7 @@ class _Assignment:
         self.carried: dict[UUID, list[UUID]] = defaultdict(list)  #: aliases by the record that carries them
         for alias, record_id in snapshot.aliases.items():
             self.carried[record_id].append(alias)
+        self.carriers: dict[UUID | None, RecordRow | None] = {}  #: by the contact that they were in
         self.members: dict[UUID, list[RecordRow]] = defaultdict(list)  #: by the contact that they were in
         for row in self.rows.values():
             if row.contact_id is not None:
@@ -67,6 +68,7 @@ class _Assignment:
 
     def run(self) -> None:
         carriers = {contact_id: self._carrier(rows) for contact_id, rows in self.members.items()}
+        self.carriers |= carriers
         staying: dict[int, list[UUID]] = defaultdict(list)
         for contact_id, carrier in carriers.items():
             if carrier is not None:
@@ -117,18 +119,27 @@ class _Assignment:
         and those that are removed before those that are new.
         """
 
-        def order(row: RecordRow) -> tuple[bool, bool, UUID]:
-            return (not self._is_somebody(row) or row.version == 0, row.contact_id is None, row.since)
+        def order(row: RecordRow) -> tuple[bool, bool, bool, UUID, UUID]:
+            is_nobody = not self._is_somebody(row) or row.version == 0
+            return (is_nobody, row.contact_id is None, row.record.kind == "guest", row.since, row.id)
 
         for row in sorted((self.rows[ref] for ref in group), key=order):
             if row.record.seen is None or row.record.kind == "edit" or row.ref in self.lost:
                 continue
+            if not self._is_somebody(row) and self.carriers.get(row.contact_id) is not None:
+                continue  # those who were with it keep its ids
             own = [alias for alias in self.carried[row.id] if alias not in taken]
-            if row.id not in taken and self.snapshot.aliases.get(row.id, row.id) == row.id:
+            if row.id not in taken and not self._is_carried_by_another(row):
                 own.append(row.id)
             if own:
                 return min(own), row.version == 0
         return self.snapshot.new_id(), True
+
+    def _is_carried_by_another(self, row: RecordRow) -> bool:
+        """Whether the id of a record is carried by another one who is somebody."""
+        carrier_id = self.snapshot.aliases.get(row.id, row.id)
+        carrier = next((other for other in self.rows.values() if other.id == carrier_id), None)
+        return carrier_id != row.id and (carrier is None or self._is_somebody(carrier))
 
     def _last(self, contact_id: UUID) -> RecordRow:
         """Return the record with which the id of a contact ends; nobody is left who lives."""
@@ -152,11 +163,14 @@ class _Assignment:
                 self.result.aliases[contact_id] = last.id
             return
         for row in self.members[contact_id]:
-            if row is carrier or self._is_somebody(row):
+            if row is carrier or self._is_somebody(row) or row.ref in self.lost:
                 continue
+            # Those who came along with it were one person with it before.
+            mates = [one for one in self.members[contact_id] if one.since == row.since and self._is_somebody(one)]
+            heir = min(mates, key=lambda one: (one.record.kind == "guest", one.id), default=carrier)
             carries = self.carried[row.id]
             if row.record.kind != "edit" and row.id != contact_id and row.id not in self.snapshot.aliases:
                 carries = [*carries, row.id]
             for alias in carries:
                 if alias not in self.snapshot.contacts and alias not in self.result.of_group:
-                    self.result.aliases[alias] = carrier.id
+                    self.result.aliases[alias] = heir.id

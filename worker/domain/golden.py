@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from worker.domain import registers
-from worker.domain.record import Record, idle_edits
+from worker.domain.record import Record, idle_records
 from worker.domain.registers import FIRST_NAME, LAST_NAME, NAME, PROFILE_NAME, FieldPlace
 from worker.domain.terms import API_SOURCE, EVIDENCE, Ident, Ref, Stamp
 
@@ -62,17 +62,14 @@ def golden(
         best = min((r for r in ranked if r.kind != "edit"), key=lambda r: r.kind != "customer")
     contact = Golden(best.source, best.external_id)
     tags: dict[str, str] = {}
-    edited = _newest(record for record in ranked if record.kind == "edit") if len(ranked) > 1 else {}
-    idle = idle_edits(records, gone) if edited else ()
+    edits = {r.ref: r.effective() for r in ranked if r.kind == "edit"} if len(ranked) > 1 else {}
+    for ref in idle_records(records, gone).intersection(edits) if edits else ():
+        edits[ref] = {name: held for name, held in edits[ref].items() if not registers.is_identifier(name)}
+    edited = _newest(edits.values())
     for record in ranked:
         effective = record.effective()
-        if record.kind == "edit":
-            is_idle = record.ref in idle
-            effective = {
-                name: held
-                for name, held in effective.items()
-                if edited[name] == held[0] and not (is_idle and registers.is_identifier(name))
-            }
+        if record.ref in edits:
+            effective = {name: held for name, held in edits[record.ref].items() if edited[name] == held[0]}
         _take_name(contact, record, effective)
         origin = _take_values(contact, record, effective, foreign if record.kind == "guest" else ())
         for key, (stamp, shown) in record.effective_tags().items():
@@ -189,11 +186,11 @@ def _take_entry(contact: Golden, register: str, name: str, entry: str, value: An
         contact.origins[register] = origin
 
 
-def _newest(records: Iterable[Record]) -> dict[str, Stamp]:
+def _newest(edits: Iterable[Mapping[str, tuple[Stamp, Any]]]) -> dict[str, Stamp]:
     """Return the stamp of the newest edit of each field, over all records of edits."""
     newest: dict[str, Stamp] = {}
-    for record in records:
-        for name, (stamp, _) in record.effective().items():
+    for effective in edits:
+        for name, (stamp, _) in effective.items():
             if name not in newest or stamp > newest[name]:
                 newest[name] = stamp
     return newest

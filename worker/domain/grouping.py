@@ -139,6 +139,9 @@ class Grouping:
         self.groups = Groups(self.records)
         counting = _counting(decisions, self.records)
         self.survivors = self._decide(counting)
+        for decision in decisions:  # a merge that is told again happened when it was told first
+            if decision.kind == "source_merge" and decision.occurred < self.result.lost.get(decision.b, 0):
+                self.result.lost[decision.b] = decision.occurred
         self.living = {
             ref for ref, record in self.records.items()
             if counts(record) and ref not in self.survivors

@@ -38,7 +38,7 @@ class _Places:
         self.former: dict[Ident, list[Record]] = defaultdict(list)
         for record in records:
             for ident, tie in record.ties().items():
-                if tie.role == FORMER and record.ref in self.living:
+                if tie.role == FORMER and grouping.survivors.get(record.ref, record.ref) in self.living:
                     self.former[ident].append(record)
         self.seats: dict[Ref, Ref] = {}  #: the group of each passenger that has one
 
@@ -78,7 +78,7 @@ class _Places:
             is_removed = not record.is_live and record.seen is not None
             if is_removed and record.ref not in self.grouping.survivors and record.kind != "edit":
                 units[self.groups.find(record.ref)].append(record)
-        for root, unit in sorted(units.items()):
+        for root, unit in units.items():
             if root not in self.people:
                 seat = next((found for record in unit if (found := self._seat_of_removed(record)) is not None), None)
                 if seat is not None:
@@ -125,7 +125,7 @@ class _Places:
             if not claiming and ident in self.former:
                 claiming = [max(self.former[ident], key=lambda r: (r.former_claims()[ident], r.ref)).ref]
             for host in claiming:
-                if self._may_sit(record, host, ident):
+                if self.groups.find(host) in self.people and self._may_sit(record, host, ident):
                     return self.groups.find(host)
         return None
 

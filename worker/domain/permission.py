@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from worker.domain import identifiers
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry, suppressions
-from worker.domain.record import Record, idle_edits
+from worker.domain.record import Record, idle_records
 from worker.domain.terms import CLAIM, EVIDENCE, Ident, Ref, Stamp, key_of_guest, kind_of
 
 Key = tuple[str, str]  #: (channel, purpose)
@@ -135,7 +135,7 @@ def holder_of(
     by_ref = {record.ref: record for record in records}
     voices = {}
     held: set[Ident] = set()
-    idle = idle_edits(by_ref.values(), merged) if len(by_ref) > 1 else ()
+    idle = idle_records(by_ref.values(), merged) if len(by_ref) > 1 else ()
     for ref, record in by_ref.items():
         about = [record] if record.kind != "edit" else [by_ref[one] for one in record.about() if one in by_ref]
         voices[ref] = Voice(record.kind == "guest", merged.get(ref), about)
@@ -173,7 +173,7 @@ def permissions(
 
 
 def _news(entries: Sequence[ConsentEntry]) -> list[ConsentEntry]:
-    """Leave out what says nothing new: a "no" or "pending" without a time of its own that repeats a record's last status.
+    """Leave out what says nothing new: a "no" or "pending" without a time of its own that a record only repeats.
 
     Sources state the present status with every change of a customer. What has a time of its own is new at that time,
     and so is what was said to us directly; ``unknown`` is no status.

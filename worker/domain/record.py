@@ -104,8 +104,8 @@ class Record:
         return sorted((i, first, None if i in held else last) for i, (first, last) in self.history().items())
 
     def created(self) -> int | None:
-        """Creation at the source in microseconds, if the source said."""
-        register = self.effective().get(CREATED)
+        """Creation at the source in microseconds, if the source said; a removal changes no birth."""
+        register = self.registers.get(CREATED)
         return None if register is None else register[1]
 
     def claims(self) -> dict[tuple[str, str], Claim]:
@@ -230,13 +230,14 @@ def is_older(delta: Stamp, snapshot: Stamp) -> bool:
     return delta <= snapshot if not delta.occurred else delta.occurred < snapshot.occurred
 
 
-def idle_edits(group: Iterable[Record], lost: Container[Ref]) -> set[Ref]:
-    """Return the edits of a contact that were made of nobody who lives there: they claim nothing.
+def idle_records(group: Iterable[Record], lost: Container[Ref]) -> set[Ref]:
+    """Return the records of a contact that claim nothing: edits that were made of nobody who lives, and the like.
 
     ``lost`` are records that their source merged away; such a one speaks while its survivor lives.
     """
     by_ref = {record.ref: record for record in group}
     live = {ref for ref, record in by_ref.items() if record.is_live and record.kind != "edit"}
-    sources = {source for source, id_ in live if (source, id_) not in lost}
+    sources = {ref[0] for ref in live if by_ref[ref].kind == "customer" and ref not in lost}
     speaking = {ref for ref in live if ref not in lost or ref[0] in sources}
-    return {ref for ref, one in by_ref.items() if one.kind == "edit" and not speaking.intersection(one.about())}
+    edits = {ref for ref, one in by_ref.items() if one.kind == "edit" and not speaking.intersection(one.about())}
+    return edits | (live - speaking)

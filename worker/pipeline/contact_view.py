@@ -14,7 +14,7 @@ from worker.domain.concerned import shown_identifiers
 from worker.domain.consent import ConsentEntry, Suppression, SuppressionEntry
 from worker.domain.golden import Origin, foreign_to, golden
 from worker.domain.permission import Holder, Permissions
-from worker.domain.record import idle_edits
+from worker.domain.record import idle_records
 from worker.domain.rows import ContactRow, RecordRow
 from worker.domain.terms import CLAIM, EVIDENCE, Claim, Ident, Ref
 from worker.domain.times import moment
@@ -165,7 +165,7 @@ def _view(
     priorities: Mapping[str, int],
 ) -> ContactView:
     lost = {row.ref: row.merged for row in rows if row.merged is not None}
-    idle = idle_edits((row.record for row in rows), lost)
+    idle = idle_records((row.record for row in rows), lost)
     held = [one for row in rows if row.ref not in idle for one in held_by.get(row.id, ())]
     own = {row.ref for row in rows}
     owners = {one.claim.ident: one.owner for one in held}
