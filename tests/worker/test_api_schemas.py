@@ -15,7 +15,7 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 def a_contact(source, external_id):
     return ContactRow(
-        uuid4(), "Ayu", "ayu@example.com", None, source, external_id, {"a": 1}, ["vip"], ids.new(), NOW, NOW
+        uuid4(), "Ayu", "ayu@example.com", None, source, external_id, {"a": 1}, ["vip"], ids.new(), {}, NOW, NOW
     )
 
 

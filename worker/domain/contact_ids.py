@@ -60,7 +60,7 @@ class _Assignment:
         self.carried: dict[UUID, list[UUID]] = defaultdict(list)  #: aliases by the record that carries them
         for alias, record_id in snapshot.aliases.items():
             self.carried[record_id].append(alias)
-        self.carriers: dict[UUID | None, RecordRow | None] = {}  #: by the contact that they were in
+        self.carriers: dict[UUID, RecordRow | None] = {}  #: by the contact that they were in
         self.members: dict[UUID, list[RecordRow]] = defaultdict(list)  #: by the contact that they were in
         for row in self.rows.values():
             if row.contact_id is not None:
@@ -126,7 +126,8 @@ class _Assignment:
         for row in sorted((self.rows[ref] for ref in group), key=order):
             if row.record.seen is None or row.record.kind == "edit" or row.ref in self.lost:
                 continue
-            if not self._is_somebody(row) and self.carriers.get(row.contact_id) is not None:
+            is_left = row.contact_id is not None and self.carriers.get(row.contact_id) is not None
+            if is_left and not self._is_somebody(row):
                 continue  # those who were with it keep its ids
             own = [alias for alias in self.carried[row.id] if alias not in taken]
             if row.id not in taken and not self._is_carried_by_another(row):

@@ -143,8 +143,13 @@ def _remember(record: Record, statement: ProfileStatement) -> None:
     """
     stamp, said = statement.stamp, statement.registers
     if NAME in said or FIRST_NAME in said or LAST_NAME in said:
+        # One statement says one name; after a withdrawal the registers may have told a part of it.
+        record.past_names = {name: since for name, since in record.past_names.items() if since != stamp}
         for since, name in (record.newest_name(), (stamp, name_in(said))):
-            if name and since is not None and (name not in record.past_names or since > record.past_names[name]):
+            is_part = since == stamp and name != name_in(said)
+            if is_part or not name or since is None:
+                continue
+            if name not in record.past_names or since > record.past_names[name]:
                 record.past_names[name] = since
     claims = [value for name, value in said.items() if value is not None and is_identifier(name)]
     if claims or any(is_identifier(name) for name in said):
