@@ -191,7 +191,7 @@ class _People:
                 affected.add(contact_id)
                 if row.version == 0:
                     self._shift(contact_id, self.causes.get(ref, ()))
-                    self._touch(contact_id)
+                    self.changes.touched.add(contact_id)
             if row.version > 0:
                 self._note_shift(ref, row)
         # What a guest gave beside its key shows only while it leads there, and somebody may have claimed it just now.
@@ -223,10 +223,6 @@ class _People:
     def _shift(self, contact_id: UUID | None, causes: Iterable[UUID]) -> None:
         if contact_id is not None:
             self.changes.shifted.setdefault(contact_id, set()).update(causes)
-
-    def _touch(self, contact_id: UUID | None) -> None:
-        if contact_id is not None:
-            self.changes.touched.add(contact_id)
 
     def placement(self, ref: Ref) -> Placement:
         """Where a record goes."""
