@@ -212,8 +212,7 @@ class _People:
         if (
             is_moved or is_changed
         ) and not snapshot.is_regrouped:  # what was said to it, or about what it gained, may decide now
-            self._touch(row.contact_id)
-            self._touch(placement.contact_id)
+            self.changes.touched.update(id_ for id_ in (row.contact_id, placement.contact_id) if id_ is not None)
         has_past = before is not None and bool(row.record.claimed)
         is_read_anew = snapshot.is_regrouped or snapshot.withdrawn is not None
         if is_moved or is_changed or has_past or is_read_anew:
