@@ -107,7 +107,7 @@ class IdBook:
             if not (person.live | person.gone) & self.ever[id_]:
                 yield f"{id_} was another person's"
         elif any(
-            answers.get(own) is None or (answers[own] == person and len(person.customers) < 2)
+            answers.get(own) is None or (answers[own] == person and len(person.live) < 2)
             for own in self.own_ids(person)
         ):  # of several who leave together each has ids of its own
             yield f"{id_} is new, though who left had an id"

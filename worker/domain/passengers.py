@@ -108,9 +108,14 @@ class _Places:
             self.grouping.result.refusals.append(Refusal(key, ref, host, reason))
 
     def _disagree(self, record: Record, host: Ref) -> bool:
-        """Whether the names of a passenger disagree with those of a group; guests alone are compared one by one."""
-        people = self.groups.living.get(self.groups.find(host), [host])
-        return any(self.groups.disagree(record.ref, other) for other in people)
+        """Whether the names of a passenger disagree with those of a group; where all are guests, theirs count."""
+        ours = self._guests_at(record.ref) or [record.ref]
+        theirs = self.groups.living.get(self.groups.find(host)) or self._guests_at(host)
+        return any(self.groups.disagree(one, other) for one in ours for other in theirs)
+
+    def _guests_at(self, ref: Ref) -> list[Ref]:
+        root = self.groups.find(ref)
+        return [guest.ref for guest in self.guests if self.groups.find(guest.ref) == root]
 
     def _seat_of_removed(self, record: Record) -> Ref | None:
         last = [ident for ident, tie in record.ties().items() if tie.role == LAST]
