@@ -130,7 +130,7 @@ class _Assignment:
             if is_left and not self._is_somebody(row):
                 continue  # those who were with it keep its ids
             own = [alias for alias in self.carried[row.id] if alias not in taken]
-            if row.id not in taken and not self._is_carried_by_another(row):
+            if not own and row.id not in taken and not self._is_carried_by_another(row):
                 own.append(row.id)
             if own:
                 return min(own), row.version == 0
