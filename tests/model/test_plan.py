@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.model.adapters import statements_of, time_of
@@ -58,7 +58,7 @@ def test_the_comparison_can_fail():
             self.consents = {k: one for k, one in self.consents.items() if one.consent.status != "opted_out"}
 
     @given(histories(max_steps=STEPS), sizes_of_batches)
-    @settings(max_examples=500, deadline=None, suppress_health_check=unhurried, database=None)
+    @settings(max_examples=500, deadline=None, suppress_health_check=unhurried, database=None, phases=[Phase.generate])
     def agree(history, sizes):
         store, follower, fed = Forgetful(), Follower(), []
         for envelope in history:

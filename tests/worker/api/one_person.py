@@ -32,7 +32,7 @@ P1, P2, P3 = "+6281273509100", "+6281273509110", "+6281273509120"
 #: A "no" is shown as an opt-out, or as a suppression if it was said about the address that would be used.
 REFUSED = ((False, "opted_out"), (False, "suppressed"))
 #: The orders in which deliveries arrive. In the last one they arrive as sent, and a mirror is compared at every step.
-ORDERS = ("backwards", "in one batch", "as sent, mirrored")
+ORDERS = ("backwards", "as sent, mirrored")
 _SECRET = "whsec-invented"
 _MANY = 50  #: more deliveries than these arrive in one batch in every world, because one by one they take long
 
