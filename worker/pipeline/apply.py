@@ -128,8 +128,13 @@ def _attempt(tx: Tx, batch: Batch, locking: "_Locking") -> Applied:
         withdrawn = withdraw(tx, batch.replay.envelope_ids)
 
     snapshot = load(tx, statements, limits, ids.new, withdrawn, batch.regrouped)
-    people = changeset(snapshot, ENCODER)
-    about = concerned(people)
+    try:
+        people = changeset(snapshot, ENCODER)
+        about = concerned(people)
+    except LookupError as error:  # each SQL statement saw another moment: who was there when loaded was gone later
+        if is_current(tx, snapshot):
+            raise
+        raise OutdatedError(lock_keys(snapshot)) from error
 
     locking.confirm(lock_keys(snapshot), lambda: is_current(tx, snapshot))
     batch.judge(tx, people)
