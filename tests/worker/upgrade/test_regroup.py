@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 from sqlalchemy import text
 
 from tests.worker.api.shops import now
@@ -21,6 +22,12 @@ P1, P2, P3, P4, P5 = (f"+628127350910{n}" for n in range(5))
 def exported(engine, organization_id):
     with db.snapshot(engine) as conn:
         return b"".join(canonical(Tx(conn, organization_id)))
+
+
+@pytest.fixture(autouse=True)
+def silent(monkeypatch):
+    """Keep the drain from the stream that an earlier test configured its log with, and that is closed by now."""
+    monkeypatch.setattr("worker.inbox.drain.log", structlog.ReturnLogger())
 
 
 def fresh(before, engine, organization_id):
