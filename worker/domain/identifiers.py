@@ -68,12 +68,14 @@ def phone(value: str, region: str | None) -> Address | None:
     except phonenumbers.NumberParseException:
         return None
     shown = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    extension = _EXTENSION + phonenumbers.normalize_digits_only(number.extension) if number.extension else ""
     key = phone_key(shown)
     if not (_is_usable(number, is_international=is_international) or (key != shown and _is_valid(key))):
         return None
-    if not number.extension:
-        return Address(key, shown)
-    extension = _EXTENSION + phonenumbers.normalize_digits_only(number.extension)
+    if not (_is_plain(shown) or shown == text.partition(_EXTENSION)[0]):
+        # The library takes one prefix off each time, and a normal form has to be its own normal form.
+        again = phone(shown, None)
+        return None if again is None else Address(again.key + extension, again.value + extension)
     return Address(key + extension, shown + extension)
 
 

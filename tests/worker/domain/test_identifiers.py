@@ -2,6 +2,7 @@
 
 from unittest.mock import patch
 
+import hypothesis
 import phonenumbers
 import pytest
 from email_validator import EmailNotValidError, validate_email
@@ -211,7 +212,15 @@ def test_any_text_is_accepted_and_a_key_has_itself_as_its_key(value, region):
             assert normalise(found.value) == found
 
 
+@pytest.mark.parametrize("written", ["+55900000000000 x0", "+55900000000000", "+5500000000000"])
+def test_a_number_of_prefixes_alone_has_no_two_keys(written):
+    found = identifiers.phone(written, None)
+
+    assert found is None or identifiers.phone(found.value, None) == found
+
+
 @given(WITH_EXTENSION)
+@hypothesis.example("+55900000000000 x0")
 def test_an_extension_changes_nothing_else_about_a_number(written):
     found = identifiers.phone(written, None)
     if found is not None:
