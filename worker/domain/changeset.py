@@ -12,6 +12,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from worker.domain.changes import Change, EncodedDetails, StoredDetail, only_cause
+from worker.domain.claim_rows import claim_changes, claim_row
 from worker.domain.contact_ids import ContactIds, contact_ids
 from worker.domain.difference import difference
 from worker.domain.golden import Golden, foreign_to, golden
@@ -28,7 +29,7 @@ from worker.domain.rows import (
     TermsChange,
 )
 from worker.domain.snapshot import NewDecision, Snapshot
-from worker.domain.terms import CLAIM, EVIDENCE, Ident, Ref, Tie
+from worker.domain.terms import EVIDENCE, Ident, Ref
 
 
 class Encoder(NamedTuple):
@@ -198,7 +199,7 @@ class _People:
         affected.update(
             row.contact_id
             for ref, row in self.rows.items()
-            if row.contact_id is not None and row.record.kind == "guest" and self.placement(ref).contact_id is not None
+            if row.contact_id is not None and self.placement(ref).contact_id is not None and _gave_more(row.record)
         )
         return affected
 
@@ -209,9 +210,8 @@ class _People:
         is_moved = placement != (row.contact_id, row.merged, row.is_oversize, row.joined)
         is_changed = before is not None and before != row.record.ties()
         snapshot = self.changes.snapshot
-        if (
-            is_moved or is_changed
-        ) and not snapshot.is_regrouped:  # what was said to it, or about what it gained, may decide now
+        # What was said about what it gained may decide now.
+        if (is_moved or is_changed) and not snapshot.is_regrouped:
             self.changes.touched.update(id_ for id_ in (row.contact_id, placement.contact_id) if id_ is not None)
         has_past = before is not None and bool(row.record.claimed)
         is_read_anew = snapshot.is_regrouped or snapshot.withdrawn is not None
@@ -321,7 +321,7 @@ class _People:
             if row.version == 0:
                 changes.new_records.append(write)
                 changes.new_claims += [
-                    _claim_row(row, ident, tie, self.resolution) for ident, tie in row.record.ties().items()
+                    claim_row(row, ident, tie, self.resolution) for ident, tie in row.record.ties().items()
                 ]
             else:
                 changes.updated_records.append(write)
@@ -334,43 +334,14 @@ class _People:
             self.changes.updated_records.append(RecordWrite(row, self.encoder.record(row.record), row.placement))
 
     def _add_claims(self) -> None:
-        """Add the claims of stored records: what they claim now, and whose each identifier is."""
-        rows, resolution, changes = self.rows, self.resolution, self.changes
-        before = changes.snapshot.folded.ties_before
-        stored = {(ident, row.record_id.int): row for ident, found in changes.snapshot.claimed.items() for row in found}
-        stored |= {(row.ident, row.record_id.int): row for row in changes.snapshot.proven}
-        after: dict[tuple[Ident, int], ClaimRow] = {}
-        for ref in before:
-            row = rows[ref]
-            if row.version > 0:
-                for ident, tie in row.record.ties().items():
-                    after[ident, row.id.int] = _claim_row(row, ident, tie, resolution)
-        changes.claims = [claim for key, claim in after.items() if stored.get(key) != claim]
-        if stored:  # what neighbours claim stays, but may be another's now
-            neighbours = {row.id.int: ref for ref, row in rows.items() if ref not in before}
-            for key, known in stored.items():
-                if (holder := neighbours.get(key[1])) is not None:
-                    owns = resolution.owners.get(key[0]) == holder
-                    is_contested = known.role == CLAIM and key[0] in resolution.contested
-                    if owns != known.is_owner or is_contested != known.is_contested:
-                        after[key] = known._replace(is_owner=owns, is_contested=is_contested)
-                        changes.claims.append(after[key])
-        changes.deleted_claims = [
-            _claim_row(rows[ref], ident, tie, resolution)
-            for ref, ties_before in before.items()
-            for ident, tie in ties_before.items()
-            if (ident, rows[ref].id.int) not in after
-        ]
-        changes.disowned_claims = [
-            known for key, known in stored.items() if known.is_owner and key in after and not after[key].is_owner
-        ]
-        shown = [one for one in changes.claims if _shown(one) != _shown(stored.get((one.ident, one.record_id.int)))]
-        shown += [one for one in changes.deleted_claims if _shown(stored.get((one.ident, one.record_id.int), one))]
-        if shown:
-            self._touch_holders(shown)
+        found = claim_changes(self.changes.snapshot, self.resolution)
+        changes = self.changes
+        changes.claims, changes.disowned_claims, changes.deleted_claims = found.written, found.disowned, found.deleted
+        if found.shown:
+            self._touch_holders(found.shown)
 
     def _touch_holders(self, claims: Iterable[ClaimRow]) -> None:
-        """Note the contacts whose identifiers are shown otherwise, also those that nothing else has changed."""
+        """Note the contacts whose identifiers are shown in another way now, even if nothing else has changed."""
         changes = self.changes
         causes = {cause for about in self.causes.values() for cause in about}
         by_id = {row.id: ref for ref, row in self.rows.items()}
@@ -383,11 +354,9 @@ class _People:
                 self._shift(contact_id, own or (causes if contact_id not in changes.shifted else ()))
 
 
-def _shown(claim: ClaimRow | None) -> tuple[object, ...] | None:
-    """Return what a contact shows of a claim; None of one that it does not show."""
-    if claim is None or claim.role > EVIDENCE:
-        return None
-    return (claim.value, claim.is_verified, claim.is_owner, claim.is_contested)
+def _gave_more(record: Record) -> bool:
+    """Whether a guest gave more than its key."""
+    return record.kind == "guest" and any(tie.role == EVIDENCE for tie in record.ties().values())
 
 
 def _causes(snapshot: Snapshot) -> dict[Ref, set[UUID]]:
@@ -400,18 +369,3 @@ def _causes(snapshot: Snapshot) -> dict[Ref, set[UUID]]:
     for ref, envelope_id in snapshot.hidden.items():
         causes[ref].add(envelope_id)
     return causes
-
-
-def _claim_row(row: RecordRow, ident: Ident, tie: Tie, resolution: Resolution) -> ClaimRow:
-    record = row.record
-    return ClaimRow(
-        *ident,
-        row.id,
-        record.source,
-        record.kind in ("customer", "person"),
-        tie.value,
-        tie.is_verified,
-        is_owner=tie.role <= EVIDENCE and resolution.owners.get(ident) == record.ref,
-        is_contested=tie.role == CLAIM and ident in resolution.contested,
-        role=tie.role,
-    )
