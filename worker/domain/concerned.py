@@ -57,15 +57,10 @@ class Concerned:
         if len(holding.records) > 1:
             return False
         (record,) = holding.records
-        owners, contested, lead, ref = (
-            self.people.resolution.owners,
-            self.people.resolution.contested,
-            holding.lead,
-            record.ref,
-        )
+        resolution, lead, ref = self.people.resolution, holding.lead, record.ref
         for ident in record.ties():
             kind, key = ident
-            if owners.get(ident) != ref or ident in contested:
+            if resolution.owners.get(ident) != ref or ident in resolution.contested:
                 return False
             if kind == "email":
                 if lead.email is None or lead.email.lower() != key:

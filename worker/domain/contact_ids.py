@@ -3,7 +3,7 @@
 A contact keeps its id for as long as one of its live customers lives in it (without one, any live record): the one that
 has been in it longest carries the id, and one that comes back after its removal has not been in it. When contacts
 meet, the older id stays and the other becomes an alias, carried by the same record. Who leaves takes along the ids it
-carries. A person of whom only removed records were known has their id.
+carries. A new person with whom only removed records sit gets their id.
 """
 
 from collections import defaultdict
@@ -52,6 +52,7 @@ class _Assignment:
         self, snapshot: Snapshot, groups: Sequence[Sequence[Ref]], lost: Mapping[Ref, object], result: ContactIds
     ) -> None:
         self.rows = snapshot.rows
+        self.by_id = {row.id: row for row in self.rows.values()}
         self.snapshot = snapshot
         self.groups = groups
         self.lost = lost
@@ -139,7 +140,7 @@ class _Assignment:
     def _is_carried_by_another(self, row: RecordRow) -> bool:
         """Whether the id of a record is carried by another one who is somebody."""
         carrier_id = self.snapshot.aliases.get(row.id, row.id)
-        carrier = next((other for other in self.rows.values() if other.id == carrier_id), None)
+        carrier = self.by_id.get(carrier_id)
         return carrier_id != row.id and (carrier is None or self._is_somebody(carrier))
 
     def _last(self, contact_id: UUID) -> RecordRow:
@@ -152,7 +153,7 @@ class _Assignment:
         holder = self.snapshot.aliases.get(contact_id, contact_id)
         if carrier is None or carrier.id == holder:
             return
-        left = next((row for row in self.rows.values() if row.id == holder), None)
+        left = self.by_id.get(holder)
         if left is not None and self.group_of.get(left.ref) != self.group_of[carrier.ref]:
             self.result.aliases[contact_id] = carrier.id
 
