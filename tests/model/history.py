@@ -145,13 +145,13 @@ class ApiConsent:
 
     @property
     def subjects(self) -> tuple[str | None, ...]:
-        """What it is stated about: a "no" about all addresses and about none, all else about the address shown."""
+        """The addresses that it is about: of a "no" all of them and none, of all else the address shown."""
         return (*self.addresses, None) if self.status == NO else self.addresses[:1] or (None,)
 
 
 @dataclass(frozen=True)
 class ApiDelete:
-    """An operator deletes a contact: the records that it had, edits included, and the addresses that only it held."""
+    """An operator deletes a contact. The request names its records, edits too, and the addresses that only it held."""
 
     records: tuple[Ref, ...]
     addresses: tuple[Ident, ...] = ()

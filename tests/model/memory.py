@@ -101,7 +101,7 @@ def step_of(store: MemoryStore, written: tuple[Changeset, LedgerChanges], now: d
 
 
 def _aliases(store: MemoryStore) -> dict[UUID, UUID]:
-    """Return with which contact each id answers that is none now, as ``worker.store.contacts`` looks it up."""
+    """Map each former id to the contact that it leads to, as ``worker.store.contacts`` looks it up."""
     is_somebody = {
         id_: placement.merged is not None or store._row(ref).record.is_live
         for ref, (id_, _, _, _, placement) in store.records.items()

@@ -91,7 +91,7 @@ class World:
         return sorted(givers, key=lambda ref: (self.priority.get(ref[0], 0), *self.records[ref].rank()))
 
     def golden(self, group: frozenset[Ref], field: str) -> str | None:
-        """Return the value that a contact shows: that of the newest edit, unless it clears it; else of its best record.
+        """Return the value that a contact shows: that of the newest edit, or of the best record if the edit clears it.
 
         An e-mail or a number of an edit shows only while it is a claim. What guests alone gave beside their keys shows
         only while it resolves to them.
@@ -156,7 +156,7 @@ class World:
         )
 
     def _answer_without_address(self, group: frozenset[Ref], channel: str, purpose: str) -> Answer:
-        """Say what the records of a person without an address said, as if it were about the address to come."""
+        """Answer for a person without an address on the channel. What the own records said decides."""
         said = [one for one in self.ledger.said if (one.channel, one.purpose) == (channel, purpose)]
         said = [one for one in said if one.ref in group]
         without = {s: [one for one in said if one.status == s and one.address is None] for s in (YES, PENDING, UNKNOWN)}
@@ -191,7 +191,7 @@ class World:
         )
 
     def _suppressions(self, group: frozenset[Ref]) -> Iterable[tuple[str, str, str, str, int | None]]:
-        """List what suppresses a contact's addresses and that nobody lifted, each with its longest expiry."""
+        """List the suppressions of a contact's addresses that nobody lifted, each with its longest expiry."""
         for channel in TYPE_OF_CHANNEL:
             for address in self.addresses(group, channel):
                 for (scope, reason), entries in sorted(self.ledger.suppressions_of(group, channel, address).items()):

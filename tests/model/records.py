@@ -65,7 +65,7 @@ class Record:
         return max(self.removed, default=Stamp(-1, 0, "", 0))
 
     def value(self, field: str) -> Any:
-        """Return what the record says now: the newest; nothing of a removed record or from before its removal."""
+        """Return the newest value. A removed record has none, and nothing older than a removal counts."""
         newest = self.newest(field)
         return newest[1] if newest else None
 
@@ -75,7 +75,7 @@ class Record:
         return max(said, key=lambda one: one[0], default=None)
 
     def created(self) -> int:
-        """Return when the source created the customer: the least that was ever said, a removal changes no birth."""
+        """Return when the source created the customer: the earliest time that was ever said, also before a removal."""
         return min((value for _, value in self.said["created"]), default=UNKNOWN_CREATION)
 
     def rank(self) -> tuple[int, bool, str, str]:
@@ -233,7 +233,7 @@ def _see(record: Record, stamp: Stamp, values: Iterable[tuple[str, str | None]])
 
 
 def list_of(record: Record) -> tuple[Ref, ...]:
-    """Return the frozen list of an edit: the newest request's, also after a removal; empty if it was only removed."""
+    """Return the records that the newest request of an edit names, also after a removal; none without a request."""
     assert is_edit(record.ref)
     return max(record.said["list"], default=(None, ()))[1]
 

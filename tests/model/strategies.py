@@ -160,7 +160,7 @@ def records_frozen_of(world, contact):
 
 
 def addresses_frozen_of(world, contact):
-    """Return the addresses that only this contact holds: those that it owns and nobody contests."""
+    """Return the addresses that the contact owns and that no other contact claims."""
     people = world.people
     return tuple(
         sorted(ident for ident in people.held_by(contact) - people.contested() if people.owner(ident) == contact)

@@ -24,7 +24,7 @@ sizes_of_batches = st.lists(st.integers(1, 4), max_size=12)
 
 
 def complaints(history, sizes, crowd):
-    """Return what was wrong after the first batch that something was wrong after, and how many envelopes were fed."""
+    """Feed a history until something is wrong. Return how many envelopes were fed, and what is wrong."""
     store, follower, fed = MemoryStore(Limits(crowd, 200)), Follower(), []
     sizes = iter(sizes)
     while len(fed) < len(history):

@@ -26,7 +26,7 @@ FIRST = int(os.environ.get("MODEL_STORE_FROM", "0"))
 
 
 def complaints(engine, history, sizes):
-    """Return what was wrong after the first batch that something was wrong after, and how many envelopes were fed."""
+    """Feed a history until something is wrong. Return how many envelopes were fed, and what is wrong."""
     empty(engine)
     store, follower, fed = StoredStore(engine), Follower(), []
     sizes = iter(sizes)

@@ -139,7 +139,7 @@ def _times(row: RecordRow) -> list[int]:
 
 
 def survivor_of(tx: Tx, pair: Ref) -> tuple[Ref, list[RecordRow]]:
-    """Return the customer that a pair speaks for, with its row if there is one: of a merged-away one the survivor."""
+    """Return the customer that a pair speaks for, and its row if it has one: of a merged-away one its survivor."""
     ref, seen = pair, {pair}
     while True:
         rows = records.by_refs(tx, [ref])

@@ -25,7 +25,7 @@ def upgrade(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Group all contacts anew, by the rules of this release; after `migrate`, once. A run that ended goes on."""
+    """Group all contacts again, by the rules of this release. Run it once, after `migrate`. After a stop it goes on."""
     from worker.upgrade.regroup import regroup  # noqa: PLC0415 - only this command needs it
 
     if dry_run == apply_:

@@ -50,7 +50,7 @@ def hide(folded: Folded, rows: Iterable[RecordRow], deletions: Deletions) -> dic
 
 
 def _last(record: Record, deletions: Deletions) -> Deletion | None:
-    """Return the newest deletion that a record has stated nothing newer than; None for a record that is removed anyway.
+    """Return the newest deletion that hides a record; None if none does. It hides who has said nothing since.
 
     Requests come one after the other, and each names the records that it is about. So what a request stated is never
     hidden by an address.

@@ -23,7 +23,7 @@ class Withdrawn:
 
 @dataclass(slots=True)
 class Regrouped:
-    """Records that are grouped anew although nothing new is said of them, because the rules are others now."""
+    """Records to group again under new rules. Nothing new is said about them."""
 
     rows: Sequence[RecordRow]
     changed: Collection[Ref]  #: those whose state is no longer as it is stored
@@ -44,7 +44,7 @@ class Folded:
 
     @classmethod
     def of(cls, regrouped: Regrouped) -> "Folded":
-        """Return what a batch without statements comes to: all its records may change groups and contacts."""
+        """Return the records of a batch without statements. Each of them may change its group and its contact."""
         rows = {row.ref: row for row in regrouped.rows}
         return cls(rows, set(regrouped.changed), {ref: regrouped.ties.get(ref, {}) for ref in rows})
 

@@ -86,7 +86,7 @@ def golden(
 
 
 def foreign_to(group: Collection[Record], owned: Callable[[Ident, Ref], bool]) -> set[Ident]:
-    """Return what guests of a group gave beside their keys and that does not lead to them.
+    """Return the identifiers that guests of a group gave beside their keys and that lead to others, or to nobody.
 
     ``owned`` tells whether a record has the strongest claim on an identifier.
     """

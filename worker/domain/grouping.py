@@ -296,7 +296,7 @@ def is_crowd(claimants: Sequence[tuple[str, bool]], limits: Limits) -> bool:
 
 
 def _counting(decisions: Iterable[Decision], known: Collection[Ref]) -> list[Decision]:
-    """Return the decisions that stand, newest first: of each pair the newest of people and the newest of its source."""
+    """Return the decisions that stand, the newest first: of a pair the operators' newest and its source's newest."""
     pairs: set[tuple[frozenset[Ref], bool]] = set()
     counting = []
     for decision in sorted(decisions, key=lambda d: d.strength, reverse=True):

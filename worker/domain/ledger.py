@@ -135,7 +135,7 @@ class _Said:
         self._newly_suppressed = {one.address for one, _ in result.suppressions}
 
     def plainly(self, holding: Holding) -> tuple[dict[str, str], dict[str, UUID | None]] | None:
-        """Return what ``shown_of`` does, if that is plain to see, as it is with nearly all people.
+        """Return the same as ``shown_of``, but only in the simple case, which is that of nearly all people.
 
         It is if the contact has one record, a customer's, which has one address on each channel, said everything about
         it, and nobody else said anything. Then the newest statement decides. None if it takes more to see what counts:
@@ -164,7 +164,7 @@ class _Said:
         return states, causes
 
     def _is_others_word(self, address: str, ref: Ref) -> bool:
-        """Whether somebody else than a record said something about an address, or that it must not be used."""
+        """Whether an address is suppressed, or others than the record said something about it."""
         return (
             address in self._suppressed
             or any(one.consent.ref != ref for one in self._new_about.get(address, ()))

@@ -72,7 +72,7 @@ class _Places:
             self.seats[ref] = seat
 
     def _place_removed(self) -> None:
-        """Seat removed records, those that a decision made one together: where the first that finds a seat belongs."""
+        """Seat removed records. Those that a decision made one sit together, at the first seat that one finds."""
         units: dict[Ref, list[Record]] = defaultdict(list)
         for record in self.by_seniority:
             is_removed = not record.is_live and record.seen is not None
@@ -108,7 +108,7 @@ class _Places:
             self.grouping.result.refusals.append(Refusal(key, ref, host, reason))
 
     def _disagree(self, record: Record, host: Ref) -> bool:
-        """Whether the names of a passenger disagree with those of a group; where all are guests, theirs count."""
+        """Whether a passenger and a group disagree about the name. Guests' names count where all are guests."""
         ours = self._guests_at(record.ref) or [record.ref]
         theirs = self.groups.living.get(self.groups.find(host)) or self._guests_at(host)
         return any(self.groups.disagree(one, other) for one in ours for other in theirs)

@@ -173,7 +173,7 @@ def permissions(
 
 
 def _news(entries: Sequence[ConsentEntry]) -> list[ConsentEntry]:
-    """Leave out what says nothing new: a "no" or "pending" without a time of its own that a record only repeats.
+    """Leave out a "no" or "pending" that has no time of its own and that its record only repeats.
 
     Sources state the present status with every change of a customer. What has a time of its own is new at that time,
     and so is what was said to us directly; ``unknown`` is no status.

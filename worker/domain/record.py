@@ -231,7 +231,7 @@ def is_older(delta: Stamp, snapshot: Stamp) -> bool:
 
 
 def idle_records(group: Iterable[Record], lost: Container[Ref]) -> set[Ref]:
-    """Return the records of a contact that claim nothing: edits that were made of nobody who lives, and the like.
+    """Return the records of a contact that claim nothing: edits of who is gone, and records whose survivor is gone.
 
     ``lost`` are records that their source merged away; such a one speaks while its survivor lives.
     """

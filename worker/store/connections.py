@@ -212,7 +212,7 @@ def priorities(tx: Tx) -> dict[str, int]:
 
 
 def priorities_and_deletions(tx: Tx) -> tuple[dict[str, int], bool]:
-    """Load the priority of each source, and whether anybody was deleted through the API.
+    """Load the priority of each source. Also return whether the organization has any deletion through the API.
 
     It is one statement, because nearly no organization has deletions, and every batch has to know.
     """

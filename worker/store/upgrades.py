@@ -185,7 +185,7 @@ def untie(tx: Tx) -> None:
 
 
 def tied(tx: Tx, idents: Collection[Ident], most: int) -> list[tuple[Ident, UUID]]:
-    """Return which records hold these identifiers, or held them; at most some ``most`` for each."""
+    """Return the records that hold each identifier, or once held it; of one identifier at most ``2 * most``."""
     if not idents:
         return []
     rows = tx.run(_TIED, {"most": most, **columns_of(list(idents), "type", "key")})

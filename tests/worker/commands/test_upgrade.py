@@ -14,7 +14,7 @@ ORGANIZATION = "default"
 
 @pytest.fixture
 def old(engine):
-    """Two people with one number, as the release before stored them; this schema takes its rows, too."""
+    """Store two people with one number as the release before did. This schema still takes such rows."""
     before = ReleaseBefore(engine)
     before.shop.seen("1", phone="+6281273509100", name="Ayu Lestari", at=0)
     before.eu.seen("1", phone="+6281273509100", name="Zahra Wijaya", at=1)

@@ -33,7 +33,7 @@ def folded_of(*events, source="a"):
 
 
 def judged(folded, deletions):
-    """The only record, after the deletions."""
+    """Return the record as it is after these deletions."""
     hide(folded, folded.rows.values(), deletions)
     (row,) = folded.rows.values()
     return row.record

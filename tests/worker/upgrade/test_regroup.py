@@ -26,7 +26,7 @@ def exported(engine, organization_id):
 
 @pytest.fixture(autouse=True)
 def silent(monkeypatch):
-    """Keep the drain from the stream that an earlier test configured its log with, and that is closed by now."""
+    """Silence the drain. An earlier test may have sent its log to a stream, and closed the stream."""
     monkeypatch.setattr("worker.inbox.drain.log", structlog.ReturnLogger())
 
 
