@@ -57,14 +57,15 @@ class Said:
 def said_in(envelopes: Mapping[str, Envelope]) -> set[Said]:
     """Return what was stated, each at its time.
 
-    A "yes" without a time, or with a time that the ceiling had to move, is a baseline: a wrong clock opens nothing.
-    Everything else counts from the sending time if it has none of its own.
+    A "yes" without a time, or with a time that the ceiling had to move, is a baseline: a wrong clock opens nothing. So
+    is ``unknown`` without a time. Everything else counts from the sending time if it has none of its own.
     """
     found = set()
     for envelope in envelopes.values():
         for saying in envelope.says:
             if isinstance(saying, Consent):
-                is_baseline = saying.status == YES and (saying.t is None or envelope.is_clamped(saying.t))
+                is_undated = saying.t is None and saying.status in (YES, UNKNOWN)
+                is_baseline = is_undated or (saying.status == YES and envelope.is_clamped(saying.t))
                 found.add(
                     Said(
                         ref=(saying.source, saying.who or ""),
