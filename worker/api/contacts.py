@@ -4,8 +4,8 @@ The routes are plain functions, so FastAPI runs them in its thread pool, and a w
 requests. A contact of another organization is answered as not found.
 """
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -16,11 +16,13 @@ from worker.api.auth import ReadKey
 from worker.api.contact_filters import Filters, given_once
 from worker.api.contact_writes import CONFLICT
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
+from worker.api.explanation import Explanation, ResolveAnswer, why_apart
 from worker.api.json_route import JsonRoute
 from worker.api.loaded_contact import load_contact
 from worker.api.request_bodies import IdentifierIn, ResolveIn
 from worker.domain import identifiers
 from worker.domain.rows import ContactRow
+from worker.pipeline import explain as explaining
 from worker.store import contact_lists, contacts, db, former_contacts
 from worker.store.api_keys import Key
 from worker.store.contact_lists import ContactFilter
@@ -30,6 +32,15 @@ from worker.store.former_contacts import FormerContactRow
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
 
 _IMPOSSIBLE = "not a value of its type, so it leads to nobody"
+_ITS_CONTACT = "belongs to this contact"
+#: why an identifier leads to no contact
+_REASONS = {
+    "not valid": _IMPOSSIBLE,
+    "identifies nobody": "so many have it that it identifies nobody",
+    "evidence": "guests typed it, and it proves nothing",
+    "no longer claimed": "nobody has it any more",
+    "unknown": "nobody has it",
+}
 _ALL_BUT_POST = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "DELETE"]
 
 
@@ -104,19 +115,33 @@ def contact_by_phone(
     return _answer(row, response)
 
 
-@router.post("/lookup", operation_id="lookup_contact", summary="Resolve a contact (other name)")
-@router.post("/resolve", summary="Resolve a contact by what is known of it")
-def resolve_contact(key: ReadKey, body: ResolveIn, response: Response) -> api_schemas.ContactAnswer:
-    """Find the one contact that these identifiers belong to; those that nobody has are ignored."""
+@router.post(
+    "/lookup",
+    operation_id="lookup_contact",
+    response_model_exclude_unset=True,
+    summary="Resolve a contact (other name)",
+)
+@router.post("/resolve", response_model_exclude_unset=True, summary="Resolve a contact by what is known of it")
+def resolve_contact(key: ReadKey, body: ResolveIn, response: Response, *, explain: bool = False) -> ResolveAnswer:
+    """Find the one contact that these identifiers belong to; those that nobody has are ignored.
+
+    With ``explain=true`` the answer says why this is one person, and why others who share something with it are not.
+    """
     with db.tenant_snapshot(key.organization_id) as tx:
         matches = _load_matches(tx, key, body.identifiers)
-    contacts_by_id = {row.id: row for row in matches if row is not None}
+        contacts_by_id = {row.id: row for row in matches if row is not None}
+        explained = explaining.explain(tx, contacts_by_id) if explain and contacts_by_id else {}
+        standings = _standings(tx, key, body.identifiers, matches) if explain else []
     if not contacts_by_id:
-        raise contact_not_found(_impossible_values(body.identifiers, key.region))
+        details = _impossible_values(body.identifiers, key.region)
+        raise contact_not_found(_unmatched(standings) if explain else details)
     if len(contacts_by_id) > 1:
-        raise ApiError(409, CONFLICT, details=_conflicting(body.identifiers, matches))
+        raise ApiError(409, CONFLICT, details=_conflicting(body.identifiers, matches, explained))
     (row,) = contacts_by_id.values()
-    return _answer(row, response)
+    answer = ResolveAnswer(data=_answer(row, response).data)
+    if explain:
+        answer.explanation = Explanation.of(explained[row.id], standings)
+    return answer
 
 
 @router.api_route("/lookup", methods=_ALL_BUT_POST, include_in_schema=False)
@@ -190,11 +215,41 @@ def _impossible_values(given: Sequence[IdentifierIn], region: str | None) -> lis
     ]
 
 
-def _conflicting(given: Sequence[IdentifierIn], matches: Sequence[ContactRow | None]) -> list[Detail]:
+def _standings(
+    tx: Tx, key: Key, given: Sequence[IdentifierIn], matches: Sequence[ContactRow | None]
+) -> list[Literal["found", "not valid"] | explaining.Standing]:
+    """Tell what each identifier leads to, in the order of the identifiers."""
+    stored = [_stored_key(identifier, key.region) for identifier in given]
+    idents = [None if one is None or one[0] == "external_id" else (one[0], one[2]) for one in stored]
+    known = explaining.standings(tx, {ident for ident in idents if ident is not None})
+    standings: list[Literal["found", "not valid"] | explaining.Standing] = []
+    for identifier, stored_key, ident, row in zip(given, stored, idents, matches, strict=True):
+        if row is not None:
+            standings.append("found")
+        elif ident is not None:
+            standings.append(known[ident])
+        else:
+            is_valid = stored_key is not None or _contact_id(identifier) is not None
+            standings.append("unknown" if is_valid else "not valid")
+    return standings
+
+
+def _unmatched(standings: Sequence[str]) -> list[Detail]:
+    return [
+        {"field": f"identifiers[{position}].value", "reason": _REASONS[standing]}
+        for position, standing in enumerate(standings)
+    ]
+
+
+def _conflicting(
+    given: Sequence[IdentifierIn],
+    matches: Sequence[ContactRow | None],
+    explained: Mapping[UUID, explaining.Explanation],
+) -> list[Detail]:
     return [
         {
             "field": f"identifiers[{position}]",
-            "reason": "belongs to this contact",
+            "reason": _ITS_CONTACT + (f" ({why_apart(explained, row.id)})" if explained else ""),
             "type": identifier.type,
             "contact_id": ids.show(ids.CONTACT, row.id),
         }

@@ -192,6 +192,34 @@ REQUESTS: dict[str, Json] = {
 }
 
 _ONE_CONTACT: Json = {"Ujang": {"data": _CONTACT}}
+_RESOLVED: Json = {
+    **_ONE_CONTACT,
+    "with explain=true": {
+        "data": _CONTACT,
+        "explanation": {
+            "given": [{"field": "identifiers[0]", "standing": "found"}],
+            "joined_by": [
+                {
+                    "type": "email",
+                    "value": "ujang@example.com",
+                    "records": [
+                        {"source": "shopify", "external_id": "cust_123"},
+                        {"source": "woocommerce", "external_id": "45"},
+                    ],
+                }
+            ],
+            "decided_by": [],
+            "not_joined": [
+                {
+                    "type": "phone",
+                    "value": "+6281234567890",
+                    "reason": "names_disagree",
+                    "contact_id": OTHER_CONTACT_ID,
+                }
+            ],
+        },
+    },
+}
 _ONE_TAG: Json = {"one": {"data": _TAG}, "several": {"data": [_TAG]}}
 
 #: Answers without an error: operation -> title -> body.
@@ -208,8 +236,8 @@ ANSWERS: dict[str, Json] = {
     },
     "upsert_contact": _ONE_CONTACT,
     "contact_by_phone": _ONE_CONTACT,
-    "resolve_contact": _ONE_CONTACT,
-    "lookup_contact": _ONE_CONTACT,
+    "resolve_contact": _RESOLVED,
+    "lookup_contact": _RESOLVED,
     "get_contact": _ONE_CONTACT,
     "update_contact": {
         "the new state": {
@@ -290,6 +318,7 @@ PARAMETERS: Json = {
     "purpose": "marketing",
     "Idempotency-Key": "order-1001-consent",
     "If-Match": ETAG,
+    "explain": True,
 }
 
 

@@ -59,6 +59,7 @@ _PARAMETERS = {
     "phone": "A number in international form; the plus may be left out",
     "tag": "Name of a tag, in any case; in a path also its id",
     "channel": "The kind of channel",
+    "explain": "Say why the contact is this person, and why others who share something with it are not in it",
 }
 
 #: Errors of every operation.
@@ -256,7 +257,7 @@ def _headers_of(status: str, operation: Json) -> Iterator[str]:
         yield "Retry-After"
     if status in ("200", "201"):
         content = operation["responses"][status]["content"]["application/json"]
-        if content["schema"] == _ref("schemas", "ContactAnswer"):
+        if content["schema"] in (_ref("schemas", "ContactAnswer"), _ref("schemas", "ResolveAnswer")):
             yield "ETag"
             if status == "201":
                 yield "Location"

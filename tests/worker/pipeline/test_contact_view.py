@@ -1,7 +1,6 @@
 """Contact view: what is known about contacts, loaded with a constant number of SQL statements."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import event
@@ -14,10 +13,7 @@ from connectors.contract import (
     SuppressionStated,
     TagsAdded,
 )
-from worker import ids
-from worker.domain.normalise import ceiling_of, normalise_api_write
 from worker.pipeline import contact_view
-from worker.pipeline.apply import Batch, apply
 from worker.store import contact_lists, db
 from worker.store.contact_lists import ContactFilter
 from worker.store.db import Tx
@@ -39,25 +35,6 @@ def a_profile(external_id, *, phone=None, email=None, verified=False, created=0,
         fields=fields,
         identifiers=identifiers,
     )
-
-
-@pytest.fixture
-def feed(engine, organization_id):
-    """A function that applies events of a source and returns the id of their envelope."""
-
-    def feed(source, *events, minute=60):
-        at = T0 + timedelta(minutes=minute)
-        statements = normalise_api_write(
-            ids.new(),
-            [(source, event) for event in events],
-            sent_at=at,
-            delivery_id=uuid4().hex,
-            ceiling=ceiling_of(at),
-        )
-        apply(engine, organization_id, Batch([statements], {statements.envelope_id: uuid4()}))
-        return statements.envelope_id
-
-    return feed
 
 
 @pytest.fixture
