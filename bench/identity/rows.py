@@ -8,10 +8,12 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from bench.identity import names, writing
 from bench.identity.dirt import Dirt
 from bench.identity.people import CODES, DAYS, Person, people
+from worker.domain import identifiers
 
 MESSENGER = "c"
 CUSTOMERS = {"a": 0.60, "b": 0.50, MESSENGER: 0.35}  #: the share of people that each source knows
@@ -24,6 +26,7 @@ _GIVES_SECOND_EMAIL = 0.25
 _UPDATES = 0.5  #: of the customers whose number or surname has changed: they tell the shop
 _MIDDLE_INITIAL = 0.05
 _SECOND_SURNAME = 0.5  #: of the records of who has two surnames
+_TRIES = 10  #: to open a second account
 _TILL_EMAILS = 4  #: times as many customers without e-mail has a shop with tills
 _PROFILE_NAMES = {"whole": 45, "given": 30, "nickname": 12, "pseudonym": 8, "none": 5}
 _EMAIL_PLACEHOLDERS = ("noreply@{}.example.com", "no-email@{}.example.com", "none@example.com", "x@example.com")
@@ -67,6 +70,13 @@ class Row:
         return self.source == MESSENGER
 
 
+def keys(row: Row) -> set[tuple[str, str]]:
+    """Return the e-mail and the number that a row shows now, in normal form, extensions dropped."""
+    given = (("email", row.now.email), ("phone", row.now.number))
+    read = [(kind, identifiers.normal_form(kind, text, row.region)) for kind, text in given if text]
+    return {(kind, found.key) for kind, found in read if found is not None}
+
+
 def generate(seed: int, count: int, dirt: Dirt) -> list[Row]:
     """Return the rows of ``count`` people or a few more, in a random order; the same seed gives the same."""
     rng = random.Random(seed)
@@ -78,6 +88,15 @@ def generate(seed: int, count: int, dirt: Dirt) -> list[Row]:
     rows = [row if row.external_id is None else replace(row, external_id=str(ids.pop())) for row in rows]
     rng.shuffle(rows)
     return rows
+
+
+def _is_refused(second: Row, first: Row) -> bool:
+    """Whether a shop lets nobody open a second account with these.
+
+    An e-mail is of one account, and in shop a a number, too. So it is with WooCommerce and with Shopify.
+    """
+    unique = ("email", "phone") if first.source == "a" else ("email",)
+    return any(ident[0] in unique for ident in keys(second) & keys(first))
 
 
 class _Writer:
@@ -93,11 +112,17 @@ class _Writer:
         if not known and not ordered:
             known = [self._rng.choice(("a", "b"))]
         for source in known:
-            yield self._row(source)
+            account = self._row(source)
+            yield account
             if source != MESSENGER and self._happens(self._dirt.has_two_accounts):
-                yield self._row(source, "has_two_accounts")
+                yield from self._second_account(account)
         for source in ordered:
             yield self._row(source, is_guest=True)
+
+    def _second_account(self, first: Row) -> Iterator[Row]:
+        """Yield a second account, if the person gives what the shop accepts."""
+        drawn = (self._row(first.source, "has_two_accounts") for _ in range(_TRIES))
+        yield from islice((row for row in drawn if not _is_refused(row, first)), 1)
 
     def _happens(self, rate: float) -> bool:
         return self._rng.random() < rate
