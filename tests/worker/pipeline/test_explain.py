@@ -28,7 +28,10 @@ def seeing(engine, organization_id):
 def strangers(feed):
     """Four people at the number of an office, each with an e-mail that another source knows too."""
     for number, name in enumerate(NAMES):
-        feed(f"shop{number}", a_profile(f"{number}", phone=PHONE, email=f"p{number}@example.com", name=name, created=number))
+        feed(
+            f"shop{number}",
+            a_profile(f"{number}", phone=PHONE, email=f"p{number}@example.com", name=name, created=number),
+        )
         feed(f"crm{number}", a_profile(f"{number}", email=f"p{number}@example.com", created=9))
 
 
