@@ -175,7 +175,8 @@ class _People:
             self._add_records([ref for ref in group if ref in self.written])
         self._add_records(ref for ref in self.written if self.placement(ref).contact_id is None)
         self._add_repeating()
-        self._remove_contacts(affected & known.keys(), touching)
+        if gone := affected & known.keys():
+            self._remove_contacts(gone, touching)
         self._add_claims()
 
     def _affected(self) -> set[UUID]:

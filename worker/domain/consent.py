@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from worker.domain.terms import API_SOURCE, Ref
@@ -14,8 +15,7 @@ RESTRICTIVENESS = {"unknown": 0, "opted_in": 1, "pending": 2, "opted_out": 3}
 LIFTED_BY_OPT_IN = frozenset({"unsubscribed", "stop_keyword"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsentEntry:
+class ConsentEntry(NamedTuple):
     """A row of the consent ledger."""
 
     id: UUID

@@ -19,6 +19,8 @@ from worker.domain.statements import (
 )
 from worker.domain.terms import Stamp
 
+_NAMES = (NAME, FIRST_NAME, LAST_NAME)
+
 
 def fold(record: Record, statements: Iterable[RecordStatement]) -> bool:
     """Let a record take in statements about it, in place; return whether anything changed.
@@ -48,16 +50,25 @@ def _is_repeated(record: Record, statement: RecordStatement) -> bool:
         return record.snapshot is not None and record.snapshot[1] == statement.tags
     if type(statement) is not ProfileStatement:
         return False
-    said = name_in(statement.registers)
-    if said and said not in record.names():
-        return False  # it is a part of the name
+    registers, stamp = record.registers, statement.stamp
+    if not _says_all_of_the_name(record, statement.registers):
+        said = name_in(statement.registers)
+        if said and said not in record.names():
+            return False  # it is a part of the name
     for name, value in statement.registers.items():
-        known = record.registers.get(name)
-        if known is None or not _is_same(known[1], value):
+        known = registers.get(name)
+        if known is None or (known[1] != value and not _is_same(known[1], value)):
             return False
-        if name[0] == "@" and statement.stamp < known[0]:
+        if name[0] == "@" and stamp < known[0]:
             return False  # it was claimed earlier than was known
     return True
+
+
+def _says_all_of_the_name(record: Record, said: Mapping[str, Any]) -> bool:
+    """Whether a statement has every part of a name that was said once, as most have."""
+    stamps = [record.registers[part][0] for part in _NAMES if part in record.registers]
+    parts = sum(part in said for part in _NAMES)
+    return len(stamps) == parts and all(stamp is stamps[0] for stamp in stamps)
 
 
 def _is_same(known: Any, value: Any) -> bool:
@@ -118,17 +129,18 @@ def _says_the_same(record: Record, statement: ProfileStatement) -> bool:
     if record.past_names:
         return False
     claims = 0
+    passed: Stamp | None = None  #: the statement is newer than this
     for name, (since, value) in registers.items():
-        if name[0] == "@" or name in (NAME, FIRST_NAME, LAST_NAME):
-            if name not in said or stamp <= since or not _is_same(value, said[name]):
+        if since is not passed and name in said:  # most registers have the same
+            if stamp <= since:
+                return False
+            passed = since
+        if name[0] == "@" or name in _NAMES:
+            if name not in said or (value != said[name] and not _is_same(value, said[name])):
                 return False
             claims += name[0] == "@" and value is not None
-        elif name in said and stamp <= since:
-            return False
     idents = {(value[0], value[1]) for name, value in said.items() if name[0] == "@" and value is not None}
-    return len(idents) == claims and all(
-        name in registers for name in said if name[0] == "@" or name in (NAME, FIRST_NAME, LAST_NAME)
-    )
+    return len(idents) == claims and all(name in registers for name in said if name[0] == "@" or name in _NAMES)
 
 
 def _is_earlier(stamp: Stamp, created: int, known_stamp: Stamp, known: int) -> bool:

@@ -19,10 +19,11 @@ MAX_LENGTH = 255
 #: local parts of mailboxes that belong to a machine
 MACHINE_MAILBOXES = frozenset({"noreply", "no-reply", "no_reply", "donotreply", "do-not-reply", "mailer-daemon"})
 
+_SHORT = 8  #: characters of a number whose national part may have fewer than four digits
 #: channels whose addresses are numbers
 _PHONE_CHANNELS = frozenset({"sms", "whatsapp", "voice"})
 
-_BRAZIL_MOBILE_WITHOUT_NINE = re.compile(r"\+55([1-9][0-9])([6-9][0-9]{7})")
+_BRAZIL_MOBILE_WITHOUT_NINE = re.compile(r"\+55([1-9][1-9])([6-9][0-9]{7})")
 _MEXICO_WITH_ONE = re.compile(r"\+521([0-9]{10})")
 _ARGENTINA_WITH_NINE = re.compile(r"\+549([0-9]{10})")
 #: between a number and its extension in the normal form (RFC 3966)
@@ -231,8 +232,8 @@ def identifies_nobody(kind: str, key: str) -> bool:
         return key.partition("@")[0] in MACHINE_MAILBOXES
     if kind == "phone":
         number = key.partition(_EXTENSION)[0]
-        if "0" != number[-2] != number[-1]:
-            # The last two digits belong to the national number. They differ, so it does not repeat one digit.
+        if len(number) > _SHORT and len({*number[-4:]} - {"0"}) > 1:
+            # The last four digits belong to the national number. Two of them differ, so it does not repeat one digit.
             return False
         return len(set(str(phonenumbers.parse(number, None).national_number))) == 1
     return False

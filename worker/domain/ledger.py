@@ -16,9 +16,13 @@ from worker.domain.consent import RESTRICTIVENESS, ConsentEntry, SuppressionEntr
 from worker.domain.identifiers import of_address
 from worker.domain.keyed_consents import KeyedConsent
 from worker.domain.permission import Holder, permissions, types_of
-from worker.domain.statements import Note, PrivacyRequest, SuppressionStatement
+from worker.domain.statements import ConsentStatement, Note, PrivacyRequest, SuppressionStatement
 from worker.domain.terms import Ident, Ref
 from worker.domain.times import EPOCH
+
+Said = ConsentEntry | ConsentStatement
+#: no record has this name
+_SEVERAL: Ref = ("", "")
 
 
 class NewNote(NamedTuple):
@@ -126,13 +130,25 @@ class _Said:
     def __init__(self, ledgers: Ledgers, result: LedgerChanges) -> None:
         self._new_by: dict[Ref, list[KeyedConsent]] = defaultdict(list)
         self._new_about: dict[str, list[KeyedConsent]] = defaultdict(list)
+        #: who said something about an address, in the ledgers too; nobody's name if several did
+        self._speaker: dict[str, Ref] = {}
         for one in result.new_consents:
-            self._new_by[one.consent.ref].append(one)
-            if one.consent.address is not None:
-                self._new_about[one.consent.address].append(one)
+            ref, address = one.consent.ref, one.consent.address
+            self._new_by[ref].append(one)
+            if address is not None:
+                self._new_about[address].append(one)
+                self._note_speaker(address, ref)
+        for entry in ledgers.consents:
+            if entry.address is not None:
+                self._note_speaker(entry.address, entry.ref)
         self._stored = _by_subject(ledgers.consents)
         self._suppressed = _by_address([*ledgers.suppressions, *(as_suppression(*one) for one in result.suppressions)])
+        self._speaker.update(dict.fromkeys(self._suppressed, _SEVERAL))
         self._newly_suppressed = {one.address for one, _ in result.suppressions}
+
+    def _note_speaker(self, address: str, ref: Ref) -> None:
+        if self._speaker.setdefault(address, ref) != ref:
+            self._speaker[address] = _SEVERAL
 
     def plainly(self, holding: Holding) -> tuple[dict[str, str], dict[str, UUID | None]] | None:
         """Return the same as ``shown_of``, but only in the simple case, which is that of nearly all people.
@@ -145,31 +161,32 @@ class _Said:
             return None
         (record,) = holding.records
         ref, ties = record.ref, record.ties()
-        if any(self._is_others_word(key, ref) for _, key in ties):
+        said = self._said_alone(ref, ties)
+        if said is None or (len(said) > 1 and {"pending", "opted_out"} <= {consent.status for consent, _ in said}):
             return None
+        said.sort(key=_order_of)
         states: dict[str, str] = {}
         causes: dict[str, UUID | None] = {}
-        said = [*self._stored.get(ref, ()), *map(as_entry, self._new_by.get(ref, ()))]
-        if len(said) > 1:
-            if {"pending", "opted_out"} <= {entry.status for entry in said}:
+        for consent, envelope_id in said:
+            kinds = types_of(consent.channel)
+            if [key for kind, key in ties if kind in kinds] != [consent.address]:
                 return None
-            said.sort(key=lambda entry: (entry.occurred, RESTRICTIVENESS[entry.status]))
-        for entry in said:
-            kinds = types_of(entry.channel)
-            if [key for kind, key in ties if kind in kinds] != [entry.address]:
-                return None
-            name = f"consent:{entry.channel}:{entry.purpose}"
-            if entry.status != "unknown" or name not in states:
-                states[name], causes[name] = entry.status, entry.envelope_id
+            name = f"consent:{consent.channel}:{consent.purpose}"
+            if consent.status != "unknown" or name not in states:
+                states[name], causes[name] = consent.status, envelope_id
         return states, causes
 
-    def _is_others_word(self, address: str, ref: Ref) -> bool:
-        """Whether an address is suppressed, or others than the record said something about it."""
-        return (
-            address in self._suppressed
-            or any(one.consent.ref != ref for one in self._new_about.get(address, ()))
-            or any(entry.ref != ref for entry in self._stored.get(address, ()))
-        )
+    def _said_alone(self, ref: Ref, ties: Iterable[Ident]) -> list[tuple[Said, UUID | None]] | None:
+        """Return what a record said, each with its envelope; None if others said anything about its addresses."""
+        for _, key in ties:
+            if self._speaker.get(key, ref) != ref:
+                return None
+        said: list[tuple[Said, UUID | None]] = []
+        if ref in self._stored:
+            said += [(entry, entry.envelope_id) for entry in self._stored[ref]]
+        if ref in self._new_by:
+            said += [(one.consent, one.envelope_id) for one in self._new_by[ref]]
+        return said
 
     def shown_of(self, holder: Holder) -> tuple[dict[str, str], dict[str, UUID | None]]:
         """Return the states of consents and suppressions by the names of the change log, and who said so."""
@@ -193,6 +210,10 @@ class _Said:
             or any(key in self._new_about or key in self._newly_suppressed for _, key in record.ties())
             for record in holding.records
         )
+
+
+def _order_of(said: tuple[Said, object]) -> tuple[int, int]:
+    return said[0].occurred, RESTRICTIVENESS[said[0].status]
 
 
 def _concerns(entry: ConsentEntry, holder: Holder) -> bool:
@@ -267,11 +288,12 @@ class _Log:
             entry = Change(contact_id, "changed", {}, () if some is None else (some,))
         details = dict(entry.details)
         for name in sorted(was.keys() | now.keys()) if was else sorted(now):
-            if was.get(name) != now.get(name):
+            before, after = was.get(name), now.get(name)
+            if before != after:
                 cause = causes.get(name)
-                if cause not in in_batch:
+                if cause is not some and cause not in in_batch:
                     cause = some
-                details[name] = _detail(entry, was.get(name), now.get(name), cause)
+                details[name] = _detail(entry, before, after, cause)
         self.entries[contact_id] = Change(contact_id, entry.kind, details, entry.causes, entry.encoded)
         self._own.add(contact_id)
 
@@ -295,7 +317,8 @@ class _Log:
 
 def _detail(entry: Change, before: str | None, after: str | None, cause: UUID | None) -> StoredDetail:
     """Return a detail as it is stored: without its cause, if that is the only one of its entry."""
-    is_only = cause is not None and len(entry.causes) == 1 and entry.causes[0] == cause
+    causes = entry.causes
+    is_only = cause is not None and len(causes) == 1 and (causes[0] is cause or causes[0] == cause)
     return (before, after) if is_only else (before, after, None if cause is None else cause.hex)
 
 

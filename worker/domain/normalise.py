@@ -7,6 +7,7 @@ one normal form, the same for every source.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import repeat
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -68,7 +69,7 @@ def normalise(
     Raises MalformedPayloadError when the body is not what the provider documents.
     """
     result = EnvelopeStatements(envelope_id, account.source)
-    events = ((account, event) for event in connector.parse(envelope, account))
+    events = zip(repeat(account), connector.parse(envelope, account), strict=False)
     _add_events(result, events, envelope.sent_at, envelope.delivery_id, ceiling)
     return result
 

@@ -1,6 +1,6 @@
 """Record state: a record as JSON values, and back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -39,11 +39,17 @@ def encode(record: Record) -> dict[str, Any]:
             state[key] = index_of(at)
     if record.deleted is not None:
         state["d"] = record.deleted
-    names = {name: index_of(stamp) for name, stamp in sorted(record.past_names.items())}
-    claims = [[*ident, index_of(first), index_of(last)] for ident, (first, last) in sorted(record.claimed.items())]
-    state |= {key: past for key, past in (("a", names), ("c", claims)) if past}
+    _add_past(state, record, index_of)
     state["s"] = [tuple(stamp) for stamp in stamps]
     return state
+
+
+def _add_past(state: dict[str, Any], record: Record, index_of: Callable[[Stamp], int]) -> None:
+    if record.past_names:
+        state["a"] = {name: index_of(stamp) for name, stamp in sorted(record.past_names.items())}
+    if record.claimed:
+        claimed = sorted(record.claimed.items())
+        state["c"] = [[*ident, index_of(first), index_of(last)] for ident, (first, last) in claimed]
 
 
 def decode(source: str, external_id: str, kind: Kind, state: Mapping[str, Any]) -> Record:

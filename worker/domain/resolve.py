@@ -10,7 +10,6 @@
 8. Guests, removed and merged-away records, and edits are passengers (``passengers``): they join nobody.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable
 
 from worker.domain import identifiers
@@ -56,7 +55,12 @@ def _split_off_alone(
     """Part the records that nothing connects to another from the rest. Nearly all are alone, and need no work."""
     decided = {ref for decision in decisions for ref in (decision.a, decision.b)}
     decided.update(ref for record in records if record.kind == "edit" for ref in record.about())
-    times = Counter(ident for record in records for ident in record.ties())
+    seen: set[Ident] = set()
+    shared: set[Ident] = set()
+    for record in records:
+        for ident in record.ties():
+            (shared if ident in seen else seen).add(ident)
+    shared.update(crowded)
     alone: list[Record] = []
     together: list[Record] = []
     for record in records:
@@ -64,7 +68,7 @@ def _split_off_alone(
             record.is_live
             and record.kind != "edit"
             and record.ref not in decided
-            and all(times[ident] == 1 and ident not in crowded for ident in record.ties())
+            and (not shared or shared.isdisjoint(record.ties()))
         )
         (alone if is_alone and min(limits) > 0 else together).append(record)
     return alone, together

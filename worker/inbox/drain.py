@@ -112,7 +112,9 @@ class _Settling(Batch):
     def finish(self, tx: Tx, applied: Applied) -> None:
         """Count for the runs last, because other drains wait for the lock on a run's row."""
         refetches.ensure(tx, self.refetch)
-        runs.add_counts(tx, _counts(self.items, applied.changed_by))
+        of_runs = [item for item in self.items if item.leased.run_id is not None]
+        if of_runs:
+            runs.add_counts(tx, _counts(of_runs, applied.changed_by))
 
 
 def drain(engine: Engine, lane: int, *, budget_s: float, on_full: Callable[[int], None] = lambda _: None) -> Drained:
@@ -336,7 +338,7 @@ def _counts(items: Sequence[_Item], changed_by: Collection[UUID]) -> dict[UUID, 
     """Return how many rows of each run are changed, unchanged and parked."""
     counts: dict[UUID, list[int]] = {}
     for item in items:
-        if item.leased.run_id is not None:
+        if (run_id := item.leased.run_id) is not None:
             place = 2 if item.parked is not None else 0 if item.envelope.id in changed_by else 1
-            counts.setdefault(item.leased.run_id, [0, 0, 0])[place] += 1
+            counts.setdefault(run_id, [0, 0, 0])[place] += 1
     return counts

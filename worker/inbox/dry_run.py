@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Engine
 
 from connectors.contract import MalformedPayloadError
@@ -63,7 +62,7 @@ def statements_of(incoming: Incoming, connection: ConnectionRow) -> EnvelopeStat
         delivery_id=incoming.delivery_id,
         sent_at=incoming.sent_at,
         received_at=datetime.now(UTC),  # close enough to the database's clock, because nothing of it is stored
-        headers=orjson.loads(incoming.headers),
+        headers=incoming.headers,
         body=incoming.body,
     )
     return kept_envelopes.statements_of(row, connection)

@@ -1,6 +1,8 @@
 """Kept envelopes: the stored bytes become statements, in the same way for a drain, a dry run and a replay."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+
+import orjson
 
 from connectors import connector
 from connectors.contract import Envelope, MalformedPayloadError
@@ -13,17 +15,17 @@ from worker.store.envelopes import EnvelopeRow
 
 
 class _Headers(Mapping[str, str]):
-    """The headers of an envelope, names in lower case; few connectors look at them, so they are sorted when asked."""
+    """The headers of an envelope, names in lower case; few connectors look at them, so they are read when asked."""
 
-    __slots__ = ("_by_name", "_pairs")
+    __slots__ = ("_by_name", "_written")
 
-    def __init__(self, pairs: Iterable[Sequence[str]]) -> None:
-        self._pairs = pairs
+    def __init__(self, written: str) -> None:
+        self._written = written
         self._by_name: dict[str, str] | None = None
 
     def _sorted(self) -> dict[str, str]:
         if self._by_name is None:
-            self._by_name = {name.lower(): value for name, value in self._pairs}
+            self._by_name = {name.lower(): value for name, value in orjson.loads(self._written)}
         return self._by_name
 
     def __getitem__(self, name: str) -> str:

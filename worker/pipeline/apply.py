@@ -63,9 +63,19 @@ class Applied:
     records: int = 0  #: records whose state changed
     changes: int = 0  #: entries added to the change log
     contact_of: Mapping[Ref, UUID | None] = field(default_factory=dict)  #: the contact of each record concerned
-    contacts: Mapping[UUID, Change] = field(default_factory=dict)  #: contacts whose row was written
-    changed_by: Collection[UUID] = ()  #: the envelopes that led to an entry in the change log
+    log: Sequence[Change] = ()  #: the entries added
+    written: Collection[UUID] = ()  #: contacts whose row was written
     envelope_ids: Sequence[UUID] = ()
+
+    @property
+    def contacts(self) -> Mapping[UUID, Change]:
+        """The entries of contacts whose row was written."""
+        return {entry.contact_id: entry for entry in self.log if entry.contact_id in self.written}
+
+    @property
+    def changed_by(self) -> set[UUID]:
+        """The envelopes that led to an entry in the change log."""
+        return causes_of(self.log)
 
 
 @dataclass(slots=True)
@@ -152,13 +162,12 @@ def _attempt(tx: Tx, batch: Batch, locking: "_Locking") -> Applied:
 
 
 def _applied(people: Changeset, ledger: LedgerChanges, contact_of: Mapping[Ref, UUID | None]) -> Applied:
-    logged = {entry.contact_id: entry for entry in ledger.log}
     return Applied(
         records=len(people.snapshot.folded.changed),
         changes=len(ledger.log),
         contact_of=contact_of,
-        contacts={contact_id: logged[contact_id] for contact_id in people.changes},
-        changed_by=causes_of(ledger.log),
+        log=ledger.log,
+        written=people.changes.keys(),
         envelope_ids=[stated.envelope_id for stated in people.snapshot.stated],
     )
 

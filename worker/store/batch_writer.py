@@ -222,8 +222,11 @@ def columns_of(rows: Sequence[Sequence[Any]], *names: str) -> dict[str, list[Any
 
 def array(texts: Iterable[str]) -> str:
     """Write the array of a single row as text, because arrays in an array must have one length."""
-    escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
-    return '{"' + '","'.join(escaped) + '"}' if escaped else "{}"
+    given = list(texts)
+    joint = '","'.join(given)
+    if joint.count('"') != 2 * (len(given) - 1) or "\\" in joint:  # or there is none
+        joint = '","'.join([text.replace("\\", "\\\\").replace('"', '\\"') for text in given])
+    return f'{{"{joint}"}}' if given else "{}"
 
 
 def document(column: str) -> str:

@@ -42,6 +42,7 @@ _IS_USED = sql("""
 """)
 
 
+@lru_cache(maxsize=4096)
 def tag_term(tag: str) -> str:
     """Return the term of a tag, the same for upper and lower case."""
     return "t:" + tag.casefold()[:_MAX_TAG]
@@ -49,7 +50,8 @@ def tag_term(tag: str) -> str:
 
 def words(text: str) -> list[str]:
     """Return the words of a name or a search."""
-    matches = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    matches = _WORD.findall(plain.casefold())
     return [word[:_MAX_WORD] for word in matches[:_MAX_WORDS]]
 
 
@@ -60,12 +62,9 @@ def word_prefix(word: str) -> str:
 
 def terms_of(name: str | None, tags: Iterable[str]) -> set[str]:
     """Return all terms of a contact."""
-    return {tag_term(tag) for tag in tags} | (_words_of(name) if name else set())
-
-
-@lru_cache(maxsize=4096)
-def _words_of(name: str) -> frozenset[str]:
-    return frozenset(word_prefix(word) for word in words(name))
+    found = {word_prefix(word) for word in words(name)} if name else set()
+    found.update(map(tag_term, tags))
+    return found
 
 
 def ensure(tx: Tx, pairs: Collection[tuple[str, UUID]]) -> None:

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Connection, TextClause
 
 from worker.store.batch_writer import columns_of, rows_of
@@ -54,7 +53,7 @@ class EnvelopeRow(NamedTuple):
     delivery_id: str
     sent_at: datetime | None
     received_at: datetime
-    headers: list[list[str]]
+    headers: str  #: as in ``Incoming``; few connectors look at them
     body: bytes | None
 
 
@@ -179,7 +178,7 @@ def keep_settled(conn: Connection, incoming: Incoming) -> datetime:
 def by_records(tx: Tx, record_ids: Collection[UUID], most: int) -> list[EnvelopeRow]:
     """Load the envelopes that are linked to these records and whose bodies are still kept; at most ``most``."""
     rows = tx.run(_BY_RECORDS, {"record_ids": list(record_ids), "most": most})
-    return [EnvelopeRow._make((*fields, orjson.loads(headers), body)) for *fields, headers, body in rows]
+    return [EnvelopeRow._make(fields) for fields in rows]
 
 
 def linked_records(tx: Tx, envelope_ids: Collection[UUID]) -> list[UUID]:

@@ -77,7 +77,7 @@ _LEASE = """
     )
     SELECT l.attempts, l.crashes, l.replay, l.run_id, l.organization_id, l.envelope_id, l.connection_id,
            coalesce(e.topic, ''), coalesce(e.delivery_id, ''), e.sent_at, coalesce(e.received_at, now()),
-           coalesce(e.headers, '[]'), e.body
+           coalesce(e.headers::text, '[]'), e.body
       FROM leased l
       LEFT JOIN LATERAL (
         SELECT topic, delivery_id, sent_at, received_at, headers, body FROM envelopes

@@ -212,7 +212,7 @@ def test_any_text_is_accepted_and_a_key_has_itself_as_its_key(value, region):
             assert normalise(found.value) == found
 
 
-@pytest.mark.parametrize("written", ["+55900000000000 x0", "+55900000000000", "+5500000000000"])
+@pytest.mark.parametrize("written", ["+55900000000000 x0", "+55900000000000", "+5500000000000", "+559060000000"])
 def test_a_number_of_prefixes_alone_has_no_two_keys(written):
     found = identifiers.phone(written, None)
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import orjson
 import pytest
 
 from connectors.contract import MalformedPayloadError, ProfileSeen
@@ -17,7 +18,7 @@ SENT_AT = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 
 def an_envelope(body=b'{"id": "1"}', headers=(), topic="seen"):
-    return EnvelopeRow(uuid4(), uuid4(), uuid4(), topic, "d1", SENT_AT, SENT_AT, list(headers), body)
+    return EnvelopeRow(uuid4(), uuid4(), uuid4(), topic, "d1", SENT_AT, SENT_AT, orjson.dumps(headers).decode(), body)
 
 
 @pytest.fixture

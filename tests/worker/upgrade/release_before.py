@@ -75,7 +75,7 @@ class ReleaseBefore:
             topic=topic,
             delivery_id=f"{connection.source}-{delivery_id}",
             sent_at=None if sent_at is None else datetime.fromisoformat(sent_at),
-            headers=[[name, value] for name, value in headers.items()],
+            headers=orjson.dumps(list(headers.items())).decode(),
             body=orjson.dumps(body),
         )
 
