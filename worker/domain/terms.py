@@ -4,6 +4,19 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+#: longer identifiers are refused: the b-tree holds 2,704 bytes, and no real one comes near
+MAX_LENGTH = 255
+#: normal forms that are remembered: those of some batches, because a batch states the same address several times
+CACHED = 8192
+
+
+class Address(NamedTuple):
+    """An identifier in its normal form: ``key`` to compare by, ``value`` to show."""
+
+    key: str
+    value: str
+
+
 #: an identifier as (type, key), e.g. ("phone", "+6281234567890")
 Ident = tuple[str, str]
 #: a record as (source, external_id)

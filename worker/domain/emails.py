@@ -1,0 +1,52 @@
+"""E-mails: the one normal form of an address, for every source and every look-up. It is compared in lower case."""
+
+import re
+from functools import lru_cache
+
+from email_validator import EmailNotValidError, validate_email
+
+from worker.domain.cleaning import plain_email
+from worker.domain.terms import CACHED, MAX_LENGTH, Address
+
+#: what most addresses look like: a local part that has one reading, and a domain in ASCII
+_PLAIN_EMAIL = re.compile(r"([a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*)@([A-Za-z0-9.-]+)")
+_DOTTED = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_+./?-]+")
+_MAX_EMAIL, _MAX_LOCAL = 254, 64
+
+
+@lru_cache(maxsize=CACHED)
+def email(value: str) -> Address | None:
+    """Return the normal form of an e-mail address; None if the text is no address."""
+    text = plain_email(value)
+    if not text or len(text) > MAX_LENGTH:
+        return None
+    # The library checks a domain letter by letter. The customers of a shop share few domains, so these are remembered.
+    if (plain := _PLAIN_EMAIL.fullmatch(text)) and "--" not in plain[2] and len(text) <= _MAX_EMAIL:
+        domain = _domain(plain[2])
+        shown = domain and f"{plain[1]}@{domain}"
+    else:
+        shown = _email(text) or _accepted(text)
+    return None if shown is None else Address(shown.lower(), shown)
+
+
+@lru_cache(maxsize=4096)
+def _domain(given: str) -> str | None:
+    """Return the normal form of a domain; None if no address can have it."""
+    shown = _email(f"a@{given}")
+    return shown and shown.removeprefix("a@")
+
+
+def _email(given: str) -> str | None:
+    try:
+        return validate_email(given, check_deliverability=False).normalized
+    except EmailNotValidError:
+        return None
+
+
+def _accepted(given: str) -> str | None:
+    """Return an address with dots where RFC 5321 has none, as Japanese carriers gave out; it matches only itself."""
+    local, _, domain = given.rpartition("@")
+    if not (_DOTTED.fullmatch(local) and len(given) <= _MAX_EMAIL and len(local) <= _MAX_LOCAL):
+        return None
+    shown = _domain(domain)
+    return shown and f"{local}@{shown}"
