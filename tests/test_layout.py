@@ -31,6 +31,8 @@ MAY_IMPORT = {
     "upgrade": {"pipeline", "store"},
     "outbox": {"pipeline", "store"},
 }
+#: what the rules may use of connectors: types, and how text is read
+OF_CONNECTORS = {"connectors.contract", "connectors.cleaning", "connectors.consent_terms"}
 #: the stages in the order of the flow; a stage may import the stages before it
 STAGES = ("normalise", "fold", "resolve", "golden", "changeset")
 #: the steps of the write path
@@ -85,7 +87,7 @@ def wrong_imports(path, source=None):
                 found.add(used)
         elif room == "domain" and (
             used.split(".")[0] in {"sqlalchemy", "psycopg", "celery", "structlog", "time", "random", "os"} | NETWORK
-            or (used.startswith("connectors") and used != "connectors.contract")
+            or (used.startswith("connectors") and used not in OF_CONNECTORS)
         ):
             found.add(used)
     return found

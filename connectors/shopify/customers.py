@@ -30,6 +30,7 @@ from connectors.contract import (
     ProfilesMerged,
     TagsSnapshot,
 )
+from connectors.countries import code_of
 from connectors.json_values import Payload
 from connectors.shopify import consent, gid, tags
 
@@ -186,10 +187,8 @@ def address_of(
 
 
 def country_of(value: str | None) -> str | None:
-    """Return ``value`` as an ISO 3166-1 alpha-2 code; None if it is not a code of two letters."""
-    if value is not None and len(value) == 2 and value.isascii() and value.isalpha():
-        return value.upper()
-    return None
+    """Return ``value`` as an ISO 3166-1 alpha-2 code; None if it names no country."""
+    return None if value is None else code_of(value)
 
 
 def identifiers_of(

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
 
-from worker.domain.cleaning import plain_email
+from connectors.cleaning import plain_email
 from worker.domain.terms import CACHED, MAX_LENGTH, Address
 
 #: what most addresses look like: a local part that has one reading, and a domain in ASCII
@@ -17,7 +17,8 @@ _MAX_EMAIL, _MAX_LOCAL = 254, 64
 @lru_cache(maxsize=CACHED)
 def email(value: str) -> Address | None:
     """Return the normal form of an e-mail address; None if the text is no address."""
-    text = plain_email(value)
+    is_clean = _PLAIN_EMAIL.fullmatch(value) is not None and value[-1] != "."  # as nearly all are
+    text = value if is_clean else plain_email(value)
     if not text or len(text) > MAX_LENGTH:
         return None
     # The library checks a domain letter by letter. The customers of a shop share few domains, so these are remembered.
@@ -27,6 +28,14 @@ def email(value: str) -> Address | None:
     else:
         shown = _email(text) or _accepted(text)
     return None if shown is None else Address(shown.lower(), shown)
+
+
+def given_email(value: str) -> Address | None:
+    """Return the normal form of an address that somebody asks for or writes through the API.
+
+    No blank inside it is dropped: a ``+`` in a query is a blank, and without it the address would be somebody else's.
+    """
+    return None if any(map(str.isspace, value.strip())) else email(value)
 
 
 @lru_cache(maxsize=4096)

@@ -1,11 +1,12 @@
 """Identifiers: the one normal form of numbers, e-mails and ids, and values that identify nobody."""
 
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 import phonenumbers
 
-from worker.domain.emails import email
+from worker.domain.emails import email, given_email
 from worker.domain.phone_numbers import EXTENSION, given_phone, has_extension, phone, phone_key
 from worker.domain.terms import CACHED, MAX_LENGTH, Address
 
@@ -14,12 +15,14 @@ __all__ = [
     "MAX_LENGTH",
     "Address",
     "email",
+    "given_email",
     "given_phone",
     "identifies_nobody",
     "normal_form",
     "of_address",
     "phone",
     "phone_key",
+    "readings",
     "type_of_address",
 ]
 
@@ -42,6 +45,19 @@ def normal_form(kind: str, value: str, region: str | None) -> Address | None:
         return phone(value, region)
     text = unicodedata.normalize("NFC", value.strip())
     return Address(text, text) if 0 < len(text) <= MAX_LENGTH else None
+
+
+def readings(kind: str, value: str, own: str | None, home: str | None) -> Sequence[Address]:
+    """Return what a value can mean, the likelier first: nothing, one identifier, or a number of two countries.
+
+    ``own`` is the country of the person's address and goes before ``home``, the country of the connection. Both are as
+    ``region`` in ``phone``.
+    """
+    first = normal_form(kind, value, own or home)
+    if kind != "phone" or own is None or home is None or own == home or value.startswith("+"):
+        return () if first is None else (first,)
+    second = phone(value, home)
+    return tuple(dict.fromkeys(one for one in (first, second) if one is not None))
 
 
 def type_of_address(channel: str, address: str) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberFormat
 
-from worker.domain.cleaning import plain_text
+from connectors.cleaning import plain_text
 from worker.domain.terms import CACHED, MAX_LENGTH, Address
 
 _BRAZIL_MOBILE_WITHOUT_NINE = re.compile(r"\+55([1-9][1-9])([6-9][0-9]{7})")

@@ -438,7 +438,7 @@ def test_phone_of_the_address_is_no_identifier():
     assert seen.region == "PT"
 
 
-@pytest.mark.parametrize("code", ["PRT", "P", "1A", "ÅL", None])
+@pytest.mark.parametrize("code", ["PTR", "P", "1A", "ÅL", None])
 def test_country_that_is_no_code_gives_no_region(code: str | None):
     assert seen_in("customers/update", a_customer(default_address={"country_code": code})).region is None
 

@@ -2,9 +2,10 @@
 
 import pytest
 from email_validator import EmailNotValidError, validate_email
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from connectors.cleaning import plain_email
 from worker.domain import emails
 
 
@@ -19,8 +20,10 @@ def test_an_email_is_compared_in_lower_case_and_shown_as_written():
     | st.integers(180, 260).map(lambda n: f"{'a' * (n - 180)}@{'b' * 60}.{'c' * 60}.{'d' * 50}.com")
 )
 def test_the_short_way_treats_an_email_like_the_library(address):
+    local = address.partition("@")[0]
+    assume(".." not in local and not local.startswith(".") and not local.endswith("."))  # carriers give those out
     try:
-        expected = validate_email(address, check_deliverability=False).normalized
+        expected = validate_email(plain_email(address), check_deliverability=False).normalized
     except EmailNotValidError:
         expected = None
     found = emails.email(address)

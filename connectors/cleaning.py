@@ -18,6 +18,23 @@ _SPACED = re.compile(r"\s*@\s*")
 _SPACED_DOT = re.compile(r"\s*\.\s*")
 
 
+#: what programs write where there is no id
+_NOBODYS = {"null", "(null)", "undefined", "none", "nil", "nan", "n/a", "#n/a", "\\n", "[object object]"}
+#: 81234567890.0, 1.23457E+15: a spreadsheet took the id or the number for an amount
+_DAMAGED = re.compile(r"\+?\d{5,}[.,]0+|\d(?:[.,]\d+)?E\+?\d+", re.IGNORECASE)
+
+
+def is_nobodys_id(written: str) -> bool:
+    """Whether what stands in the place of a customer's id is the id of nobody: 0, null, undefined, a dash."""
+    text = plain_text(written).casefold()
+    return text in _NOBODYS or not text.strip("0-\u2013\u2014?. ")
+
+
+def is_damaged(written: str) -> bool:
+    """Whether a spreadsheet has changed an id or a number into an amount, so that its digits are lost."""
+    return _DAMAGED.fullmatch(plain_text(written)) is not None
+
+
 def plain_text(given: str) -> str:
     """Return text in NFKC, without invisible format characters (Unicode Cf), white space of every kind as one blank."""
     if not given.isascii():

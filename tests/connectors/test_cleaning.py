@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.cleaning import plain_email, plain_text
+from connectors.cleaning import plain_email, plain_text
 
 AROUND = st.text(st.sampled_from(" \t\u00a0\u3000\u200b\ufeff\u202a\u202c<>'\".,;@:a"), max_size=12)
 
