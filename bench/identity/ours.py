@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from bench.identity.rows import Row, Statement
-from connectors.contract import Identifier, ProfileSeen
+from connectors.contract import Identifier, MalformedPayloadError, ProfileSeen
 from worker import ids
 from worker.domain.folded import fold_batch
 from worker.domain.grouping import Limits
@@ -38,7 +38,10 @@ def groups(rows: Sequence[Row]) -> list[int]:
 def _stated(row: Row, shown: Statement) -> EnvelopeStatements:
     day = _FIRST_DAY + timedelta(days=shown.day)
     said = [(row.source, _event(row, shown))]
-    statements = normalise_api_write(ids.new(), said, sent_at=day, delivery_id="", ceiling=ceiling_of(day))
+    try:
+        statements = normalise_api_write(ids.new(), said, sent_at=day, delivery_id="", ceiling=ceiling_of(day))
+    except MalformedPayloadError:  # a guest of whom nothing can be read: the envelope would be parked
+        statements = EnvelopeStatements(ids.new(), row.source)
     statements.source = row.source  # as if a webhook of the source had delivered them, not a request to our API
     return statements
 

@@ -136,7 +136,7 @@ def _says_the_same(record: Record, statement: ProfileStatement) -> bool:
                 return False
             passed = since
         if name[0] == "@" or name in _NAMES:
-            if name not in said or (value != said[name] and not _is_same(value, said[name])):
+            if name not in said or name[-1] == "?" or (value != said[name] and not _is_same(value, said[name])):
                 return False
             claims += name[0] == "@" and value is not None
     idents = {(value[0], value[1]) for name, value in said.items() if name[0] == "@" and value is not None}

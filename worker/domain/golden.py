@@ -136,7 +136,7 @@ def _take_values(
     last_stamp: Stamp | None = None
     for register, place in _places(tuple(effective)):
         stamp, value = effective[register]
-        if value is None:
+        if value is None or (place is None and not _counts(register, effective)):
             continue
         if stamp is not last_stamp or origin is None:  # most values of a record come from one statement
             origin, last_stamp = Origin(record.source, record.external_id, stamp), stamp
@@ -153,6 +153,14 @@ def _take_values(
             fields[name] = value
             origins[whole] = origin
     return origin
+
+
+def _counts(register: str, effective: Mapping[str, tuple[Stamp, Any]]) -> bool:
+    """Whether an identifier counts: one whose text has two readings does so until a newer one replaces it."""
+    if not registers.is_uncertain(register):
+        return True
+    newer = effective.get(registers.certain(register))
+    return newer is None or newer[0] <= effective[register][0]
 
 
 def _take_identifier(contact: Golden, claim: Sequence[Any], origin: Origin) -> None:
@@ -172,9 +180,9 @@ def _places(held: tuple[str, ...]) -> Sequence[tuple[str, FieldPlace | None]]:
     Cached, because most customers of one source have the same registers in the same order.
     """
     return [
-        (register, None if registers.is_identifier(register) else registers.place_of(register))
+        (register, None if register[:1] == "@" else registers.place_of(register))
         for register in sorted(held)
-        if registers.is_identifier(register) or registers.is_field(register)
+        if register[:1] == "@" or registers.is_field(register)
     ]
 
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+from connectors.consent_terms import KNOWN, UNKNOWN, UNKNOWN_AT
 from connectors.contract import (
     Account,
     ConnectionRevoked,
@@ -22,6 +23,7 @@ from connectors.contract import (
     Event,
     ExportRequested,
     Identifier,
+    MalformedPayloadError,
     NoteAdded,
     ProfileRemoved,
     ProfileSeen,
@@ -171,20 +173,29 @@ def _add(result: EnvelopeStatements, ref: Ref, statement: RecordStatement | None
 def _profile_seen(result: EnvelopeStatements, account: Account, event: ProfileSeen, stamp: Stamp) -> None:
     registers: dict[str, Any] = dict(event.fields)
     claims: dict[str, tuple[str, str, str, bool] | None] = {}
-    region = account.region or event.region
+    uncertain = None
+    region = event.region or account.region
     for slot, identifier in event.identifiers.items():
         claim, as_given = _claim(identifier, region)
+        if claim is not None and claim[0] == "phone" and _has_two_readings(identifier, account, event.region):
+            registers[register_names.of_uncertain(slot)] = uncertain = claim
+            claim = None
         claims[slot] = claim
         registers[register_names.of_slot(slot)] = claim
         registers[register_names.as_given(slot)] = as_given
+        if as_given is not None:
+            result.unread.append(register_names.as_given(slot))
         if claim is not None:
             result.idents.add(claim[:2])
     if event.created_at is not None:
         registers[register_names.CREATED] = microseconds(event.created_at)
     external_id = event.external_id
     if external_id is None:
-        external_id = _guest_key(claims)
+        external_id = _guest_key(claims, uncertain)
         if external_id is None:
+            given = [slot for slot, identifier in event.identifiers.items() if identifier is not None]
+            if given and not any(claims.values()):
+                raise _unread(f"the {' and the '.join(given)}, and a guest is known by nothing else")
             return
         result.guest = (account.source, external_id)
     _add(result, (account.source, external_id), ProfileStatement(stamp, registers, event.exists))
@@ -200,13 +211,30 @@ def _claim(identifier: Identifier | None, region: str | None) -> tuple[tuple[str
     return (identifier.type, address.key, address.value, identifier.verified), None
 
 
-def _guest_key(claims: Mapping[str, tuple[str, str, str, bool] | None]) -> str | None:
-    """Return a guest's external id: its e-mail, else its number; None for a guest with neither, who is nobody."""
+def _has_two_readings(identifier: Identifier | None, account: Account, own: str | None) -> bool:
+    """Whether a number is one in the country of its address and another one in that of the connection (ADR 19)."""
+    if identifier is None or identifier.verified or own is None or account.region in (None, own):
+        return False
+    return len(identifiers.readings(identifier.type, identifier.value, own, account.region)) > 1
+
+
+def _unread(what: str) -> MalformedPayloadError:
+    """Return the error for what cannot be read; it quotes nothing."""
+    return MalformedPayloadError(f"cannot read {what}")
+
+
+def _guest_key(
+    claims: Mapping[str, tuple[str, str, str, bool] | None], uncertain: tuple[str, str, str, bool] | None
+) -> str | None:
+    """Return a guest's external id: its e-mail, else its number; None for a guest with neither, who is nobody.
+
+    A number with two readings names the guest, too, but in a way that claims nothing.
+    """
     for slot in ("email", "phone"):
         claim = claims.get(slot)
         if claim is not None:
             return f"{GUEST}{claim[0]}:{claim[1]}"
-    return None
+    return None if uncertain is None else f"{GUEST}{uncertain[0]}?:{uncertain[1]}"
 
 
 def _profile_removed(result: EnvelopeStatements, account: Account, event: ProfileRemoved, stamp: Stamp) -> None:
@@ -242,12 +270,22 @@ def _tags_snapshot(result: EnvelopeStatements, account: Account, event: TagsSnap
     _add(result, (account.source, event.external_id), TagSnapshotStatement(stamp, _by_key(event.tags)))
 
 
-def _address(channel: str, value: str | None, region: str | None) -> str | None:
-    """Return the normal form of an address of a channel; None if it is missing or cannot be one."""
+def _addresses(channel: str, value: str | None, home: str | None, own: str | None) -> Sequence[str]:
+    """Return the readings of an address of a channel, the likelier first; none if it is missing.
+
+    Raises MalformedPayloadError if it cannot be read.
+    """
     if value is None:
-        return None
-    found = identifiers.normal_form(identifiers.type_of_address(channel, value), value, region)
-    return None if found is None else found.key
+        return ()
+    kind = identifiers.type_of_address(channel, value)
+    if kind == "phone" and own is not None and home not in (None, own) and not value.startswith("+"):
+        read = [reading.key for reading in identifiers.readings(kind, value, own, home)]
+    else:
+        found = identifiers.normal_form(kind, value, own or home)
+        read = [] if found is None else [found.key]
+    if not read:
+        raise _unread(f"the address ({kind}) that a statement about {channel} is for")
+    return read
 
 
 def _speaker(result: EnvelopeStatements, account: Account, external_id: str | None) -> Ref:
@@ -259,57 +297,69 @@ def _speaker(result: EnvelopeStatements, account: Account, external_id: str | No
 
 def _consent_stated(result: EnvelopeStatements, account: Account, event: ConsentStated, stamp: Stamp) -> None:
     ref = _speaker(result, account, event.external_id)
-    address = _address(event.channel, event.address, account.region or event.region)
+    try:
+        addresses = _addresses(event.channel, event.address, account.region, event.region)
+    except MalformedPayloadError:
+        if event.status != "unknown":
+            raise
+        return  # it says nothing, about nobody knows what
     if ref[1]:
         _add(result, ref, None)
-    elif address is None:
+    elif not addresses:
         return
+    is_closing = event.status in ("opted_out", "pending")
+    if len(addresses) > 1 and not is_closing:
+        return  # a "yes" is for neither reading
     # What closes counts from the sending time, which its stamp has, if it has no time. All else is a baseline then.
     is_dated = event.occurred_at is not None
-    is_closing = event.status in ("opted_out", "pending")
     occurred = stamp.occurred if is_dated or is_closing else 0
-    if address is not None:
-        result.idents.add(identifiers.of_address(event.channel, address))
-    consent = ConsentStatement(  # by position, because names take twice as long
-        event.channel,
-        event.purpose,
-        address,
-        event.status,
-        occurred,
-        ref,
-        event.method,
-        event.evidence,
-        event.origin,
-        event.legal_basis,
-        event.expires_at,
-        event.is_repeat,
-        is_closing and not is_dated,
-    )
-    result.consents.append(consent)
+    if event.evidence and UNKNOWN in event.evidence:
+        place = event.evidence.get(UNKNOWN_AT, event.channel)
+        result.remark = f"{place}: an unknown word counts as no until somebody decides; known: {KNOWN}"
+    for address in addresses or (None,):
+        if address is not None:
+            result.idents.add(identifiers.of_address(event.channel, address))
+        consent = ConsentStatement(  # by position, because names take twice as long
+            event.channel,
+            event.purpose,
+            address,
+            event.status,
+            occurred,
+            ref,
+            event.method,
+            event.evidence,
+            event.origin,
+            event.legal_basis,
+            event.expires_at,
+            event.is_repeat,
+            is_closing and not is_dated,
+        )
+        result.consents.append(consent)
 
 
 def _suppression_stated(result: EnvelopeStatements, account: Account, event: SuppressionStated, stamp: Stamp) -> None:
     ref = _speaker(result, account, event.external_id)
     if ref[1]:
         _add(result, ref, None)
-    address = _address(event.channel, event.address, account.region or event.region)
-    if address is None:
-        return
-    result.idents.add(identifiers.of_address(event.channel, address))
-    result.suppressions.append(
-        SuppressionStatement(
-            channel=event.channel,
-            address=address,
-            scope=event.scope,
-            reason=event.reason,
-            is_lift=event.lifted,
-            occurred=stamp.occurred,
-            expires_at=event.expires_at,
-            ref=ref,
-            origin=event.origin,
-            note=event.note,
+    addresses = _addresses(event.channel, event.address, account.region, event.region)
+    if event.lifted and len(addresses) > 1:
+        return  # a lift is for neither reading
+    for address in addresses:
+        result.idents.add(identifiers.of_address(event.channel, address))
+        result.suppressions.append(
+            SuppressionStatement(
+                channel=event.channel,
+                address=address,
+                scope=event.scope,
+                reason=event.reason,
+                is_lift=event.lifted,
+                occurred=stamp.occurred,
+                expires_at=event.expires_at,
+                ref=ref,
+                origin=event.origin,
+                note=event.note,
+            )
         )
-    )
 
 
 def _erasure_requested(result: EnvelopeStatements, _account: Account, event: ErasureRequested, stamp: Stamp) -> None:

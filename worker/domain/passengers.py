@@ -190,12 +190,15 @@ class _Places:
                 result.owners[ident] = holders[0][0]
 
     def _evidence(self) -> dict[Ident, list[tuple[Ref, Ref]]]:
-        """Return what guests gave beside their keys, and edits for guests: the record that has it, and the guest."""
+        """Return what proves nothing, each with the record that has it and the record that it is said of.
+
+        That is what guests gave beside their keys, edits for guests, and numbers that can be read in two ways.
+        """
         found: dict[Ident, list[tuple[Ref, Ref]]] = defaultdict(list)
-        for guest in self.guests:
-            for ident, tie in guest.ties().items():
+        for ref in [*sorted(self.living), *(guest.ref for guest in self.guests)]:
+            for ident, tie in self.records[ref].ties().items():
                 if tie.role == EVIDENCE:
-                    found[ident].append((guest.ref, guest.ref))
+                    found[ident].append((ref, ref))
         for edit, host in sorted(self.grouping.hosts.items()):
             if self.records[host].kind == "guest":
                 for ident in self.records[edit].ties():

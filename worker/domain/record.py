@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from worker.domain.past import History, name_of, reach
-from worker.domain.registers import ABOUT, CREATED, is_identifier
+from worker.domain.registers import ABOUT, CREATED, certain, is_identifier, is_uncertain
 from worker.domain.terms import CLAIM, EVIDENCE, FORMER, LAST, Claim, Ident, Kind, Ref, Stamp, Tie, key_of_guest
 
 
@@ -89,7 +89,7 @@ class Record:
         Of the past it returns whatever a later repetition leaves as it is.
         """
         values = {
-            name: tuple(value) if value is not None and is_identifier(name) else value  # JSON has made a list of it
+            name: tuple(value) if value is not None and name[:1] == "@" else value  # JSON has made a list of it
             for name, (_, value) in self.effective().items()
         }
         tags = {key: name for key, (_, name) in self.effective_tags().items()}
@@ -184,6 +184,8 @@ class Record:
                 ident, known = (kind, at), ties.get((kind, at))
                 if known is None or (is_verified and not known.is_verified):
                     ties[ident] = Tie(CLAIM if key is None or key == ident else EVIDENCE, value, is_verified)
+        for _, (kind, at, value, _) in uncertain(effective):
+            ties.setdefault((kind, at), Tie(EVIDENCE, value, is_verified=False))
         if (self.claimed or self.removed is not None) and self.kind in ("customer", "person"):
             for ident in self.former_claims():
                 ties[ident] = Tie(FORMER, ident[1], is_verified=False)
@@ -205,11 +207,26 @@ def _first_claims(registers: Mapping[str, tuple[Stamp, Any]]) -> dict[Ident, Cla
     return held
 
 
+def uncertain(effective: Mapping[str, tuple[Stamp, Any]]) -> Iterable[tuple[str, Sequence[Any]]]:
+    """Yield the identifiers whose texts have two readings, by register; not those that a newer one has replaced."""
+    for name in uncertain_in(tuple(effective)):
+        stamp, value = effective[name]
+        newer = effective.get(certain(name))
+        if value is not None and (newer is None or newer[0] <= stamp):
+            yield name, value
+
+
 # Most customers of one source have the same registers in the same order.
 @lru_cache(maxsize=1024)
 def identifiers_in(registers: tuple[str, ...]) -> Sequence[str]:
     """Return the registers that hold identifiers, sorted: of two spellings of one value the first one is shown."""
     return sorted(name for name in registers if is_identifier(name))
+
+
+@lru_cache(maxsize=1024)
+def uncertain_in(registers: tuple[str, ...]) -> Sequence[str]:
+    """Return the registers that hold identifiers with two readings, sorted."""
+    return sorted(filter(is_uncertain, registers))
 
 
 def add_claims(history: History, registers: Mapping[str, tuple[Stamp, Any]]) -> History:

@@ -3,6 +3,7 @@
 ========================  ======================================================================
 ``name``, ``first_name``  the name, whole or in parts
 ``@email``                the identifier of the slot ``email``
+``@phone?``               a number that can be read in two ways; it counts while no newer ``@phone`` is there
 ``#created``              when the source created the customer, in microseconds; the earliest counts
 ``#about``                the records that an edit is about, as [source, external id]
 ``email_as_given``        a value that the source gave as an identifier, and that is none
@@ -22,6 +23,7 @@ CREATED = "#created"
 ABOUT = "#about"
 
 _IDENTIFIER = "@"
+_UNCERTAIN = "?"
 _VERBATIM = ":"
 _AS_GIVEN = "_as_given"
 _NAMES = frozenset({NAME, FIRST_NAME, LAST_NAME})
@@ -44,19 +46,34 @@ def of_slot(slot: str) -> str:
     return _IDENTIFIER + slot
 
 
+def of_uncertain(slot: str) -> str:
+    """Return the register of a slot's identifier if its text has two readings: one is shown, and none is proven."""
+    return _IDENTIFIER + slot + _UNCERTAIN
+
+
+def certain(uncertain: str) -> str:
+    """Return the register that an uncertain one gives way to."""
+    return uncertain.removesuffix(_UNCERTAIN)
+
+
 def as_given(slot: str) -> str:
     """Return the register of what a source gave for a slot, and what is no identifier."""
     return slot + _AS_GIVEN
 
 
 def is_identifier(register: str) -> bool:
-    """Whether a register holds an identifier."""
-    return register.startswith(_IDENTIFIER)
+    """Whether a register holds an identifier that the record claims."""
+    return register.startswith(_IDENTIFIER) and not register.endswith(_UNCERTAIN)
+
+
+def is_uncertain(register: str) -> bool:
+    """Whether a register holds an identifier whose text has two readings."""
+    return register.startswith(_IDENTIFIER) and register.endswith(_UNCERTAIN)
 
 
 def is_field(register: str) -> bool:
     """Whether a register holds a custom field, or an entry of one."""
-    return register not in _NAMES and register[:1] != "#" and not is_identifier(register)
+    return register not in _NAMES and register[:1] not in ("#", _IDENTIFIER)
 
 
 @lru_cache(maxsize=4096)

@@ -130,6 +130,9 @@ class EnvelopeStatements:
     notes: list[Note] = field(default_factory=list)
     revoked: int | None = None  #: microseconds
     guest: Ref | None = None  #: the buyer without a customer that it tells of; what it says of nobody else is theirs
+    #: registers of values that cannot be read, as ``email_as_given``
+    unread: list[str] = field(default_factory=list)
+    remark: str | None = None  #: what an operator has to decide about it, without values
     clamped: int = 0  #: times later than the envelope's ceiling: the source's clock is wrong
 
     @property

@@ -15,6 +15,7 @@ from connectors.contract import (
     ErasureRequested,
     ExportRequested,
     Identifier,
+    MalformedPayloadError,
     NoteAdded,
     ProfileRemoved,
     ProfileSeen,
@@ -100,7 +101,7 @@ def test_the_key_of_a_guest_is_its_email_or_else_its_number_and_without_both_the
 
     assert set(by_email.records) == {("shop", "guest:email:a@example.com")}
     assert set(by_phone.records) == {("shop", "guest:phone:+6281234567890")}
-    assert statements_of(a_profile(None, email="no")).is_empty
+    assert statements_of(a_profile(None)).is_empty
 
 
 def test_an_opt_out_without_a_time_counts_from_its_sending_and_an_opt_in_is_a_baseline():
@@ -116,7 +117,7 @@ def test_an_opt_out_without_a_time_counts_from_its_sending_and_an_opt_in_is_a_ba
 
 
 def test_a_consent_with_neither_a_customer_nor_an_address_is_dropped():
-    event = ConsentStated(external_id=None, channel="email", status="opted_in", address="no", occurred_at=EARLIER)
+    event = ConsentStated(external_id=None, channel="email", status="opted_in", address=None, occurred_at=EARLIER)
 
     assert statements_of(event).is_empty
 
@@ -287,3 +288,126 @@ def test_the_ceiling_of_an_api_write_is_never_below_its_own_sending_time():
     assert consent_of(sent_at).consents[0].occurred == microseconds(sent_at)
     assert consent_of(sent_at).clamped == 0
     assert consent_of(sent_at + timedelta(microseconds=1)).consents[0].occurred == 0
+
+
+# What cannot be read, and what can be read in two ways.
+
+
+@pytest.mark.parametrize("status", ["opted_out", "opted_in", "pending"])
+@pytest.mark.parametrize("address", ["hana@@docomo.ne.jp", "", "\u200b", "Ayu ayu@example.com"])
+def test_a_consent_for_an_address_that_cannot_be_read_is_parked(status, address):
+    event = ConsentStated(external_id="1", channel="email", status=status, address=address, occurred_at=EARLIER)
+
+    with pytest.raises(MalformedPayloadError, match="cannot read the address"):
+        statements_of(event)
+
+
+def test_a_consent_that_says_nothing_parks_nobody():
+    event = ConsentStated(external_id="1", channel="sms", status="unknown", address="555-SHIP", occurred_at=EARLIER)
+
+    assert statements_of(a_profile(), event).consents == []
+
+
+def test_a_suppression_for_an_address_that_cannot_be_read_is_parked():
+    event = SuppressionStated(
+        external_id="1", channel="sms", address="0812 345 678 Ani", reason="stop_keyword", occurred_at=EARLIER
+    )
+
+    with pytest.raises(MalformedPayloadError, match="cannot read"):
+        statements_of(event)
+
+
+def test_a_guest_whose_only_address_cannot_be_read_is_parked():
+    with pytest.raises(MalformedPayloadError, match="cannot read the email"):
+        statements_of(a_profile(None, email="hana@@docomo.ne.jp"))
+
+
+def test_values_that_cannot_be_read_are_noted():
+    found = statements_of(a_profile(email="ayu@", phone="0812 345 678 Ani"))
+
+    assert found.unread == ["email_as_given", "phone_as_given"]
+
+
+MEXICAN = "55 1234 5678"  #: in Mexico; in the USA a number of New Jersey
+AT_HOME = Account(source="shop", region="US")
+
+
+def registers_of(found, ref=REF):
+    (statement,) = found.records[ref]
+    return statement.registers
+
+
+def test_the_country_of_the_address_goes_before_that_of_the_connection():
+    found = statements_of(a_profile(phone="030 1234567", region="DE"), account=AT_HOME)
+
+    assert registers_of(found)["@phone"][1] == "+49301234567"
+
+
+def test_without_a_country_of_its_own_the_number_is_of_the_connections_country():
+    found = statements_of(a_profile(phone="551 234 5678"), account=AT_HOME)
+
+    assert registers_of(found)["@phone"][1] == "+15512345678"
+
+
+def test_a_number_of_two_countries_is_shown_and_claims_nothing():
+    found = statements_of(a_profile(phone=MEXICAN, region="MX"), account=AT_HOME)
+
+    registers = registers_of(found)
+    assert registers["@phone"] is None
+    assert registers["@phone?"][2] == "+525512345678"
+    assert found.idents == set()
+
+
+@pytest.mark.parametrize(
+    "phone",
+    [
+        Identifier(type="phone", value="+52 55 1234 5678"),
+        Identifier(type="phone", value="0052 55 1234 5678"),
+        Identifier(type="phone", value=MEXICAN, verified=True),
+    ],
+)
+def test_an_international_spelling_or_a_proof_leaves_one_reading(phone):
+    event = ProfileSeen(external_id="1", occurred_at=EARLIER, identifiers={"phone": phone}, region="MX")
+
+    assert registers_of(statements_of(event, account=AT_HOME))["@phone"][1] == "+525512345678"
+
+
+def test_a_no_is_for_both_readings_and_a_yes_for_neither():
+    def said(status):
+        event = ConsentStated(
+            external_id="1", channel="sms", status=status, address=MEXICAN, occurred_at=EARLIER, region="MX"
+        )
+        return {consent.address for consent in statements_of(event, account=AT_HOME).consents}
+
+    assert said("opted_out") == {"+525512345678", "+15512345678"}
+    assert said("opted_in") == set()
+
+
+@pytest.mark.parametrize(("lifted", "readings"), [(False, 2), (True, 0)])
+def test_a_suppression_is_for_both_readings_and_a_lift_for_neither(lifted, readings):
+    event = SuppressionStated(
+        external_id="1",
+        channel="sms",
+        address=MEXICAN,
+        reason="stop_keyword",
+        occurred_at=EARLIER,
+        lifted=lifted,
+        region="MX",
+    )
+
+    assert len(statements_of(event, account=AT_HOME).suppressions) == readings
+
+
+def test_an_unknown_word_is_remarked_without_quoting_it():
+    event = ConsentStated(
+        external_id="1",
+        channel="email",
+        status="opted_out",
+        address="a@example.com",
+        occurred_at=EARLIER,
+        evidence={"unknown_word": "perhaps", "unknown_word_at": "meta_data.box"},
+    )
+
+    remark = statements_of(event).remark
+    assert remark.startswith("meta_data.box: ")
+    assert "perhaps" not in remark

@@ -57,28 +57,36 @@ profiles = st.builds(
         optional={
             "email": st.builds(email, st.sampled_from([*EMAILS, None]), verified=st.booleans()),
             "second_email": st.builds(email, st.sampled_from([*EMAILS, None]), verified=st.booleans()),
-            "phone": st.builds(phone, st.sampled_from([*PHONES, "0812 no number", None])),
+            "phone": st.builds(phone, st.sampled_from([*PHONES, None])),
             "order_phone": st.builds(phone, st.sampled_from([*PHONES, None])),
         },
     ),
     exists=st.booleans(),
 )
 tags = st.lists(st.sampled_from(["vip", "VIP", "wholesale"]), max_size=2).map(tuple)
+ADDRESSES = {"email": EMAILS, "sms": PHONES, "whatsapp": PHONES, "all": [*EMAILS, *PHONES]}
+
+
+def about(*channels):
+    """A channel and one of its addresses."""
+    pairs = [{"channel": channel, "address": address} for channel in channels for address in ADDRESSES[channel]]
+    return st.sampled_from(pairs)
+
+
 consents = st.builds(
-    ConsentStated,
+    lambda pair, is_addressed, **said: ConsentStated(**{**pair, **({} if is_addressed else {"address": None})}, **said),
+    about("email", "sms", "whatsapp"),
+    st.booleans(),
     external_id=st.none() | customers,
-    channel=st.sampled_from(["email", "sms", "whatsapp"]),
     status=st.sampled_from(["opted_in", "opted_out", "pending", "unknown"]),
-    address=st.sampled_from([*PHONES, *EMAILS, None]),
     occurred_at=maybe_times,
     method=st.sampled_from([None, "form", "checkout"]),
     evidence=st.sampled_from([{}, {"ip": "192.0.2.1"}]),
 )
 suppressions = st.builds(
-    SuppressionStated,
+    lambda pair, **said: SuppressionStated(**pair, **said),
+    about("email", "sms", "all"),
     external_id=st.none() | customers,
-    channel=st.sampled_from(["email", "sms", "all"]),
-    address=st.sampled_from([*PHONES, *EMAILS]),
     reason=st.sampled_from(["hard_bounce", "unsubscribed"]),
     occurred_at=maybe_times,
     lifted=st.booleans(),
