@@ -25,6 +25,7 @@ def status(tx: Tx) -> dict[str, Any]:
             "ignored": outcomes.get("ignored", 0),
             "oldest_due_s": round(depth["oldest_due_s"], 3),
             "ignored_topics": ready.ignored_topics(tx),
+            "undecided": ready.undecided(tx),
         },
         "contacts": contacts.count(tx),
         "upgrade": _upgrade(tx),
@@ -64,7 +65,7 @@ def _upgrade(tx: Tx) -> str | None:
 
 
 def parked(tx: Tx) -> list[dict[str, Any]]:
-    """Return the newest parked envelopes, at most 1,000."""
+    """Return the newest parked envelopes, at most 1,000, and as many that took effect but need a decision."""
     return [
         {
             "id": ids.show(ids.ENVELOPE, row["envelope_id"]),
@@ -75,7 +76,7 @@ def parked(tx: Tx) -> list[dict[str, Any]]:
             "attempts": row["attempts"],
             "parked_at": row["parked_at"],
         }
-        for row in ready.list_parked(tx, MOST_PARKED)
+        for row in (*ready.list_parked(tx, MOST_PARKED), *ready.list_undecided(tx, MOST_PARKED))
     ]
 
 
@@ -89,6 +90,8 @@ def show(console: Console, found: Mapping[str, Any]) -> None:
     console.print(counts)
     if inbox["ignored_topics"]:
         console.print("Ignored: " + ", ".join(f"{topic} ({n})" for topic, n in inbox["ignored_topics"].items()))
+    for remark, n in inbox["undecided"].items():
+        console.print(f"To decide: {remark} ({n} envelopes; `contactsync parked` lists them)", markup=False)
     console.print(f"Contacts: {found['contacts']}")
     if found["upgrade"]:
         console.print(f"Upgrade {found['upgrade']}: contacts follow the rules of an earlier release")

@@ -66,7 +66,10 @@ name = "woocommerce"
 
 PROTECTED_FIELDS: frozenset[str] = frozenset()
 #: what ``connections add woocommerce`` asks for beside the address and the key, with an example
-OPTIONS: Mapping[str, str] = {"consent_meta_key": "of customers' meta_data: an opt-in to e-mail, as a plugin keeps it"}
+OPTIONS: Mapping[str, str] = {
+    "consent_meta_key": "of customers' meta_data: an opt-in to e-mail, as a plugin keeps it",
+    "consent_words": "of that box, if `status` lists one as unknown: on hold=no, gladly=yes",
+}
 
 
 def settle(options: Mapping[str, str]) -> dict[str, str]:

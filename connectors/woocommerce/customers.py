@@ -13,10 +13,11 @@ Quirk: WooCommerce has no consent. Plugins put a box into ``meta_data``, each un
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 
-from connectors import json_values
+from connectors import consent_terms, json_values
 from connectors.contract import (
     Account,
     ConsentStated,
@@ -27,6 +28,7 @@ from connectors.contract import (
     MalformedPayloadError,
     ProfileSeen,
 )
+from connectors.countries import code_of
 from connectors.json_values import Payload
 
 #: option of a connection: the key in ``meta_data`` of a box that allows marketing by e-mail
@@ -34,6 +36,9 @@ CONSENT_META_KEY = "consent_meta_key"
 #: option of a connection: roles of customers, with commas, for shops that have others than ``_ROLES``
 CUSTOMER_ROLES = "customer_roles"
 _ROLES = "customer,subscriber"
+#: option of a connection: words of the box that the vocabulary does not have, as ``word=yes, other word=no``
+CONSENT_WORDS = "consent_words"
+_MAX_WORD = 64
 
 _ADDRESS = (
     ("company", "company"),
@@ -44,7 +49,6 @@ _ADDRESS = (
     ("zip", "postcode"),
     ("country_code", "country"),
 )
-_YES, _NO = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 _UNSET = re.compile(r"(?:0000|-\d{4})-")
 
 
@@ -83,7 +87,7 @@ def changed(body: Payload, account: Account) -> Iterator[Event]:
         identifiers=identifiers,
         region=region_of(*addresses),
     )
-    status = _consent_of(body, account.options.get(CONSENT_META_KEY, ""))
+    status, evidence = _consent_of(body, account.options)
     if status is not None:
         yield ConsentStated(
             external_id=external_id,
@@ -94,6 +98,7 @@ def changed(body: Payload, account: Account) -> Iterator[Event]:
             # "yes" counts from the registration, and never overrules a later "no" from elsewhere.
             occurred_at=occurred_at if status == "opted_out" else created_at,
             method="form",
+            evidence=evidence,
         )
 
 
@@ -139,9 +144,8 @@ def phone_of(*holders: tuple[str, Payload]) -> Identifier | None:
 def region_of(*holders: tuple[str, Payload]) -> str | None:
     """Return the country of the first address that has one, as a code of two letters."""
     for at, holder in holders:
-        code = json_values.text(holder, "country", at)
-        if code is not None and len(code) == 2 and code.isascii() and code.isalpha():
-            return code.upper()
+        if (code := code_of(json_values.text(holder, "country", at))) is not None:
+            return code
     return None
 
 
@@ -150,24 +154,57 @@ def _address_of(billing: Payload) -> dict[str, FieldValue]:
     return {name: value for name, value in parts if value is not None}
 
 
-def _consent_of(body: Payload, meta_key: str) -> ConsentStatus | None:
-    """Read the consent box under the key that the connection names; if it is there twice, a "no" wins."""
-    if not meta_key:
-        return None
+def _consent_of(body: Payload, options: Mapping[str, str]) -> tuple[ConsentStatus | None, Mapping[str, str]]:
+    """Read the consent box under the key that the connection names, and what is noted of it.
+
+    If the box is there twice, a "no" wins. A word that nobody knows counts as "no" until somebody decides.
+    """
+    meta_key = options.get(CONSENT_META_KEY, "")
     entries = body.get("meta_data")
-    if entries is None:
-        return None
+    if not meta_key or entries is None:
+        return None, {}
     if type(entries) is not list:
         raise json_values.unexpected("a list", entries, "meta_data")
-    found: set[ConsentStatus] = set()
+    decided = _decided(options.get(CONSENT_WORDS, ""))
+    found: dict[ConsentStatus, Mapping[str, str]] = {}
     for entry in entries:
         if type(entry) is not dict or entry.get("key") != meta_key:
             continue
-        value = entry.get("value")
-        # PHP's true is stored as true, "1" or 1, depending on the plugin. A list or an object is not a box.
-        word = str(value).strip().lower() if isinstance(value, str | int) else ""
-        if word in _YES:
-            found.add("opted_in")
-        elif word in _NO:
-            found.add("opted_out")
-    return "opted_out" if "opted_out" in found else "opted_in" if found else None
+        status, evidence = _status_of(entry.get("value"), decided)
+        if status is None and evidence:
+            found["opted_out"] = evidence | {consent_terms.UNKNOWN_AT: f"meta_data.{meta_key}"}
+        elif status is not None:
+            found.setdefault(status, {})
+    for status in ("opted_out", "pending", "opted_in"):
+        if status in found:
+            return status, found[status]
+    return None, {}
+
+
+def _status_of(
+    value: object, decided: Mapping[str, ConsentStatus | None]
+) -> tuple[ConsentStatus | None, dict[str, str]]:
+    """Return what a box says; for a word that nobody knows None and what is noted of it."""
+    # WordPress stores PHP's false as an empty text, and true as true, "1" or 1, depending on the plugin.
+    if value is None:
+        return None, {}
+    if value == "":
+        return "opted_out", {}
+    word = consent_terms.word_of(json_values.clean(str(value))) if isinstance(value, str | int) else ""
+    if word in decided:
+        return decided[word], {}
+    if word in consent_terms.WORDS:
+        return consent_terms.WORDS[word], {}
+    return None, {consent_terms.UNKNOWN: word[:_MAX_WORD] or json_values.kind_of(value)}
+
+
+@lru_cache(maxsize=64)
+def _decided(option: str) -> Mapping[str, ConsentStatus | None]:
+    """Read the option ``consent_words``: ``word=yes, other word=no``; what cannot be read is left out."""
+    pairs = (entry.partition("=") for entry in option.split(","))
+    known = consent_terms.WORDS
+    return {
+        consent_terms.word_of(word): known[meaning]
+        for word, equals, means in pairs
+        if equals and (meaning := consent_terms.word_of(means)) in known
+    }

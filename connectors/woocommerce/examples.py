@@ -12,7 +12,7 @@ _SECRET = "an invented secret"  # noqa: S105
 _ACCOUNT = Account(source="woocommerce", region="ID", options={"consent_meta_key": META_KEY})
 #: topic and number of the user, and the classes of the events
 _DELIVERIES: Mapping[tuple[str, int], tuple[type[Event], ...]] = {
-    ("customer.created", 5): (ProfileSeen,),
+    ("customer.created", 5): (ProfileSeen, ConsentStated),
     ("customer.updated", 11): (ProfileSeen, ConsentStated),
     ("customer.deleted", 7): (ProfileRemoved,),
 }

@@ -152,6 +152,27 @@ def approve_fields(
     show(as_json, {"connection_id": connection_id, "approved_fields": sorted(approved)})
 
 
+@app.command("set-option")
+def set_option(
+    connection_id: ConnectionId,
+    name: Annotated[str, typer.Argument(help="Such as consent_words of WooCommerce.")],
+    value: Annotated[str, typer.Argument(help="Empty to take the option back.")],
+    organization: Organization = "default",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Set an option of the connector; what was kept before follows it after a replay."""
+    with database(data_dir) as conn:
+        row = find(conn, organization, connection_id)
+        known = getattr(connector(row.connector), "OPTIONS", {})
+        if name not in known:
+            raise ConfigError(f"unknown option {name}; expected {', '.join(sorted(known)) or 'none'}")
+        options = {**row.options, name: value.strip()}
+        options = {name: given for name, given in options.items() if given}
+        connections.set_options(Tx(conn, row.organization_id), row.id, options)
+    show(as_json, {"connection_id": connection_id, "options": options})
+
+
 def find(conn: Connection, organization: str, shown_id: str) -> ConnectionRow:
     """Return the connection with an id such as ``con_…``; raises ConfigError if the organization has none."""
     id_ = ids.parse(ids.CONNECTION, shown_id)

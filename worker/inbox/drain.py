@@ -88,7 +88,7 @@ class _Item:
         """Return (envelope, outcome, detail) as ``ready.settle`` takes it."""
         if self.statements is None or self.statements.is_empty:
             return (self.envelope.id, "ignored", self.envelope.topic or "(no topic)")
-        return (self.envelope.id, "settled", None)
+        return (self.envelope.id, "settled", self.statements.remark)
 
 
 @dataclass(slots=True, kw_only=True)

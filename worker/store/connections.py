@@ -105,6 +105,9 @@ _SET_CREDENTIALS = sql("""
 _SET_FIELDS = sql("""
     UPDATE connections SET approved_fields = :fields WHERE organization_id = :organization_id AND id = :id
 """)
+_SET_OPTIONS = sql("""
+    UPDATE connections SET options = CAST(:options AS jsonb) WHERE organization_id = :organization_id AND id = :id
+""")
 _PRIORITIES = sql("""
     (SELECT DISTINCT ON (source) source, priority FROM connections WHERE organization_id = :organization_id
       ORDER BY source, (state = 'removed'), created_at DESC, id)
@@ -201,6 +204,11 @@ def _sealed(credentials: Mapping[str, str]) -> bytes | None:
 def set_approved_fields(tx: Tx, id_: UUID, fields: Sequence[str]) -> None:
     """Replace the list of protected fields whose null really means empty."""
     tx.run(_SET_FIELDS, {"id": id_, "fields": sorted(set(fields))})
+
+
+def set_options(tx: Tx, id_: UUID, options: Mapping[str, str]) -> None:
+    """Replace the connector's own settings."""
+    tx.run(_SET_OPTIONS, {"id": id_, "options": json(dict(options))})
 
 
 def priorities(tx: Tx) -> dict[str, int]:

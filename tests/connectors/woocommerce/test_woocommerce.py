@@ -350,9 +350,9 @@ def test_read_back_is_who_a_webhook_only_points_at(topic: str, body: object, ext
 # Consent comes from a plugin.
 
 
-def consent_in(*values: object, key: str = META_KEY, option: str = META_KEY) -> ConsentStated | None:
+def consent_in(*values: object, key: str = META_KEY, option: str = META_KEY, **options: str) -> ConsentStated | None:
     body = a_customer(meta_data=[{"id": n, "key": key, "value": value} for n, value in enumerate(values)])
-    events = parse("customer.updated", body, **({"consent_meta_key": option} if option else {}))[1:]
+    events = parse("customer.updated", body, **({"consent_meta_key": option} if option else {}), **options)[1:]
     assert len(events) < 2
     return next((event for event in events if isinstance(event, ConsentStated)), None)
 
@@ -366,7 +366,10 @@ def test_a_ticked_box_is_a_yes_of_unknown_age(value: object):
     assert stated.occurred_at == CREATED, "a change of address says the tick again; it is not a newer yes"
 
 
-@pytest.mark.parametrize("value", ["no", "0", 0, False, "false", "off"])
+@pytest.mark.parametrize(
+    "value",
+    ["no", "0", 0, False, "false", "off", "", "unsubscribed", "Unsubscribed ", "opt-out", "cleaned", "archived"],
+)
 def test_an_empty_box_is_a_no_of_the_customers_time(value: object):
     stated = consent_in(value)
 
@@ -374,9 +377,30 @@ def test_an_empty_box_is_a_no_of_the_customers_time(value: object):
     assert (stated.status, stated.occurred_at) == ("opted_out", MODIFIED)
 
 
-@pytest.mark.parametrize("value", ["", None, 2, "maybe", ["yes"], {"yes": "yes"}, 1.0])
-def test_any_other_value_says_nothing(value: object):
+def test_a_box_that_waits_for_a_confirmation_is_pending():
+    assert consent_in("pending").status == "pending"
+
+
+@pytest.mark.parametrize("value", [None, "not_subscribed", "unknown", "none"])
+def test_a_word_for_nothing_says_nothing(value: object):
     assert consent_in(value) is None
+
+
+@pytest.mark.parametrize("value", [2, "maybe", ["yes"], {"yes": "yes"}, 1.0, "  "])
+def test_a_word_that_nobody_knows_is_a_no_until_somebody_decides(value: object):
+    stated = consent_in(value)
+
+    assert stated is not None
+    assert stated.status == "opted_out"
+    assert stated.evidence["unknown_word_at"] == "meta_data.newsletter_box"
+    assert stated.evidence["unknown_word"]
+
+
+@pytest.mark.parametrize(("words", "status"), [("maybe=yes", "opted_in"), ("other=no, Maybe = pending", "pending")])
+def test_an_operator_decides_what_a_word_means(words: str, status: str):
+    stated = consent_in("maybe", consent_words=words)
+
+    assert (stated.status, stated.evidence) == (status, {})
 
 
 def test_a_box_is_read_only_if_the_connection_names_it():
