@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from connectors import json_values
+from connectors.cleaning import is_damaged
 from connectors.contract import FieldValue, MalformedPayloadError
 from connectors.json_values import Payload
 
@@ -29,18 +30,22 @@ _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?) ?(UTC|GMT|Z|[+-]\d\d(?::?\d\d)?)?)?",
     re.ASCII | re.IGNORECASE,
 )
-#: 1.23457E+15: a spreadsheet kept six digits of a number, so many numbers look the same
-_ROUNDED = re.compile(r"\d(?:[.,]\d+)?E\+\d+", re.ASCII | re.IGNORECASE)
+_UNSET = re.compile(r"0000-00-00(?:[T ]00:00(?::00(?:\.0+)?)?)?")
+#: what databases and spreadsheets write for an empty cell
+NULL_WORDS = frozenset({"NULL", "null", "\\N", "#N/A"})
 _SEPARATORS = re.compile(r"[,;|\n]")
 
 
 class Cells:
     """One row, read by our names."""
 
-    def __init__(self, row: Payload, mapping: Mapping[str, str], *, empty_is_none: bool) -> None:
+    def __init__(
+        self, row: Payload, mapping: Mapping[str, str], *, empty_is_none: bool, keeps_null_words: bool = False
+    ) -> None:
         self._row = row
         self._mapping = mapping
         self._empty_is_none = empty_is_none
+        self._keeps_null_words = keeps_null_words
 
     def says(self, name: str) -> bool:
         """Whether the row says something under this name: a value, or that there is none."""
@@ -67,7 +72,7 @@ class Cells:
         """Read a customer's number or a telephone number; raises MalformedPayloadError if it was rounded."""
         # Shopify's exports begin such cells with an apostrophe, so that spreadsheets take them for text.
         written = (self.text(name, limit=limit) or "").removeprefix("'").strip()
-        if _ROUNDED.fullmatch(written) or type(self._given(name)) is float:
+        if is_damaged(written) or type(self._given(name)) is float:
             raise self._malformed(
                 name, "expected all digits, got a rounded number; make the column text and save again"
             )
@@ -76,7 +81,7 @@ class Cells:
     def moment(self, name: str) -> datetime | None:
         """Read a date or time in ISO 8601; no zone means UTC, no time of day means midnight."""
         written = self.text(name)
-        if written is None:
+        if written is None or _UNSET.fullmatch(written):
             return None
         parts = _TIME.fullmatch(written)
         if parts is None:
@@ -137,11 +142,15 @@ class Cells:
         while type(found) is dict:
             if column in found:
                 value = found[column]
-                is_empty = not json_values.clean(value) if type(value) is str else value in ([], {})
+                is_empty = self._is_empty(value) if type(value) is str else value in ([], {})
                 return None if is_empty else value
             head, _, column = column.partition(".")
             found = found.get(head)
         return _MISSING
+
+    def _is_empty(self, value: str) -> bool:
+        text = json_values.clean(value)
+        return not text or (not self._keeps_null_words and text in NULL_WORDS)
 
     def _storable(self, name: str, value: Any, level: int = 0) -> FieldValue:
         """Return JSON that can be stored: with clean text, and integers beyond 64 bits as text."""

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection
 
+from connectors.countries import code_of
 from worker import settings
 from worker.errors import ConfigError
 from worker.stack.supervisor import secret_key, stack
@@ -82,10 +83,11 @@ def organization_id(conn: Connection, name: str) -> UUID:
 
 
 def country(option: str, text: str) -> str:
-    """Check a country code and return it in capitals; ``option`` is named in the ConfigError."""
-    if not (len(text) == 2 and text.isalpha() and text.isascii()):
-        raise ConfigError(f"{option}: expected two letters (ISO 3166-1), e.g. ID")
-    return text.upper()
+    """Return the code of a country that is given by code or name; ``option`` is named in the ConfigError."""
+    code = code_of(text)
+    if code is None:
+        raise ConfigError(f"{option}: expected a country, e.g. ID, IDN or Indonesia")
+    return code
 
 
 def show(as_json: bool, found: Any) -> None:

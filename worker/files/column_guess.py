@@ -12,6 +12,7 @@ from typing import Any
 
 from connectors import files
 from connectors.contract import MalformedPayloadError
+from connectors.files import permission
 from connectors.files.cells import Cells
 from worker.errors import ConfigError
 
@@ -63,11 +64,10 @@ _HEADERS: Mapping[str, str] = {
     "updated_at": "updatedat updated lastmodifieddate lastmodified modifiedat lastchanged lastupdated dateupdated "
     "geandert geandertam aktualisiert aktualisiertam tanggaldiubah actualizado fechadeactualizacion modifiele "
     "datedemodification atualizadoem gewijzigd gewijzigdop bijgewerkt",
-    "email_consent": "emailconsent acceptsemailmarketing emailmarketingconsent acceptsmarketing emailmarketing "
+    "email_consent": "emailconsent emailmarketingconsent emailmarketing "
     "emailmarketingstatus emailoptin newsletter newsletterconsent optinemail subscribed marketingconsent",
-    "sms_consent": "smsconsent acceptssmsmarketing smsmarketingconsent smsmarketing smsmarketingstatus smsoptin "
-    "optinsms",
-    "whatsapp_consent": "whatsappconsent acceptswhatsappmarketing whatsappmarketingconsent whatsappmarketing "
+    "sms_consent": "smsconsent smsmarketingconsent smsmarketing smsmarketingstatus smsoptin optinsms",
+    "whatsapp_consent": "whatsappconsent whatsappmarketingconsent whatsappmarketing "
     "whatsappmarketingstatus whatsappoptin waoptin",
     "email_consent_at": "emailconsentat emailmarketingconsenttimestamp emailmarketingconsentupdatedat "
     "emailconsenttimestamp emailoptintime confirmtime",
@@ -77,10 +77,10 @@ _HEADERS: Mapping[str, str] = {
 
 
 def header_of(beginning: Sequence[str], *, is_whole: bool) -> tuple[str, list[str]]:
-    """Return the delimiter and the column names of a CSV file that begins with these lines.
+    """Return the delimiter and the header of a CSV file that begins with these lines.
 
     Unless ``is_whole``, the last line is dropped, because it may be cut off. Raises ConfigError if there is no
-    header, if the first line looks like a row, or if two columns have the same name.
+    header, or if the first line looks like a row.
     """
     lines = list(beginning)
     while lines and (not lines[0].strip() or lines[0].lower().startswith("sep=")):  # Excel writes "sep=;" there
@@ -96,18 +96,29 @@ def header_of(beginning: Sequence[str], *, is_whole: bool) -> tuple[str, list[st
         raise ConfigError("the file has no header: a line with the names of the columns")
     if any(_MAIL.fullmatch(cell.strip()) or _PHONE.fullmatch(cell.strip()) for cell in header):
         raise ConfigError("the first line looks like a row: put a line with the names of the columns before it")
-    return delimiter, names_of(header)
+    return delimiter, header
 
 
 def names_of(header: Sequence[str]) -> list[str]:
-    """Return the names of the columns; a column without a name is called ``column 3`` by its place.
+    """Return the names of the columns.
 
-    Raises ConfigError if two columns have the same name.
+    A column without a name is called ``column 3`` by its place, and so are those that share a name with another.
     """
-    names = [" ".join(cell.split()) or f"column {place}" for place, cell in enumerate(header, 1)]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"the header has a name more than once: {', '.join(name[:60] for name in twice[:5])}")
-    return names
+    names = [" ".join(cell.split()) for cell in header]
+    return [name if name and names.count(name) == 1 else f"column {place}" for place, name in enumerate(names, 1)]
+
+
+def shared_names(header: Sequence[str]) -> list[str]:
+    """Return a remark for each name that several columns have."""
+    places: dict[str, list[str]] = {}
+    for place, cell in enumerate(header, 1):
+        places.setdefault(" ".join(cell.split()), []).append(f"column {place}")
+    numbers = {2: "two", 3: "three"}
+    return [
+        f"{numbers.get(len(found), len(found))} columns are called {name[:60]}: map {' or '.join(found)}"
+        for name, found in places.items()
+        if name and len(found) > 1
+    ]
 
 
 def guess(columns: Sequence[str], sample: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -182,7 +193,7 @@ def _is_readable(ours: str, column: str, row: dict[str, Any]) -> bool:
         if ours == "tags":
             return bool(cells.tags(ours))
         if ours.endswith("_consent"):
-            return files.words_of_consent(cells.word(ours) or "", column)
+            return permission.is_readable(cells.word(ours) or "", column)
         written = cells.number(ours, limit=files.MAX_ID) if ours == "external_id" else cells.text(ours)
     except MalformedPayloadError:
         return False

@@ -11,6 +11,8 @@ import re
 # one more, so that taking one off always gives back the original.
 _RISKY = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - the full-width forms are meant
 
+_GUARDED = re.compile(r'="([^"]*)"')
+
 
 def guard(text: str) -> str:
     """Return the text as a cell that no spreadsheet runs."""
@@ -18,5 +20,10 @@ def guard(text: str) -> str:
 
 
 def unguard(text: str) -> str:
-    """Undo ``guard``; a text that ``guard`` would not have changed is returned as it is."""
+    """Undo ``guard``, and the guard of other programs: ``="000123"`` keeps a spreadsheet from dropping the zeros.
+
+    Other texts are returned as they are.
+    """
+    if (guarded := _GUARDED.fullmatch(text)) is not None:
+        return guarded[1]
     return text[1:] if text.startswith("'") and _RISKY.match(text, 1) else text

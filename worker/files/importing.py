@@ -21,9 +21,9 @@ from connectors.contract import MalformedPayloadError
 from worker import ids
 from worker.domain.statements import EnvelopeStatements
 from worker.errors import ConfigError, PermanentError
-from worker.files.tabular import TabularRow
+from worker.files.csv_rows import TabularRow
 from worker.inbox import drain, dry_run
-from worker.store import connections, db, envelopes, runs
+from worker.store import connections, db, envelopes, ready, runs
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
 from worker.store.envelopes import Incoming
@@ -33,10 +33,39 @@ from worker.store.runs import RunRow
 T = TypeVar("T")
 
 _PAGE = 500
+_SHOWN_ROWS = 3
+_CLOCKS_DIFFER_MS = 300_000
+_HINTS = {
+    "emails": "they are kept as they are, and nobody can be written to there",
+    "phones": "numbers in national form need --region, such as --region ID, or a column of countries",
+}
 #: The next page waits until at most this many kept rows are still due.
 _BACKLOG = 2_000
 #: After this long without progress we give up. A lease lasts seconds, so a killed worker's rows are due long before.
 _STUCK_S = 120.0
+
+
+@dataclass(slots=True)
+class Unread:
+    """Values of accepted rows that are no e-mail or no number, by kind: how many, and the numbers of the first rows."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, registers: Iterable[str], row: int) -> None:
+        """Count the values of a row; ``registers`` are those of ``EnvelopeStatements.unread``."""
+        for register in registers:
+            kind = "emails" if register.startswith("email") else "phones"
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+            shown = self.rows.setdefault(kind, [])
+            if len(shown) < _SHOWN_ROWS:
+                shown.append(row)
+
+    def report(self) -> dict[str, dict[str, object]]:
+        """Return what an operator should know, with the way out."""
+        return {
+            kind: {"count": count, "rows": self.rows[kind], "hint": _HINTS[kind]} for kind, count in self.counts.items()
+        }
 
 
 @dataclass(slots=True)
@@ -47,6 +76,8 @@ class Imported:
     changed: int = 0
     unchanged: int = 0
     rejected: int = 0
+    run_id: UUID | None = None  #: of an import that is no dry run; it can be undone by this id
+    unread: Unread = field(default_factory=Unread)
     report: dict[str, object] = field(default_factory=dict)  #: of a dry run: what would have changed
 
 
@@ -57,11 +88,19 @@ class File:
     mapping: Mapping[str, str]  #: our name -> column
     as_of: datetime  #: aware; the file states what was true then
     empty_is_none: bool = False  #: an empty cell clears the field; else it says nothing
+    fixed: Mapping[str, str] = field(default_factory=dict)  #: our name -> what all rows say
+    keeps_null_words: bool = False  #: NULL is a name like others; else it is an empty cell
 
-    def headers(self) -> str:
+    def headers(self, *more: tuple[str, str]) -> str:
         """Return the headers of each row's envelope, as JSON."""
-        headers = files.headers_of(self.mapping, self.as_of, empty_is_none=self.empty_is_none)
-        return db.json([[name, value] for name, value in headers.items()])
+        headers = files.headers_of(
+            self.mapping,
+            self.as_of,
+            empty_is_none=self.empty_is_none,
+            fixed=self.fixed,
+            keeps_null_words=self.keeps_null_words,
+        )
+        return db.json([[name, value] for name, value in (*headers.items(), *more)])
 
 
 def import_rows(
@@ -88,7 +127,7 @@ def import_rows(
         tx = Tx(conn, organization_id)
         connection = _connection(tx, source, region)
         run = runs.start_import(tx, connection.id, uuid4())
-    result = Imported()
+    result = Imported(run_id=run.id)
     for page in _pages(rows):
         good = [one for row in page if (one := _read_row(connection, file, row, result, reject))]
         with engine.begin() as conn:
@@ -106,6 +145,28 @@ def import_rows(
     _copy_counts(result, run)
     result.rejected += run.parked
     return result
+
+
+def undo(engine: Engine, organization_id: UUID, run_id: UUID) -> int:
+    """Take back what an import stated, like a replay of nothing; return how many rows there were.
+
+    What others said about the same customers counts again. The same file can be imported again afterwards. Raises
+    ConfigError if there is no such import.
+    """
+    with engine.begin() as conn:
+        tx = Tx(conn, organization_id)
+        run = runs.by_id(tx, run_id)
+        if run is None or run.kind != "import":
+            raise ConfigError(f"--undo: there is no import {ids.show(ids.RUN, run_id)}")
+        # The ids of rows are younger than that of their run, but for the clocks of two processes.
+        since = UUID(int=run_id.int - (_CLOCKS_DIFFER_MS << 80))
+        header = (files.RUN, ids.show(ids.RUN, run_id))
+        rows = envelopes.rename(tx, run.connection_id, since, header=header, topic=files.TOPIC, to=files.UNDONE)
+        ready.replay(tx, rows)
+    lane = lane_of(run.connection_id)
+    while drain.drain_batch(engine, lane).leased + drain.drain_batch(engine, lane, suspects=True).leased:
+        pass
+    return len(rows)
 
 
 def _copy_counts(result: Imported, run: RunRow) -> None:
@@ -163,13 +224,14 @@ def _read_row(
     """
     reason = row.error or "no row"
     if row.values is not None:
-        incoming = _incoming(connection, file, row)
+        incoming = _incoming(connection, file, row, result.run_id)
         try:
             stated = dry_run.statements_of(incoming, connection)
         except MalformedPayloadError as error:
             reason = str(error)
         else:
             if not stated.is_empty:
+                result.unread.add(stated.unread, row.number)
                 return incoming, stated
             reason = "it has no external_id, and no e-mail or phone that can be read: it identifies nobody"
     reject(row, reason)
@@ -177,9 +239,11 @@ def _read_row(
     return None
 
 
-def _incoming(connection: ConnectionRow, file: File, row: TabularRow) -> Incoming:
+def _incoming(connection: ConnectionRow, file: File, row: TabularRow, run_id: UUID | None) -> Incoming:
+    """Return a row's envelope. Its run is no part of its delivery id: the same row is the same in every run."""
     body = files.body_of(row.values or {})
     headers = file.headers()
+    stored = headers if run_id is None else file.headers((files.RUN, ids.show(ids.RUN, run_id)))
     # Both rows of one customer have the time of the file. The delivery id breaks the tie, so the later row wins.
     digest = sha256(headers.encode() + b"\0" + body).hexdigest()
     return Incoming(
@@ -189,7 +253,7 @@ def _incoming(connection: ConnectionRow, file: File, row: TabularRow) -> Incomin
         topic=files.TOPIC,
         delivery_id=f"file:{row.number:012d}:{digest}",
         sent_at=file.as_of,
-        headers=headers,
+        headers=stored,
         body=body,
         body_sha256=sha256(body).digest(),
     )

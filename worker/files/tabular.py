@@ -5,7 +5,6 @@ the operator names none of them. A bad row is yielded with the reason, and readi
 only if the whole file cannot be read.
 """
 
-import csv
 import gzip
 import io
 import re
@@ -14,21 +13,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, cast
+from typing import Any, BinaryIO, Literal, cast
 
 from connectors import json_values
 from connectors.contract import MalformedPayloadError
 from worker.errors import ConfigError
-from worker.files.column_guess import header_of, names_of
-from worker.files.formula_guard import unguard
+from worker.files import csv_rows, encodings, vcard
+from worker.files.column_guess import header_of, names_of, shared_names
+from worker.files.csv_rows import MAX_ROW, Shapes, TabularRow
 
-#: characters in a row, all its lines together; a longer row is rejected
-MAX_ROW = 1_000_000
 SAMPLE = 65_536  #: bytes from which format, encoding and delimiter are guessed; the header must fit in
 SAMPLE_ROWS = 200
 _BLOCK = 65_536
 
-Format = Literal["csv", "jsonl"]
+Format = Literal["csv", "jsonl", "vcard"]
 
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -48,15 +46,6 @@ _FOREIGN = {
 }
 
 
-class TabularRow(NamedTuple):
-    """A row, or the reason why it cannot be read."""
-
-    number: int  #: the number of its first line, as an editor shows it
-    values: dict[str, Any] | None  #: by column; text in CSV, any JSON value in JSONL; None if the row is rejected
-    error: str | None
-    raw: str  #: the row as it is in the file
-
-
 @dataclass(slots=True)
 class Table:
     """An open file of rows, and what its first 64 KB show."""
@@ -67,18 +56,29 @@ class Table:
     delimiter: str = ","
     notes: list[str] = field(default_factory=list)  #: remarks for the operator; reading the rows may add more
     _lines: "_Lines" = field(repr=False, kw_only=True)
+    _cards: BinaryIO | None = field(repr=False, kw_only=True, default=None)
+    _shapes: Shapes | None = field(repr=False, kw_only=True, default=None)
     _unguards: bool = field(kw_only=True, default=True)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is an export of ours, which leaves empty cells empty."""
+        return {"contact_id", "external_source", "external_id"} <= set(self.columns)
 
     def rows(self) -> Iterator[TabularRow]:
         """Yield the rows; works once. Raises ConfigError in the middle if the rest of the file is damaged."""
+        if self._cards is not None:
+            return vcard.rows(self._cards)
         if self.format == "jsonl":
             return _objects(self._lines)
-        return _records(self._lines, self.delimiter, unguards=self._unguards)
+        return csv_rows.rows(self._lines, self.delimiter, self._shapes, unguards=self._unguards)
 
 
 @contextmanager
-def open_table(path: Path, *, unguards: bool = True) -> Iterator[Table]:
+def open_table(path: Path, *, unguards: bool = True, encoding: str | None = None) -> Iterator[Table]:
     """Open a CSV or JSONL file, gzipped or not; close it when the block ends.
+
+    ``encoding`` is that of a file that is not UTF-8, by Python's name.
 
     ``unguards`` removes the apostrophe that our exports put before cells that a spreadsheet would run as formulas.
     Raises ConfigError if the file cannot be read or holds no rows.
@@ -90,16 +90,16 @@ def open_table(path: Path, *, unguards: bool = True) -> Iterator[Table]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     with stream:
-        yield read_table(stream, unguards=unguards)
+        yield read_table(stream, unguards=unguards, encoding=encoding)
 
 
-def read_table(stream: BinaryIO, *, unguards: bool = True) -> Table:
+def read_table(stream: BinaryIO, *, unguards: bool = True, encoding: str | None = None) -> Table:
     """Return a stream of bytes as a table, judged by its first 64 KB; raises ConfigError if it holds no rows."""
     head, stream = _peek(stream, len(_GZIP))
     if head.startswith(_GZIP):
         stream = cast("BinaryIO", gzip.GzipFile(fileobj=stream))
     sample, stream = _peek(stream, SAMPLE)
-    encoding = _encoding(sample)
+    encoding = _encoding(sample, encoding)
     notes: list[str] = []
     is_whole = len(sample) < SAMPLE
     beginning = _Lines(io.BytesIO(sample), encoding, [])
@@ -108,15 +108,22 @@ def read_table(stream: BinaryIO, *, unguards: bool = True) -> Table:
         raise ConfigError("the file is empty")
     if first.startswith("["):
         raise ConfigError("the file is one JSON list: write one object a line (JSONL)")
+    if first.strip().upper() == vcard.BEGIN:
+        found = _sample(vcard.rows(io.BytesIO(sample)), is_whole=is_whole)
+        return Table("vcard", list(vcard.COLUMNS), found, notes=notes, _lines=beginning, _cards=stream)
     lines = _Lines(stream, encoding, notes)
     if first.startswith("{"):
         found = _sample(_objects(_Lines(io.BytesIO(sample), encoding, [])), is_whole=is_whole)
         return Table("jsonl", _keys(found), found, notes=notes, _lines=lines)
     beginning = _Lines(io.BytesIO(sample), encoding, [])
-    delimiter, columns = header_of([line for _, line in beginning], is_whole=is_whole)
-    records = _records(_Lines(io.BytesIO(sample), encoding, []), delimiter, unguards=unguards)
+    delimiter, header = header_of([line for _, line in beginning], is_whole=is_whole)
+    columns = names_of(header)
+    notes += shared_names(header)
+    beginning = _Lines(io.BytesIO(sample), encoding, [])
+    shapes = Shapes.of_lines(columns, (line for _, line in beginning), delimiter)
+    records = csv_rows.rows(_Lines(io.BytesIO(sample), encoding, []), delimiter, shapes, unguards=unguards)
     found = _sample(records, is_whole=is_whole)
-    return Table("csv", columns, found, delimiter, notes, _lines=lines, _unguards=unguards)
+    return Table("csv", columns, found, delimiter, notes, _lines=lines, _shapes=shapes, _unguards=unguards)
 
 
 def _sample(rows: Iterator[TabularRow], *, is_whole: bool) -> list[dict[str, Any]]:
@@ -158,73 +165,6 @@ def _objects(lines: "_Lines") -> Iterator[TabularRow]:
             yield TabularRow(number, values, None, raw)
 
 
-def _records(lines: "_Lines", delimiter: str, *, unguards: bool) -> Iterator[TabularRow]:
-    """Yield the rows of a CSV file after its header."""
-    csv.field_size_limit(MAX_ROW)  # for the whole process; the default, 128 KB, is too small
-    row_lines = _RowLines(lines)
-    records = csv.reader(row_lines, delimiter=delimiter, strict=True)
-    columns: list[str] | None = None
-    while True:
-        row_lines.start()
-        error = None
-        try:
-            cells = next(records)
-        except StopIteration:
-            return
-        except csv.Error:
-            cells, error = [], "a quote is not closed, or closed in the middle of a cell"
-        except _TooLongError:
-            cells, error = [], f"longer than {MAX_ROW:,} characters, or a quote is not closed"
-        raw = "".join(row_lines.lines).rstrip("\r\n")
-        error = row_lines.error or error
-        if error is None and (not raw.strip() or (columns is None and raw.lower().startswith("sep="))):
-            continue
-        if columns is None:
-            if error is not None:
-                raise ConfigError(f"the header cannot be read: {error}")
-            columns = names_of(cells)
-            continue
-        if error is None and len(cells) != len(columns):
-            error = f"{len(cells)} cells, where the header has {len(columns)}"
-        if error is not None:
-            yield TabularRow(row_lines.number, None, error, raw)
-            continue
-        yield TabularRow(
-            row_lines.number, dict(zip(columns, map(unguard, cells) if unguards else cells, strict=True)), None, raw
-        )
-
-
-class _TooLongError(Exception):
-    pass
-
-
-class _RowLines:
-    """Feeds lines to ``csv.reader``, and remembers the lines of the current row."""
-
-    def __init__(self, lines: "_Lines") -> None:
-        self._lines = lines
-        self.start()
-
-    def start(self) -> None:
-        self.lines: list[str] = []
-        self.number = 0
-        self.error: str | None = None
-        self._length = 0
-
-    def __iter__(self) -> "_RowLines":
-        return self
-
-    def __next__(self) -> str:
-        number, line = next(self._lines)
-        self.number = self.number or number
-        self.error = self.error or self._lines.error
-        self._length += len(line)
-        self.lines.append(line)
-        if self._length > MAX_ROW:
-            raise _TooLongError
-        return line
-
-
 class _Lines:
     """Numbered lines of a stream of bytes, with their line ends; ``error`` says what is wrong with the last line.
 
@@ -233,6 +173,7 @@ class _Lines:
     """
 
     def __init__(self, stream: BinaryIO, encoding: str, notes: list[str]) -> None:
+        self._encoding = encoding
         self._is_utf8 = None if encoding == "utf-8" else True
         self._is_wide = encoding in ("utf-16", "utf-32")
         # Bytes that are not UTF-8 become half surrogates, which encode back to the same bytes.
@@ -266,11 +207,15 @@ class _Lines:
     def _decoded(self, line: str) -> str:
         is_utf8 = not _BYTE.search(line)
         if self._is_utf8 is None:
-            self._is_utf8 = is_utf8
-            if not is_utf8:
+            is_western = not is_utf8 and encodings.is_surely_western(line.encode("utf-8", "surrogateescape"))
+            self._is_utf8 = not is_western
+            if is_western:
                 self._notes.append("the file is not UTF-8; it was read as Windows-1252")
+            elif not is_utf8:
+                self.error = encodings.ASK
         if self._is_utf8:
-            self.error = self.error or (None if is_utf8 else "this line is not UTF-8, but the rest of the file is")
+            name = "UTF-8" if self._encoding.startswith("utf-8") else self._encoding
+            self.error = self.error or (None if is_utf8 else f"this line is not {name}, but the rest of the file is")
             return line
         try:
             return line.encode("utf-8", "surrogateescape").decode("cp1252")
@@ -316,14 +261,22 @@ def _damage_reported(where: str) -> Iterator[None]:
         raise ConfigError(f"the file cannot be read {where}: {error.strerror}") from None
 
 
-def _encoding(sample: bytes) -> str:
-    """Return the encoding that a byte order mark names, else UTF-8; raises ConfigError if the file is not text."""
+def _encoding(sample: bytes, given: str | None) -> str:
+    """Return the encoding that was given or that a byte order mark names, else UTF-8.
+
+    Raises ConfigError if the file is not text, or not UTF-8 and readable in more than one way.
+    """
+    known = None if given is None else encodings.checked(given)
     for magic, what in _FOREIGN.items():
         if sample.startswith(magic):
             raise ConfigError(f"this is {what}")
     for mark, encoding in _BOMS:
         if sample.startswith(mark):
             return encoding
+    if known is not None:
+        return known
     if b"\0" in sample:
         raise ConfigError("this is not text, or it is UTF-16 without a byte order mark: save it as CSV in UTF-8")
+    if encodings.is_ambiguous(sample.split(b"\n")[: -1 if len(sample) == SAMPLE else None]):
+        raise ConfigError(encodings.ASK)
     return "utf-8"

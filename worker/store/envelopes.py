@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection, TextClause
 
 from worker.store.batch_writer import columns_of, rows_of
@@ -143,6 +144,14 @@ _LINK_ANY = sql(f"""{_LINK}
 """)
 
 
+_RENAME = sql("""
+    UPDATE envelopes SET topic = :to, delivery_id = delivery_id || ':' || id
+     WHERE organization_id = :organization_id AND id >= :since AND connection_id = :connection_id AND topic = :topic
+       AND headers::text LIKE :pattern
+    RETURNING id
+""")
+
+
 def keep(conn: Connection, incoming: Sequence[Incoming], run_id: UUID | None = None) -> list[Kept]:
     """Keep envelopes and queue them, each delivery once; return the answers in the order of ``incoming``.
 
@@ -179,6 +188,17 @@ def by_records(tx: Tx, record_ids: Collection[UUID], most: int) -> list[Envelope
     """Load the envelopes that are linked to these records and whose bodies are still kept; at most ``most``."""
     rows = tx.run(_BY_RECORDS, {"record_ids": list(record_ids), "most": most})
     return [EnvelopeRow._make(fields) for fields in rows]
+
+
+def rename(tx: Tx, connection_id: UUID, since: UUID, *, header: tuple[str, str], topic: str, to: str) -> list[UUID]:
+    """Give envelopes that have a header another topic; return their ids.
+
+    Their delivery ids change, too, so that the same deliveries can be kept again. ``since`` is a bound for their ids,
+    so that no more than the newer envelopes are looked at.
+    """
+    given = {"connection_id": connection_id, "since": since, "topic": topic, "to": to}
+    pattern = f"%{orjson.dumps(list(header)).decode()}%"
+    return [row[0] for row in tx.run(_RENAME, {**given, "pattern": pattern})]
 
 
 def linked_records(tx: Tx, envelope_ids: Collection[UUID]) -> list[UUID]:

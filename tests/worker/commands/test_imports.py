@@ -1,7 +1,10 @@
 """`import`."""
 
+import json
+
 import pytest
 
+from tests.worker.files.test_known_exports import HEADERS
 from worker.errors import ConfigError
 
 
@@ -43,3 +46,67 @@ def test_an_import_that_cannot_be_meant_changes_nothing(run, ask, customers, arg
     with pytest.raises(ConfigError, match=named):
         run("import", customers, "--source", "crm", *arguments)
     assert ask("status")["contacts"] == 0
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_an_export_is_taken_for_what_it_is(ask, tmp_path, name):
+    columns = HEADERS[name].split(",")
+    values = {"Email": "ayu@example.com", "Email Address": "ayu@example.com", "E-mail Address": "ayu@example.com"}
+    values |= {"E-mail 1 - Value": "ayu@example.com ::: ayu.office@example.com", "UNSUB_TIME": "2025-05-06 07:08:09"}
+    file = tmp_path / "export.csv"
+    file.write_text(HEADERS[name] + "\n" + ",".join(values.get(column, "") for column in columns) + "\n", "utf-8")
+
+    tried = ask("import", str(file), "--source", "crm", "--yes", "--dry-run")
+
+    assert (tried["taken_for"], tried["read"], tried["rejected"]) == (name, 1, 0)
+
+
+def test_a_list_of_people_who_unsubscribed_closes_their_addresses(ask, run, tmp_path):
+    file = tmp_path / "export.csv"
+    header = HEADERS["Mailchimp: unsubscribed contacts"]
+    row = [
+        {"Email Address": "ayu@example.com", "UNSUB_TIME": "2025-05-06 07:08:09"}.get(c, "") for c in header.split(",")
+    ]
+    file.write_text(header + "\n" + ",".join(row) + "\n", "utf-8")
+
+    done = ask("import", str(file), "--source", "crm", "--yes")
+    (line,) = map(json.loads, run("export", "--format", "jsonl").stdout.splitlines())
+    undone = ask("import", "--undo", done["run_id"])
+
+    assert {(one["status"], one["occurred_at"]) for one in line["consents"]} == {("opted_out", "2025-05-06T07:08:09Z")}
+    assert undone == {"undone": 1}
+    assert ask("status")["contacts"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--set", "email_consent"), "--set"),
+        (("--set", "email=a@example.com"), "email"),
+        (("--set", "no_such=1"), "no_such"),
+        (("--encoding", "no such"), "--encoding"),
+        (("--region", "Nowhere"), "--region"),
+    ],
+)
+def test_an_option_that_cannot_be_meant_is_named(run, customers, arguments, named):
+    with pytest.raises(ConfigError, match=named):
+        run("import", customers, "--source", "crm", "--yes", *arguments)
+
+
+def test_a_file_or_an_import_is_asked_for(run, tmp_path):
+    for arguments in ((), (str(tmp_path), "--source", "crm"), ("--undo", "run_1"), ("--undo", "run_" + "0" * 32)):
+        with pytest.raises(ConfigError):
+            run("import", *arguments)
+
+
+def test_the_country_of_numbers_may_be_a_name(ask, tmp_path):
+    file = tmp_path / "customers.csv"
+    file.write_text("ID,Phone\n0815,0812 7350 9101\n4711,0812 345 678 Ani\n", "utf-8")
+
+    columns = ("--map", "external_id=ID", "--map", "phone=Phone")
+    without = ask("import", str(file), "--source", "crm", *columns, "--dry-run")
+    with_country = ask("import", str(file), "--source", "crm", *columns, "--dry-run", "--region", "Indonesia")
+
+    assert without["unread"]["phones"]["count"] == 2
+    assert "--region" in without["unread"]["phones"]["hint"]
+    assert with_country["unread"]["phones"] == {**without["unread"]["phones"], "count": 1, "rows": [3]}

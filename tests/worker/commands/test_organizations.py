@@ -18,7 +18,7 @@ def test_an_organization_has_a_country_until_it_has_none(ask):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["organizations", "set-region", "default", "Indonesia"], "REGION"),
+        (["organizations", "set-region", "default", "Nowhere"], "REGION"),
         (["organizations", "set-region", "nobody", "ID"], "nobody"),
     ],
 )

@@ -89,7 +89,7 @@ def suppression(reason, channel, address, **more):
 def imported(content, unguards=True):
     """Yield the events of each row that an import of these bytes, with the guessed mapping, gives."""
     table = read_table(io.BytesIO(content), unguards=unguards)
-    headers = files.headers_of(guess(table.columns, table.sample), T0)
+    headers = files.headers_of(guess(table.columns, table.sample), T0, keeps_null_words=True)
     for row in table.rows():
         assert row.error is None
         envelope = Envelope(
