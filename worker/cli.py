@@ -4,12 +4,15 @@ Every command finds its stack by ``--data-dir``, else by DATABASE_URL and REDIS_
 With ``--json`` a command prints one JSON document and nothing else on stdout.
 """
 
+import logging
 import sys
 from typing import NoReturn
 
+import orjson
 import typer
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from worker import logs
 from worker.commands import (
     backfill,
     channels,
@@ -30,9 +33,15 @@ from worker.errors import SyncError
 # No pretty tracebacks: they print local variables, and these hold bodies and secrets.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
+_WRONG_USAGE = 2  #: exit code of the parser
+
 
 def main() -> NoReturn:
-    """Run a command and exit; an error that the operator can correct is printed as one line, with exit code 1."""
+    """Run a command and exit; an error that the operator can correct is printed as one line, with exit code 1.
+
+    With ``--json`` the error is a document on stdout, too.
+    """
+    logs.configure(least=logging.WARNING)  # what a command does it tells in its result
     try:
         app()
     except SyncError as error:
@@ -41,6 +50,10 @@ def main() -> NoReturn:
         _fail(f"the database does not answer: {type(error.orig).__name__}")
     except ProgrammingError:
         _fail("the database is not at this version; run: contactsync migrate")
+    except SystemExit as end:  # the parser has told on stderr what is wrong with the command
+        if end.code == _WRONG_USAGE:
+            _print_error("the command is not understood; see stderr")
+        raise
     sys.exit(0)
 
 
@@ -61,7 +74,13 @@ app.add_typer(connectors.app, name="connectors")
 
 def _fail(message: str) -> NoReturn:
     print(f"contactsync: {message}", file=sys.stderr)
+    _print_error(message)
     sys.exit(1)
+
+
+def _print_error(message: str) -> None:
+    if "--json" in sys.argv[1:]:
+        print(orjson.dumps({"error": message}).decode())
 
 
 if __name__ == "__main__":

@@ -8,9 +8,12 @@ import structlog
 from worker.settings import settings
 
 
-def configure() -> None:
-    """Set up logging for a process; library loggers stay at WARNING, because below it they quote values."""
-    level = logging.getLevelNamesMapping().get(settings().log_level.upper(), logging.INFO)
+def configure(*, least: int = logging.NOTSET) -> None:
+    """Set up logging for a process, on stderr; library loggers stay at WARNING, because below it they quote values.
+
+    ``least`` is a level below which nothing is logged, whatever the settings say.
+    """
+    level = max(least, logging.getLevelNamesMapping().get(settings().log_level.upper(), logging.INFO))
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     for noisy in ("httpx", "sqlalchemy", "celery.beat"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -169,6 +169,7 @@ def values(theirs):
             "channel": [{"channel": "email"}, {"channel": "whatsapp"}],
             "purpose": [{"purpose": "marketing"}],
             "erase": [{"erase": "true"}],
+            "explain": [{"explain": "true"}],
         },
     )
 

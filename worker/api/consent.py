@@ -280,6 +280,8 @@ class _UpsertSuppression:
         kind = identifiers.type_of_address(self.suppression.channel, address)
         if kind == "phone":
             found = identifiers.given_phone(address, self.key.region)
+        elif kind == "email":
+            found = identifiers.given_email(address)
         else:
             found = identifiers.normal_form(kind, address, None)
         if found is None:

@@ -90,7 +90,7 @@ class Filters(Paging):
             if phone is None:
                 raise not_valid("phone_number", "not a phone number in international form")
             keys.append(("phone", "", phone.key))
-        if self.email is not None and (email := identifiers.email(self.email)):
+        if self.email is not None and (email := identifiers.given_email(self.email)):
             keys.append(("email", "", email.key))
         if self.external_source is not None and self.external_id is not None:
             keys.append(("external_id", self.external_source, self.external_id))

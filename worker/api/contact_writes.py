@@ -344,7 +344,7 @@ def profile_of(profile: Profile, region: str | None) -> tuple[dict[str, Any], di
             idents["phone_number"] = ("phone", phone.key)
     if "email" in given:
         slots["email"] = None
-        if profile.email is not None and (email := identifiers.email(profile.email)):
+        if profile.email is not None and (email := identifiers.given_email(profile.email)):
             slots["email"] = Identifier(type="email", value=email.value)
             idents["email"] = ("email", email.key)
     return {"fields": fields, "identifiers": slots}, idents

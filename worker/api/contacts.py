@@ -192,7 +192,7 @@ def _stored_key(identifier: IdentifierIn, region: str | None) -> contacts.Key | 
         return _stored_key_of_whatsapp(value, region)
     if kind == "contact_id":
         return None
-    address = identifiers.normal_form(kind, value, None)
+    address = identifiers.given_email(value) if kind == "email" else identifiers.normal_form(kind, value, None)
     return None if address is None else (kind, "", address.key)
 
 

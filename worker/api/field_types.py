@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
+from connectors.cleaning import is_damaged, is_nobodys_id
 from worker.domain import identifiers
 from worker.domain.terms import API_SOURCE, GUEST
 
@@ -59,7 +60,7 @@ def _checked(normal_form: Callable[[str], object], expected: str) -> AfterValida
 Phone = Annotated[Value, WithJsonSchema({"type": "string", "format": "phone", "examples": ["+6281234567890"]})]
 Email = Annotated[
     Value,
-    _checked(identifiers.email, "not an e-mail address"),
+    _checked(identifiers.given_email, "not an e-mail address"),
     WithJsonSchema({"type": "string", "format": "email", "examples": ["ujang@example.com"]}),
 ]
 
@@ -135,6 +136,10 @@ def _not_reserved_source(source: str | None) -> str | None:
 def _not_reserved_id(external_id: str | None) -> str | None:
     if external_id is not None and external_id.startswith(GUEST):
         raise ValueError(f"ids that begin with {GUEST!r} stand for guests of a shop")
+    if external_id is not None and is_nobodys_id(external_id):
+        raise ValueError("expected the id of a customer, got a word or sign for none")
+    if external_id is not None and is_damaged(external_id):
+        raise ValueError("expected all characters of the id, got a number that a spreadsheet has rounded")
     return external_id
 
 

@@ -238,7 +238,7 @@ async def _store(scope: Scope, receive_: Receive) -> Kept | None:
     for name, value in headers:
         if name == "content-length" and int(value) > limit:
             raise _too_large(limit)
-    source = await sources.find(scope["path"].removeprefix(PREFIX))
+    source = await sources.find(scope["path"].removeprefix(PREFIX).removesuffix("/"))
     if source is None:
         raise _Refused(404, "unknown connection", "not_found")
     body = await _body(receive_, limit)

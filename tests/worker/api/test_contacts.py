@@ -335,3 +335,25 @@ def test_the_published_document_names_every_field_of_an_error(client):
         "details",
     ]
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+@pytest.mark.parametrize("query", ["ujang+shop@example.com", "ujang @example.com", "u jang@example.com"])
+def test_a_blank_inside_an_address_finds_nobody_else(client, ujang, query):
+    answer = client.get(f"/v1/contacts?email={query.replace(' ', '%20')}")
+
+    assert answer.status_code == 422
+    assert answer.json()["details"][0]["field"] == "email"
+
+
+def test_a_plus_in_an_address_is_found_as_it_is_meant(client, say):
+    say("shopify", a_profile(email="ana+shop@example.com"))
+    say("crm", a_profile(email="anashop@example.com"))
+
+    (found,) = client.get("/v1/contacts?email=ana%2Bshop@example.com").json()["data"]
+
+    assert found["email"] == "ana+shop@example.com"
+
+
+@pytest.mark.parametrize("number", ["0812 345 678 Ani", "wa.me/6281273509101", "+6281273509101 / +6281273509102"])
+def test_what_is_no_single_number_finds_nobody(client, ujang, number):
+    assert client.get("/v1/contacts", params={"phone_number": number}).status_code == 422

@@ -235,3 +235,27 @@ def test_a_path_with_a_trailing_slash_is_not_found(client):
 
     assert answer.status_code == 404
     assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "id_",
+    [
+        "0",
+        "null",
+        "NULL",
+        "undefined",
+        "none",
+        "nan",
+        "n/a",
+        "-",
+        "[object Object]",
+        "6.28123456789E12",
+        "81234567890.0",
+    ],
+)
+def test_the_id_of_nobody_is_refused(writer, kept, id_):
+    answer = writer.post("/v1/contacts", json={"external_source": "crm", "external_id": id_, "name": "Ayu"})
+
+    assert answer.status_code == 422
+    assert fields(answer) == ["external_id"]
+    assert kept() == [0] * 7
