@@ -5,6 +5,7 @@ import os
 import re
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
+from zlib import crc32
 
 import httpx
 import pytest
@@ -138,10 +139,18 @@ def _runner():
         yield runner
 
 
-@pytest.fixture(params=ORDERS)
+def pytest_generate_tests(metafunc):
+    """Tell every story in every order, if the variable STORY_ORDERS is ``all``."""
+    given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "world" in metafunc.fixturenames and "world" not in given and os.environ.get("STORY_ORDERS") == "all":
+        metafunc.parametrize("world", ORDERS, indirect=True)
+
+
+@pytest.fixture
 def world(request, engine, organization_id, a_key, _runner):
-    """The default organization, and in turn every order in which deliveries arrive there."""
-    return World(engine, organization_id, a_key("contacts:read", "contacts:write"), _runner, request.param)
+    """The default organization, and an order in which deliveries arrive there; by its name each test has its own."""
+    order = getattr(request, "param", None) or ORDERS[crc32(request.node.name.encode()) % len(ORDERS)]
+    return World(engine, organization_id, a_key("contacts:read", "contacts:write"), _runner, order)
 
 
 @pytest.fixture
