@@ -6,6 +6,7 @@ Order of the start: lock, Postgres, broker, key, migrations, then web, worker an
 import fcntl
 import http.client
 import json
+import logging
 import os
 import shutil
 import signal
@@ -285,4 +286,5 @@ def _stderr_log() -> structlog.typing.WrappedLogger:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
     ]
-    return structlog.wrap_logger(structlog.WriteLogger(sys.stderr), processors=processors)
+    level = structlog.make_filtering_bound_logger(logging.INFO)  # whatever a command has configured for itself
+    return structlog.wrap_logger(structlog.WriteLogger(sys.stderr), processors=processors, wrapper_class=level)
