@@ -1,7 +1,7 @@
 """``make bench``: measure the worker beside its baselines, in one run on this machine.
 
     python -m bench [--quick] [--json] [--rounds N] [--only sync|backfill|ingest|api|identity|upgrade]
-    python -m bench --against COMMIT [--quick] [--json] [--rounds N] [--only sync|backfill|ingest]
+    python -m bench --against COMMIT [--quick] [--json] [--rounds N] [--contested SHARE] [--only sync|backfill|ingest]
 
 Absolute figures depend on the machine and on its other work, so compare the ratios. Both sides run in turns (A B A B),
 on the same Postgres and the same broker, and the table shows the median of each side. With --against, the baseline is
@@ -102,10 +102,15 @@ def main() -> int:
         metavar="COMMIT",
         help="measure beside this commit instead of the baselines: sync, backfill, ingest",
     )
+    parser.add_argument(
+        "--contested", metavar="SHARE", type=float, default=0, help="of customers: with another's number"
+    )
     parser.add_argument("--rounds", metavar="N", type=int, help="how often to measure each section")
     arguments = parser.parse_args()
     if arguments.against and {"api", "identity", *RARE}.intersection(arguments.only or ()):
         parser.error("--against measures sync, backfill and ingest")
+    if not 0 <= arguments.contested <= 1:
+        parser.error("--contested is a share, from 0 to 1")
     if arguments.rounds is not None and arguments.rounds < 1:
         parser.error("--rounds is at least 1")
     size = QUICK if arguments.quick else FULL
@@ -116,7 +121,8 @@ def main() -> int:
     results: dict[str, Any] = {"machine": _machine(), "body_bytes": body_bytes()}
     try:
         if arguments.against:
-            results |= _against(arguments.against, arguments.only or against.WORKS, size, progress)
+            works = arguments.only or against.WORKS
+            results |= _against(arguments.against, works, size, progress, arguments.contested)
         else:
             results |= _beside_baselines(arguments.only or SECTIONS, size, progress)
     except ConfigError as error:  # there is no broker or no Postgres
@@ -131,9 +137,11 @@ def main() -> int:
     return 0
 
 
-def _against(commit: str, sections: Sequence[str], size: Size, progress: Console) -> dict[str, Any]:
+def _against(commit: str, sections: Sequence[str], size: Size, progress: Console, contested: float) -> dict[str, Any]:
     sizes = {"sync": size.synced, "backfill": size.backfilled, "ingest": size.requests}
-    return against.run(commit, {work: sizes[work] for work in sections}, size.backfill_rounds, progress)
+    return against.run(
+        commit, {work: sizes[work] for work in sections}, size.backfill_rounds, progress, contested=contested
+    )
 
 
 def _beside_baselines(sections: Sequence[str], size: Size, progress: Console) -> dict[str, Any]:

@@ -28,8 +28,13 @@ Figures = dict[str, float]
 Round = dict[str, Figures]  #: figures by version: ``old`` and ``new``
 
 
-def run(commit: str, sizes: Mapping[str, int], rounds: int, progress: Console) -> dict[str, Any]:
-    """Measure each work in both versions, ``rounds`` times. The version that goes first alternates."""
+def run(
+    commit: str, sizes: Mapping[str, int], rounds: int, progress: Console, *, contested: float = 0
+) -> dict[str, Any]:
+    """Measure each work in both versions, ``rounds`` times. The version that goes first alternates.
+
+    ``contested`` is the share of customers, in sync, who have the number of another.
+    """
     if sys.platform != "linux":
         raise SystemExit("--against works on Linux only")
     sha = _git(ROOT, "rev-parse", "--verify", "--short", f"{commit}^{{commit}}")
@@ -44,7 +49,7 @@ def run(commit: str, sizes: Mapping[str, int], rounds: int, progress: Console) -
                 turns = {}
                 for version, root in versions:
                     progress.print(f"{work}, round {number} of {rounds}, {version} …", highlight=False)
-                    turns[version] = _turn(root, work, n)
+                    turns[version] = _turn(root, work, n, contested)
                 for part in turns["new"]:  # backfill has two parts
                     measured.setdefault(part, []).append({version: turns[version][part] for version in turns})
             versions.reverse()
@@ -96,9 +101,9 @@ def _cells(figures: Mapping[str, Figures]) -> tuple[str, ...]:
     )
 
 
-def _turn(root: Path, work: str, n: int) -> dict[str, Figures]:
+def _turn(root: Path, work: str, n: int, contested: float) -> dict[str, Figures]:
     """Measure a checkout. Our ``turn.py`` measures both versions; -P keeps its own directory off the import path."""
-    command = (sys.executable, "-P", str(ROOT / "bench" / "turn.py"), work, str(n))
+    command = (sys.executable, "-P", str(ROOT / "bench" / "turn.py"), work, str(n), str(contested))
     environment = {**os.environ, "PYTHONPATH": str(root)}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=root, env=environment, stdout=pipe, stderr=pipe, text=True) as turn:

@@ -1,6 +1,6 @@
 """A turn of ``bench --against``: measure a work once in one version, and print its rate and CPU time as JSON.
 
-    PYTHONPATH=CHECKOUT python -P bench/turn.py sync|backfill|ingest N
+    PYTHONPATH=CHECKOUT python -P bench/turn.py sync|backfill|ingest N CONTESTED
 
 The version is the checkout in the working directory, which may be older than this file. The names of ``bench`` that
 this file uses must mean the same in both versions. Everything else may be renamed.
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import bench
 import connectors
@@ -23,6 +24,7 @@ from bench.stack import Stack, stack
 
 _TIMEOUT_S = 300.0  #: far more than the work takes, because both versions must finish it
 _WARM_UP = 2000  #: events before the measurement, a batch for each worker, because its first batch costs more
+_PREFIX = "+62812"  #: of the customers' numbers
 _REST_S = 0.2  #: a worker tidies up after its last commit, and its time belongs to the work
 
 Figures = dict[str, float]
@@ -103,6 +105,21 @@ def _figures(n: int, done: int, seconds: float, before: CpuSeconds, after: CpuSe
     return {"per_s": n / seconds, "cpu_us": spent_s / n * 1e6}
 
 
+def contest(share: float) -> None:
+    """Give a share of the events' customers the number of the next one, who has another name.
+
+    Which number that is only this function knows, so that both versions get the same events.
+    """
+    every, plain = round(1 / share), sync.events
+
+    def events(n: int, *, start: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
+        for delivery_id, body in plain(n, start=start):
+            number = int(body["phone"].removeprefix(_PREFIX))
+            yield delivery_id, body if number % every else {**body, "phone": f"{_PREFIX}{number + 1}"}
+
+    sync.events = events
+
+
 MEASURES: Mapping[str, Callable[[Stack, int], dict[str, Figures]]] = {
     "sync": measure_sync,
     "backfill": measure_backfill,
@@ -114,7 +131,9 @@ def main() -> None:
     for package in (bench, connectors, worker):
         if Path(package.__file__ or "").resolve().parents[1] != Path.cwd():
             raise SystemExit(f"{package.__name__} comes from {package.__file__}, not from {Path.cwd()}")
-    work, n = sys.argv[1:]
+    work, n, contested = sys.argv[1:]
+    if float(contested):
+        contest(float(contested))
     with stack() as running:
         print(json.dumps(MEASURES[work](running, int(n))))
 
