@@ -19,7 +19,7 @@ _SPACED_DOT = re.compile(r"\s*\.\s*")
 
 
 #: what programs write where there is no id
-_NOBODYS = {"null", "(null)", "undefined", "none", "nil", "nan", "n/a", "#n/a", "\\n", "[object object]"}
+_NOBODYS = {"0", "null", "(null)", "undefined", "none", "nil", "nan", "n/a", "#n/a", "\\n", "[object object]"}
 #: 81234567890.0, 1.23457E+15: a spreadsheet took the id or the number for an amount
 _DAMAGED = re.compile(r"\+?\d{5,}[.,]0+|\d(?:[.,]\d+)?E\+?\d+", re.IGNORECASE)
 
@@ -27,7 +27,7 @@ _DAMAGED = re.compile(r"\+?\d{5,}[.,]0+|\d(?:[.,]\d+)?E\+?\d+", re.IGNORECASE)
 def is_nobodys_id(written: str) -> bool:
     """Whether what stands in the place of a customer's id is the id of nobody: 0, null, undefined, a dash."""
     text = plain_text(written).casefold()
-    return text in _NOBODYS or not text.strip("0-\u2013\u2014?. ")
+    return text in _NOBODYS or not text.strip("-\u2013\u2014?. ")
 
 
 def is_damaged(written: str) -> bool:

@@ -415,7 +415,7 @@ def meet_and_part(number, email):
     turns = itertools.cycle([email, f"own-{email}"])
 
     def call(client, _):
-        body = {"external_source": "crm", "external_id": str(number), "email": next(turns)}
+        body = {"external_source": "crm", "external_id": f"met-{number}", "email": next(turns)}
         return client.post("/v1/contacts", json=body)
 
     return call

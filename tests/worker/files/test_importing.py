@@ -12,6 +12,7 @@ from sqlalchemy import text
 from worker.domain import identifiers
 from worker.errors import ConfigError
 from worker.files import export_json, importing
+from worker.files.formula_guard import unguard
 from worker.files.importing import File
 from worker.files.tabular import read_table
 from worker.pipeline import contact_view
@@ -197,7 +198,7 @@ def test_whatever_stands_beside_a_no_the_address_is_closed_or_the_row_rejected(e
         engine, organization_id, f'ID,E-mail,Name,Tags,News\n1,"{written}",,,no\n', as_of=later, source="b"
     )
 
-    read = identifiers.email(written)
+    read = identifiers.email(unguard(written))
     is_other = read is not None and read.key != "ayu@example.com"  # somebody else's address, as x.ayu@example.com
     assert rejected or is_other or not sendable(engine, organization_id, "ayu@example.com")
     if done.run_id is not None:
@@ -216,7 +217,7 @@ def test_values_that_cannot_be_read_are_counted_with_their_rows(engine, organiza
         assert counted.unread.report()["emails"]["rows"] == [2, 3, 4]
 
 
-@pytest.mark.parametrize("id_", ["0", "null", "NULL", "undefined", "None", "nan", "N/A", "-", "[object Object]", "000"])
+@pytest.mark.parametrize("id_", ["0", "null", "NULL", "undefined", "None", "nan", "N/A", "-", "[object Object]", "--"])
 def test_the_id_of_nobody_is_no_id(engine, organization_id, id_):
     done, rejected = run(
         engine, organization_id, f"ID,E-mail,Name,Tags,News\n{id_},ayu@example.com,,,\n{id_},,Budi,,\n"
