@@ -5,12 +5,13 @@ This is a short form of `make fuzz`. ``schemathesis.toml`` has the options, and 
 
 from tests.flows.fuzz import fuzz
 
-#: Cases for each operation: about a minute in all. Each run has other cases; its output names the seed.
+#: Cases for each operation: about a minute in all. They are the same each time; `make fuzz` looks for others.
 EXAMPLES = 40
+SEED = 7
 
 
 def test_the_api_keeps_to_its_document(stack, tmp_path):
-    report, output = fuzz(stack, tmp_path, "--max-examples", str(EXAMPLES))
+    report, output = fuzz(stack, tmp_path, "--max-examples", str(EXAMPLES), "--seed", str(SEED))
 
     assert report["exit_code"] == 0, output
     assert report["complete"], output
