@@ -60,12 +60,25 @@ class LoadedContact:
         An edit stays with the person through the records that the contact has now, whatever becomes of each of them.
         """
         existing = sorted(row.ref for row in self.records if row.record.kind == "edit")
-        ref = existing[0] if existing else (API_SOURCE, _name_of_edit(self.anchor))
-        if not existing:  # The record may exist, removed: it was deleted with a contact that has come back since.
-            self.others = records.by_refs(tx, [ref])
+        ref = existing[0] if existing else self._free_edit(tx)
         about = self._in_order()
         known = next((row.record.about() for row in (*self.records, *self.others) if row.ref == ref), ())
         return ref, () if known == about else ((ref[1], about),)
+
+    def _free_edit(self, tx: Tx) -> Ref:
+        """Return a record that no other contact has its edits in.
+
+        It may exist, removed: it was deleted with a contact that has come back since. The edits of a record that was
+        with another contact once may have stayed there, and what is said there is not said of this contact.
+        """
+        refs = [(API_SOURCE, _name_of_edit(ref)) for ref in self._in_order()]
+        stored = {row.ref: row for row in records.by_refs(tx, refs)}
+        here = (None, self.contact.id)
+        elsewhere = {ref for ref, row in stored.items() if row.record.is_live and row.contact_id not in here}
+        own = (API_SOURCE, f"{EDIT}{ids.show(ids.CONTACT, self.contact.id)}")
+        ref = next((ref for ref in refs if ref not in elsewhere), own)
+        self.others = [stored[ref]] if ref in stored else []
+        return ref
 
     def _in_order(self) -> tuple[Ref, ...]:
         """Return the records that are no edits: customers, persons and guests, those that are live first."""

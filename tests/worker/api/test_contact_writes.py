@@ -103,6 +103,30 @@ def test_null_clears_what_the_api_said_when_it_created_the_contact(client, metho
 
 
 @pytest.mark.parametrize("method", ["PATCH", "POST"])
+def test_edits_that_stayed_with_another_contact_are_left_there(client, say, method):
+    say("crm", a_profile("1", phone=PHONE, created=10))
+    client.post(f"{url_of(client, 'crm', '1')}/tags", json={"name": "vip"})
+    say("eu", a_profile("1", phone=PHONE, created=0))
+    client.post(f"{url_of(client, 'eu', '1')}/notes", json={"body": "Prefers the morning."})
+    say("crm", a_profile("1", phone="+6281234567891", at=5, created=10))  # They part, and the edits stay with eu:1.
+    one, other = url_of(client, "eu", "1"), url_of(client, "crm", "1")
+    assert one != other
+
+    for name, url in (("first", other), ("second", one), ("third", other)):
+        if method == "PATCH":
+            assert client.request("PATCH", url, json={"name": name}).json()["data"]["name"] == name
+        else:
+            assert client.post(f"{url}/tags", json={"name": name}).status_code == 201
+
+    shown = [client.get(url).json()["data"] for url in (one, other)]
+    tags = [["vip"], []] if method == "PATCH" else [["second", "vip"], ["first", "third"]]
+    assert [contact["tags"] for contact in shown] == tags
+    assert [len(client.get(f"{url}/notes").json()["data"]) for url in (one, other)] == [1, 0]
+    if method == "PATCH":
+        assert [contact["name"] for contact in shown] == ["second", "third"]
+
+
+@pytest.mark.parametrize("method", ["PATCH", "POST"])
 def test_an_identifier_that_the_api_replaced_leads_to_somebody_new(client, method):
     contact = client.post("/v1/contacts", json={"phone_number": PHONE, "email": "typo@example.com"}).json()["data"]
     path = "/v1/contacts" + (f"/{contact['id']}" if method == "PATCH" else "")
