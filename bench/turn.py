@@ -106,9 +106,9 @@ def _figures(n: int, done: int, seconds: float, before: CpuSeconds, after: CpuSe
 
 
 def contest(share: float) -> None:
-    """Give a share of the events' customers the number of the next one, who has another name.
+    """Give some customers the number of the next customer, who has another name.
 
-    Which number that is only this function knows, so that both versions get the same events.
+    It is done here, outside of the versions that are measured, so that both get the same events.
     """
     every, plain = round(1 / share), sync.events
 

@@ -25,7 +25,7 @@ _DAMAGED = re.compile(r"\+?\d{5,}[.,]0+|\d(?:[.,]\d+)?E\+?\d+", re.IGNORECASE)
 
 
 def is_nobodys_id(written: str) -> bool:
-    """Whether what stands in the place of a customer's id is the id of nobody: 0, null, undefined, a dash."""
+    """Return whether an id is a placeholder and names no customer: 0, null, undefined, a dash."""
     text = plain_text(written).casefold()
     return text in _NOBODYS or not text.strip("-\u2013\u2014?. ")
 
@@ -36,7 +36,7 @@ def is_damaged(written: str) -> bool:
 
 
 def plain_text(given: str) -> str:
-    """Return text in NFKC, without invisible format characters (Unicode Cf), white space of every kind as one blank."""
+    """Return the text in NFKC, without invisible format characters (Unicode Cf). White space becomes one blank."""
     if not given.isascii():
         given = unicodedata.normalize("NFKC", given)
         given = "".join(one for one in given if unicodedata.category(one) != "Cf")
@@ -44,9 +44,9 @@ def plain_text(given: str) -> str:
 
 
 def plain_email(given: str) -> str:
-    """Return what is left of an e-mail address as somebody wrote it: ``mailto:``, ``Name <a@b>``, quotes, an end dot.
+    """Return an e-mail address without what people put around it: ``mailto:``, ``Name <a@b>``, quotes, an end dot.
 
-    White space goes where no address has any: at the ends, around the ``@`` and the dots of the domain. A blank
+    White space is dropped at the ends, around the ``@`` and around the dots of the domain. A blank
     elsewhere stays, because two words are not one address.
     """
     text, before = plain_text(given), ""

@@ -65,7 +65,7 @@ def _upgrade(tx: Tx) -> str | None:
 
 
 def parked(tx: Tx) -> list[dict[str, Any]]:
-    """Return the newest parked envelopes, at most 1,000, and as many that took effect but need a decision."""
+    """Return the newest parked envelopes and the newest that wait for an operator's decision, 1,000 of each at most."""
     return [
         {
             "id": ids.show(ids.ENVELOPE, row["envelope_id"]),

@@ -91,9 +91,9 @@ def generate(seed: int, count: int, dirt: Dirt) -> list[Row]:
 
 
 def _is_refused(second: Row, first: Row) -> bool:
-    """Whether a shop lets nobody open a second account with these.
+    """Return whether the shop refuses the second account because the first has the same e-mail or number.
 
-    An e-mail is of one account, and in shop a a number, too. So it is with WooCommerce and with Shopify.
+    WooCommerce gives an e-mail to one account only. Shopify (here the shop named a) does the same with a number.
     """
     unique = ("email", "phone") if first.source == "a" else ("email",)
     return any(ident[0] in unique for ident in keys(second) & keys(first))

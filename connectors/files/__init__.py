@@ -270,7 +270,7 @@ def _texts(written: str, header: str) -> dict[str, str]:
 
 
 def _column_of(ours: str) -> str:
-    """Return the name under which a row holds what all rows say."""
+    """Return the key under which each row holds the value of ``--set``."""
     return f"--set {ours}"
 
 

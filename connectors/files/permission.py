@@ -59,7 +59,10 @@ def stated(
     as_of: datetime | None,
     region: str | None,
 ) -> Iterator[Event]:
-    """Yield what a row says; ``contacts`` are its e-mail and number by slot, ``as_of`` is the time of the file.
+    """Yield the consents and suppressions of a row.
+
+    ``contacts`` holds the e-mail and the number of the row, by slot. ``as_of`` is the time of the file: it dates
+    a statement whose own date is missing.
 
     Raises MalformedPayloadError, which names the column, for a word that is not known.
     """

@@ -28,7 +28,7 @@ class JoinedBy(BaseModel):
 
 
 class DecidedBy(BaseModel):
-    """A decision of an operator or a source about two records of the contact."""
+    """An operator or a source decided that two records are one person, or that they are not."""
 
     kind: str  #: link, apart or source_merge; a newer one about the same two replaces an older one
     records: list[RecordName]
@@ -36,7 +36,7 @@ class DecidedBy(BaseModel):
 
 
 class NotJoined(BaseModel):
-    """An identifier that the contact has, and that did not make it one person with others who have it."""
+    """An identifier that others have too. It did not make them one person with the contact."""
 
     type: str
     value: str
@@ -97,7 +97,7 @@ class ResolveAnswer(BaseModel):
 
 
 def why_apart(explained: Mapping[UUID, explain.Explanation], contact_id: UUID) -> str:
-    """Say in words why a contact is none of the other contacts explained."""
+    """Return why this contact is none of the other explained ones, as ``phone: names disagree``."""
     causes = {
         f"{apart.ident[0]}: {apart.cause}"
         for apart in explained[contact_id].apart

@@ -16,7 +16,7 @@ from connectors import CONNECTORS, can_read, connector, reader_of
 from connectors.contract import Connector
 from connectors.reader import ReadingError
 from worker import ids, settings
-from worker.commands.context import DataDir, Json, Organization, country, database, group, show
+from worker.commands.context import DataDir, Json, Organization, country, database, group, pairs, show
 from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
 from worker.providers.allowed_origins import origin
@@ -144,17 +144,6 @@ def _settled(provider: Connector, options: Mapping[str, str], api_url: str | Non
     except (ConfigError, ReadingError) as error:
         raise ConfigError(f"--api-url: {error}") from None
     return settled
-
-
-def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
-    """Parse NAME=VALUE options; raises ConfigError, without the value, for anything else."""
-    found = {}
-    for one in given or ():
-        name, equals, value = one.partition("=")
-        if not name or not equals:
-            raise ConfigError(f"{option}: expected NAME=VALUE")
-        found[name.strip()] = value
-    return found
 
 
 def webhook_url(id_: Any) -> str:

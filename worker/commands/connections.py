@@ -14,7 +14,17 @@ from connectors.reader import ReadingError, Subscriber
 from worker import ids
 from worker.commands import connection_add
 from worker.commands.connection_add import webhook_url
-from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show, transaction
+from worker.commands.context import (
+    DataDir,
+    Json,
+    Organization,
+    database,
+    group,
+    organization_id,
+    pairs,
+    show,
+    transaction,
+)
 from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
 from worker.providers.session import job_of, provider_session
@@ -99,7 +109,7 @@ def authorize(
     as_json: Json = False,
 ) -> None:
     """Give a connection new credentials for its provider's API, as after the app was installed again."""
-    given = connection_add.pairs("--credential", credential)
+    given = pairs("--credential", credential)
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         if not can_read(row.connector):
@@ -161,7 +171,7 @@ def set_option(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Set an option of the connector; what was kept before follows it after a replay."""
+    """Set an option of the connector. To apply it to events that were kept before, replay them."""
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         known = getattr(connector(row.connector), "OPTIONS", {})

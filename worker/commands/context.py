@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -103,3 +103,17 @@ def show(as_json: bool, found: Any) -> None:
     for row in rows:
         table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
     Console(soft_wrap=True).print(table)
+
+
+def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
+    """Parse NAME=VALUE options; raises ConfigError, without the value, for anything else and for a second value."""
+    found: dict[str, str] = {}
+    for one in given or ():
+        name, equals, value = one.partition("=")
+        name = name.strip()
+        if not name or not equals or not value:
+            raise ConfigError(f"{option}: expected NAME=VALUE")
+        if name in found:
+            raise ConfigError(f"{option}: {name} is given twice")
+        found[name] = value
+    return found

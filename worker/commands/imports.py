@@ -12,7 +12,7 @@ from rich.table import Table as Shown
 
 from connectors import files
 from worker import ids
-from worker.commands.context import DataDir, Json, Organization, country, database, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, country, database, organization_id, pairs, show
 from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
 from worker.files import column_guess, importing, known_exports, vcard
@@ -70,7 +70,7 @@ def import_(
         raise ConfigError("--source: expected a name of its own, such as crm")
     home = None if region is None else country("--region", region)
     with open_table(file, unguards=not raw, encoding=encoding) as table:
-        taken_for, mapping, fixed = _mapping(table, map_, _pairs("--set", set_), is_agreed=yes, as_json=as_json)
+        taken_for, mapping, fixed = _mapping(table, map_, pairs("--set", set_), is_agreed=yes, as_json=as_json)
         known = table.columns if table.format == "csv" else None
         if wrong := files.problems(mapping, known, fixed):
             raise ConfigError("--map: " + "; ".join(wrong))
@@ -137,29 +137,16 @@ def _undo(shown_id: str, organization: str, data_dir: Path | None, *, as_json: b
     show(as_json, {"undone": importing.undo(db.engine(), found, run_id)})
 
 
-def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
-    """Read NAME=VALUE options."""
-    pairs: dict[str, str] = {}
-    for one in given or ():
-        ours, equals, value = one.partition("=")
-        if not ours.strip() or not equals or not value:
-            raise ConfigError(f"{option}: expected NAME=VALUE")
-        if ours.strip() in pairs:
-            raise ConfigError(f"{option}: {ours.strip()} is given twice")
-        pairs[ours.strip()] = value
-    return pairs
-
-
 def _mapping(
     table: Table, given: list[str] | None, fixed: dict[str, str], *, is_agreed: bool, as_json: bool
 ) -> tuple[str | None, dict[str, str], dict[str, str]]:
-    """Return what the file was taken for, its mapping, and what all rows say.
+    """Return the name of the known export (None if it is none), the mapping, and the values of ``--set``.
 
     The mapping is that of ``--map``, or a guess that the operator has confirmed. ``is_agreed`` confirms in advance.
     Raises ConfigError with the guess if nobody is there to confirm it.
     """
     if given:
-        return None, _pairs("--map", given), fixed
+        return None, pairs("--map", given), fixed
     known = known_exports.recognise(table.columns) if table.format == "csv" else None
     if known is not None:
         taken_for, guessed, fixed = known.name, dict(known.mapping), {**known.fixed, **fixed}
@@ -192,7 +179,7 @@ def _mapping(
 
 
 def _filled(mapping: Mapping[str, str], table: Table) -> dict[str, str]:
-    """Leave out the id of people in a file where it is missing: rows without one are known by their e-mail."""
+    """Drop the column of ids from a mapping if a row has none: the rows are then known by their e-mails."""
     has_ids = bool(table.sample) and all(row.get(mapping["external_id"]) for row in table.sample)
     return {ours: column for ours, column in mapping.items() if has_ids or ours != "external_id"}
 

@@ -65,7 +65,7 @@ def _is_repeated(record: Record, statement: RecordStatement) -> bool:
 
 
 def _says_all_of_the_name(record: Record, said: Mapping[str, Any]) -> bool:
-    """Whether a statement has every part of a name that was said once, as most have."""
+    """Return whether the stored name comes from one statement, and this one has all of its parts. Most have."""
     stamps = [record.registers[part][0] for part in _NAMES if part in record.registers]
     parts = sum(part in said for part in _NAMES)
     return len(stamps) == parts and all(stamp is stamps[0] for stamp in stamps)

@@ -156,7 +156,7 @@ def _take_values(
 
 
 def _counts(register: str, effective: Mapping[str, tuple[Stamp, Any]]) -> bool:
-    """Whether an identifier counts: one whose text has two readings does so until a newer one replaces it."""
+    """Return whether an identifier counts. One with two readings counts until the source says a newer one."""
     if not registers.is_uncertain(register):
         return True
     newer = effective.get(registers.certain(register))

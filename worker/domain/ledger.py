@@ -177,7 +177,7 @@ class _Said:
         return states, causes
 
     def _said_alone(self, ref: Ref, ties: Iterable[Ident]) -> list[tuple[Said, UUID | None]] | None:
-        """Return what a record said, each with its envelope; None if others said anything about its addresses."""
+        """Return the statements of a record with their envelopes; None if others spoke about its addresses, too."""
         for _, key in ties:
             if self._speaker.get(key, ref) != ref:
                 return None

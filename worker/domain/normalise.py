@@ -212,7 +212,7 @@ def _claim(identifier: Identifier | None, region: str | None) -> tuple[tuple[str
 
 
 def _has_two_readings(identifier: Identifier | None, account: Account, own: str | None) -> bool:
-    """Whether a number is one in the country of its address and another one in that of the connection (ADR 19)."""
+    """Return whether the text is one number in the country of its address and another in the connection's (ADR 19)."""
     if identifier is None or identifier.verified or own is None or account.region in (None, own):
         return False
     return len(identifiers.readings(identifier.type, identifier.value, own, account.region)) > 1

@@ -190,9 +190,9 @@ class _Places:
                 result.owners[ident] = holders[0][0]
 
     def _evidence(self) -> dict[Ident, list[tuple[Ref, Ref]]]:
-        """Return what proves nothing, each with the record that has it and the record that it is said of.
+        """Return the identifiers that prove nothing, each with the record that has it and the record that it is about.
 
-        That is what guests gave beside their keys, edits for guests, and numbers that can be read in two ways.
+        These are what guests gave beside their keys, edits for guests, and numbers that have two readings.
         """
         found: dict[Ident, list[tuple[Ref, Ref]]] = defaultdict(list)
         for ref in [*sorted(self.living), *(guest.ref for guest in self.guests)]:

@@ -113,7 +113,7 @@ def _is_plain(given: str) -> bool:
 
 
 def _is_one_number(text: str) -> bool:
-    """Whether all of a text is one number: no letters but those of an extension, no second number."""
+    """Return whether the text is one number and nothing else. The letters of an extension may follow it."""
     number = _ENDS_WITH_EXTENSION.sub("", text)
     if not _ONE_NUMBER.fullmatch(number) or _AMOUNT.fullmatch(text):
         return False
@@ -129,7 +129,7 @@ def _is_one_number(text: str) -> bool:
 
 
 def _is_area(text: str) -> bool:
-    """Whether what stands in front of a slash can be an area code, as in 030/1234567."""
+    """Return whether the text before a slash can be an area code, as in 030/1234567."""
     digits = "".join(filter(str.isdigit, text))
     is_abroad = "+" in text or digits.startswith("00")
     most = _AREA_ABROAD if is_abroad else _AREA if digits.startswith("0") else _AREA_WITHOUT_ZERO

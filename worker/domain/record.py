@@ -208,7 +208,7 @@ def _first_claims(registers: Mapping[str, tuple[Stamp, Any]]) -> dict[Ident, Cla
 
 
 def uncertain(effective: Mapping[str, tuple[Stamp, Any]]) -> Iterable[tuple[str, Sequence[Any]]]:
-    """Yield the identifiers whose texts have two readings, by register; not those that a newer one has replaced."""
+    """Yield the identifiers with two readings, by register. One that a newer identifier has replaced is left out."""
     for name in uncertain_in(tuple(effective)):
         stamp, value = effective[name]
         newer = effective.get(certain(name))

@@ -47,7 +47,7 @@ def of_slot(slot: str) -> str:
 
 
 def of_uncertain(slot: str) -> str:
-    """Return the register of a slot's identifier if its text has two readings: one is shown, and none is proven."""
+    """Return the register for a number that has two readings. The likelier reading is shown; neither identifies."""
     return _IDENTIFIER + slot + _UNCERTAIN
 
 

@@ -49,7 +49,7 @@ class Shapes:
 
     @classmethod
     def of_lines(cls, names: Sequence[str], lines: Iterable[str], delimiter: str) -> "Shapes":
-        """Judge columns by the first lines, those of them that are whole rows."""
+        """Learn the shapes of the columns from those first lines that are whole rows."""
         read = [cells for line in lines if len(cells := _cells(line, delimiter)) == len(names)]
         found: dict[int, re.Pattern[str]] = {}
         for place in range(len(names)):
@@ -60,7 +60,7 @@ class Shapes:
         return cls(len(names), found)
 
     def fit(self, cells: Sequence[str]) -> bool:
-        """Whether cells are where they belong: each looks like its column, and one at least can be told."""
+        """Return whether all cells have the shapes of their columns. Empty cells do not count; one other is needed."""
         given = [
             shape.fullmatch(cells[place].strip()) is not None
             for place, shape in self.of_column.items()
@@ -134,7 +134,7 @@ class _Row(NamedTuple):
 
 
 def _fitted(row: _Row, columns: Sequence[str], shapes: Shapes | None) -> _Row:
-    """Return a row with as many cells as the header has; empty ones at the end may be missing, or too many."""
+    """Return the row with one cell per column. Empty cells may be missing or spare at its end; else it is an error."""
     found, wanted = len(row.cells), len(columns)
     if row.error is not None or found == wanted:
         return row
@@ -150,7 +150,7 @@ def _wrong_count(row: _Row, columns: Sequence[str]) -> _Row:
 
 
 def _read(lines: Lines, delimiter: str, shapes: Shapes | None) -> Iterator[_Row]:
-    """Yield rows as they are; after one that cannot be read, go on at the line behind its first one."""
+    """Yield rows. If a row cannot be read, its first line is the error, and the next line begins a new row."""
     source = _RowLines(lines, delimiter, shapes)
     reader = csv.reader(source, delimiter=delimiter, strict=True)
     while True:

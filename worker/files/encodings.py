@@ -1,4 +1,4 @@
-"""Encodings: which one a file is in that is not UTF-8. It is asked for where more than one reading is likely."""
+"""Encodings: how to read a file that is not UTF-8. The operator must say it if several encodings are likely."""
 
 import codecs
 import re
@@ -36,7 +36,7 @@ def checked(name: str) -> str:
 
 
 def is_ambiguous(lines: Iterable[bytes]) -> bool:
-    """Whether the first lines of a file are not UTF-8, and can be read in more than one way.
+    """Return whether the first lines are not UTF-8 and several encodings can read them.
 
     A file of which some lines are UTF-8 is a UTF-8 file; others of its lines are broken.
     """
@@ -55,7 +55,7 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def is_surely_western(text: bytes) -> bool:
-    """Whether text that is not UTF-8 has but one likely reading, which is Western.
+    """Return whether text that is not UTF-8 is certainly Western European.
 
     Other alphabets write whole words in bytes above 127. Central Europe shares some letters with the West.
     """

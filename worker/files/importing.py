@@ -47,7 +47,10 @@ _STUCK_S = 120.0
 
 @dataclass(slots=True)
 class Unread:
-    """Values of accepted rows that are no e-mail or no number, by kind: how many, and the numbers of the first rows."""
+    """Counts the values that are no e-mail and no number, by kind, and remembers the first rows that have one.
+
+    These rows are accepted: the rest of each is imported.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     rows: dict[str, list[int]] = field(default_factory=dict)
@@ -148,7 +151,7 @@ def import_rows(
 
 
 def undo(engine: Engine, organization_id: UUID, run_id: UUID) -> int:
-    """Take back what an import stated, like a replay of nothing; return how many rows there were.
+    """Take back all statements of an import, as if its rows had been empty; return the number of rows.
 
     What others said about the same customers counts again. The same file can be imported again afterwards. Raises
     ConfigError if there is no such import.

@@ -225,7 +225,7 @@ class Recognised:
 
 
 def recognise(columns: Collection[str]) -> Recognised | None:
-    """Return the export that a file with these columns is, with the columns that it has; None if it is none of them."""
+    """Return the known export that has these columns, reduced to the columns that are there; None if there is none."""
     present = set(columns)
     for export in EXPORTS:
         if export.has <= present and not export.lacks & present:

@@ -1,6 +1,6 @@
-"""Explain: by which identifiers the records of a contact are one person, and why others that share one are not in it.
+"""Explain: which identifiers make the records of a contact one person, and why others that share one stay apart.
 
-It groups anew what is stored, as ``apply`` does it, and reads only.
+It groups the stored records again, as ``apply`` does, and writes nothing.
 """
 
 from collections import defaultdict
@@ -71,7 +71,7 @@ def explain(tx: Tx, contact_ids: Collection[UUID]) -> dict[UUID, Explanation]:
 
 
 def standings(tx: Tx, idents: Collection[Ident]) -> dict[Ident, Standing]:
-    """Tell what is known of identifiers that lead to no contact."""
+    """Return why each of these identifiers leads to no contact."""
     found = claims.claimants(tx, idents, 1)
     return {ident: _standing(ident, {row.role for row in found.get(ident, ())}) for ident in idents}
 
@@ -125,7 +125,7 @@ class _Explained:
             yield Shared(ident, self._value(ident), refs)
 
     def _apart(self, ident: Ident) -> Iterable[Apart]:
-        """Yield which contacts the identifier did not join this one with, and why."""
+        """Yield the other contacts that have the identifier, and why it did not join them with this one."""
         value = self._value(ident)
         if self._is_nobodys(ident):
             yield Apart(ident, value, "identifies nobody", None)
@@ -137,7 +137,7 @@ class _Explained:
             yield Apart(ident, value, self._reasons.get((ident, contact_id), cause), contact_id)
 
     def _refused(self) -> Iterable[tuple[tuple[Ident, UUID], Reason]]:
-        """Yield why rules refused to join this contact with another: ((identifier, the other), reason)."""
+        """Yield each refusal of the rules to join this contact with another: ((identifier, other), reason)."""
         rows = self._snapshot.rows
         for refusal in reversed(self._resolution.refusals):  # of several the first one counts
             at = {rows[ref].contact_id for ref in (refusal.claimant, refusal.other)}
