@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from worker.domain import registers
-from worker.domain.record import Record, idle_records
+from worker.domain.record import Record, counts, idle_records
 from worker.domain.registers import FIRST_NAME, LAST_NAME, NAME, PROFILE_NAME, FieldPlace
 from worker.domain.terms import API_SOURCE, EVIDENCE, Ident, Ref, Stamp
 
@@ -136,7 +136,7 @@ def _take_values(
     last_stamp: Stamp | None = None
     for register, place in _places(tuple(effective)):
         stamp, value = effective[register]
-        if value is None or (place is None and not _counts(register, effective)):
+        if value is None or (place is None and registers.is_uncertain(register) and not counts(register, effective)):
             continue
         if stamp is not last_stamp or origin is None:  # most values of a record come from one statement
             origin, last_stamp = Origin(record.source, record.external_id, stamp), stamp
@@ -153,14 +153,6 @@ def _take_values(
             fields[name] = value
             origins[whole] = origin
     return origin
-
-
-def _counts(register: str, effective: Mapping[str, tuple[Stamp, Any]]) -> bool:
-    """Return whether an identifier counts. One with two readings counts until the source says a newer one."""
-    if not registers.is_uncertain(register):
-        return True
-    newer = effective.get(registers.certain(register))
-    return newer is None or newer[0] <= effective[register][0]
 
 
 def _take_identifier(contact: Golden, claim: Sequence[Any], origin: Origin) -> None:

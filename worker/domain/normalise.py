@@ -22,7 +22,6 @@ from connectors.contract import (
     ErasureRequested,
     Event,
     ExportRequested,
-    Identifier,
     MalformedPayloadError,
     NoteAdded,
     ProfileRemoved,
@@ -33,9 +32,10 @@ from connectors.contract import (
     TagsRemoved,
     TagsSnapshot,
 )
-from worker.domain import identifiers
+from worker.domain import identifiers, readings
 from worker.domain import registers as register_names
 from worker.domain.api_writes import DeletedAddresses
+from worker.domain.readings import Claimed
 from worker.domain.statements import (
     ConsentStatement,
     DeletionStatement,
@@ -49,7 +49,7 @@ from worker.domain.statements import (
     TagSnapshotStatement,
     TagsStatement,
 )
-from worker.domain.terms import API_SOURCE, GUEST, Decision, Ref, Stamp, kind_of
+from worker.domain.terms import API_SOURCE, Decision, Ref, Stamp, kind_of
 from worker.domain.times import microseconds
 
 #: How far the clocks of others may be ahead of ours. Servers that ask a time server differ by less than a second; five
@@ -172,12 +172,12 @@ def _add(result: EnvelopeStatements, ref: Ref, statement: RecordStatement | None
 
 def _profile_seen(result: EnvelopeStatements, account: Account, event: ProfileSeen, stamp: Stamp) -> None:
     registers: dict[str, Any] = dict(event.fields)
-    claims: dict[str, tuple[str, str, str, bool] | None] = {}
+    claims: dict[str, Claimed | None] = {}
     uncertain = None
     region = event.region or account.region
     for slot, identifier in event.identifiers.items():
-        claim, as_given = _claim(identifier, region)
-        if claim is not None and claim[0] == "phone" and _has_two_readings(identifier, account, event.region):
+        claim, as_given = readings.claim(identifier, region)
+        if claim is not None and claim[0] == "phone" and readings.has_two_readings(identifier, account, event.region):
             registers[register_names.of_uncertain(slot)] = uncertain = claim
             claim = None
         claims[slot] = claim
@@ -191,50 +191,14 @@ def _profile_seen(result: EnvelopeStatements, account: Account, event: ProfileSe
         registers[register_names.CREATED] = microseconds(event.created_at)
     external_id = event.external_id
     if external_id is None:
-        external_id = _guest_key(claims, uncertain)
+        external_id = readings.guest_key(claims, uncertain)
         if external_id is None:
             given = [slot for slot, identifier in event.identifiers.items() if identifier is not None]
             if given and not any(claims.values()):
-                raise _unread(f"the {' and the '.join(given)}, and a guest is known by nothing else")
+                raise readings.unread(f"the {' and the '.join(given)}, and a guest is known by nothing else")
             return
         result.guest = (account.source, external_id)
     _add(result, (account.source, external_id), ProfileStatement(stamp, registers, event.exists))
-
-
-def _claim(identifier: Identifier | None, region: str | None) -> tuple[tuple[str, str, str, bool] | None, str | None]:
-    """Return the claim of an identifier; of a value that is none, return it as it was given."""
-    if identifier is None:
-        return None, None
-    address = identifiers.normal_form(identifier.type, identifier.value, region)
-    if address is None:
-        return None, identifier.value
-    return (identifier.type, address.key, address.value, identifier.verified), None
-
-
-def _has_two_readings(identifier: Identifier | None, account: Account, own: str | None) -> bool:
-    """Return whether the text is one number in the country of its address and another in the connection's (ADR 19)."""
-    if identifier is None or identifier.verified or own is None or account.region in (None, own):
-        return False
-    return len(identifiers.readings(identifier.type, identifier.value, own, account.region)) > 1
-
-
-def _unread(what: str) -> MalformedPayloadError:
-    """Return the error for what cannot be read; it quotes nothing."""
-    return MalformedPayloadError(f"cannot read {what}")
-
-
-def _guest_key(
-    claims: Mapping[str, tuple[str, str, str, bool] | None], uncertain: tuple[str, str, str, bool] | None
-) -> str | None:
-    """Return a guest's external id: its e-mail, else its number; None for a guest with neither, who is nobody.
-
-    A number with two readings names the guest, too, but in a way that claims nothing.
-    """
-    for slot in ("email", "phone"):
-        claim = claims.get(slot)
-        if claim is not None:
-            return f"{GUEST}{claim[0]}:{claim[1]}"
-    return None if uncertain is None else f"{GUEST}{uncertain[0]}?:{uncertain[1]}"
 
 
 def _profile_removed(result: EnvelopeStatements, account: Account, event: ProfileRemoved, stamp: Stamp) -> None:
@@ -270,24 +234,6 @@ def _tags_snapshot(result: EnvelopeStatements, account: Account, event: TagsSnap
     _add(result, (account.source, event.external_id), TagSnapshotStatement(stamp, _by_key(event.tags)))
 
 
-def _addresses(channel: str, value: str | None, home: str | None, own: str | None) -> Sequence[str]:
-    """Return the readings of an address of a channel, the likelier first; none if it is missing.
-
-    Raises MalformedPayloadError if it cannot be read.
-    """
-    if value is None:
-        return ()
-    kind = identifiers.type_of_address(channel, value)
-    if kind == "phone" and own is not None and home not in (None, own) and not value.startswith("+"):
-        read = [reading.key for reading in identifiers.readings(kind, value, own, home)]
-    else:
-        found = identifiers.normal_form(kind, value, own or home)
-        read = [] if found is None else [found.key]
-    if not read:
-        raise _unread(f"the address ({kind}) that a statement about {channel} is for")
-    return read
-
-
 def _speaker(result: EnvelopeStatements, account: Account, external_id: str | None) -> Ref:
     """Return the record that a statement is by: without a customer the guest of the envelope, else nobody."""
     if external_id is not None:
@@ -298,7 +244,7 @@ def _speaker(result: EnvelopeStatements, account: Account, external_id: str | No
 def _consent_stated(result: EnvelopeStatements, account: Account, event: ConsentStated, stamp: Stamp) -> None:
     ref = _speaker(result, account, event.external_id)
     try:
-        addresses = _addresses(event.channel, event.address, account.region, event.region)
+        addresses = readings.addresses(event.channel, event.address, account.region, event.region)
     except MalformedPayloadError:
         if event.status != "unknown":
             raise
@@ -341,7 +287,7 @@ def _suppression_stated(result: EnvelopeStatements, account: Account, event: Sup
     ref = _speaker(result, account, event.external_id)
     if ref[1]:
         _add(result, ref, None)
-    addresses = _addresses(event.channel, event.address, account.region, event.region)
+    addresses = readings.addresses(event.channel, event.address, account.region, event.region)
     if event.lifted and len(addresses) > 1:
         return  # a lift is for neither reading
     for address in addresses:
@@ -365,17 +311,17 @@ def _suppression_stated(result: EnvelopeStatements, account: Account, event: Sup
 def _erasure_requested(result: EnvelopeStatements, _account: Account, event: ErasureRequested, stamp: Stamp) -> None:
     subjects = None
     if event.subject == "contact":
-        claims = [(one.type, found.key) for one in event.identifiers if (found := _normal_form(one))]
+        claims = [
+            (one.type, found.key)
+            for one in event.identifiers
+            if (found := identifiers.normal_form(one.type, one.value, None))
+        ]
         subjects = {"records": sorted(event.customers), "identifiers": sorted(claims)}
     result.privacy_requests.append(
         PrivacyRequest(
             kind=f"erase_{event.subject}", external_id=event.external_id, occurred=stamp.occurred, subjects=subjects
         )
     )
-
-
-def _normal_form(identifier: Identifier) -> identifiers.Address | None:
-    return identifiers.normal_form(identifier.type, identifier.value, None)
 
 
 def _note_added(result: EnvelopeStatements, account: Account, event: NoteAdded, stamp: Stamp) -> None:

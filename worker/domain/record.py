@@ -210,10 +210,15 @@ def _first_claims(registers: Mapping[str, tuple[Stamp, Any]]) -> dict[Ident, Cla
 def uncertain(effective: Mapping[str, tuple[Stamp, Any]]) -> Iterable[tuple[str, Sequence[Any]]]:
     """Yield the identifiers with two readings, by register. One that a newer identifier has replaced is left out."""
     for name in uncertain_in(tuple(effective)):
-        stamp, value = effective[name]
-        newer = effective.get(certain(name))
-        if value is not None and (newer is None or newer[0] <= stamp):
+        value = effective[name][1]
+        if value is not None and counts(name, effective):
             yield name, value
+
+
+def counts(uncertain: str, effective: Mapping[str, tuple[Stamp, Any]]) -> bool:
+    """Return whether an identifier with two readings counts: until its source says a newer one."""
+    newer = effective.get(certain(uncertain))
+    return newer is None or newer[0] <= effective[uncertain][0]
 
 
 # Most customers of one source have the same registers in the same order.
