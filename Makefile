@@ -9,7 +9,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # What a Python must be able to do; a name on the PATH may be a shim of a version that is not installed.
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test lint docs fuzz bench everything lock clean
+.PHONY: help demo test lint docs fuzz attack bench everything lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    the documentation site, in build/site"
 	@echo "make fuzz    try the API against its own document (ARGS='--examples 200')"
+	@echo "make attack  attack a running stack and print what held"
 	@echo "make bench   measure it beside its baselines"
 	@echo "make everything    what takes too long for each change: tests, fuzz and bench in full"
 	@echo "make clean   remove .venv and caches; data stays"
@@ -41,6 +42,9 @@ docs: $(INSTALLED)
 fuzz: $(INSTALLED)
 	$(VENV)/bin/python -m tests.flows.fuzz $(ARGS)
 
+attack: $(INSTALLED)
+	$(VENV)/bin/python -m tests.attack $(ARGS)
+
 bench: $(INSTALLED)
 	$(VENV)/bin/python -m bench $(ARGS)
 
@@ -48,6 +52,7 @@ bench: $(INSTALLED)
 everything:
 	STORY_ORDERS=all $(MAKE) test ARGS=
 	$(MAKE) fuzz ARGS='--examples 200'
+	$(MAKE) attack ARGS=
 	$(MAKE) bench ARGS=
 
 # After a change of dependencies in pyproject.toml; needs uv. setuptools builds the package itself.
