@@ -79,6 +79,8 @@ class Follower:
             if entry.encoded is not None:
                 details |= orjson.loads(entry.encoded.json)
             for name, (before, after, *_) in details.items():
+                if name == "tags":
+                    before, after = _tags(shown.get(name), before, after)  # noqa: PLW2901
                 if shown.get(name) != (before or None):
                     found.append(f"log: {entry.contact_id} {name} was {shown.get(name)!r}, and not {before!r}")
                 shown[name] = after
@@ -112,3 +114,10 @@ def _opened(step: Step, fed: Collection[Envelope]) -> list[str]:
         for channel, purpose, address in contact.open
         if purpose == "marketing" and (refused := refusals(fed, step.records_of[step.id_of[group]], channel, address))
     ]
+
+
+def _tags(known: list[str] | None, went: list[str], came: list[str]) -> tuple[list[str] | None, list[str]]:
+    """Return the tags before and after, of which the log tells what went and what came."""
+    had = set(known or ())
+    fits = had.issuperset(went) and not had & set(came)
+    return (known if fits else went), sorted(had.difference(went).union(came))

@@ -22,9 +22,10 @@ from worker.api.errors import ApiError, not_valid
 from worker.domain import api_writes
 from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
+from worker.domain.limits import MAX_BYTES, MAX_FIELDS, MAX_TAGS
 from worker.domain.normalise import ceiling_of, normalise_api_write
-from worker.domain.record_state import encode
 from worker.domain.rows import RecordRow
+from worker.domain.statements import ProfileStatement, RecordStatement, RemovalStatement, TagsStatement
 from worker.domain.terms import Ref
 from worker.domain.times import EPOCH
 from worker.pipeline.apply import Applied, Batch, OutdatedError, apply
@@ -37,8 +38,6 @@ from worker.store.envelopes import Incoming
 _REPLAYED = "Idempotent-Replayed"
 #: Operations at the same time in one process. The other half of the connections is for requests that only load.
 MAX_CONCURRENT_OPERATIONS = db.TENANT_CONNECTIONS // 2
-#: Limits of one record. Removed fields and tags count too, because the record keeps them.
-MAX_RECORD_FIELDS, MAX_RECORD_TAGS, MAX_RECORD_BYTES = 1000, 1000, 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +191,8 @@ class _OperationBatch(Batch):
         # Another time means that somebody stated something newer: ours comes later, and has to be stamped after it.
         if not is_same or stated_at != self.stated_at:
             raise OutdatedError
-        for ref in self.statements[0].records:
-            if ref in people.snapshot.rows:
+        for ref, about in self.statements[0].records.items():
+            if ref in people.snapshot.rows and not all(map(_takes_away, about)):
                 _check_size(people.snapshot.rows[ref])
         self.operation.judge(tx, people)
 
@@ -215,12 +214,19 @@ class _OperationBatch(Batch):
 
 
 def _check_size(row: RecordRow) -> None:
-    """Refuse a record above the limits, because every page that shows the contact loads the whole record."""
-    record = row.record
-    if len(record.tags) > MAX_RECORD_TAGS:
-        raise not_valid("tags", f"the contact would have had more than {MAX_RECORD_TAGS} tags")
-    if len(record.registers) > MAX_RECORD_FIELDS or len(orjson.dumps(encode(record))) > MAX_RECORD_BYTES:
-        raise not_valid("custom_fields", f"the contact would hold more than {MAX_RECORD_BYTES} bytes")
+    """Refuse what would push something out of a record that is full. What takes something away is never refused."""
+    pushed_out = row.record.pushed_out
+    if "tags" in pushed_out:
+        raise not_valid("tags", f"the contact would have had more than {MAX_TAGS} tags")
+    if "custom_fields" in pushed_out:
+        raise not_valid("custom_fields", f"the contact would hold more than {MAX_FIELDS} fields or {MAX_BYTES} bytes")
+
+
+def _takes_away(statement: RecordStatement) -> bool:
+    """Return whether a statement adds nothing to a record."""
+    if isinstance(statement, ProfileStatement):
+        return all(value is None for value in statement.registers.values())
+    return isinstance(statement, RemovalStatement) or (isinstance(statement, TagsStatement) and not statement.present)
 
 
 def _response(status: int, body: bytes, headers: Mapping[str, str]) -> Response:

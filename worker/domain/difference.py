@@ -9,7 +9,10 @@ from worker.domain.rows import ContactRow
 
 
 def difference(old: ContactRow | None, shown: Golden, only: str | None) -> dict[str, StoredDetail]:
-    """Return each field that changed: before, after, and the envelope that said the new value."""
+    """Return each field that changed: before, after, and the envelope that said the new value.
+
+    Of the tags it tells those that went and those that came; else each change would log the whole set twice.
+    """
     origins = shown.origins
     details: dict[str, StoredDetail] = {}
     last_origin, cause = None, None
@@ -20,7 +23,8 @@ def difference(old: ContactRow | None, shown: Golden, only: str | None) -> dict[
         details[name] = (before, after) if cause == only and cause is not None else (before, after, cause)
     old_tags = [] if old is None else old.tags
     if old_tags != shown.tags:
-        details["tags"] = (old_tags, shown.tags, None)
+        went, came = set(old_tags).difference(shown.tags), set(shown.tags).difference(old_tags)
+        details["tags"] = (sorted(went), sorted(came), None)
     return details
 
 

@@ -7,6 +7,7 @@ folding is commutative, associative and idempotent, and batches, retries, severa
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from worker.domain.limits import MAX_TAGS, bound, note_sizes
 from worker.domain.past import name_in, name_of, reach
 from worker.domain.record import Record, add_claims, is_older
 from worker.domain.registers import CREATED, FIRST_NAME, LAST_NAME, NAME, is_identifier
@@ -28,9 +29,11 @@ def fold(record: Record, statements: Iterable[RecordStatement]) -> bool:
     A statement that the record knows, or that is older than what the record holds, changes nothing.
     """
     changed = False
+    record.pushed_out.clear()
     for statement in statements:
         changed |= _FOLDS[type(statement)](record, statement)
     if changed:
+        bound(record)
         record._claims = record._ties = None  # noqa: SLF001 - folding is the one way a record changes
     return changed
 
@@ -86,6 +89,9 @@ def withdraw(record: Record, envelope_id: str) -> None:
     record.tags = {key: kept for key, kept in record.tags.items() if of_others(kept[0])}
     record.past_names = {name: stamp for name, stamp in record.past_names.items() if of_others(stamp)}
     record.claimed = {ident: times for ident, times in record.claimed.items() if all(map(of_others, times))}
+    sizes = {name: [one for one in found if of_others(one[0])] for name, found in record.sizes.items()}
+    record.sizes = {name: found for name, found in sizes.items() if found}
+    record.floor = record.tags_floor = record.claims_floor = None  # what is read again is bounded again
     record.snapshot = record.snapshot if record.snapshot and of_others(record.snapshot[0]) else None
     record.seen = record.seen if of_others(record.seen) else None
     record.removed = record.removed if of_others(record.removed) else None
@@ -117,6 +123,7 @@ def _state(record: Record, statement: ProfileStatement) -> bool:
                 changed = True
         _forget_what_registers_tell(record)
         changed |= past != (record.past_names, record.claimed)
+    changed |= note_sizes(record, stamp, statement.registers)
     if statement.exists and (record.seen is None or stamp > record.seen):
         record.seen = stamp
         changed = True
@@ -203,7 +210,7 @@ def _tag(record: Record, statement: TagsStatement) -> bool:
 def _read_tags(record: Record, statement: TagSnapshotStatement) -> bool:
     if record.snapshot is not None and statement.stamp <= record.snapshot[0]:
         return False
-    record.snapshot = (statement.stamp, dict(statement.tags))
+    record.snapshot = (statement.stamp, dict(list(statement.tags.items())[:MAX_TAGS]))
     # The set overrules older changes for ever. Only a replay could revive them by taking the set back, and a replay
     # normalises the kept envelopes again.
     record.tags = {key: kept for key, kept in record.tags.items() if not is_older(kept[0], statement.stamp)}

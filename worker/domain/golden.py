@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from worker.domain import registers
+from worker.domain.limits import MAX_FIELDS, MAX_TAGS, units
 from worker.domain.record import Record, counts, idle_records
 from worker.domain.registers import FIRST_NAME, LAST_NAME, NAME, PROFILE_NAME, FieldPlace
 from worker.domain.terms import API_SOURCE, EVIDENCE, Ident, Ref, Stamp
@@ -79,6 +80,7 @@ def golden(
                     origin = Origin(record.source, record.external_id, stamp)
                 contact.origins[f"tag:{key}"] = origin
     contact.tags = [tags[key] for key in sorted(tags)]
+    _bound(contact, ranked, tags)
     if contact.name is None and isinstance(said := contact.custom_fields.get(PROFILE_NAME), str):
         contact.name = said
         contact.origins["name"] = contact.origins[PROFILE_NAME]
@@ -184,6 +186,28 @@ def _take_entry(contact: Golden, register: str, name: str, entry: str, value: An
         fields = contact.custom_fields
         fields[name] = {**(fields.get(name) or {}), entry: value}
         contact.origins[register] = origin
+
+
+def _bound(contact: Golden, records: Collection[Record], tags: Mapping[str, str]) -> None:
+    """Show no more of all records together than one may have; what was stated last stays."""
+    if len(records) == 1:
+        return  # what one record says is bounded already
+    origins = contact.origins
+    if len(tags) > MAX_TAGS:
+        newest = sorted(tags, key=lambda key: (origins[f"tag:{key}"].stamp, key), reverse=True)
+        contact.tags = [tags[key] for key in sorted(newest[:MAX_TAGS])]
+    fields = contact.custom_fields
+    if len(fields) <= MAX_FIELDS and not any(record.sizes for record in records):
+        return
+    stated: dict[str, Stamp] = {}
+    for register, origin in origins.items():
+        if registers.is_field(register) and (name := registers.place_of(register).name) in fields:
+            stated[name] = max(origin.stamp, stated.get(name, origin.stamp))
+    room = MAX_FIELDS
+    for name in sorted(stated, key=lambda name: (stated[name], name), reverse=True):
+        room -= units(fields[name])
+        if room < 0:
+            del fields[name]
 
 
 def _newest(edits: Iterable[Mapping[str, tuple[Stamp, Any]]]) -> dict[str, Stamp]:

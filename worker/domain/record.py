@@ -28,6 +28,13 @@ class Record:
     past_names: dict[str, Stamp] = field(default_factory=dict)
     #: when an identifier was first and last claimed, where the registers do not tell; nobody takes anything off it
     claimed: History = field(default_factory=dict)
+    #: what its large fields take, and took: by register, the newest first (``limits.py``)
+    sizes: dict[str, list[tuple[Stamp, int]]] = field(default_factory=dict)
+    floor: tuple[Stamp, str] | None = None  #: fields that were stated no later, by stamp and register, are left out
+    tags_floor: Stamp | None = None  #: the newest tag that is left out
+    claims_floor: Stamp | None = None  #: identifiers that were claimed last no later are left out
+    #: of what the last folding left something out that had been there
+    pushed_out: set[str] = field(default_factory=set, compare=False, repr=False)
     _claims: dict[tuple[str, str], Claim] | None = field(default=None, compare=False, repr=False)
     _ties: dict[Ident, Tie] | None = field(default=None, compare=False, repr=False)
 

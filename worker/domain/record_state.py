@@ -40,6 +40,7 @@ def encode(record: Record) -> dict[str, Any]:
     if record.deleted is not None:
         state["d"] = record.deleted
     _add_past(state, record, index_of)
+    _add_limits(state, record, index_of)
     state["s"] = [tuple(stamp) for stamp in stamps]
     return state
 
@@ -50,6 +51,21 @@ def _add_past(state: dict[str, Any], record: Record, index_of: Callable[[Stamp],
     if record.claimed:
         claimed = sorted(record.claimed.items())
         state["c"] = [[*ident, index_of(first), index_of(last)] for ident, (first, last) in claimed]
+
+
+#: keys of what limits.py keeps; few records have any
+_LIMITS = ("z", "f", "ft", "fc")
+
+
+def _add_limits(state: dict[str, Any], record: Record, index_of: Callable[[Stamp], int]) -> None:
+    if record.sizes:
+        sizes = sorted(record.sizes.items())
+        state["z"] = {name: [[index_of(at), size] for at, size in found] for name, found in sizes}
+    if record.floor is not None:
+        state["f"] = [index_of(record.floor[0]), record.floor[1]]
+    for key, at in (("ft", record.tags_floor), ("fc", record.claims_floor)):
+        if at is not None:
+            state[key] = index_of(at)
 
 
 def decode(source: str, external_id: str, kind: Kind, state: Mapping[str, Any]) -> Record:
@@ -69,6 +85,18 @@ def decode(source: str, external_id: str, kind: Kind, state: Mapping[str, Any]) 
     record.deleted = state.get("d")
     if "a" in state:
         record.past_names = {name: stamps[at] for name, at in state["a"].items()}
+    if not state.keys().isdisjoint(_LIMITS):
+        _decode_limits(record, state, stamps)
     if "c" in state:
         record.claimed = {(kind, key): (stamps[first], stamps[last]) for kind, key, first, last in state["c"]}
     return record
+
+
+def _decode_limits(record: Record, state: Mapping[str, Any], stamps: Sequence[Stamp]) -> None:
+    record.sizes = {name: [(stamps[at], size) for at, size in found] for name, found in state.get("z", {}).items()}
+    if "f" in state:
+        record.floor = (stamps[state["f"][0]], state["f"][1])
+    if "ft" in state:
+        record.tags_floor = stamps[state["ft"]]
+    if "fc" in state:
+        record.claims_floor = stamps[state["fc"]]

@@ -4,6 +4,7 @@ import pytest
 
 from worker.domain.fold import fold
 from worker.domain.golden import golden
+from worker.domain.limits import units
 from worker.domain.record import Record
 from worker.domain.registers import of_field
 from worker.domain.statements import ProfileStatement, RemovalStatement
@@ -162,3 +163,20 @@ def test_a_removed_record_and_one_that_was_merged_away_give_no_values():
     contact = golden([removed, lost, a_record("a", "3", (1, {}))], [lost.ref], {})
 
     assert (contact.name, contact.custom_fields, contact.external_id) == (None, {}, "3")
+
+
+def test_a_contact_of_many_records_shows_no_more_than_one_record_may_have():
+    people = []
+    for n in range(4):
+        registers = {f"f{n}-{m}": (a_stamp(n), 1) for m in range(400)} | {f"long{n}": (a_stamp(n), "x" * 100_000)}
+        tags = {f"t{n}-{m}": (a_stamp(n), True, f"T{n}-{m}") for m in range(400)}
+        people.append(Record(f"s{n}", "1", "customer", registers, tags, seen=a_stamp(n), sizes={"long": []}))
+
+    shown = golden(people, (), {})
+
+    assert len(shown.tags) == 1_000
+    assert {"T3-0", "T2-399", "T1-399"} <= set(shown.tags)
+    assert sum(tag.startswith("T0") for tag in shown.tags) == 0
+    assert sum(units(value) for value in shown.custom_fields.values()) <= 1_000
+    assert "long3" in shown.custom_fields
+    assert "long0" not in shown.custom_fields
