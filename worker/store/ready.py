@@ -30,7 +30,8 @@ class Waiting(NamedTuple):
 
     lane: int
     age_s: float  #: how long the oldest such row has been due
-    is_held: bool  #: other rows of the lane are leased
+    is_held: bool  #: other rows of the lane are leased, by a process that leased them a short time ago
+    is_suspect: bool  #: a process died or stalled while it held some of the lane's rows
 
 
 class Leased(NamedTuple):
@@ -150,12 +151,13 @@ _SETTLE_AGAIN = sql(f"""{_SETTLE}
 
 # The head of a lane is enough to look at, because leased rows stay there while a drain works on the lane.
 _WAITING = sql(f"""
-    SELECT lanes.lane, extract(epoch FROM clock_timestamp() - head.oldest)::float AS age, head.is_held
+    SELECT lanes.lane, extract(epoch FROM clock_timestamp() - head.oldest)::float AS age, head.is_held, head.is_suspect
       FROM generate_series(0, {LANES - 1}) AS lanes(lane)
      CROSS JOIN LATERAL (
         SELECT min(next_run_at) FILTER (WHERE lease_until IS NULL OR lease_until < clock_timestamp()) AS oldest,
-               coalesce(bool_or(lease_until > clock_timestamp()), false) AS is_held
-          FROM (SELECT next_run_at, lease_until FROM ready
+               coalesce(bool_or(lease_until > clock_timestamp() + :fresh), false) AS is_held,
+               coalesce(bool_or(crashes > 0 OR lease_until < clock_timestamp()), false) AS is_suspect
+          FROM (SELECT next_run_at, lease_until, crashes FROM ready
                  WHERE lane = lanes.lane AND next_run_at <= clock_timestamp()
                  ORDER BY next_run_at, envelope_id LIMIT {_HEAD}) AS rows) AS head
      WHERE head.oldest IS NOT NULL
@@ -294,9 +296,12 @@ def settle(tx: Tx, rows: Sequence[tuple[UUID, str, str | None]], *, is_replay: b
         tx.run(statement, columns_of(sorted(rows, key=lambda r: r[0]), "envelope_id", "outcome", "detail"))
 
 
-def waiting(conn: Connection) -> list[Waiting]:
-    """Load the lanes with due rows that are not leased."""
-    return [Waiting(*row) for row in run(conn, _WAITING)]
+def waiting(conn: Connection, *, lease: timedelta = timedelta(0)) -> list[Waiting]:
+    """Load the lanes with due rows that are not leased; ``lease`` is for how long drains lease.
+
+    A drain that has worked on a batch for a third of that time is taken for stalled, and holds no lane.
+    """
+    return [Waiting(*row) for row in run(conn, _WAITING, {"fresh": lease * 2 / 3})]
 
 
 def depth(conn: Connection, organization_id: UUID | None = None) -> dict[str, Any]:
