@@ -32,6 +32,8 @@ DRAIN, READ = "drain", "read"
 _LIFE_S = 600.0
 #: of memory for data; what needs more fails in this process instead of ending others
 _MEMORY = 2 * 1024**3
+#: envelopes of a lane that are drained one by one before clean ones have their turn again
+_SHAKY_AT_ONCE = 50
 #: failures in a row, of the system or of our code, after which another process had better try
 _FAILURES = 3
 #: to finish what is under way, once beat has gone
@@ -55,8 +57,8 @@ def patience_s() -> float:
 def drain_round(engine: Engine, progress: Callable[[], None]) -> int:
     """Drain a batch of each lane that waits; return the number of envelopes that were leased.
 
-    Lanes in which a process died come last, and suspects after all others: what kills this process has stopped nobody
-    by then.
+    What no process has died with comes first, so that it waits for one deadline at most; then what others died with,
+    each alone, and what was leased last comes last.
     """
     from worker.inbox.drain import drain_batch  # noqa: PLC0415 - see main
     from worker.store import ready  # noqa: PLC0415
@@ -65,11 +67,16 @@ def drain_round(engine: Engine, progress: Callable[[], None]) -> int:
         waiting = ready.waiting(conn, lease=timedelta(seconds=settings().lease_s))
     lanes = [lane for lane in waiting if lane.age_s >= patience_s() and not lane.is_held]
     leased = 0
-    for suspects in (False, True):
-        for lane in sorted(lanes, key=lambda found: (found.is_suspect, -found.age_s)):
-            if lane.is_suspect or not suspects:
-                leased += drain_batch(engine, lane.lane, suspects=suspects).leased
-                progress()
+    for lane in sorted(lanes, key=lambda found: -found.age_s):
+        leased += drain_batch(engine, lane.lane, only=ready.Only.CLEAN).leased
+        progress()
+    shaky = sorted((lane.shaky_since, lane.lane) for lane in lanes if lane.shaky_since is not None)
+    for _, number in shaky:
+        for _ in range(_SHAKY_AT_ONCE):
+            if not drain_batch(engine, number, only=ready.Only.SHAKY).leased:
+                break
+            leased += 1
+            progress()
     return leased
 
 

@@ -10,10 +10,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.attack import hung_reader, slow_provider, sweeper
 from tests.attack.finding import Attack, Finding
 from tests.flows.stack import RunningStack
 
-ATTACKS: Mapping[str, Attack] = {}
+ATTACKS: Mapping[str, Attack] = {
+    "sweeper": sweeper.attack,
+    "slow_provider": slow_provider.attack,
+    "hung_reader": hung_reader.attack,
+}
 
 
 def main() -> int:

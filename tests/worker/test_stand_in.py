@@ -16,6 +16,7 @@ from worker.inbox.ingest import Source
 from worker.store import connections, ready
 from worker.store.db import Tx
 from worker.store.lanes import lane_of
+from worker.store.ready import Only
 
 
 @pytest.fixture(autouse=True)
@@ -49,13 +50,15 @@ def sources(engine, organization_id, monkeypatch):
 
 @pytest.fixture
 def drained(monkeypatch):
-    """The lanes that are drained, in their order; suspects are marked."""
+    """The lanes that are drained, in their order, and which of their envelopes."""
     found = []
     drain_batch = draining.drain_batch
 
-    def noted(engine, lane, *, suspects=False):
-        found.append((lane, suspects))
-        return drain_batch(engine, lane, suspects=suspects)
+    def noted(engine, lane, *, only):
+        done = drain_batch(engine, lane, only=only)
+        if done.leased:
+            found.append((lane, only))
+        return done
 
     monkeypatch.setattr(draining, "drain_batch", noted)
     return found
@@ -74,21 +77,35 @@ def test_a_round_drains_a_batch_of_each_lane_and_tells_of_each(engine, sources, 
     assert stand_in.drain_round(engine, lambda: steps.append(1)) == 2
     assert stand_in.drain_round(engine, lambda: steps.append(1)) == 0
 
-    assert sorted(drained) == sorted((lane_of(source.id), False) for source in sources)
+    assert {lane for lane, _ in drained} == {lane_of(source.id) for source in sources}
     assert len(steps) == 2
     assert rows(engine, "SELECT outcome FROM outcomes") == [("settled",)] * 2
 
 
-def test_a_lane_in_which_a_process_died_comes_last(engine, sources, drained):
+def test_what_a_process_died_with_comes_last_and_each_alone(engine, sources, drained):
     deadly, other = sources
-    keep(engine, deadly, {"id": "1"})
+    keep(engine, deadly, {"id": "1"}, {"id": "2"})
     die_holding(engine, deadly)
+    keep(engine, deadly, {"id": "3"})
     keep(engine, other, {"id": "1"})
 
-    stand_in.drain_round(engine, lambda: None)
+    assert stand_in.drain_round(engine, lambda: None) == 4
 
     dead = lane_of(deadly.id)
-    assert drained == [(lane_of(other.id), False), (dead, False), (dead, True)]
+    assert sorted(drained[:2]) == sorted([(dead, Only.CLEAN), (lane_of(other.id), Only.CLEAN)])
+    assert drained[2:] == [(dead, Only.SHAKY)] * 2
+    assert rows(engine, "SELECT outcome FROM outcomes") == [("settled",)] * 4
+
+
+def test_who_killed_a_process_last_has_its_next_turn_behind_the_others(engine, sources):
+    keep(engine, sources[0], {"id": "1"}, {"id": "2"}, {"id": "3"})
+    die_holding(engine, sources[0])
+    with engine.begin() as conn:
+        given = {"most": 9, "lease": timedelta(0), "token": uuid4(), "only": Only.SHAKY}
+        turns = [ready.lease_due(conn, lane_of(sources[0].id), **given)[0].envelope.id for _ in range(4)]
+
+    assert len(set(turns[:3])) == 3
+    assert turns[3] == turns[0]
 
 
 def test_a_lane_is_left_to_who_holds_it_unless_that_one_has_stalled(engine, sources):

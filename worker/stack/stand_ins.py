@@ -23,7 +23,7 @@ log = structlog.get_logger()
 #: of a kind at a time; a second one only helps while the first is stuck
 _MOST = 2
 #: without progress for so long a stand-in is stuck with one thing, and others should not wait for it
-_STUCK_S = 5.0
+_STUCK_S = 3.0
 #: envelopes that a stand-in leases at once after one ended badly, so that fewer suffer with the one that is to blame
 _FEW = 50
 #: to finish what is under way when beat ends
