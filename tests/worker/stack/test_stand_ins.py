@@ -78,7 +78,7 @@ def watched_until(ours, condition):
         ours.watch()
         return condition()
 
-    assert until(look, timeout_s=10)
+    assert until(look, timeout_s=30)
 
 
 def test_one_of_a_kind_runs_while_it_gets_on(standing):
@@ -154,8 +154,9 @@ def test_a_real_one_finishes_when_it_is_let_go(database_url):
     ours.call(DRAIN)
     (one,) = ours._running
     began = one.progress_at
-    watched_until(ours, lambda: one.progress_at > began)
-
-    ours.close()
+    try:
+        watched_until(ours, lambda: one.progress_at > began)
+    finally:
+        ours.close()
 
     assert one.process.returncode == 0
