@@ -1,5 +1,6 @@
 """Attack reading: providers that send a byte now and then, more of them than there are worker processes."""
 
+import select
 import socket
 import threading
 import time
@@ -69,7 +70,8 @@ def trickle(first: bytes, then: bytes) -> Callable[[socket.socket], None]:
         connection.sendall(first)
         while True:
             connection.sendall(then)
-            time.sleep(0.2)
+            if select.select([connection], [], [], 0.2)[0]:  # it hung up
+                return
 
     return answer
 

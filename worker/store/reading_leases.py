@@ -44,6 +44,11 @@ def until_sql(table: str) -> str:
     """
 
 
+def since_sql(table: str) -> str:
+    """Return the SQL for since when a row waits: since it is due, or since its connection was read last."""
+    return f"greatest({table}.next_run_at, {until_sql(table)})"
+
+
 def is_free_sql(table: str) -> str:
     """Return the SQL for whether nobody reads a row's connection."""
     return f"coalesce({until_sql(table)} <= clock_timestamp(), true)"

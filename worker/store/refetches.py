@@ -37,7 +37,8 @@ _ENSURE = sql(f"""
 _LEASE = sql(f"""
     WITH first AS (
         SELECT organization_id, connection_id FROM wanted w
-         WHERE next_run_at <= now() AND {reading_leases.is_free_sql("w")} ORDER BY next_run_at LIMIT 1
+         WHERE next_run_at <= now() AND {reading_leases.is_free_sql("w")}
+         ORDER BY {reading_leases.since_sql("w")} LIMIT 1
     ), held AS ({reading_leases.take_sql("first")}), picked AS (
         SELECT w.organization_id, w.connection_id, w.external_id FROM wanted w
           JOIN held f ON f.organization_id = w.organization_id AND f.connection_id = w.connection_id

@@ -79,15 +79,17 @@ _WATERMARK = sql("""
 """)
 # With its connection, so that one process at a time reads a connection. A lapsed lease means that its holder died: it
 # counts as a failure, because a run that kills its readers would go on for ever. Each lease moves the run behind the
-# others that are due, so that it cannot keep them waiting either. Customers who have waited longer come before it.
+# others that are due, so that it cannot keep them waiting either, and so does a read of its connection, however many
+# runs that has. Customers who have waited longer come before it.
 _LEASE = sql(f"""
     WITH picked AS (
         SELECT organization_id, id, connection_id FROM runs r
          WHERE {_IS_DUE} AND (lease_until IS NULL OR lease_until < clock_timestamp())
            AND {reading_leases.is_free_sql("r")}
-           AND NOT EXISTS (SELECT FROM wanted w WHERE w.next_run_at < r.next_run_at
-                              AND w.next_run_at <= clock_timestamp() AND {reading_leases.is_free_sql("w")})
-         ORDER BY next_run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+           AND NOT EXISTS (SELECT FROM wanted w WHERE w.next_run_at <= clock_timestamp()
+                              AND {reading_leases.is_free_sql("w")}
+                              AND {reading_leases.since_sql("w")} < {reading_leases.since_sql("r")})
+         ORDER BY {reading_leases.since_sql("r")}, id LIMIT 1 FOR UPDATE SKIP LOCKED
     ), held AS ({reading_leases.take_sql("picked")})
     UPDATE runs r
        SET failures = r.failures + (r.lease_until IS NOT NULL)::integer, next_run_at = clock_timestamp(),
@@ -97,9 +99,9 @@ _LEASE = sql(f"""
 """)
 _DUE_FOR = sql(f"""
     SELECT extract(epoch FROM now() - least(
-        (SELECT min(greatest(r.next_run_at, r.lease_until, {reading_leases.until_sql("r")})) FROM runs r
+        (SELECT min(greatest({reading_leases.since_sql("r")}, r.lease_until)) FROM runs r
           WHERE {_IS_DUE} AND (lease_until IS NULL OR lease_until < now()) AND {reading_leases.is_free_sql("r")}),
-        (SELECT min(greatest(w.next_run_at, {reading_leases.until_sql("w")})) FROM wanted w
+        (SELECT min({reading_leases.since_sql("w")}) FROM wanted w
           WHERE w.next_run_at <= now() AND {reading_leases.is_free_sql("w")})))::float
 """)
 _RENEW = sql("""

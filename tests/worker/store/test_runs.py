@@ -156,3 +156,13 @@ def test_a_run_that_ends_its_readers_counts_failures_and_comes_after_the_others(
     assert runs.lease(tx.conn, lease=LEASE, token=uuid4()).id == other
     again = runs.lease(tx.conn, lease=LEASE, token=uuid4())
     assert (again.id, again.failures) == (row.id, 1)
+
+
+def test_a_connection_with_many_runs_has_one_turn_at_a_time(tx, connection_id, leased):
+    row, token = leased
+    runs.start(tx, connection_id, "increment")
+    other = runs.start(tx, uuid4(), "full")
+    tx.run(text("UPDATE runs SET next_run_at = now() - interval '1 minute' WHERE kind = 'increment'"))
+    reading_leases.release(tx.conn, row.organization_id, row.connection_id, token=token)
+
+    assert runs.lease(tx.conn, lease=LEASE, token=uuid4()).id == other
