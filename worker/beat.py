@@ -11,18 +11,27 @@ from sqlalchemy.exc import DBAPIError
 
 from worker.errors import TransientError
 from worker.settings import settings
-from worker.tasks import tick
+from worker.stack.breaker import Breaker
+from worker.store import db
+from worker.tasks import stand_ins, tick
 
 log = structlog.get_logger()
+
+#: A tick takes milliseconds. What it waits for in the database for longer than this has failed.
+_LONGEST_S = 45.0
 
 
 class SweepScheduler(Scheduler):
     """Calls ``tick`` every ``sweep_interval_s``, also while the broker is away."""
 
+    _breaker: Breaker | None = None
+
     def tick(self, *_: Any, **__: Any) -> float:
         """Run one sweep; return the seconds until the next."""
         try:
-            tick()
+            self._breaker = self._breaker or Breaker(db.engine())
+            with self._breaker.after(_LONGEST_S):
+                tick()
         except (DBAPIError, TransientError) as error:
             log.warning("sweep_failed", error=type(error).__name__)
             return 1.0
@@ -38,7 +47,8 @@ class SweepScheduler(Scheduler):
         """Do nothing: there is no state to save."""
 
     def close(self) -> None:
-        """Do nothing: there is no state to close."""
+        """End the stand-ins."""
+        stand_ins.close()
 
     @property
     def info(self) -> str:

@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     max_crashes: int = 5  #: crashes of a process during an envelope before it is parked
     sweep_interval_s: float = 0.5
     nudge_after_s: float = 1.0  #: if an envelope is due for longer, the sweeper nudges again
-    sweep_after_s: float = 2.0  #: if an envelope is due for longer, the sweeper drains it itself
+    sweep_after_s: float = 2.0  #: if an envelope is due for longer, the sweeper starts a stand-in
     lock_buckets: int = 1024  #: advisory locks of an organization, over which its identifiers are spread
 
     crowd_limit: int = 10  #: if more customers of one source claim a value, it identifies nobody

@@ -5,6 +5,7 @@
 
 The inbox in Postgres is the queue, and a Celery message is a nudge: it says that there is work, never which. A message
 may be lost, doubled or late, and Redis may be wiped at any moment, because ``tick`` finds due work in Postgres alone.
+Where no worker takes it, ``tick`` starts a stand-in (``stand_in.py``), and does nothing of it itself.
 
 ``inbox/ingest.py`` verifies and keeps an envelope; ``backfill/slices.py`` reads providers and keeps their rows as
 envelopes; ``inbox/drain.py`` leases and settles, and between the two ``pipeline/apply.py`` loads, works out the
@@ -14,6 +15,7 @@ changeset and writes.
 import base64
 import binascii
 import time
+from datetime import timedelta
 
 import structlog
 from celery.exceptions import Reject
@@ -28,6 +30,8 @@ from worker.inbox import drain as draining
 from worker.inbox.ingest import accept, is_ping, source_of
 from worker.inbox.nudge import READING, nudger
 from worker.settings import settings
+from worker.stack.stand_ins import StandIns
+from worker.stand_in import DRAIN, READ, patience_s
 from worker.store import connections, db, envelopes, idempotency_keys, ready, runs
 from worker.store.lanes import LANES
 
@@ -137,36 +141,45 @@ def _delete_expired() -> None:
 
 
 def _read_due() -> None:
-    """Start the runs that are due, and see that a process reads: nudge first, and read here if nudges do not help."""
+    """Start the runs that are due, and see that a process reads: nudge, and call a stand-in if that is in vain."""
     schedules.start_due(db.engine())
     with db.engine().connect() as conn:
         age_s = runs.due_for_s(conn)
     if age_s is None:
         return
-    if age_s < settings().sweep_after_s:
+    if age_s < patience_s():
         nudger.nudge({READING})
-        return
-    try:
-        slices.work(db.engine(), budget_s=settings().drain_budget_s / 4)
-    except (TransientError, DBAPIError) as error:
-        log.warning("reading_stopped", error=type(error).__name__)
+    else:
+        stand_ins.call(READ)
+
+
+def _drain_due() -> None:
+    """See that a process drains what waits, in the same way."""
+    with db.engine().connect() as conn:
+        waiting = ready.waiting(conn, lease=timedelta(seconds=settings().lease_s))
+    for lane in waiting:
+        if lane.age_s > patience_s() and not lane.is_held:
+            stand_ins.call(DRAIN)
+        elif lane.age_s > settings().nudge_after_s:
+            nudger.nudge({lane.lane})
+
+
+#: the stand-ins of this process
+stand_ins = StandIns()
 
 
 @app.task(name="worker.tasks.tick")
 def tick() -> None:
-    """Sweep: nudge for lanes that wait, and drain those for which nudges do not help.
+    """Sweep: start what is due, nudge for what waits, and call a stand-in where nobody takes the work.
 
-    A sweep needs no Redis. Any number may run at once, because a lease passes over the rows that others hold.
+    A sweep needs no Redis, and it does none of the work itself: what hangs in the work must not hang scheduling. Any
+    number may run at once. What fails in one step keeps no other step from its turn.
     """
-    _read_due()
-    with db.engine().connect() as conn:
-        waiting = ready.waiting(conn)
-    for lane in waiting:
-        if lane.age_s > settings().sweep_after_s and not lane.is_held:
-            try:
-                draining.drain(db.engine(), lane.lane, budget_s=settings().drain_budget_s / 2)
-            except (TransientError, DBAPIError) as error:  # go on: the other lanes wait for their turn
-                log.warning("sweep_stopped", lane=lane.lane, error=type(error).__name__)
-        elif lane.age_s > settings().nudge_after_s:
-            nudger.nudge({lane.lane})
-    _delete_expired()
+    stand_ins.watch()
+    for step in (_drain_due, _read_due, _delete_expired):
+        try:
+            step()
+        except (TransientError, DBAPIError) as error:
+            log.warning("sweep_failed", step=step.__name__, error=type(error).__name__)
+        except Exception as error:  # as in ingest
+            log.error("sweep_failed", step=step.__name__, exc_info=error)

@@ -19,10 +19,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.simulation.deliveries import Delivery
 from worker import ids, status
+from worker.backfill import slices
 from worker.files import export_json
 from worker.inbox.drain import drain
 from worker.inbox.replay import queue_replay
-from worker.store import api_keys, db, organizations, runs
+from worker.store import api_keys, connections, db, organizations, runs
 from worker.store.db import Tx
 from worker.store.lanes import LANES
 
@@ -33,9 +34,9 @@ CONCURRENCY = 16
 class RunningStack:
     """One stack on a directory of its own."""
 
-    def __init__(self, directory: Path, workers: int = 2) -> None:
+    def __init__(self, directory: Path, workers: int = 2, **settings: str) -> None:
         self.data_dir = directory / "data"
-        self._env = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}
+        self._env = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")} | settings
         self._workers = workers
         self._log = directory / "up.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -127,6 +128,18 @@ class RunningStack:
             self._database = db.make_engine(self.state()["database_url"])
         return self._database
 
+    def start_run(self, connection_id: str, kind: str, organization: str) -> str:
+        """Start a run as `contactsync backfill start` does, without a process for each call."""
+        with self._engine().begin() as conn:
+            row = connections.by_id(conn, ids.parse(ids.CONNECTION, connection_id))
+            return ids.show(ids.RUN, slices.start(conn, row, kind))
+
+    def remove(self, connection_id: str, organization: str) -> None:
+        """Remove a connection as `contactsync connections remove` does, without a process for each call."""
+        with self._engine().begin() as conn:
+            tx = Tx(conn, organizations.find(conn, organization))
+            connections.set_state(tx, ids.parse(ids.CONNECTION, connection_id), "removed")
+
     def run_state(self, run_id: str, organization: str) -> str:
         """Return the state in `contactsync backfill status`, without a process for each call."""
         with self._engine().connect() as conn:
@@ -148,7 +161,7 @@ class RunningStack:
 
     def workers(self) -> list[int]:
         """Return the process ids of the Celery worker and its pool."""
-        return [pid for pid, line in _processes() if "worker.app worker" in line and self._is_ours(pid)]
+        return [pid for pid, line in processes() if "worker.app worker" in line and self.is_ours(pid)]
 
     def kill_workers(self) -> int:
         pids = self.workers()
@@ -169,7 +182,7 @@ class RunningStack:
     def flush_broker(self) -> None:
         redis.Redis.from_url(self.state()["redis_url"]).flushall()
 
-    def _is_ours(self, pid: int) -> bool:
+    def is_ours(self, pid: int) -> bool:
         try:
             environment = Path(f"/proc/{pid}/environ").read_bytes()
         except OSError:
@@ -177,7 +190,7 @@ class RunningStack:
         return self.state()["database_url"].encode() in environment
 
 
-def _processes() -> Iterable[tuple[int, str]]:
+def processes() -> Iterable[tuple[int, str]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:

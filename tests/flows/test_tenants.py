@@ -131,6 +131,8 @@ READING = (
     "INSERT INTO contact_aliases (organization_id, id, record_id) VALUES (:organization_id, :id, :id)",
     "INSERT INTO upgrades (organization_id, began_at) VALUES (:organization_id, now())",
     "INSERT INTO loose_ties (organization_id, type, key, record_id) VALUES (:organization_id, 'email', 'x', :id)",
+    """INSERT INTO reading_leases (organization_id, connection_id, token, lease_until)
+       VALUES (:organization_id, :id, :id, now())""",
     "INSERT INTO run_rows (organization_id, run_id, external_id) VALUES (:organization_id, :id, '71')",
     """INSERT INTO schedules (organization_id, connection_id, kind, every, next_run_at)
        VALUES (:organization_id, :id, 'full', interval '1 week', 'infinity')""",

@@ -4,9 +4,11 @@ It commits in steps: first the lease of the customers, then, after the provider 
 with the end of the request for them. No transaction is open while the provider is asked.
 """
 
+import time
+from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy import Engine
@@ -15,6 +17,7 @@ import connectors
 from connectors.contract import MalformedPayloadError
 from connectors.reader import NOT_BEFORE, ReadingError, Row
 from worker import ids
+from worker.backfill.reading_lease import LEASE, LeaseLostError, ReadingLease
 from worker.domain import deliveries
 from worker.errors import ConfigError
 from worker.inbox.nudge import nudger
@@ -24,6 +27,7 @@ from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
 from worker.store.envelopes import Incoming
 from worker.store.lanes import lane_of
+from worker.store.refetches import Refetch
 
 log = structlog.get_logger()
 
@@ -31,6 +35,8 @@ _AT_ONCE = 100
 #: until others may lease the same customers; doubled with each attempt
 _LEASE = timedelta(seconds=30)
 _ATTEMPTS = 8
+#: for all requests about the customers of one lease
+_BUDGET_S = 35.0
 
 
 def envelope_of_row(connection: ConnectionRow, row: Row, run_id: UUID | None) -> Incoming:
@@ -58,22 +64,32 @@ def envelope_of_row(connection: ConnectionRow, row: Row, run_id: UUID | None) ->
 
 def refetch(engine: Engine) -> bool:
     """Read the customers of one connection that are due; return False if none are."""
+    token = uuid4()
     with engine.begin() as conn:
-        leased = refetches.lease(conn, most=_AT_ONCE, lease=_LEASE)
+        leased = refetches.lease(conn, most=_AT_ONCE, lease=_LEASE, reading=LEASE, token=token)
         connection = connections.by_id(conn, leased[0].connection_id) if leased else None
     if not leased or connection is None:
         return False
+    lease = ReadingLease(engine, connection, token, lambda _: True)
+    with lease.held():
+        _read(engine, connection, leased, lease)
+    return True
+
+
+def _read(engine: Engine, connection: ConnectionRow, leased: Sequence[Refetch], lease: ReadingLease) -> None:
+    """Ask for customers that we hold under a lease, and keep what the provider shows of them."""
     given_up = [customer for customer in leased if customer.attempts > _ATTEMPTS or not connection.can_be_read]
     external_ids = [customer.external_id for customer in leased if customer not in given_up]
     rows: list[Row] = []
     if external_ids:
         reader = connectors.reader_of(connection.connector)
         try:
-            with provider_session(engine, connection) as fetch:
+            until = time.monotonic() + _BUDGET_S
+            with provider_session(engine, connection, until=until, before=lease.check) as fetch:
                 rows = list(reader.read_some(job_of(connection, "full"), external_ids, fetch))
-        except (ReadingError, MalformedPayloadError, ConfigError) as error:
+        except (ReadingError, MalformedPayloadError, ConfigError, LeaseLostError) as error:
             log.warning("read_back_failed", connection_id=str(connection.id), reason=str(error))
-            return True  # the leases lapse, and the customers are due again
+            return  # the leases lapse, and the customers are due again
     if given_up:
         log.warning("read_back_given_up", connection_id=str(connection.id), customers=len(given_up))
     with engine.begin() as conn:
@@ -82,4 +98,3 @@ def refetch(engine: Engine) -> bool:
             envelopes.keep(conn, [envelope_of_row(connection, row, None) for row in rows])
         refetches.delete(conn, leased)
     nudger.nudge({lane_of(connection.id)})
-    return True

@@ -6,10 +6,8 @@ rows are drained like webhooks; each drain counts in its own transaction what be
 the counts add up.
 """
 
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -23,10 +21,12 @@ import connectors
 from connectors.contract import MalformedPayloadError
 from connectors.reader import Cursor, Kind, NotYetError, Page, ReadingError, Row, TryAgainError
 from worker.backfill import reconcile
+from worker.backfill.reading_lease import LEASE, LeaseLostError, ReadingLease
 from worker.backfill.refetch import envelope_of_row, refetch
 from worker.errors import ConfigError
 from worker.inbox import drain, dry_run
 from worker.inbox.nudge import nudger
+from worker.providers.client import REQUEST_S
 from worker.providers.session import job_of, provider_session
 from worker.store import connections, db, envelopes, run_rows, runs
 from worker.store.connections import ConnectionRow
@@ -37,8 +37,6 @@ from worker.store.runs import RunRow
 
 log = structlog.get_logger()
 
-#: renewed while a slice is at work; a run whose process was killed waits for so long
-LEASE = timedelta(seconds=5)
 #: rows of a run that may wait to be drained; beyond, the slice drains before it reads on, so that webhooks come through
 _BACKLOG = 2_000
 #: rows of a run that may wait while other drains hold all of them; beyond, the slice waits, because the other drains
@@ -49,10 +47,6 @@ _OVERLAP = timedelta(minutes=10)
 #: failures in a row; with the growing pauses between them they take about two hours
 _MOST_FAILURES = 30
 _LONGEST_PAUSE = timedelta(minutes=5)
-
-
-class _LostError(Exception):
-    """The run was cancelled, or another worker has its lease."""
 
 
 def start(
@@ -87,15 +81,19 @@ def start(
 
 
 def work(engine: Engine, *, budget_s: float) -> bool:
-    """Work for a while on the run that is due, else refetch customers; return False if nothing was due."""
+    """Work for a while on the run that is due, else refetch customers; return False if nothing was due.
+
+    The budget counts for the whole: a request that is under way at its end is given up ``REQUEST_S`` later.
+    """
     token = uuid4()
     with engine.begin() as conn:
         row = runs.lease(conn, lease=LEASE, token=token)
         connection = None if row is None else connections.by_id(conn, row.connection_id)
     if row is None or connection is None:
         return refetch(engine)
-    with _heartbeat(engine, row, token):
-        _Slice(engine, row, connection, token, time.monotonic() + budget_s).work()
+    lease = ReadingLease(engine, connection, token, lambda conn: runs.renew(conn, row, lease=LEASE, token=token))
+    with lease.held():
+        _Slice(engine, row, connection, token, time.monotonic() + budget_s, lease).work()
     return True
 
 
@@ -108,6 +106,7 @@ class _Slice:
     connection: ConnectionRow
     token: UUID
     until: float
+    lease: ReadingLease
     waited_s: float = 0.0
 
     def work(self) -> None:
@@ -126,7 +125,7 @@ class _Slice:
             self._try_later(str(error), error.after)
         except (ReadingError, MalformedPayloadError, ConfigError) as error:
             self._end("failed", str(error))
-        except _LostError:
+        except LeaseLostError:
             log.info("run_given_up", run_id=str(self.row.id))
         except (DBAPIError, SoftTimeLimitExceeded):
             raise  # the system is at fault, not the run: its lease lapses
@@ -139,12 +138,20 @@ class _Slice:
             return "the connection was removed"
         if self.connection.revoked_at is not None:
             return "the access was taken back by the shop; `connections authorize` gives new"
+        if self.row.failures > _MOST_FAILURES:
+            return f"its reading ended {self.row.failures} times without a page"
         return None
 
     def _read_pages(self) -> None:
         reader = connectors.reader_of(self.connection.connector)
         kind: Kind = "ids" if self.row.kind == "reconcile" else "increment" if self.row.kind == "increment" else "full"
-        with provider_session(self.engine, self.connection, on_wait=self._waited) as fetch:
+        with provider_session(
+            self.engine,
+            self.connection,
+            until=self.until + REQUEST_S,
+            on_wait=self._waited,
+            before=self.lease.check,
+        ) as fetch:
             job = job_of(self.connection, kind, self.row.since)
             if self.row.phase == "reading":
                 for page in reader.read(job, self.row.cursor, fetch):
@@ -214,7 +221,7 @@ class _Slice:
             **counts,
         )
         if row is None:
-            raise _LostError
+            raise LeaseLostError
         self.row = row
 
     def _finish_reading(self) -> bool:
@@ -246,7 +253,7 @@ class _Slice:
             with self.engine.connect() as conn:
                 row = runs.by_id(Tx(conn, self.row.organization_id), self.row.id)
             if row is None or row.state != "running":
-                raise _LostError
+                raise LeaseLostError
             self.row = row
             if time.monotonic() > self.until:
                 self._release()
@@ -287,29 +294,3 @@ class _Slice:
         log.warning("run_ended", run_id=str(self.row.id), state=state, reason=reason)
         with self.engine.begin() as conn:
             runs.end(conn, self.row, state, reason, token=self.token)
-
-
-@contextmanager
-def _heartbeat(engine: Engine, row: RunRow, token: UUID) -> Iterator[None]:
-    """Renew the lease while a slice is at work, however long its provider takes.
-
-    The thread dies with the process, so that another worker takes over soon after a kill.
-    """
-    is_over = threading.Event()
-
-    def beat() -> None:
-        while not is_over.wait(LEASE.total_seconds() / 3):
-            try:
-                with engine.begin() as conn:
-                    if not runs.renew(conn, row, lease=LEASE, token=token):
-                        return
-            except DBAPIError as error:
-                log.warning("lease_not_renewed", error=type(error).__name__)
-
-    thread = threading.Thread(target=beat, name="run-lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join(5)

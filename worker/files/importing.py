@@ -28,6 +28,7 @@ from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
 from worker.store.envelopes import Incoming
 from worker.store.lanes import lane_of
+from worker.store.ready import Only
 from worker.store.runs import RunRow
 
 T = TypeVar("T")
@@ -175,7 +176,7 @@ def undo(engine: Engine, organization_id: UUID, run_id: UUID) -> int:
         rows = envelopes.rename(tx, run.connection_id, since, header=header, topic=files.TOPIC, to=files.UNDONE)
         ready.replay(tx, rows)
     lane = lane_of(run.connection_id)
-    while drain.drain_batch(engine, lane).leased + drain.drain_batch(engine, lane, suspects=True).leased:
+    while drain.drain_batch(engine, lane).leased + drain.drain_batch(engine, lane, only=Only.SUSPECTS).leased:
         pass
     return len(rows)
 
@@ -196,7 +197,7 @@ def _work_off(engine: Engine, run: RunRow, *, down_to: int) -> RunRow:
             left, still = found.left, time.monotonic()
         if time.monotonic() - still > _STUCK_S:
             raise PermanentError(f"{left:,} rows are kept but were not drained; see `contactsync status`")
-        if drain.drain_batch(engine, lane).leased + drain.drain_batch(engine, lane, suspects=True).leased == 0:
+        if drain.drain_batch(engine, lane).leased + drain.drain_batch(engine, lane, only=Only.SUSPECTS).leased == 0:
             time.sleep(0.05)
 
 

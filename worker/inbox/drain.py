@@ -30,7 +30,7 @@ from worker.store import connections, ready, refetches, runs, sqlstates
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
 from worker.store.envelopes import EnvelopeRow
-from worker.store.ready import Leased, Parked
+from worker.store.ready import Leased, Only, Parked
 
 log = structlog.get_logger()
 
@@ -128,7 +128,7 @@ def drain(engine: Engine, lane: int, *, budget_s: float, on_full: Callable[[int]
     total = Drained()
     while True:
         batch = drain_batch(engine, lane, on_full=on_full)
-        suspect = drain_batch(engine, lane, suspects=True)
+        suspect = drain_batch(engine, lane, only=Only.SUSPECTS)
         total += batch
         total += suspect
         if batch.leased + suspect.leased == 0 or time.monotonic() - began > budget_s:
@@ -136,13 +136,13 @@ def drain(engine: Engine, lane: int, *, budget_s: float, on_full: Callable[[int]
 
 
 def drain_batch(
-    engine: Engine, lane: int, *, suspects: bool = False, on_full: Callable[[int], None] = lambda _: None
+    engine: Engine, lane: int, *, only: Only = Only.ORDINARY, on_full: Callable[[int], None] = lambda _: None
 ) -> Drained:
-    """Lease one batch and work it off; ``suspects`` takes envelopes that may have killed their processes."""
+    """Lease one batch and work it off; ``only`` says which envelopes, by whether they may have killed processes."""
     token = uuid4()
     with engine.begin() as conn:
         lease = timedelta(seconds=settings().lease_s)
-        leased = ready.lease_due(conn, lane, most=settings().inbox_batch, lease=lease, token=token, suspects=suspects)
+        leased = ready.lease_due(conn, lane, most=settings().inbox_batch, lease=lease, token=token, only=only)
         if not leased:
             return Drained()
         accounts = connections.by_ids(conn, {row.envelope.connection_id for row in leased})

@@ -19,7 +19,7 @@ READING = LANES
 _PAUSE_S = 0.05
 #: a nudge that waited longer in the broker is dropped: the sweeper has done its work by then
 _EXPIRES_S = 30
-#: pause after the broker failed; the sweeper drains meanwhile
+#: pause after the broker failed; the sweeper sees to the work meanwhile
 _BREAK_S = 1.0
 
 

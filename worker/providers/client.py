@@ -21,8 +21,11 @@ from connectors.channels.contract import retry_after
 from connectors.reader import AccessRefusedError, Answer, Credentials, Reader, Request, TryAgainError, UnreadableError
 from worker.errors import ConfigError
 from worker.providers.allowed_origins import origin
+from worker.providers.deadline import DeadlineTransport
 
 _TIMEOUT = httpx.Timeout(20.0, connect=5.0)
+#: a request and its answer take at most this long as a whole, however the provider spreads its bytes
+REQUEST_S = 25.0
 _ATTEMPTS = 5
 #: The client itself waits up to this long. If the provider demands more, the run is postponed.
 _PATIENCE = timedelta(seconds=3)
@@ -48,7 +51,9 @@ class CredentialStore(Protocol):
 class ProviderClient:
     """Sends the requests of one reader to one account; call it like a function, and close it at the end.
 
-    ``on_wait`` is called with the seconds before each wait that the provider demands.
+    All its requests, attempts and waits are over at ``until`` (of ``time.monotonic``); a download, which is read for
+    longer than other answers, has that limit only. ``on_wait`` is called with the seconds before each wait that the
+    provider demands; ``before`` is called before each attempt, and may raise.
     """
 
     def __init__(
@@ -57,15 +62,19 @@ class ProviderClient:
         api_url: str,
         store: CredentialStore,
         *,
+        until: float,
         transport: httpx.BaseTransport | None = None,
         on_wait: Callable[[float], None] = lambda _: None,
+        before: Callable[[], None] = lambda: None,
     ) -> None:
         self._reader = reader
         self._root = origin(api_url, may_have_path=True)
         self._store = store
+        self._until = until
         self._on_wait = on_wait
+        self._before = before
         self._client = httpx.Client(
-            transport=transport,
+            transport=transport or DeadlineTransport(),
             timeout=_TIMEOUT,
             follow_redirects=False,
             trust_env=False,
@@ -87,12 +96,13 @@ class ProviderClient:
         """
 
         def wait(error: Exception) -> bool | float:
-            if not isinstance(error, TryAgainError):
+            left = self._until - time.monotonic()
+            if not isinstance(error, TryAgainError) or left <= 0:
                 return False
             if error.after is None:
                 return True
             seconds = max(0.0, error.after.total_seconds())
-            if error.after > _PATIENCE:
+            if error.after > _PATIENCE or seconds >= left:
                 return False
             self._on_wait(seconds)
             return seconds
@@ -148,10 +158,19 @@ class ProviderClient:
         headers = {**request.headers, **authorization}
         if request.offset:
             headers["Range"] = f"bytes={request.offset}-"
+        self._before()
         began, began_s = datetime.now(UTC), time.monotonic()
+        deadline = self._until if request.offset is not None else min(self._until, began_s + REQUEST_S)
+        if deadline <= began_s:
+            raise TryAgainError("the provider took all the time that there was for its requests")
         try:
             sent = self._client.build_request(
-                request.method, url, headers=headers, json=request.json, data=dict(request.form or {}) or None
+                request.method,
+                url,
+                headers=headers,
+                json=request.json,
+                data=dict(request.form or {}) or None,
+                extensions={"deadline": deadline},
             )
             response = self._client.send(sent, stream=True)
             if request.offset is None or response.status_code >= 300:

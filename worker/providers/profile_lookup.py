@@ -38,6 +38,7 @@ from connectors.cleaning import is_normalisable, normalised
 from connectors.contract import MalformedPayloadError
 from worker.errors import ConfigError, TransientError
 from worker.providers.allowed_origins import origin
+from worker.providers.deadline import DeadlineTransport
 from worker.store.channels import ChannelRow
 
 #: The longest that a caller waits, retries included.
@@ -103,7 +104,7 @@ class Lookups:
         for chatty in ("httpx", "httpcore"):  # they log URLs, and Telegram's URLs hold the token
             logging.getLogger(chatty).setLevel(logging.WARNING)
         self._client = httpx.Client(
-            transport=transport,
+            transport=transport or DeadlineTransport(),
             follow_redirects=False,
             trust_env=False,
             # No compression, because a small compressed body can unpack to a huge one.
@@ -113,9 +114,8 @@ class Lookups:
         )
         self._budget_s = budget_s
         self._slots = BoundedSemaphore(_AT_ONCE)
-        # httpx limits each single wait on the network, but neither their sum nor a DNS lookup. So the request runs
-        # in a thread, and the caller leaves when its time is over. There are more threads than slots, because
-        # threads that were left behind are still busy.
+        # The request runs in a thread, and the caller leaves when its time is over, whatever holds the thread up.
+        # There are more threads than slots, because threads that were left behind are still busy for a moment.
         self._threads = ThreadPoolExecutor(2 * _AT_ONCE, thread_name_prefix="lookup")
         self._cache: OrderedDict[_Key, _Cached] = OrderedDict()
         self._lock = Lock()
@@ -202,7 +202,12 @@ class Lookups:
         timeout = httpx.Timeout(min(_READ_S, left), connect=min(_CONNECT_S, left))
         try:
             request = self._client.build_request(
-                ask.method, _join(base, ask.path), headers=ask.headers, json=ask.json, timeout=timeout
+                ask.method,
+                _join(base, ask.path),
+                headers=ask.headers,
+                json=ask.json,
+                timeout=timeout,
+                extensions={"deadline": deadline},
             )
             response = self._client.send(request, stream=True)
             try:

@@ -3,6 +3,7 @@
 It commits in steps: renewed credentials are stored at once, whatever becomes of the request.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,18 +17,34 @@ from worker.store import connections, locks
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
 
+#: for all requests of a session, unless its opener says otherwise
+_SESSION_S = 120.0
+
 
 @contextmanager
 def provider_session(
-    engine: Engine, connection: ConnectionRow, *, on_wait: Callable[[float], None] = lambda _: None
+    engine: Engine,
+    connection: ConnectionRow,
+    *,
+    until: float | None = None,
+    on_wait: Callable[[float], None] = lambda _: None,
+    before: Callable[[], None] = lambda: None,
 ) -> Iterator[ProviderClient]:
     """Open a client for a connection's provider, and close it when the block ends.
 
-    ``on_wait`` is called with the seconds before each wait that the provider demands.
+    Its requests are over at ``until`` (of ``time.monotonic``), after two minutes if none is given. ``on_wait`` is
+    called with the seconds before each wait that the provider demands, ``before`` before each attempt.
     """
     reader: Reader = connectors.reader_of(connection.connector)
     api_url = connection.options.get("api_url") or reader.api_url(connection.options)
-    client = ProviderClient(reader, api_url, _StoredCredentials(engine, connection), on_wait=on_wait)
+    client = ProviderClient(
+        reader,
+        api_url,
+        _StoredCredentials(engine, connection),
+        until=time.monotonic() + _SESSION_S if until is None else until,
+        on_wait=on_wait,
+        before=before,
+    )
     try:
         yield client
     finally:

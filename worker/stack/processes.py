@@ -118,11 +118,9 @@ def spawn(
     call it from a thread that lives as long as the command should. On other systems the command survives if we are
     killed.
     """
-    who = (account.uid, account.gid) if account else (0, 0)
-    launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *map(str, (os.getpid(), int(death_signal), *who))]
     with open_log(log) as output:
         process = subprocess.Popen(  # noqa: S603  # the commands are ours
-            [*launcher, *command],
+            tied_to_us(command, death_signal, account),
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -134,6 +132,15 @@ def spawn(
         with suppress(BrokenPipeError), process.stdin as pipe:
             pipe.write(stdin.encode())
     return process
+
+
+def tied_to_us(
+    command: Sequence[str], death_signal: signal.Signals = signal.SIGKILL, account: Account | None = None
+) -> list[str]:
+    """Return the command behind a launcher that ties its life to ours (see ``spawn``)."""
+    who = (account.uid, account.gid) if account else (0, 0)
+    launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *map(str, (os.getpid(), int(death_signal), *who))]
+    return [*launcher, *command]
 
 
 def bare_environment() -> dict[str, str]:

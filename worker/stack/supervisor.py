@@ -124,7 +124,7 @@ class Supervisor:
                 self._env["REDIS_URL"] = self._broker.start(give_up=self._is_stopping)
             except NoBrokerError as error:
                 self._broker = None
-                self._log.warning("broker_missing", reason=str(error), effect="the sweeper drains")
+                self._log.warning("broker_missing", reason=str(error), effect="the sweeper starts who drains")
         self._env["PUBLIC_URL"] = self._env.get("PUBLIC_URL") or self.url
         if not self._env.get("CONTACTSYNC_SECRET_KEYS"):
             self._env["CONTACTSYNC_SECRET_KEYS"] = secret_key(self.data_dir)

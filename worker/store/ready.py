@@ -4,7 +4,8 @@ When an envelope is drained, its row goes, and an outcome (``outcomes``) or a re
 """
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -30,7 +31,9 @@ class Waiting(NamedTuple):
 
     lane: int
     age_s: float  #: how long the oldest such row has been due
-    is_held: bool  #: other rows of the lane are leased
+    is_held: bool  #: other rows of the lane are leased, by a process that leased them a short time ago
+    #: when rows that a process died with, or stalled with, were last leased; None without such rows
+    shaky_since: datetime | None
 
 
 class Leased(NamedTuple):
@@ -71,7 +74,7 @@ _LEASE = """
              WHERE lane = :lane AND next_run_at <= clock_timestamp()
                AND (lease_until IS NULL OR lease_until < clock_timestamp())
                AND crashes {suspicion}
-             ORDER BY next_run_at, envelope_id LIMIT :most FOR UPDATE SKIP LOCKED
+             ORDER BY {first}next_run_at, envelope_id LIMIT :most FOR UPDATE SKIP LOCKED
          ))
         RETURNING r.organization_id, r.envelope_id, r.connection_id, r.attempts, r.crashes, r.replay, r.run_id
     )
@@ -84,9 +87,13 @@ _LEASE = """
          WHERE organization_id = l.organization_id AND id = l.envelope_id LIMIT 1) AS e ON true
 """
 # The numbers are literals, so that a search for suspects uses their own small index.
-_LEASE_ORDINARY = sql(_LEASE.format(suspicion="< 2"))
-_LEASE_SUSPECTS = sql(_LEASE.format(suspicion="= 2"))
-_LEASE_ALONE = sql(_LEASE.format(suspicion=">= 3"))
+_LEASE_ORDINARY = sql(_LEASE.format(suspicion="< 2", first=""))
+_LEASE_SUSPECTS = sql(_LEASE.format(suspicion="= 2", first=""))
+_LEASE_ALONE = sql(_LEASE.format(suspicion=">= 3", first=""))
+# For a stand-in, which has nobody beside it. The row that was leased last is the likeliest to hang its process again.
+_LEASE_CLEAN = sql(_LEASE.format(suspicion="= 0 AND lease_until IS NULL", first=""))
+_SHAKY = ">= 0 AND (crashes > 0 OR lease_until IS NOT NULL)"
+_LEASE_SHAKY = sql(_LEASE.format(suspicion=_SHAKY, first="coalesce(lease_until, next_run_at), "))
 
 _DELETE = sql("""
     DELETE FROM ready
@@ -150,12 +157,14 @@ _SETTLE_AGAIN = sql(f"""{_SETTLE}
 
 # The head of a lane is enough to look at, because leased rows stay there while a drain works on the lane.
 _WAITING = sql(f"""
-    SELECT lanes.lane, extract(epoch FROM clock_timestamp() - head.oldest)::float AS age, head.is_held
+    SELECT lanes.lane, extract(epoch FROM clock_timestamp() - head.oldest)::float AS age, head.is_held, head.shaky_since
       FROM generate_series(0, {LANES - 1}) AS lanes(lane)
      CROSS JOIN LATERAL (
         SELECT min(next_run_at) FILTER (WHERE lease_until IS NULL OR lease_until < clock_timestamp()) AS oldest,
-               coalesce(bool_or(lease_until > clock_timestamp()), false) AS is_held
-          FROM (SELECT next_run_at, lease_until FROM ready
+               coalesce(bool_or(lease_until > clock_timestamp() + :fresh), false) AS is_held,
+               min(coalesce(lease_until, next_run_at))
+                   FILTER (WHERE crashes > 0 AND lease_until IS NULL OR lease_until < clock_timestamp()) AS shaky_since
+          FROM (SELECT next_run_at, lease_until, crashes FROM ready
                  WHERE lane = lanes.lane AND next_run_at <= clock_timestamp()
                  ORDER BY next_run_at, envelope_id LIMIT {_HEAD}) AS rows) AS head
      WHERE head.oldest IS NOT NULL
@@ -218,20 +227,29 @@ _REPLAY = sql(f"""
 """)
 
 
-def lease_due(
-    conn: Connection, lane: int, *, most: int, lease: timedelta, token: UUID, suspects: bool = False
-) -> list[Leased]:
-    """Lease due envelopes of a lane, those first that have been due longest.
+class Only(Enum):
+    """Which of the due envelopes to lease."""
 
-    An envelope with two crashes is a suspect, which only a call with ``suspects`` leases: a few together, and from the
-    third crash on each alone.
-    """
+    ORDINARY = "those with fewer than two crashes"
+    SUSPECTS = "those with more crashes: a few together, and from the third crash on each alone"
+    CLEAN = "those that no process died with, or stalled with"
+    SHAKY = "the others, each alone"
+
+
+def lease_due(
+    conn: Connection, lane: int, *, most: int, lease: timedelta, token: UUID, only: Only = Only.ORDINARY
+) -> list[Leased]:
+    """Lease due envelopes of a lane, those first that have been due longest."""
     parameters = {"lane": lane, "most": most, "lease": lease, "token": token}
-    if not suspects:
+    if only is Only.ORDINARY:
         rows = read_binary(conn, _LEASE_ORDINARY, parameters)
-    else:
+    elif only is Only.SUSPECTS:
         rows = read_binary(conn, _LEASE_SUSPECTS, {**parameters, "most": min(most, _FEW)})
         rows = rows or read_binary(conn, _LEASE_ALONE, {**parameters, "most": 1})
+    elif only is Only.CLEAN:
+        rows = read_binary(conn, _LEASE_CLEAN, parameters)
+    else:
+        rows = read_binary(conn, _LEASE_SHAKY, {**parameters, "most": 1})
     return [
         Leased(EnvelopeRow(*envelope), attempts, crashes, replay, run_id)
         for attempts, crashes, replay, run_id, *envelope in rows
@@ -294,9 +312,12 @@ def settle(tx: Tx, rows: Sequence[tuple[UUID, str, str | None]], *, is_replay: b
         tx.run(statement, columns_of(sorted(rows, key=lambda r: r[0]), "envelope_id", "outcome", "detail"))
 
 
-def waiting(conn: Connection) -> list[Waiting]:
-    """Load the lanes with due rows that are not leased."""
-    return [Waiting(*row) for row in run(conn, _WAITING)]
+def waiting(conn: Connection, *, lease: timedelta = timedelta(0)) -> list[Waiting]:
+    """Load the lanes with due rows that are not leased; ``lease`` is for how long drains lease.
+
+    A drain that has worked on a batch for a third of that time is taken for stalled, and holds no lane.
+    """
+    return [Waiting(*row) for row in run(conn, _WAITING, {"fresh": lease * 2 / 3})]
 
 
 def depth(conn: Connection, organization_id: UUID | None = None) -> dict[str, Any]:

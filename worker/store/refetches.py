@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker import ids
+from worker.store import reading_leases
 from worker.store.batch_writer import columns_of, rows_of
 from worker.store.db import Tx, run, sql
 
@@ -31,14 +32,16 @@ _ENSURE = sql(f"""
         ON CONFLICT (organization_id, connection_id, external_id) DO UPDATE
        SET token = excluded.token, attempts = 0, next_run_at = now()
 """)
-# Customers of one connection, so that one request to its provider reads them all. The lease is the time at which they
-# are due again.
-_LEASE = sql("""
+# Customers of one connection, so that one request to its provider reads them all. The connection is leased too, so that
+# nobody else reads it meanwhile. The customers' lease is the time at which they are due again.
+_LEASE = sql(f"""
     WITH first AS (
-        SELECT organization_id, connection_id FROM wanted WHERE next_run_at <= now() ORDER BY next_run_at LIMIT 1
-    ), picked AS (
+        SELECT organization_id, connection_id FROM wanted w
+         WHERE next_run_at <= now() AND {reading_leases.is_free_sql("w")}
+         ORDER BY {reading_leases.since_sql("w")} LIMIT 1
+    ), held AS ({reading_leases.take_sql("first")}), picked AS (
         SELECT w.organization_id, w.connection_id, w.external_id FROM wanted w
-          JOIN first f ON f.organization_id = w.organization_id AND f.connection_id = w.connection_id
+          JOIN held f ON f.organization_id = w.organization_id AND f.connection_id = w.connection_id
          WHERE w.next_run_at <= now() ORDER BY w.external_id LIMIT :most FOR UPDATE OF w SKIP LOCKED
     )
     UPDATE wanted w
@@ -62,9 +65,13 @@ def ensure(tx: Tx, customers: Collection[tuple[UUID, str]]) -> None:
         tx.run(_ENSURE, {"token": ids.new(), **columns})
 
 
-def lease(conn: Connection, *, most: int, lease: timedelta) -> list[Refetch]:
-    """Lease customers of one connection; they are due again after the lease, which doubles with each attempt."""
-    return [Refetch(*row) for row in run(conn, _LEASE, {"most": most, "lease": lease})]
+def lease(conn: Connection, *, most: int, lease: timedelta, reading: timedelta, token: UUID) -> list[Refetch]:
+    """Lease customers of one connection; they are due again after the lease, which doubles with each attempt.
+
+    ``reading`` and ``token`` are of the lease of the connection.
+    """
+    parameters = {"most": most, "lease": lease, "reading": reading, "token": token}
+    return [Refetch(*row) for row in run(conn, _LEASE, parameters)]
 
 
 def delete(conn: Connection, rows: Collection[Refetch]) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker import ids
+from worker.store import reading_leases
 from worker.store.batch_writer import columns_of, rows_of
 from worker.store.db import Tx, json, run, sql
 
@@ -49,6 +50,7 @@ class RunRow:
 
 
 _COLUMNS = ", ".join(RunRow.__dataclass_fields__)
+_IS_DUE = "state = 'running' AND phase <> 'draining' AND kind <> 'import' AND next_run_at <= clock_timestamp()"
 _ADDED_UP = "read = changed + unchanged + parked"
 
 _START = sql("""
@@ -75,24 +77,32 @@ _WATERMARK = sql("""
        AND watermark IS NOT NULL
      ORDER BY watermark DESC LIMIT 1
 """)
+# With its connection, so that one process at a time reads a connection. A lapsed lease means that its holder died: it
+# counts as a failure, because a run that kills its readers would go on for ever. Each lease moves the run behind the
+# others that are due, so that it cannot keep them waiting either, and so does a read of its connection, however many
+# runs that has. Customers who have waited longer come before it.
 _LEASE = sql(f"""
     WITH picked AS (
-        SELECT organization_id, id FROM runs
-         WHERE state = 'running' AND phase <> 'draining' AND kind <> 'import' AND next_run_at <= clock_timestamp()
-           AND (lease_until IS NULL OR lease_until < clock_timestamp())
-         ORDER BY next_run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
-    )
+        SELECT organization_id, id, connection_id FROM runs r
+         WHERE {_IS_DUE} AND (lease_until IS NULL OR lease_until < clock_timestamp())
+           AND {reading_leases.is_free_sql("r")}
+           AND NOT EXISTS (SELECT FROM wanted w WHERE w.next_run_at <= clock_timestamp()
+                              AND {reading_leases.is_free_sql("w")}
+                              AND {reading_leases.since_sql("w")} < {reading_leases.since_sql("r")})
+         ORDER BY {reading_leases.since_sql("r")}, id LIMIT 1 FOR UPDATE SKIP LOCKED
+    ), held AS ({reading_leases.take_sql("picked")})
     UPDATE runs r
-       SET lease_until = clock_timestamp() + :lease, lease_token = :token, started_at = coalesce(started_at, now())
-      FROM picked WHERE r.organization_id = picked.organization_id AND r.id = picked.id
+       SET failures = r.failures + (r.lease_until IS NOT NULL)::integer, next_run_at = clock_timestamp(),
+           lease_until = clock_timestamp() + :lease, lease_token = :token, started_at = coalesce(started_at, now())
+      FROM picked JOIN held ON true WHERE r.organization_id = picked.organization_id AND r.id = picked.id
     RETURNING {", ".join("r." + name for name in RunRow.__dataclass_fields__)}
 """)
-_DUE_FOR = sql("""
+_DUE_FOR = sql(f"""
     SELECT extract(epoch FROM now() - least(
-        (SELECT min(greatest(next_run_at, coalesce(lease_until, next_run_at))) FROM runs
-          WHERE state = 'running' AND phase <> 'draining' AND kind <> 'import' AND next_run_at <= now()
-            AND (lease_until IS NULL OR lease_until < now())),
-        (SELECT min(next_run_at) FROM wanted WHERE next_run_at <= now())))::float
+        (SELECT min(greatest({reading_leases.since_sql("r")}, r.lease_until)) FROM runs r
+          WHERE {_IS_DUE} AND (lease_until IS NULL OR lease_until < now()) AND {reading_leases.is_free_sql("r")}),
+        (SELECT min({reading_leases.since_sql("w")}) FROM wanted w
+          WHERE w.next_run_at <= now() AND {reading_leases.is_free_sql("w")})))::float
 """)
 _RENEW = sql("""
     UPDATE runs SET lease_until = clock_timestamp() + :lease
@@ -239,13 +249,16 @@ def watermark(tx: Tx, connection_id: UUID) -> datetime | None:
 
 
 def due_for_s(conn: Connection) -> float | None:
-    """Return for how many seconds a run or a refetch has been due; None if nothing is due."""
+    """Return for how many seconds a run or a refetch has been due whose connection nobody reads; None without any."""
     return run(conn, _DUE_FOR).scalar_one()  # type: ignore[no-any-return]
 
 
 def lease(conn: Connection, *, lease: timedelta, token: UUID) -> RunRow | None:
-    """Lease the run that has been due longest; None if no run is due."""
-    row = run(conn, _LEASE, {"lease": lease, "token": token}).first()
+    """Lease the run that has been due longest, and its connection.
+
+    None if no run is due, or another process was faster.
+    """
+    row = run(conn, _LEASE, {"lease": lease, "reading": lease, "token": token}).first()
     return None if row is None else RunRow(*row)
 
 

@@ -16,6 +16,7 @@ from worker.inbox import drain as draining
 from worker.inbox.drain import drain, drain_batch
 from worker.store import connections, ready
 from worker.store.db import Tx
+from worker.store.ready import Only
 
 
 def test_a_batch_settles_ignores_and_parks(engine, source):
@@ -90,10 +91,10 @@ def test_who_loses_the_lease_changes_nothing(engine, source, monkeypatch):
     assert drain(engine, lane(source), budget_s=5).settled == 1
 
 
-def die_holding(engine, source, *, suspects=False):
+def die_holding(engine, source, only=Only.ORDINARY):
     """Lease and vanish; the lease has lapsed when we look again."""
     with engine.begin() as conn:
-        return ready.lease_due(conn, lane(source), most=99, lease=timedelta(0), token=uuid4(), suspects=suspects)
+        return ready.lease_due(conn, lane(source), most=99, lease=timedelta(0), token=uuid4(), only=only)
 
 
 def test_an_envelope_that_kills_processes_is_taken_with_few_then_alone_then_parked(engine, source):
@@ -103,14 +104,14 @@ def test_an_envelope_that_kills_processes_is_taken_with_few_then_alone_then_park
     assert [row.crashes for row in rows(engine, "SELECT crashes FROM ready")] == [2] * 30
     assert die_holding(engine, source) == []
 
-    few = drain_batch(engine, lane(source), suspects=True)
+    few = drain_batch(engine, lane(source), only=Only.SUSPECTS)
     assert (few.leased, few.settled) == (20, 20)
 
-    assert len(die_holding(engine, source, suspects=True)) == 10
-    alone = drain_batch(engine, lane(source), suspects=True)
+    assert len(die_holding(engine, source, Only.SUSPECTS)) == 10
+    alone = drain_batch(engine, lane(source), only=Only.SUSPECTS)
     assert (alone.leased, alone.settled) == (1, 1)
 
-    assert len(die_holding(engine, source, suspects=True)) == 1
+    assert len(die_holding(engine, source, Only.SUSPECTS)) == 1
     found = drain(engine, lane(source), budget_s=5)
     assert (found.parked, found.settled) == (1, 8)
     assert rows(engine, "SELECT kind FROM parked") == [("crashed",)]

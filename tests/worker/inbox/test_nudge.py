@@ -7,8 +7,10 @@ import pytest
 from kombu import pools
 
 from tests.worker.inbox.plain import keep, lane, rows, run_now
+from worker import tasks
 from worker.app import NUDGES, app
 from worker.inbox.nudge import READING, Nudger, publish, publish_once
+from worker.stand_in import DRAIN, drain_round
 from worker.tasks import drain, read, tick
 
 
@@ -98,7 +100,12 @@ def test_a_nudger_outlives_its_broker(use_broker, messages):
         pass
 
 
-def test_a_lost_nudge_loses_no_envelope(engine, source, use_broker):
+def test_a_lost_nudge_loses_no_envelope(engine, source, use_broker, monkeypatch):
+    def drain_here(kind):
+        assert kind == DRAIN
+        drain_round(engine, lambda: None)
+
+    monkeypatch.setattr(tasks.stand_ins, "call", drain_here)
     use_broker("redis://127.0.0.1:1/0")
     keep(engine, source, {"id": "1"})
     Nudger().nudge({lane(source)})

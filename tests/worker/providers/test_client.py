@@ -1,5 +1,6 @@
 """Client: how requests reach a provider, with credentials, retries and limits."""
 
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -77,11 +78,16 @@ def _no_waits():
         yield
 
 
-def send(provider, request=None, check=None, store=None):
+def send(provider, request=None, check=None, store=None, limit_s=60):
     """Send one request and return the whole answer. Without ``store``, the token cannot be renewed."""
     store = store or Store(access_token=TOKEN)
     client = ProviderClient(
-        Reader(), API, store, transport=httpx.MockTransport(provider), on_wait=provider.waited.append
+        Reader(),
+        API,
+        store,
+        until=time.monotonic() + limit_s,
+        transport=httpx.MockTransport(provider),
+        on_wait=provider.waited.append,
     )
     try:
         answer = client(request or Request(url="/customers?after=1"), check)
@@ -153,6 +159,27 @@ def test_a_long_wait_is_raised_at_once():
     assert (len(provider.requests), provider.waited) == (1, [])
 
 
+def test_all_attempts_and_waits_are_over_when_the_time_of_the_session_is():
+    provider = Provider(reply(429, headers={"retry-after": "2"}))
+    with pytest.raises(TryAgainError) as raised:
+        send(provider, limit_s=1)
+    assert (raised.value.after, len(provider.requests)) == (timedelta(seconds=2), 1)
+
+    provider = Provider(reply(200))
+    with pytest.raises(TryAgainError, match="all the time"):
+        send(provider, limit_s=0)
+    assert provider.requests == []
+
+
+def test_each_request_carries_its_deadline_and_a_download_has_that_of_the_session():
+    provider = Provider(reply(200))
+    send(provider, limit_s=1000)
+    send(provider, Request(url="/bulk", offset=0), limit_s=1000)
+    left = [request.extensions["deadline"] - time.monotonic() for request in provider.requests]
+    assert module.REQUEST_S - 5 < left[0] <= module.REQUEST_S
+    assert 990 < left[1] <= 1000
+
+
 def test_expired_credentials_are_renewed_once_by_a_request_without_them():
     def answer(request):
         if request.url.path.endswith("/renew"):
@@ -221,7 +248,13 @@ def test_a_redirect_is_not_followed():
 
 def test_cookies_are_not_kept():
     provider = Provider(reply(200, headers={"set-cookie": "a=b"}))
-    client = ProviderClient(Reader(), API, Store(access_token=TOKEN), transport=httpx.MockTransport(provider))
+    client = ProviderClient(
+        Reader(),
+        API,
+        Store(access_token=TOKEN),
+        until=time.monotonic() + 60,
+        transport=httpx.MockTransport(provider),
+    )
     client(Request(url="/1"))
     client(Request(url="/2"))
     assert "cookie" not in provider.requests[1].headers

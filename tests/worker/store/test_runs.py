@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from worker.store import runs
+from worker.store import reading_leases, refetches, runs
 
 LEASE = timedelta(seconds=30)
 
@@ -34,6 +34,7 @@ def test_a_leased_run_is_due_for_nobody_else(tx, leased):
     assert runs.lease(tx.conn, lease=LEASE, token=uuid4()) is None
     assert runs.due_for_s(tx.conn) is None
     runs.release(tx.conn, row, token=token)
+    reading_leases.release(tx.conn, row.organization_id, row.connection_id, token=token)
     assert runs.lease(tx.conn, lease=LEASE, token=uuid4()) is not None
 
 
@@ -52,6 +53,7 @@ def test_a_page_ends_a_row_of_failures(tx, leased):
     row, token = leased
     runs.release(tx.conn, row, token=token, error="status 503")
     assert (runs.by_id(tx, row.id).failures, runs.by_id(tx, row.id).error) == (1, "status 503")
+    reading_leases.release(tx.conn, row.organization_id, row.connection_id, token=token)
     row = runs.lease(tx.conn, lease=LEASE, token=token)
 
     row = runs.advance(tx.conn, row, token=token, lease=LEASE, cursor={"at": 3}, seen=4, read=3, expected=10)
@@ -105,3 +107,62 @@ def test_the_watermark_is_that_of_runs_that_are_done(tx, connection_id):
     )
 
     assert runs.watermark(tx, connection_id).day == 3
+
+
+def lapse(tx):
+    tx.run(text("UPDATE runs SET lease_until = now() - interval '1 s'"))
+    tx.run(text("UPDATE reading_leases SET lease_until = now() - interval '1 s'"))
+
+
+def test_another_run_of_the_connection_waits_and_that_of_another_does_not(tx, connection_id, leased):
+    runs.start(tx, connection_id, "increment")
+    assert runs.lease(tx.conn, lease=LEASE, token=uuid4()) is None
+    assert runs.due_for_s(tx.conn) is None
+
+    other = uuid4()
+    runs.start(tx, other, "full")
+
+    assert runs.due_for_s(tx.conn) is not None
+    assert runs.lease(tx.conn, lease=LEASE, token=uuid4()).connection_id == other
+
+
+def test_customers_of_a_connection_that_is_read_wait_too(tx, connection_id, leased):
+    refetches.ensure(tx, [(connection_id, "1")])
+    given = {"most": 9, "lease": LEASE, "reading": LEASE}
+
+    assert runs.due_for_s(tx.conn) is None
+    assert refetches.lease(tx.conn, **given, token=uuid4()) == []
+
+    lapse(tx)
+    assert len(refetches.lease(tx.conn, **given, token=uuid4())) == 1
+    assert runs.lease(tx.conn, lease=LEASE, token=uuid4()) is None
+
+
+def test_customers_who_have_waited_longer_come_before_a_run(tx, connection_id):
+    runs.start(tx, connection_id, "full")
+    refetches.ensure(tx, [(uuid4(), "1")])
+    tx.run(text("UPDATE wanted SET next_run_at = now() - interval '1 minute'"))
+
+    assert runs.lease(tx.conn, lease=LEASE, token=uuid4()) is None
+    assert len(refetches.lease(tx.conn, most=9, lease=LEASE, reading=LEASE, token=uuid4())) == 1
+    assert runs.lease(tx.conn, lease=LEASE, token=uuid4()) is not None
+
+
+def test_a_run_that_ends_its_readers_counts_failures_and_comes_after_the_others(tx, leased):
+    row, _ = leased
+    other = runs.start(tx, uuid4(), "full")
+    lapse(tx)
+
+    assert runs.lease(tx.conn, lease=LEASE, token=uuid4()).id == other
+    again = runs.lease(tx.conn, lease=LEASE, token=uuid4())
+    assert (again.id, again.failures) == (row.id, 1)
+
+
+def test_a_connection_with_many_runs_has_one_turn_at_a_time(tx, connection_id, leased):
+    row, token = leased
+    runs.start(tx, connection_id, "increment")
+    other = runs.start(tx, uuid4(), "full")
+    tx.run(text("UPDATE runs SET next_run_at = now() - interval '1 minute' WHERE kind = 'increment'"))
+    reading_leases.release(tx.conn, row.organization_id, row.connection_id, token=token)
+
+    assert runs.lease(tx.conn, lease=LEASE, token=uuid4()).id == other
