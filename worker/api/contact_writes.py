@@ -30,7 +30,7 @@ from worker.domain import registers as register_names
 from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import API_SOURCE, GUEST, Claim, Ident, Ref, Stamp
+from worker.domain.terms import API_SOURCE, EVIDENCE, GUEST, Claim, Ident, Ref, Stamp
 from worker.pipeline.apply import Applied
 from worker.store import contacts, records
 from worker.store.api_keys import Key
@@ -376,7 +376,8 @@ def _owners(people: Changeset) -> dict[Ident, Ref]:
 
 
 def _owning(known: Iterable[Any]) -> list[Any]:
-    return [claim for claim in known if claim.is_owner]
+    # What a stranger typed at a checkout neither makes a write one about the person there, nor forbids it.
+    return [claim for claim in known if claim.is_owner and claim.role != EVIDENCE]
 
 
 def _load(tx: Tx, id_: UUID) -> ContactRow:

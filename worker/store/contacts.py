@@ -9,6 +9,7 @@ from sqlalchemy import TextClause
 
 from worker.domain.golden import Golden
 from worker.domain.rows import ContactRow, EncodedContact
+from worker.domain.terms import EVIDENCE
 from worker.store.batch_writer import array, columns_of, json_bytes, rows_of
 from worker.store.db import Tx, sql
 
@@ -112,6 +113,7 @@ _IDS_BY_KEYS = sql(f"""
     SELECT new.type, new.source, new.key, r.contact_id
       FROM new
       JOIN claims k ON k.organization_id = :organization_id AND k.type = new.type AND k.key = new.key AND k.is_owner
+                   AND k.role <> {EVIDENCE}
       JOIN records r ON r.organization_id = :organization_id AND r.id = k.record_id
      WHERE new.source = '' AND r.contact_id IS NOT NULL
      UNION ALL
@@ -154,7 +156,10 @@ def by_any_ids(tx: Tx, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
 
 
 def ids_by_keys(tx: Tx, keys: Collection[Key]) -> dict[Key, UUID]:
-    """Return the id of the contact that owns each key; unknown keys are left out."""
+    """Return the id of the contact whose record claims each key and owns it; unknown keys are left out.
+
+    What a guest gave beside their key is left out, too: whoever writes about it need not write about that contact.
+    """
     if not keys:
         return {}
     rows = tx.run(_IDS_BY_KEYS, columns_of(list(keys), "type", "source", "key"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.worker.api.one_person import E1, E2, P1, REFUSED
+from tests.worker.api.one_person import E1, E2, P1, P2, REFUSED
 from tests.worker.api.shops import now, written
 
 once = pytest.mark.parametrize("world", ["as sent", "as sent, mirrored"], indirect=True)
@@ -242,3 +242,26 @@ def test_two_clocks_ahead_and_a_request_between_them(shop, eu, api, ahead):
 
     contact = api.contact("eu:1")
     assert (contact["name"], contact["email"]) == ("Ours", E2)
+
+
+def test_a_write_about_what_a_stranger_typed_is_not_about_the_person_there(shop, api):
+    shop.seen("1", email=E1, name="Ayu Lestari", at=0)
+    shop.checkout(email=E1, phone=P2, name="Mallory Black", at=1)
+    before = api.contact(E1)
+
+    written = api.write("POST", None, phone_number=P2, name="Mallory Black")
+
+    assert written["id"] != before["id"]
+    assert {**api.contact(E1), "updated_at": None} == {**before, "updated_at": None}
+    assert api.contact(P2)["name"] == "Mallory Black"
+
+
+def test_what_a_stranger_typed_forbids_no_edit(shop, api):
+    shop.seen("1", email=E1, name="Ayu Lestari", at=0)
+    shop.seen("2", email=E2, name="Budi Santoso", at=0)
+    shop.checkout(email=E1, phone=P2, name="Mallory Black", at=1)
+
+    edited = api.write("PATCH", E2, phone_number=P2)
+
+    assert (edited["name"], edited["phone_number"]) == ("Budi Santoso", P2)
+    assert api.id(P2) == edited["id"]
