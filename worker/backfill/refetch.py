@@ -50,9 +50,10 @@ def envelope_of_row(connection: ConnectionRow, row: Row, run_id: UUID | None) ->
         # Outside of a run no row is read again because of a crash, so each is a delivery of its own.
         delivery_id=deliveries.of_row(run_id or id_, digest),
         sent_at=row.not_after,
-        headers=db.json([[NOT_BEFORE, row.not_before]]),
+        headers="[]",
         body=row.body,
         body_sha256=body_digest,
+        marks=db.json([[NOT_BEFORE, row.not_before]]),
     )
 
 

@@ -1,11 +1,16 @@
-"""Kept envelopes: the stored bytes become statements, in the same way for a drain, a dry run and a replay."""
+"""Kept envelopes: the stored bytes become statements, in the same way for a drain, a dry run and a replay.
 
-from collections.abc import Iterator, Mapping
+What we wrote ourselves (rows that were read or imported) is told by its column ``marks``; a connector finds the marks in
+place of headers. What came from outside has no marks, whatever its headers say, and its topic cannot be one of ours.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
 
 import orjson
 
-from connectors import connector
+from connectors import connector, kept_headers
 from connectors.contract import Envelope, MalformedPayloadError
+from connectors.reader import OWN_TOPICS
 from worker.domain import api_writes
 from worker.domain.normalise import ceiling_of, normalise, normalise_api_write
 from worker.domain.statements import EnvelopeStatements
@@ -17,15 +22,19 @@ from worker.store.envelopes import EnvelopeRow
 class _Headers(Mapping[str, str]):
     """The headers of an envelope, names in lower case; few connectors look at them, so they are read when asked."""
 
-    __slots__ = ("_by_name", "_written")
+    __slots__ = ("_by_name", "_row")
 
-    def __init__(self, written: str) -> None:
-        self._written = written
+    def __init__(self, row: EnvelopeRow) -> None:
+        self._row = row
         self._by_name: dict[str, str] | None = None
 
     def _sorted(self) -> dict[str, str]:
         if self._by_name is None:
-            self._by_name = {name.lower(): value for name, value in orjson.loads(self._written)}
+            row = self._row
+            found = {name.lower(): value for name, value in orjson.loads(row.marks or row.headers)}
+            if row.marks is None and not _are_marks(found):
+                found = {name: value for name, value in found.items() if not kept_headers.is_ours(name)}
+            self._by_name = found
         return self._by_name
 
     def __getitem__(self, name: str) -> str:
@@ -38,8 +47,23 @@ class _Headers(Mapping[str, str]):
         return len(self._sorted())
 
 
+def is_ours(row: EnvelopeRow) -> bool:
+    """Return whether we wrote the envelope ourselves: it is a row that was read or imported, or a request of the API."""
+    return row.marks is not None or _are_marks({name.lower() for name, _ in orjson.loads(row.headers)})
+
+
+def _are_marks(names: Collection[str]) -> bool:
+    """Return whether these are the headers of a row that an earlier release kept, which had marks there and no others.
+
+    A request that was accepted had at least its signature, and since there are marks no header with such a name is kept.
+    """
+    return len(names) > 0 and all(kept_headers.is_ours(name) for name in names)
+
+
 def statements_of(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatements:
     """Normalise an envelope; the same envelope always gives the same statements.
+
+    An envelope from outside states nothing under a topic of our own rows.
 
     Its ceiling follows from the time at which it was received, so a replay years later has the same one (ADR 13).
 
@@ -61,11 +85,13 @@ def statements_of(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatem
             delivery_id=row.delivery_id,
             ceiling=ceiling,
         )
+    if row.topic.startswith(OWN_TOPICS) and not is_ours(row):
+        return EnvelopeStatements(row.id, connection.source)
     envelope = Envelope(
         topic=row.topic,
         delivery_id=row.delivery_id,
         sent_at=row.sent_at,
-        headers=_Headers(row.headers),
+        headers=_Headers(row),
         body=bytes(row.body),
     )
     return normalise(row.id, envelope, connector(connection.connector), connection.account(), ceiling=ceiling)

@@ -77,10 +77,10 @@ _LEASE = """
     )
     SELECT l.attempts, l.crashes, l.replay, l.run_id, l.organization_id, l.envelope_id, l.connection_id,
            coalesce(e.topic, ''), coalesce(e.delivery_id, ''), e.sent_at, coalesce(e.received_at, now()),
-           coalesce(e.headers::text, '[]'), e.body
+           coalesce(e.headers::text, '[]'), e.body, e.marks::text
       FROM leased l
       LEFT JOIN LATERAL (
-        SELECT topic, delivery_id, sent_at, received_at, headers, body FROM envelopes
+        SELECT topic, delivery_id, sent_at, received_at, headers, body, marks FROM envelopes
          WHERE organization_id = l.organization_id AND id = l.envelope_id LIMIT 1) AS e ON true
 """
 # The numbers are literals, so that a search for suspects uses their own small index.
