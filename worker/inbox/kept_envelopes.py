@@ -1,7 +1,7 @@
 """Kept envelopes: the stored bytes become statements, in the same way for a drain, a dry run and a replay.
 
-What we wrote ourselves (rows that were read or imported) is told by its column ``marks``; a connector finds the marks in
-place of headers. What came from outside has no marks, whatever its headers say, and its topic cannot be one of ours.
+What we wrote ourselves (rows that were read or imported) is told by its column ``marks``, and a connector finds the marks
+in place of headers. What came from outside has no marks, whatever its headers say, and no topic of ours (ADR 24).
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -48,16 +48,27 @@ class _Headers(Mapping[str, str]):
 
 
 def is_ours(row: EnvelopeRow) -> bool:
-    """Return whether we wrote the envelope ourselves: it is a row that was read or imported, or a request of the API."""
+    """Return whether we wrote the envelope: it is a row that was read or imported, or a request of the API."""
     return row.marks is not None or _are_marks({name.lower() for name, _ in orjson.loads(row.headers)})
 
 
 def _are_marks(names: Collection[str]) -> bool:
-    """Return whether these are the headers of a row that an earlier release kept, which had marks there and no others.
+    """Return whether these are the headers of a row that an earlier release kept: marks, and nothing beside them.
 
-    A request that was accepted had at least its signature, and since there are marks no header with such a name is kept.
+    A request of that time has at least its signature. A request of today has no header with such a name.
     """
     return len(names) > 0 and all(kept_headers.is_ours(name) for name in names)
+
+
+def envelope_of(row: EnvelopeRow) -> Envelope:
+    """Return an envelope as its connector sees it; the body must be there."""
+    return Envelope(
+        topic=row.topic,
+        delivery_id=row.delivery_id,
+        sent_at=row.sent_at,
+        headers=_Headers(row),
+        body=bytes(row.body or b""),
+    )
 
 
 def statements_of(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatements:
@@ -87,11 +98,5 @@ def statements_of(row: EnvelopeRow, connection: ConnectionRow) -> EnvelopeStatem
         )
     if row.topic.startswith(OWN_TOPICS) and not is_ours(row):
         return EnvelopeStatements(row.id, connection.source)
-    envelope = Envelope(
-        topic=row.topic,
-        delivery_id=row.delivery_id,
-        sent_at=row.sent_at,
-        headers=_Headers(row),
-        body=bytes(row.body),
-    )
+    envelope = envelope_of(row)
     return normalise(row.id, envelope, connector(connection.connector), connection.account(), ceiling=ceiling)

@@ -148,6 +148,12 @@ _SETTLE_AGAIN = sql(f"""{_SETTLE}
        SET outcome = excluded.outcome, detail = excluded.detail, settled_at = now()
 """)
 
+_CONFIRM = sql(f"""
+    UPDATE outcomes o SET outcome = new.outcome, detail = new.detail, settled_at = now()
+      FROM {rows_of(envelope_id="uuid", outcome="text", detail="text")}
+     WHERE o.organization_id = :organization_id AND o.envelope_id = new.envelope_id AND o.outcome = 'ignored'
+""")
+
 # The head of a lane is enough to look at, because leased rows stay there while a drain works on the lane.
 _WAITING = sql(f"""
     SELECT lanes.lane, extract(epoch FROM clock_timestamp() - head.oldest)::float AS age, head.is_held
@@ -292,6 +298,12 @@ def settle(tx: Tx, rows: Sequence[tuple[UUID, str, str | None]], *, is_replay: b
     if rows:
         statement = _SETTLE_AGAIN if is_replay else _SETTLE_NEW
         tx.run(statement, columns_of(sorted(rows, key=lambda r: r[0]), "envelope_id", "outcome", "detail"))
+
+
+def confirm(tx: Tx, rows: Sequence[tuple[UUID, str, str | None]]) -> None:
+    """Note what a reading says of envelopes that waited for it: (envelope, outcome, detail)."""
+    if rows:
+        tx.run(_CONFIRM, columns_of(sorted(rows, key=lambda r: r[0]), "envelope_id", "outcome", "detail"))
 
 
 def waiting(conn: Connection) -> list[Waiting]:

@@ -1,7 +1,7 @@
-"""Marks of our own envelopes get a column, because headers can be sent by anybody; doubted deletions wait for a reading.
+"""Marks of our own envelopes get a column, because anybody can send headers. Doubted deletions wait for a reading.
 
-Envelopes that were kept before have no marks here: theirs stand alone among their headers, where a reader knows them by
-that (``worker/inbox/kept_envelopes.py``). So nothing has to be written anew.
+Envelopes that were kept before have no marks here. Theirs are the only headers that they have, and a reader knows them
+by that (``worker/inbox/kept_envelopes.py``). So nothing has to be written anew.
 """
 
 from alembic import op
@@ -11,7 +11,7 @@ down_revision = "0007"
 
 DDL = """
 ALTER TABLE envelopes ADD COLUMN marks json;
-COMMENT ON COLUMN envelopes.marks IS 'Set by us only: what marks a row that was read or imported, or a request of the API';
+COMMENT ON COLUMN envelopes.marks IS 'Set by us only: what marks a row of a reading or import, or a request';
 ALTER TABLE wanted ADD COLUMN envelope_id uuid, ADD COLUMN deleted_at timestamptz;
 COMMENT ON COLUMN wanted.envelope_id IS 'The deletion or revocation that the reading confirms'
 """
@@ -23,4 +23,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise RuntimeError("marks would be forgotten, and rows could no longer be told from requests; restore a backup instead")
+    raise RuntimeError("marks would be forgotten; restore a backup instead")
