@@ -1,6 +1,6 @@
 """Kept envelopes: the stored bytes become statements, in the same way for a drain, a dry run and a replay.
 
-What we wrote ourselves (rows that were read or imported) is told by its column ``marks``, and a connector finds the marks
+What we wrote ourselves (rows that were read or imported) has ``marks``, a column of its own, and a connector finds them
 in place of headers. What came from outside has no marks, whatever its headers say, and no topic of ours (ADR 24).
 """
 

@@ -116,7 +116,9 @@ def test_accepts_marketing_alone_is_no_consent():
 @pytest.mark.parametrize("topic", ["orders/create", "checkouts/create"])
 @pytest.mark.parametrize("ticked", [True, False])
 def test_buyer_accepts_marketing_is_never_consent(topic: str, ticked: object):
-    body = an_order(token="t", customer=a_customer(), buyer_accepts_marketing=ticked, buyer_accepts_sms_marketing=ticked)
+    body = an_order(
+        token="t", customer=a_customer(), buyer_accepts_marketing=ticked, buyer_accepts_sms_marketing=ticked
+    )
 
     assert [type(event) for event in parse(topic, body)] == [ProfileSeen]
 
@@ -404,7 +406,13 @@ def test_parts_that_the_query_did_not_ask_for_stay_absent():
 
 
 def test_checkout_needs_no_id_and_waits_for_a_contact_point():
-    nobody = {"token": "t", "created_at": None, "email": None, "sms_marketing_phone": "+351210000515", "billing_address": {"phone": "1"}}
+    nobody = {
+        "token": "t",
+        "created_at": None,
+        "email": None,
+        "sms_marketing_phone": "+351210000515",
+        "billing_address": {"phone": "1"},
+    }
 
     assert parse("checkouts/update", nobody) == []
     assert seen_in("checkouts/update", {**nobody, "email": "ines@example.org"}).identifiers == {
