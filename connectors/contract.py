@@ -4,9 +4,14 @@ A connector is a module that translates and does nothing else: no database, no
 clock, no worker. It offers the names of :class:`Connector`, and joins through one
 line in ``connectors.CONNECTORS`` or the entry point ``contactsync.connectors``.
 
-Three more names are optional. ``WEBHOOKS = False`` says that its provider sends no
-webhooks. ``EXAMPLES`` and ``SIMULATOR`` are what ``connectors.conformance`` checks
-it with.
+Four more names are optional. ``WEBHOOKS = False`` says that its provider sends no
+webhooks. ``HEADERS`` is a frozenset of the headers, in lower case, that are kept
+with a request; without it all are kept that do not look like a proof or a secret.
+``EXAMPLES`` and ``SIMULATOR`` are what ``connectors.conformance`` checks it with.
+
+Headers and topic are outside of most signatures, so ``parse`` decides nothing by
+them alone: under each topic it accepts only the body that the provider documents
+for that topic (docs/connectors.md).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -86,7 +91,8 @@ class Envelope:
     topic: str
     delivery_id: str
     sent_at: datetime | None  #: as in :class:`Receipt`
-    headers: Mapping[str, str]  #: names in lower case
+    #: names in lower case: of a request those that are kept (``HEADERS``), of a row that we read or imported its marks
+    headers: Mapping[str, str]
     body: bytes  #: untouched
 
 

@@ -29,8 +29,12 @@ Cursor = Mapping[str, Any]
 Kind = Literal["full", "increment", "ids"]
 #: of a connection, by name: ``access_token``, ``refresh_token``, ``consumer_key`` …; secret, kept encrypted
 Credentials = Mapping[str, str]
-#: header of a row's envelope: its ``not_before``, ISO 8601
+#: mark of a row's envelope, which ``parse`` finds among the headers: its ``not_before``, ISO 8601. No request from
+#: outside keeps a header of this name
 NOT_BEFORE = "read-not-before"
+#: topics that begin so are those of our own rows. Under such a topic a request from outside states nothing. So a reader
+#: whose rows differ from the provider's webhooks gives them a topic such as ``read/customer``
+OWN_TOPICS = ("read/", "file/")
 
 
 class ReadingError(Exception):

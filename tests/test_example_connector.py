@@ -118,9 +118,14 @@ def package():
 
 
 @pytest.fixture
-def shop(package):
-    """The origin of a server that gives the answers of the package's simulator."""
-    scripted = package.SIMULATOR()
+def scripted(package):
+    """The package's simulator."""
+    return package.SIMULATOR()
+
+
+@pytest.fixture
+def shop(scripted):
+    """The origin of a server that gives the answers of the simulator."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -141,7 +146,7 @@ def shop(package):
 
 
 def test_the_connector_backfills_and_takes_webhooks_in_a_running_stack(
-    site: Path, package, shop: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch
+    site: Path, package, scripted, shop: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch
 ):
     monkeypatch.setenv("PYTHONPATH", str(site))
     stack = RunningStack(tmp_path_factory.mktemp("pasar"), workers=1)
@@ -155,6 +160,8 @@ def test_the_connector_backfills_and_takes_webhooks_in_a_running_stack(
         run = stack.cli("backfill", "status", run_id)
         assert (run["state"], run["read"], run["changed"], run["parked"]) == ("done", 7, 7, 0), run
 
+        # The deletion was sent long ago, so the shop is asked whether the customer is gone.
+        scripted.external_ids = scripted.external_ids[1:]
         # The update says that the customer 70001 has no e-mail.
         update = next(one for one in package.EXAMPLES if one.topic == "customer.updated")
         deletion = next(one for one in package.EXAMPLES if one.topic == "customer.deleted")

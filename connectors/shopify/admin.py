@@ -6,6 +6,7 @@ until the new one is used.
 https://shopify.dev/changelog/more-resilient-refreshes-for-expiring-offline-access-tokens
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,8 @@ from connectors.shopify.graphql import QueryRefusedError, Reply, ask, refusal, w
 
 DOWNLOAD_HOSTS = frozenset({"storage.googleapis.com"})
 CREDENTIALS = ("access_token",)
+# In a request to any other host the access token would leave.
+_SHOP = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.myshopify\.com", re.ASCII)
 
 _SOME = f"query CustomersById($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on Customer {{ {reads.fields()} }} }} }}"
 _RENEWING = ("refresh_token", "client_id", "client_secret")
@@ -36,10 +39,16 @@ _RENEWING = ("refresh_token", "client_id", "client_secret")
 
 def api_url(options: Mapping[str, str]) -> str:
     """Return the origin of the shop's Admin API."""
-    domain = options.get("shop_domain", "").strip().lower()
-    if not domain:
+    domain = domain_of(options)
+    if domain is None:
         raise AccessRefusedError("the connection has no shop_domain (the shop's name.myshopify.com)")
-    return f"https://{domain.removeprefix('https://').rstrip('/')}"
+    return f"https://{domain}"
+
+
+def domain_of(options: Mapping[str, str]) -> str | None:
+    """Return the shop's domain, in lower case; None unless all of the option is one."""
+    written = options.get("shop_domain", "").strip().lower().removeprefix("https://").removesuffix("/")
+    return written if _SHOP.fullmatch(written) else None
 
 
 def authorize(credentials: Credentials) -> Mapping[str, str]:

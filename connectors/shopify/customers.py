@@ -5,8 +5,8 @@ Payload reference: https://shopify.dev/docs/api/webhooks/2026-07#customers-updat
 Quirk: a field that the app is not approved for is null or missing. So its null
 means "not shown", until the connection lists the field in ``approved_fields``.
 https://shopify.dev/docs/apps/launch/protected-customer-data
-Quirk: a body that is too large for its channel shrinks to ``{"id": …}``. It says
-that the customer exists, and clears nothing.
+Quirk: a body that is too large for its channel shrinks to ``{"id": …}``. It
+mentions the customer, clears nothing, and brings nobody back.
 https://shopify.dev/changelog/amazon-eventbridge-webhook-payload-size-limit-increased-to-1-mb
 Quirk: ids exceed 2^53, and a sender that passes a body through JavaScript rounds
 ``id``. So the gid wins if the two disagree.
@@ -33,7 +33,7 @@ from connectors.contract import (
 )
 from connectors.countries import code_of
 from connectors.json_values import Payload
-from connectors.shopify import consent, gid, tags
+from connectors.shopify import bodies, consent, gid, tags
 
 PROTECTED_FIELDS = frozenset({"email", "phone", "first_name", "last_name", "address"})
 
@@ -85,11 +85,16 @@ _MERGE_STATES = ("completed", "failed", "requested", "in_progress")
 def changed(body: Payload, account: Account) -> Iterator[Event]:
     """``customers/create``, ``update``, ``enable``, ``disable``."""
     external_id = json_values.required(id_of(body), "the id of a customer", "id")
-    yield from shown(body, external_id, account)
+    if bodies.is_stub(body):
+        # It has no time, so it must not bring back a removed customer: the customer is read back instead.
+        yield ProfileSeen(external_id=external_id, occurred_at=None, exists=False)
+    else:
+        yield from shown(body, external_id, account)
 
 
 def removed(body: Payload, _account: Account) -> Iterator[Event]:
     """``customers/delete``; the body has no time, so the sending time counts."""
+    bodies.deletion(body)
     yield ProfileRemoved(external_id=json_values.required(id_of(body), "the id of a customer", "id"), occurred_at=None)
 
 

@@ -8,8 +8,8 @@ a stub with ``payload_url``, only ``query_variables`` name the customer.
 Quirk: ``fields_changed`` was a list and is an object since 2026-09-16. It is not read:
 ``data`` has the values, and derived fields change without being named in it.
 https://shopify.dev/changelog/updates-to-events-payloads-and-subscription-configuration
-Quirk: a tag may change without moving ``updatedAt``, so the sending time dates a set
-of tags.
+Quirk: a tag may change without moving ``updatedAt``. A set of tags is dated by it all the same, and the sending time
+tells two sets of one time apart: a sending time is a header, with which old tags could be sent again as new ones.
 """
 
 from collections.abc import Iterator
@@ -79,7 +79,8 @@ def changed(body: Payload, account: Account) -> Iterator[Event]:
     named = _named(body)
     data = json_values.nested(body, "data") or {}
     if "customer" not in data:
-        yield ProfileSeen(external_id=_required(named), occurred_at=None)
+        # Without data there is no time either: it must not bring back a removed customer, who is read back instead.
+        yield ProfileSeen(external_id=_required(named), occurred_at=None, exists=False)
         return
     customer = json_values.nested(data, "customer", "data")
     # Null: the customer was deleted before the query ran, or is hidden from us. Neither proves that they exist.
@@ -107,7 +108,8 @@ def shown(
 ) -> list[Event]:
     """Return the events in a customer of GraphQL's shape.
 
-    ``tags_at`` is when the set of tags was read; None: the sending time counts.
+    ``tags_at`` is when the set of tags was read. In a webhook it is unknown; then the customer's own time counts,
+    because it is signed and the sending time is not.
     """
     hidden = customers.PROTECTED_FIELDS - account.approved_fields
     fields = customers.fields_of(customer, _FIELDS, hidden, at)
@@ -138,7 +140,7 @@ def shown(
     events: list[Event] = [seen]
     names = tags.read_dispensable(customer, "tags", at)
     if names is not None:
-        events.append(TagsSnapshot(external_id=external_id, tags=names, occurred_at=tags_at))
+        events.append(TagsSnapshot(external_id=external_id, tags=names, occurred_at=tags_at or seen.occurred_at))
     for slot, key, found, layout in _consents_of(customer, at):
         events += consent.stated(
             found,

@@ -6,8 +6,8 @@ and https://shopify.dev/docs/api/webhooks/2026-07#app-uninstalled
 Quirk: none of these bodies has a time, so the sending time counts.
 Quirk: ``customer`` may hold an e-mail only, and may name an id that a merge has
 removed since.
-Quirk: the body of ``app/uninstalled`` is a shop whose domains can be null. It is not
-read: the connection knows the shop.
+Quirk: the body of ``app/uninstalled`` is a shop whose domains can be null. One that is
+not null must be the connection's.
 """
 
 from collections.abc import Iterator
@@ -23,28 +23,33 @@ from connectors.contract import (
     MalformedPayloadError,
 )
 from connectors.json_values import Payload
-from connectors.shopify import consent, gid
+from connectors.shopify import bodies, consent, gid
 
 
-def uninstalled(_body: Payload, _account: Account) -> Iterator[Event]:
+def uninstalled(body: Payload, account: Account) -> Iterator[Event]:
     """``app/uninstalled``."""
+    bodies.own_shop(json_values.text(body, "myshopify_domain"), account, "myshopify_domain")
     yield ConnectionRevoked(occurred_at=None)
 
 
-def data_request(body: Payload, _account: Account) -> Iterator[Event]:
+def data_request(body: Payload, account: Account) -> Iterator[Event]:
     """``customers/data_request``."""
+    bodies.names_own_shop(body, account)
     external_id, identifiers = _subject(body)
     yield ExportRequested(external_id=external_id, identifiers=identifiers, occurred_at=None)
 
 
-def customer_redact(body: Payload, _account: Account) -> Iterator[Event]:
+def customer_redact(body: Payload, account: Account) -> Iterator[Event]:
     """``customers/redact``."""
+    bodies.names_own_shop(body, account)
     external_id, identifiers = _subject(body)
     yield ErasureRequested(subject="customer", external_id=external_id, identifiers=identifiers, occurred_at=None)
 
 
-def shop_redact(_body: Payload, _account: Account) -> Iterator[Event]:
+def shop_redact(body: Payload, account: Account) -> Iterator[Event]:
     """``shop/redact``, 48 hours after the app was removed; the worker checks that it was not installed again."""
+    bodies.shop_redact(body)
+    bodies.names_own_shop(body, account)
     yield ErasureRequested(subject="shop", external_id=None, identifiers=(), occurred_at=None)
 
 

@@ -1,10 +1,8 @@
 """Topics: what translates each webhook of Shopify, and which ones are skipped, with the reason."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 
-from connectors.contract import Account, Event
-from connectors.json_values import Payload
-from connectors.shopify import consent, customers, next_gen_events, orders, privacy, summaries, tags
+from connectors.shopify import bodies, consent, customers, next_gen_events, orders, privacy, summaries, tags
 
 SKIPPED_TOPICS: Mapping[str, str] = {
     "Product/create": "is about goods",
@@ -27,38 +25,45 @@ SKIPPED_TOPICS: Mapping[str, str] = {
     "segments/update": "a segment's definition; who joins and leaves has topics of its own",
 }
 
-TRANSLATIONS: Mapping[str, Callable[[Payload, Account], Iterator[Event]]] = {
-    "customers/create": customers.changed,
-    "customers/update": customers.changed,
-    "customers/enable": customers.changed,
-    "customers/disable": customers.changed,
+_CUSTOMER = bodies.customer(customers.changed)
+_ORDER = bodies.sale(bodies.ORDER, orders.order)
+_CHECKOUT = bodies.sale(bodies.CHECKOUT, orders.checkout)
+_EMAIL = bodies.checked(bodies.CONSENT, consent.email_changed)
+_SMS = bodies.checked(bodies.SMS_CONSENT, consent.sms_changed)
+_WHATSAPP = bodies.checked(bodies.CONSENT, consent.whatsapp_changed)
+
+TRANSLATIONS: Mapping[str, bodies.Translate] = {
+    "customers/create": _CUSTOMER,
+    "customers/update": _CUSTOMER,
+    "customers/enable": _CUSTOMER,
+    "customers/disable": _CUSTOMER,
     "customers/delete": customers.removed,
     "customers/merge": customers.merged,
-    "customers/purchasing_summary": summaries.purchases,
-    "customer.tags_added": tags.added,
-    "customer.tags_removed": tags.removed,
-    "customer.joined_segment": summaries.joined_segment,
-    "customer.left_segment": summaries.left_segment,
-    "customers_email_marketing_consent/update": consent.email_changed,
-    "customers_marketing_consent/update": consent.sms_changed,
-    "customers_whats_app_marketing_consent/update": consent.whatsapp_changed,
+    "customers/purchasing_summary": bodies.checked(bodies.SUMMARY, summaries.purchases),
+    "customer.tags_added": bodies.checked(bodies.TAGS, tags.added),
+    "customer.tags_removed": bodies.checked(bodies.TAGS, tags.removed),
+    "customer.joined_segment": bodies.checked(bodies.SEGMENT, summaries.joined_segment),
+    "customer.left_segment": bodies.checked(bodies.SEGMENT, summaries.left_segment),
+    "customers_email_marketing_consent/update": _EMAIL,
+    "customers_marketing_consent/update": _SMS,
+    "customers_whats_app_marketing_consent/update": _WHATSAPP,
     # The changelog of 2025-01 spells two topics like this, the reference does not; both spellings are read.
-    "customers/email_marketing_consent_update": consent.email_changed,
-    "customers/marketing_consent_update": consent.sms_changed,
-    "orders/create": orders.order,
-    "orders/updated": orders.order,
-    "orders/paid": orders.order,
-    "orders/cancelled": orders.order,
-    "orders/edited": orders.order,
-    "orders/fulfilled": orders.order,
-    "orders/partially_fulfilled": orders.order,
-    "checkouts/create": orders.checkout,
-    "checkouts/update": orders.checkout,
-    "Customer/create": next_gen_events.changed,
-    "Customer/update": next_gen_events.changed,
-    "Customer/delete": next_gen_events.removed,
-    "app/uninstalled": privacy.uninstalled,
-    "customers/data_request": privacy.data_request,
-    "customers/redact": privacy.customer_redact,
+    "customers/email_marketing_consent_update": _EMAIL,
+    "customers/marketing_consent_update": _SMS,
+    "orders/create": _ORDER,
+    "orders/updated": _ORDER,
+    "orders/paid": _ORDER,
+    "orders/cancelled": _ORDER,
+    "orders/edited": _ORDER,
+    "orders/fulfilled": _ORDER,
+    "orders/partially_fulfilled": _ORDER,
+    "checkouts/create": _CHECKOUT,
+    "checkouts/update": _CHECKOUT,
+    "Customer/create": bodies.next_gen("create", next_gen_events.changed),
+    "Customer/update": bodies.next_gen("update", next_gen_events.changed),
+    "Customer/delete": bodies.next_gen("delete", next_gen_events.removed),
+    "app/uninstalled": bodies.checked(bodies.UNINSTALLED, privacy.uninstalled),
+    "customers/data_request": bodies.checked(bodies.DATA_REQUEST, privacy.data_request),
+    "customers/redact": bodies.checked(bodies.CUSTOMER_REDACT, privacy.customer_redact),
     "shop/redact": privacy.shop_redact,
 }

@@ -6,7 +6,9 @@ The quirks are read from the plugin's code, ``class-wc-webhook.php`` in https://
 Quirk: the delivery id is a hash of the webhook's id and the current second, so the deliveries of a bulk edit share
 it. As the key against duplicates it would drop real events.
 Quirk: neither headers nor signature hold a time, and the topic is not signed. So anybody who captured a request can
-send it again at any time. The date in the body makes that harmless; a deletion has no date (see ``receive``).
+send it again at any time, under any topic. The date in the body makes the first harmless, and each topic reads only the
+body that belongs to it. A deletion has no date (see ``receive``), and has the body of an order's or product's deletion.
+So the worker confirms it by reading, if it can.
 Quirk: WordPress decodes the secret with ``wp_specialchars_decode`` before it signs, so the secret ``a&amp;b`` signs
 as ``a&b``.
 Quirk: WooCommerce tries a new webhook with a form body, without headers of its own and without a signature. The
@@ -42,6 +44,7 @@ from connectors.woocommerce.rest_api import (
 __all__ = [
     "CREDENTIALS",
     "DOWNLOAD_HOSTS",
+    "HEADERS",
     "OPTIONS",
     "PROTECTED_FIELDS",
     "SKIPPED_TOPICS",
@@ -65,6 +68,8 @@ __all__ = [
 name = "woocommerce"
 
 PROTECTED_FIELDS: frozenset[str] = frozenset()
+#: the headers that are kept: what ``receive`` looks at, and what helps a person
+HEADERS = frozenset(f"x-wc-webhook-{name}" for name in ("topic", "delivery-id", "id", "source", "resource", "event"))
 #: what ``connections add woocommerce`` asks for beside the address and the key, with an example
 OPTIONS: Mapping[str, str] = {
     "consent_meta_key": "of customers' meta_data: an opt-in to e-mail, as a plugin keeps it",
@@ -198,6 +203,8 @@ def _refuse_error(body: Payload) -> None:
 
 def _removed(body: Payload, _account: Account) -> Iterator[Event]:
     """``customer.deleted``: the body is ``{"id": N}``, so the sending time counts."""
+    if body.keys() != {"id"}:
+        raise MalformedPayloadError("expected the body of a deletion, which has the id only; got more")
     external_id = json_values.required(json_values.number_id(body, "id"), "the id of a customer", "id")
     yield ProfileRemoved(external_id=external_id, occurred_at=None)
 

@@ -14,13 +14,17 @@ Quirk: WooCommerce delivers an order in ``checkout-draft`` while its fields are 
 from collections.abc import Iterator
 
 from connectors import json_values
-from connectors.contract import Account, Event, Identifier, ProfileSeen
+from connectors.contract import Account, Event, Identifier, MalformedPayloadError, ProfileSeen
 from connectors.json_values import Payload
 from connectors.woocommerce import customers
+
+_ONLY_OTHERS = frozenset({"role", "username", "email", "sku", "discount_type"})
 
 
 def order(body: Payload, _account: Account) -> Iterator[Event]:
     """``order.created``, ``order.updated`` and rows of a reading: the guest, once there is an e-mail or a number."""
+    if not _ONLY_OTHERS.isdisjoint(body):
+        raise MalformedPayloadError("expected an order, got the body of something else")
     customer = json_values.required(json_values.count(body, "customer_id"), "0 or the id of a customer", "customer_id")
     billing = json_values.nested(body, "billing") or {}
     created_at = customers.gmt(body, "date_created_gmt")

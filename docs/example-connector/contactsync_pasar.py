@@ -32,8 +32,7 @@ name = "pasar"
 PROTECTED_FIELDS: frozenset[str] = frozenset()
 SKIPPED_TOPICS = {"order.paid": "is about goods and money; the customer in it has a webhook of their own"}
 
-_MAX_HEADER = 128
-_OK = 200
+_MAX_HEADER, _OK = 128, 200
 
 
 def receive(headers: Mapping[str, str], body: bytes) -> Receipt:
@@ -92,7 +91,8 @@ def _changed(body: json_values.Payload) -> Iterator[Event]:
 
 
 def _removed(body: json_values.Payload) -> Iterator[Event]:
-    yield ProfileRemoved(external_id=_id(body), occurred_at=json_values.moment(body, "deleted_at"))
+    at = json_values.moment(body, "deleted_at")  # required: the topic is not signed, and no other body has this time
+    yield ProfileRemoved(external_id=_id(body), occurred_at=json_values.required(at, "a date and time", "deleted_at"))
 
 
 def _id(body: json_values.Payload) -> str:

@@ -81,7 +81,7 @@ def fill(stack, name, client):
     stack.settled(name)
     pause(stack, name, hook)
     last = datetime.now(UTC)
-    waiting = signed({"id": 73, "first_name": MARK}, SECRET, domain=DOMAIN)
+    waiting = signed({"id": 73, "updated_at": "2026-10-01T00:00:00Z", "first_name": MARK}, SECRET, domain=DOMAIN)
     assert client.post(hook, content=waiting.body, headers=waiting.headers).status_code == 200
     wait_until(lambda: stack.status(name)["inbox"]["postponed"] == 1, 10)
     # The time is stored a little later, and no row of B may change after this fixture.

@@ -159,9 +159,10 @@ class _OperationBatch(Batch):
                 topic=self.request.topic,
                 delivery_id=api_writes.delivery_id(envelope_id),
                 sent_at=stated_at,
-                headers=orjson.dumps([(ACTOR, ids.show(ids.KEY, self.key.id))]).decode(),
+                headers="[]",
                 body=body,
                 body_sha256=sha256(body).digest(),
+                marks=orjson.dumps([(ACTOR, ids.show(ids.KEY, self.key.id))]).decode(),
             ),
         )
         # The statements come from the kept body, so that a replay cannot find other ones in it.

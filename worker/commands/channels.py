@@ -25,6 +25,7 @@ def add_channel(
     name: Annotated[str | None, typer.Option(help="Unique per organization; without it, the platform's.")] = None,
     token: Annotated[str | None, typer.Option(help="What the platform gave for its API; not for all of them.")] = None,
     api_url: Annotated[str | None, typer.Option(help="Origin of the platform's API, if it is another one.")] = None,
+    allow_private: Annotated[bool, typer.Option("--allow-private", help="It is in a private network.")] = False,
     organization: Organization = "default",
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -37,7 +38,7 @@ def add_channel(
     if not (0 < len(shown) <= _MAX_NAME and shown.isprintable()):
         raise ConfigError(f"--name: expected 1 to {_MAX_NAME} characters on one line")
     secret = _token(known, token)
-    origin = _origin(known.API_URL if api_url is None else api_url)
+    origin = _origin(known.API_URL if api_url is None else api_url, is_private_allowed=api_url is None or allow_private)
     with database(data_dir) as conn:
         tx = Tx(conn, organizations.ensure(conn, organization))
         try:
@@ -101,10 +102,12 @@ def _token(platform: Platform, given: str | None) -> str | None:
     return token
 
 
-def _origin(given: str) -> str:
+def _origin(given: str, *, is_private_allowed: bool) -> str:
     from worker.providers import allowed_origins  # noqa: PLC0415 - only this command needs it, and it loads an HTTP client
 
     try:
-        return allowed_origins.origin(given)
+        origin = allowed_origins.origin(given)
+        allowed_origins.require_public(origin, is_allowed=is_private_allowed)
     except ConfigError as error:
         raise ConfigError(f"--api-url: {error}") from None
+    return origin

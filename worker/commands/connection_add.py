@@ -19,7 +19,7 @@ from worker import ids, settings
 from worker.commands.context import DataDir, Json, Organization, country, database, group, pairs, show
 from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
-from worker.providers.allowed_origins import origin
+from worker.providers.allowed_origins import origin, require_public
 from worker.store import connections, organizations, schedules
 from worker.store.db import Tx
 
@@ -32,6 +32,7 @@ _Source = Annotated[str | None, typer.Option(help="Name of the source, unique pe
 _Region = Annotated[str | None, typer.Option(help="Country of numbers in national form: ID, US, …")]
 _Priority = Annotated[int, typer.Option(help="Lower wins where sources disagree.")]
 _ApiUrl = Annotated[str | None, typer.Option(help="Origin of the provider's API; default: the account's own.")]
+_AllowPrivate = Annotated[bool, typer.Option("--allow-private", help="The provider is in a private network.")]
 _Pairs = list[str] | None
 _OtherCredentials = Annotated[
     _Pairs, typer.Option("--credential", help="NAME=VALUE: more for the provider's API, as a refresh_token.")
@@ -45,6 +46,7 @@ def add_custom(
     source: _Source = None,
     webhook_secret: _Secrets = None,
     api_url: _ApiUrl = None,
+    allow_private: _AllowPrivate = False,
     credential: _OtherCredentials = None,
     option: _OtherOptions = None,
     region: _Region = None,
@@ -63,6 +65,7 @@ def add_custom(
         source=source,
         webhook_secret=webhook_secret,
         api_url=api_url,
+        allow_private=allow_private,
         credentials=pairs("--credential", credential),
         options=pairs("--option", option),
         region=region,
@@ -79,6 +82,7 @@ def _add(
     source: str | None,
     webhook_secret: Sequence[str] | None,
     api_url: str | None,
+    allow_private: bool,
     credentials: Mapping[str, str],
     options: Mapping[str, str],
     region: str | None,
@@ -105,7 +109,7 @@ def _add(
         raise ConfigError(f"{provider.name} cannot be read, so it takes no credentials")
     if not secrets and not credentials:
         raise ConfigError("give --webhook-secret for webhooks, or credentials for reading the provider, or both")
-    settled = _settled(provider, options, api_url, is_read=bool(credentials))
+    settled = _settled(provider, options, api_url, is_read=bool(credentials), is_private_allowed=allow_private)
     home = None if region is None else country("--region", region)
     with database(data_dir) as conn:
         tx = Tx(conn, organizations.ensure(conn, organization))
@@ -128,22 +132,36 @@ def _add(
     show(as_json, {"connection_id": ids.show(ids.CONNECTION, id_), "webhook_url": webhook_url(id_)})
 
 
-def _settled(provider: Connector, options: Mapping[str, str], api_url: str | None, *, is_read: bool) -> dict[str, str]:
+def _settled(
+    provider: Connector,
+    options: Mapping[str, str],
+    api_url: str | None,
+    *,
+    is_read: bool,
+    is_private_allowed: bool,
+) -> dict[str, str]:
     """Return the options as the connector's ``settle`` returns them, with the origin of its API checked."""
     given = dict(options) if api_url is None else {**options, "api_url": api_url.strip()}
-    settle: Callable[[Mapping[str, str]], Mapping[str, str]] = getattr(provider, "settle", dict)
-    try:
-        settled = dict(settle(given))
-    except ValueError as error:  # the connector's message names the option and what it expected
-        raise ConfigError(f"--{error}") from None
+    settled = settled_options(provider, given)
     try:
         if "api_url" in settled:
             settled["api_url"] = origin(settled["api_url"], may_have_path=True)
+            require_public(settled["api_url"], is_allowed=is_private_allowed)
         elif is_read:
-            origin(reader_of(provider.name).api_url(settled), may_have_path=True)
+            # It is made of other options, which could hide another host before a path of their own.
+            require_public(origin(reader_of(provider.name).api_url(settled)), is_allowed=is_private_allowed)
     except (ConfigError, ReadingError) as error:
         raise ConfigError(f"--api-url: {error}") from None
     return settled
+
+
+def settled_options(provider: Connector, given: Mapping[str, str]) -> dict[str, str]:
+    """Return options as the connector's ``settle`` returns them; raises ConfigError with what it expected."""
+    settle: Callable[[Mapping[str, str]], Mapping[str, str]] = getattr(provider, "settle", dict)
+    try:
+        return dict(settle(given))
+    except (ValueError, ReadingError) as error:  # the connector's message names the option and what it expected
+        raise ConfigError(f"--{error}") from None
 
 
 def webhook_url(id_: Any) -> str:
@@ -180,6 +198,7 @@ def _command(provider: Connector) -> Callable[..., None]:
         parameter("source", _Source),
         parameter("webhook_secret", _Secrets),
         parameter("api_url", _ApiUrl),
+        parameter("allow_private", _AllowPrivate, False),
         parameter("credential", _OtherCredentials),
         parameter("option", _OtherOptions),
         parameter("region", _Region),

@@ -13,7 +13,7 @@ from connectors.contract import MalformedPayloadError
 from connectors.reader import ReadingError, Subscriber
 from worker import ids
 from worker.commands import connection_add
-from worker.commands.connection_add import webhook_url
+from worker.commands.connection_add import settled_options, webhook_url
 from worker.commands.context import (
     DataDir,
     Json,
@@ -178,7 +178,7 @@ def set_option(
         if name not in known:
             raise ConfigError(f"unknown option {name}; expected {', '.join(sorted(known)) or 'none'}")
         options = {**row.options, name: value.strip()}
-        options = {name: given for name, given in options.items() if given}
+        options = settled_options(connector(row.connector), {name: given for name, given in options.items() if given})
         connections.set_options(Tx(conn, row.organization_id), row.id, options)
     show(as_json, {"connection_id": connection_id, "options": options})
 

@@ -203,7 +203,9 @@ def _profile_seen(result: EnvelopeStatements, account: Account, event: ProfileSe
 
 
 def _profile_removed(result: EnvelopeStatements, account: Account, event: ProfileRemoved, stamp: Stamp) -> None:
-    _add(result, (account.source, event.external_id), RemovalStatement(stamp))
+    ref = (account.source, event.external_id)
+    _add(result, ref, RemovalStatement(stamp))
+    result.removed += (ref,)
 
 
 def _profiles_merged(result: EnvelopeStatements, account: Account, event: ProfilesMerged, stamp: Stamp) -> None:

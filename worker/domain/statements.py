@@ -133,6 +133,7 @@ class EnvelopeStatements:
     privacy_requests: list[PrivacyRequest] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     revoked: int | None = None  #: microseconds
+    removed: tuple[Ref, ...] = ()  #: records that its source says are gone
     guest: Ref | None = None  #: the buyer without a customer that it tells of; what it says of nobody else is theirs
     #: registers of values that cannot be read, as ``email_as_given``
     unread: list[str] = field(default_factory=list)

@@ -103,16 +103,16 @@ class File:
     fixed: Mapping[str, str] = field(default_factory=dict)  #: our name -> what all rows say
     keeps_null_words: bool = False  #: NULL is a name like others; else it is an empty cell
 
-    def headers(self, *more: tuple[str, str]) -> str:
-        """Return the headers of each row's envelope, as JSON."""
-        headers = files.headers_of(
+    def marks(self, *more: tuple[str, str]) -> str:
+        """Return the marks of each row's envelope, as JSON: the connector finds them in place of headers."""
+        marks = files.headers_of(
             self.mapping,
             self.as_of,
             empty_is_none=self.empty_is_none,
             fixed=self.fixed,
             keeps_null_words=self.keeps_null_words,
         )
-        return db.json([[name, value] for name, value in (*headers.items(), *more)])
+        return db.json([[name, value] for name, value in (*marks.items(), *more)])
 
 
 def import_rows(
@@ -172,8 +172,8 @@ def undo(engine: Engine, organization_id: UUID, run_id: UUID) -> int:
             raise ConfigError(f"--undo: there is no import {ids.show(ids.RUN, run_id)}")
         # The ids of rows are younger than that of their run, but for the clocks of two processes.
         since = UUID(int=run_id.int - (_CLOCKS_DIFFER_MS << 80))
-        header = (files.RUN, ids.show(ids.RUN, run_id))
-        rows = envelopes.rename(tx, run.connection_id, since, header=header, topic=files.TOPIC, to=files.UNDONE)
+        mark = (files.RUN, ids.show(ids.RUN, run_id))
+        rows = envelopes.rename(tx, run.connection_id, since, mark=mark, topic=files.TOPIC, to=files.UNDONE)
         ready.replay(tx, rows)
     lane = lane_of(run.connection_id)
     while drain.drain_batch(engine, lane).leased + drain.drain_batch(engine, lane, only=Only.SUSPECTS).leased:
@@ -255,10 +255,10 @@ def _read_row(
 def _incoming(connection: ConnectionRow, file: File, row: TabularRow, run_id: UUID | None) -> Incoming:
     """Return a row's envelope. Its run is no part of its delivery id: the same row is the same in every run."""
     body = files.body_of(row.values or {})
-    headers = file.headers()
-    stored = headers if run_id is None else file.headers((files.RUN, ids.show(ids.RUN, run_id)))
+    marks = file.marks()
+    stored = marks if run_id is None else file.marks((files.RUN, ids.show(ids.RUN, run_id)))
     # Both rows of one customer have the time of the file. The delivery id breaks the tie, so the later row wins.
-    digest = sha256(headers.encode() + b"\0" + body).hexdigest()
+    digest = sha256(marks.encode() + b"\0" + body).hexdigest()
     return Incoming(
         organization_id=connection.organization_id,
         id=ids.new(),
@@ -266,9 +266,10 @@ def _incoming(connection: ConnectionRow, file: File, row: TabularRow, run_id: UU
         topic=files.TOPIC,
         delivery_id=f"file:{row.number:012d}:{digest}",
         sent_at=file.as_of,
-        headers=stored,
+        headers="[]",
         body=body,
         body_sha256=sha256(body).digest(),
+        marks=stored,
     )
 
 

@@ -23,7 +23,8 @@ from connectors.contract import MalformedPayloadError
 from worker import metrics
 from worker.domain.statements import EnvelopeStatements
 from worker.errors import PermanentError, TransientError
-from worker.inbox import kept_envelopes, replay, retries
+from worker.inbox import doubts, kept_envelopes, replay, retries
+from worker.inbox.doubts import Doubt
 from worker.pipeline.apply import Applied, Batch, apply
 from worker.settings import settings
 from worker.store import connections, ready, refetches, runs, sqlstates
@@ -64,6 +65,7 @@ class _Item:
     leased: Leased
     statements: EnvelopeStatements | None = None
     parked: Parked | None = None
+    doubts: Sequence[Doubt] = ()  #: what it says that has to be confirmed by reading
 
     @property
     def envelope(self) -> EnvelopeRow:
@@ -88,6 +90,8 @@ class _Item:
 
     def outcome(self) -> tuple[UUID, str, str | None]:
         """Return (envelope, outcome, detail) as ``ready.settle`` takes it."""
+        if self.doubts and self.statements is not None and self.statements.is_empty:
+            return (self.envelope.id, "ignored", f"{self.envelope.topic}: {doubts.WAITING}")
         if self.statements is None or self.statements.is_empty:
             return (self.envelope.id, "ignored", self.envelope.topic or "(no topic)")
         return (self.envelope.id, "settled", self.statements.remarks)
@@ -114,6 +118,7 @@ class _Settling(Batch):
     def finish(self, tx: Tx, applied: Applied) -> None:
         """Count for the runs last, because other drains wait for the lock on a run's row."""
         refetches.ensure(tx, self.refetch)
+        refetches.ensure_doubts(tx, [doubt for item in self.items if item.parked is None for doubt in item.doubts])
         of_runs = [item for item in self.items if item.leased.run_id is not None]
         if of_runs:
             runs.add_counts(tx, _counts(of_runs, applied.changed_by))
@@ -214,7 +219,9 @@ class _LeasedBatch:
     def _normalise(self, item: _Item) -> bool:
         """Normalise an envelope, or park it; return False if our own code failed on it."""
         try:
-            item.statements = kept_envelopes.statements_of(item.envelope, self._accounts[item.envelope.connection_id])
+            account = self._accounts[item.envelope.connection_id]
+            item.statements = kept_envelopes.statements_of(item.envelope, account)
+            item.doubts = doubts.take_out(item.envelope, account, item.statements)
         except MalformedPayloadError as error:
             item.park("malformed", str(error))
         except SoftTimeLimitExceeded:

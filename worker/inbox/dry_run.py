@@ -64,6 +64,7 @@ def statements_of(incoming: Incoming, connection: ConnectionRow) -> EnvelopeStat
         received_at=datetime.now(UTC),  # close enough to the database's clock, because nothing of it is stored
         headers=incoming.headers,
         body=incoming.body,
+        marks=incoming.marks,
     )
     return kept_envelopes.statements_of(row, connection)
 

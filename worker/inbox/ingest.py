@@ -2,7 +2,8 @@
 
 The webhook route and the public task ``worker.tasks.ingest`` take the same steps: find the connection, verify the
 signature over the raw bytes, read the headers, keep the envelope. The body is not parsed here, so that a body that
-breaks a parser harms only its own envelope, in the drain.
+breaks a parser harms only its own envelope, in the drain. Nothing from outside gets marks: an envelope with marks is
+one that we wrote ourselves (ADR 24).
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-from connectors import connector
+from connectors import connector, kept_headers
 from connectors.contract import Receipt
 from worker import ids
 from worker.domain.terms import API_SOURCE
@@ -24,6 +25,8 @@ from worker.store.envelopes import Incoming
 _MAX_ID = 255
 #: characters of a topic; longer topics are cut
 _MAX_TOPIC = 200
+#: prefixes of the delivery ids of our own rows and requests; an id from outside that has one is hashed
+_OWN_IDS = ("read:", "api:", "file:")
 
 
 class Source(NamedTuple):
@@ -66,7 +69,7 @@ def accept(source: Source, headers: Sequence[tuple[str, str]], body: bytes) -> I
         delivery_id=_delivery_id(receipt),
         # The time is kept with the envelope, so that every replay gives the same statements.
         sent_at=receipt.sent_at or (datetime.now(UTC) if receipt.arrival_counts else None),
-        headers=_written(headers),
+        headers=_written(kept_headers.kept(provider, by_name)),
         body=body,
         body_sha256=sha256(body).digest(),
     )
@@ -81,7 +84,8 @@ def _written(headers: Sequence[tuple[str, str]]) -> str:
 
 def _delivery_id(receipt: Receipt) -> str:
     id_ = _plain(receipt.delivery_id)
-    return id_ if len(id_) <= _MAX_ID else "sha256:" + sha256(id_.encode()).hexdigest()
+    is_usable = len(id_) <= _MAX_ID and not id_.startswith(_OWN_IDS)
+    return id_ if is_usable else "sha256:" + sha256(id_.encode()).hexdigest()
 
 
 def _plain(text: str) -> str:

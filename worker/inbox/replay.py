@@ -13,6 +13,7 @@ from connectors.contract import MalformedPayloadError
 from worker import ids
 from worker.domain.statements import EnvelopeStatements
 from worker.errors import ConfigError, PermanentError
+from worker.inbox import doubts
 from worker.inbox.kept_envelopes import statements_of
 from worker.pipeline.apply import Replay
 from worker.store import connections, envelopes, ready
@@ -78,7 +79,10 @@ def _siblings(
         if row.id == replayed.id or row.connection_id not in known:
             continue
         try:
-            siblings.append((statements_of(row, known[row.connection_id]), row.connection_id))
+            statements = statements_of(row, known[row.connection_id])
+            # What has to be confirmed waits for its reading, or has had it: the row that was read says it.
+            doubts.take_out(row, known[row.connection_id], statements)
+            siblings.append((statements, row.connection_id))
         except MalformedPayloadError:
             log.warning("sibling_unreadable", envelope_id=str(row.id))  # what it stated before stays as it is
     return siblings

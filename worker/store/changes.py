@@ -7,10 +7,11 @@ from uuid import UUID
 
 from worker import ids
 from worker.domain.changes import Change
+from worker.domain.terms import API_SOURCE
 from worker.store.batch_writer import columns_of, document, json_bytes, rows_of
 from worker.store.db import Tx, sql
 
-#: the header of a request's envelope that names the API key
+#: the mark of a request's envelope that names the API key
 ACTOR = "actor"
 
 
@@ -63,8 +64,12 @@ _PAGE = sql("""
      ORDER BY h.id DESC LIMIT :limit
 """)
 
-_CAUSES = sql("""
-    SELECT e.id, c.source, e.topic, e.sent_at, e.received_at, e.headers
+# A mark counts in an envelope of ours only. Earlier releases kept it among the headers, which nobody else can write for
+# the connection of the API.
+_MARKS = f"coalesce(e.marks, CASE WHEN c.connector = '{API_SOURCE}' THEN e.headers END)"
+
+_CAUSES = sql(f"""
+    SELECT e.id, c.source, e.topic, e.sent_at, e.received_at, {_MARKS} AS marks
       FROM unnest(CAST(:ids AS uuid[])) AS given_id
      CROSS JOIN LATERAL (
         SELECT * FROM envelopes WHERE organization_id = :organization_id AND id = given_id LIMIT 1) AS e
@@ -91,7 +96,7 @@ def page(tx: Tx, contact_ids: Sequence[UUID], before: UUID | None, limit: int) -
 
 
 def _cause(row: Any) -> CauseRow:
-    actor = next((value for name, value in row.headers if name == ACTOR), None)
+    actor = next((value for name, value in row.marks or () if name == ACTOR), None)
     return CauseRow(row.id, row.source, row.topic, actor, row.sent_at, row.received_at)
 
 

@@ -22,9 +22,11 @@ class Incoming(NamedTuple):
     topic: str
     delivery_id: str
     sent_at: datetime | None
-    headers: str  #: JSON list of [name, value]
+    headers: str  #: JSON list of [name, value]: of a request, those that are kept
     body: bytes
     body_sha256: bytes
+    #: JSON list of [name, value] of a row or request that we wrote ourselves; None for what came from outside
+    marks: str | None = None
 
     @property
     def lane(self) -> int:
@@ -56,6 +58,7 @@ class EnvelopeRow(NamedTuple):
     received_at: datetime
     headers: str  #: as in ``Incoming``; few connectors look at them
     body: bytes | None
+    marks: str | None = None  #: as in ``Incoming``; None, too, if an earlier release kept it
 
 
 _FIELDS = EnvelopeRow._fields
@@ -64,8 +67,9 @@ _FIELDS = EnvelopeRow._fields
 _KEEP = sql(f"""
     WITH kept AS (
         INSERT INTO envelopes (organization_id, id, connection_id, topic, delivery_id, sent_at, headers, body,
-                               body_sha256)
-        SELECT organization_id, id, connection_id, topic, delivery_id, sent_at, headers::json, body, body_sha256
+                               body_sha256, marks)
+        SELECT organization_id, id, connection_id, topic, delivery_id, sent_at, headers::json, body, body_sha256,
+               marks::json
           FROM {
     rows_of(
         organization_id="uuid",
@@ -77,6 +81,7 @@ _KEEP = sql(f"""
         headers="json",
         body="bytea",
         body_sha256="bytea",
+        marks="json",
     )
 }
             ON CONFLICT (organization_id, connection_id, delivery_id) DO NOTHING
@@ -93,9 +98,9 @@ _KEEP = sql(f"""
 _KEEP_SETTLED = sql("""
     WITH kept AS (
         INSERT INTO envelopes (organization_id, id, connection_id, topic, delivery_id, sent_at, headers, body,
-                               body_sha256)
+                               body_sha256, marks)
         VALUES (:organization_id, :id, :connection_id, :topic, :delivery_id, :sent_at, CAST(:headers AS json), :body,
-                :body_sha256)
+                :body_sha256, CAST(:marks AS json))
         RETURNING organization_id, id, received_at
     ), settled AS (
         INSERT INTO outcomes (organization_id, envelope_id, outcome) SELECT organization_id, id, 'settled' FROM kept
@@ -111,8 +116,8 @@ _BY_DELIVERY = sql(f"""
 """)
 
 _BY_RECORDS = sql(f"""
-    SELECT DISTINCT {", ".join("e." + name for name in _FIELDS if name not in ("headers", "body"))},
-           e.headers::text, e.body
+    SELECT DISTINCT {", ".join("e." + name for name in _FIELDS if name not in ("headers", "body", "marks"))},
+           e.headers::text, e.body, e.marks::text
       FROM envelope_records er
       JOIN envelopes e ON e.organization_id = er.organization_id AND e.id = er.envelope_id
      WHERE er.organization_id = :organization_id AND er.record_id = ANY(:record_ids) AND e.body IS NOT NULL
@@ -147,7 +152,7 @@ _LINK_ANY = sql(f"""{_LINK}
 _RENAME = sql("""
     UPDATE envelopes SET topic = :to, delivery_id = delivery_id || ':' || id
      WHERE organization_id = :organization_id AND id >= :since AND connection_id = :connection_id AND topic = :topic
-       AND headers::text LIKE :pattern
+       AND coalesce(marks, headers)::text LIKE :pattern
     RETURNING id
 """)
 
@@ -190,14 +195,16 @@ def by_records(tx: Tx, record_ids: Collection[UUID], most: int) -> list[Envelope
     return [EnvelopeRow._make(fields) for fields in rows]
 
 
-def rename(tx: Tx, connection_id: UUID, since: UUID, *, header: tuple[str, str], topic: str, to: str) -> list[UUID]:
-    """Give envelopes that have a header another topic; return their ids.
+def rename(tx: Tx, connection_id: UUID, since: UUID, *, mark: tuple[str, str], topic: str, to: str) -> list[UUID]:
+    """Give envelopes of our own that have a mark another topic; return their ids.
+
+    Earlier releases kept marks among the headers.
 
     Their delivery ids change, too, so that the same deliveries can be kept again. ``since`` is a bound for their ids,
     so that no more than the newer envelopes are looked at.
     """
     given = {"connection_id": connection_id, "since": since, "topic": topic, "to": to}
-    pattern = f"%{orjson.dumps(list(header)).decode()}%"
+    pattern = f"%{orjson.dumps(list(mark)).decode()}%"
     return [row[0] for row in tx.run(_RENAME, {**given, "pattern": pattern})]
 
 

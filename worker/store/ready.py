@@ -80,10 +80,10 @@ _LEASE = """
     )
     SELECT l.attempts, l.crashes, l.replay, l.run_id, l.organization_id, l.envelope_id, l.connection_id,
            coalesce(e.topic, ''), coalesce(e.delivery_id, ''), e.sent_at, coalesce(e.received_at, now()),
-           coalesce(e.headers::text, '[]'), e.body
+           coalesce(e.headers::text, '[]'), e.body, e.marks::text
       FROM leased l
       LEFT JOIN LATERAL (
-        SELECT topic, delivery_id, sent_at, received_at, headers, body FROM envelopes
+        SELECT topic, delivery_id, sent_at, received_at, headers, body, marks FROM envelopes
          WHERE organization_id = l.organization_id AND id = l.envelope_id LIMIT 1) AS e ON true
 """
 # The numbers are literals, so that a search for suspects uses their own small index.
@@ -153,6 +153,12 @@ _SETTLE_NEW = sql(_SETTLE)
 _SETTLE_AGAIN = sql(f"""{_SETTLE}
         ON CONFLICT (organization_id, envelope_id) DO UPDATE
        SET outcome = excluded.outcome, detail = excluded.detail, settled_at = now()
+""")
+
+_CONFIRM = sql(f"""
+    UPDATE outcomes o SET outcome = new.outcome, detail = new.detail, settled_at = now()
+      FROM {rows_of(envelope_id="uuid", outcome="text", detail="text")}
+     WHERE o.organization_id = :organization_id AND o.envelope_id = new.envelope_id AND o.outcome = 'ignored'
 """)
 
 # The head of a lane is enough to look at, because leased rows stay there while a drain works on the lane.
@@ -318,6 +324,12 @@ def waiting(conn: Connection, *, lease: timedelta = timedelta(0)) -> list[Waitin
     A drain that has worked on a batch for a third of that time is taken for stalled, and holds no lane.
     """
     return [Waiting(*row) for row in run(conn, _WAITING, {"fresh": lease * 2 / 3})]
+
+
+def confirm(tx: Tx, rows: Sequence[tuple[UUID, str, str | None]]) -> None:
+    """Note what a reading says of envelopes that waited for it: (envelope, outcome, detail)."""
+    if rows:
+        tx.run(_CONFIRM, columns_of(sorted(rows, key=lambda r: r[0]), "envelope_id", "outcome", "detail"))
 
 
 def depth(conn: Connection, organization_id: UUID | None = None) -> dict[str, Any]:

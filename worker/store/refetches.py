@@ -1,10 +1,10 @@
-"""Refetches: customers to be read from their provider, because a webhook did not say everything of them.
+"""Refetches: customers to be read from their provider, because a webhook did not say everything of them, or is doubted.
 
 The table keeps its first name, ``wanted``: tables do not change with our words.
 """
 
-from collections.abc import Collection
-from datetime import timedelta
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -24,6 +24,8 @@ class Refetch(NamedTuple):
     external_id: str
     token: UUID  #: of the request to read the customer; a newer request has another token
     attempts: int
+    envelope_id: UUID | None = None  #: the deletion or revocation that the reading confirms
+    deleted_at: datetime | None = None  #: when that takes effect if the provider never answers
 
 
 _ENSURE = sql(f"""
@@ -31,6 +33,16 @@ _ENSURE = sql(f"""
     SELECT :organization_id, connection_id, external_id, :token FROM {rows_of(connection_id="uuid", external_id="text")}
         ON CONFLICT (organization_id, connection_id, external_id) DO UPDATE
        SET token = excluded.token, attempts = 0, next_run_at = now()
+""")
+_ENSURE_DOUBTS = sql(f"""
+    INSERT INTO wanted (organization_id, connection_id, external_id, token, envelope_id, deleted_at)
+    SELECT DISTINCT ON (connection_id, external_id)
+           :organization_id, connection_id, external_id, CAST(:token AS uuid), envelope_id, deleted_at
+      FROM {rows_of(envelope_id="uuid", connection_id="uuid", external_id="text", deleted_at="timestamptz")}
+     ORDER BY connection_id, external_id, deleted_at DESC
+        ON CONFLICT (organization_id, connection_id, external_id) DO UPDATE
+       SET token = excluded.token, envelope_id = excluded.envelope_id,
+           deleted_at = greatest(wanted.deleted_at, excluded.deleted_at)
 """)
 # Customers of one connection, so that one request to its provider reads them all. The connection is leased too, so that
 # nobody else reads it meanwhile. The customers' lease is the time at which they are due again.
@@ -48,7 +60,7 @@ _LEASE = sql(f"""
        SET next_run_at = now() + CAST(:lease AS interval) * (1 << least(w.attempts, 10)), attempts = w.attempts + 1
       FROM picked WHERE w.organization_id = picked.organization_id AND w.connection_id = picked.connection_id
        AND w.external_id = picked.external_id
-    RETURNING w.organization_id, w.connection_id, w.external_id, w.token, w.attempts
+    RETURNING w.organization_id, w.connection_id, w.external_id, w.token, w.attempts, w.envelope_id, w.deleted_at
 """)
 _KEY = {"external_id": "text", "token": "uuid"}
 _DELETE = sql(f"""
@@ -63,6 +75,16 @@ def ensure(tx: Tx, customers: Collection[tuple[UUID, str]]) -> None:
     if customers:
         columns = columns_of(sorted(set(customers)), "connection_id", "external_id")
         tx.run(_ENSURE, {"token": ids.new(), **columns})
+
+
+def ensure_doubts(tx: Tx, doubts: Sequence[tuple[UUID, UUID, str, datetime]]) -> None:
+    """Have the provider asked about deletions and revocations: (envelope, connection, external id, since when).
+
+    A customer who waits already keeps the attempts, so that requests sent again and again put nothing off.
+    """
+    if doubts:
+        columns = columns_of(doubts, "envelope_id", "connection_id", "external_id", "deleted_at")
+        tx.run(_ENSURE_DOUBTS, {"token": ids.new(), **columns})
 
 
 def lease(conn: Connection, *, most: int, lease: timedelta, reading: timedelta, token: UUID) -> list[Refetch]:

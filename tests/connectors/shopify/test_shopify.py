@@ -79,6 +79,15 @@ def an_order(**changes: Any) -> dict[str, Any]:
     return {"id": 1, "created_at": "2026-09-15T07:00:00Z", "updated_at": "2026-09-15T07:00:04Z", **changes}
 
 
+def an_event(action: str = "update", **parts: Any) -> dict[str, Any]:
+    return {"topic": "Customer", "action": action, **parts}
+
+
+def of_the_law(topic: str = "customers/redact", **parts: Any) -> dict[str, Any]:
+    own = {"orders_to_redact": []} if topic == "customers/redact" else {"data_request": {"id": 1}}
+    return {"shop_id": 1, "shop_domain": "lantern-row.myshopify.com", **own, **parts}
+
+
 # Absent is not empty.
 
 
@@ -107,16 +116,20 @@ def test_accepts_marketing_alone_is_no_consent():
 @pytest.mark.parametrize("topic", ["orders/create", "checkouts/create"])
 @pytest.mark.parametrize("ticked", [True, False])
 def test_buyer_accepts_marketing_is_never_consent(topic: str, ticked: object):
-    body = an_order(customer=a_customer(), buyer_accepts_marketing=ticked, buyer_accepts_sms_marketing=ticked)
+    body = an_order(
+        token="t", customer=a_customer(), buyer_accepts_marketing=ticked, buyer_accepts_sms_marketing=ticked
+    )
 
     assert [type(event) for event in parse(topic, body)] == [ProfileSeen]
 
 
 @pytest.mark.parametrize("topic", ["customers/create", "customers/update", "customers/enable", "customers/disable"])
-def test_oversized_body_shows_the_customer_and_wipes_nothing(topic: str):
+def test_oversized_body_mentions_the_customer_and_wipes_and_revives_nothing(topic: str):
     approved = tuple(shopify.PROTECTED_FIELDS)
 
-    assert parse(topic, {"id": 5150}, approved=approved) == [ProfileSeen(external_id="5150", occurred_at=None)]
+    assert parse(topic, {"id": 5150}, approved=approved) == [
+        ProfileSeen(external_id="5150", occurred_at=None, exists=False)
+    ]
 
 
 def test_oversized_order_says_nothing():
@@ -342,6 +355,7 @@ def test_topic_of_an_event_carries_its_action(headers: Mapping[str, str], topic:
 @pytest.mark.parametrize("fields_changed", [[f"customer[id: '{GID}'].tags"], {"added": [], "updated": []}, None, 5])
 def test_fields_changed_may_have_any_form(fields_changed: object):
     body = {
+        "topic": "Customer",
         "action": "update",
         "fields_changed": fields_changed,
         "data": {"customer": {"id": GID, "firstName": "Ines"}},
@@ -350,19 +364,20 @@ def test_fields_changed_may_have_any_form(fields_changed: object):
     assert parse("Customer", body) == [ProfileSeen(external_id="5150", occurred_at=None, fields={"first_name": "Ines"})]
 
 
-def test_tags_of_an_event_count_from_the_sending_time():
+def test_tags_of_an_event_count_from_the_signed_time_of_the_customer():
     customer = {"id": GID, "updatedAt": "2026-09-14T18:42:07Z", "tags": ["VIP"]}
 
-    snapshot = parse("Customer/update", {"data": {"customer": customer}})[1]
+    snapshot = parse("Customer/update", an_event(data={"customer": customer}))[1]
 
-    assert snapshot == TagsSnapshot(external_id="5150", tags=("VIP",), occurred_at=None)
+    at = datetime(2026, 9, 14, 18, 42, 7, tzinfo=UTC)
+    assert snapshot == TagsSnapshot(external_id="5150", tags=("VIP",), occurred_at=at)
 
 
 def test_stub_of_an_event_names_the_customer_or_is_malformed():
-    stub = {"payload_url": "https://storage.example/signed", "payload_size_bytes": 1200345}
+    stub = an_event(payload_url="https://storage.example/signed", payload_size_bytes=1200345)
 
     assert parse("Customer/update", {**stub, "query_variables": {"customerId": GID}}) == [
-        ProfileSeen(external_id="5150", occurred_at=None)
+        ProfileSeen(external_id="5150", occurred_at=None, exists=False)
     ]
     assert (
         reason_of("Customer/update", stub) == "query_variables.customerId: expected the gid of a Customer, got nothing"
@@ -374,7 +389,7 @@ def test_event_without_action_is_malformed():
 
 
 def test_event_of_a_removal_needs_only_the_variables():
-    assert parse("Customer/delete", {"query_variables": {"customerId": GID}}) == [
+    assert parse("Customer/delete", an_event("delete", query_variables={"customerId": GID})) == [
         ProfileRemoved(external_id="5150", occurred_at=None)
     ]
 
@@ -382,7 +397,7 @@ def test_event_of_a_removal_needs_only_the_variables():
 def test_parts_that_the_query_did_not_ask_for_stay_absent():
     customer = {"id": GID, "defaultEmailAddress": {"marketingState": None}, "lastOrder": {}, "amountSpent": {}}
 
-    seen = seen_in("Customer/update", {"data": {"customer": customer}}, approved=tuple(shopify.PROTECTED_FIELDS))
+    seen = seen_in("Customer/update", an_event(data={"customer": customer}), approved=tuple(shopify.PROTECTED_FIELDS))
 
     assert seen == ProfileSeen(external_id="5150", occurred_at=None)
 
@@ -391,7 +406,13 @@ def test_parts_that_the_query_did_not_ask_for_stay_absent():
 
 
 def test_checkout_needs_no_id_and_waits_for_a_contact_point():
-    nobody = {"token": "t", "email": None, "sms_marketing_phone": "+351210000515", "billing_address": {"phone": "1"}}
+    nobody = {
+        "token": "t",
+        "created_at": None,
+        "email": None,
+        "sms_marketing_phone": "+351210000515",
+        "billing_address": {"phone": "1"},
+    }
 
     assert parse("checkouts/update", nobody) == []
     assert seen_in("checkouts/update", {**nobody, "email": "ines@example.org"}).identifiers == {
@@ -591,7 +612,7 @@ def test_an_order_without_a_date_of_its_own_is_as_old_as_its_last_edit():
     ],
 )
 def test_a_checkout_is_typed_until_it_is_completed_or_closed(ended: dict[str, Any], minute: int):
-    body = an_order(email="ines@example.org", updated_at="2026-09-15T07:30:00Z", **ended)
+    body = an_order(token="t", email="ines@example.org", updated_at="2026-09-15T07:30:00Z", **ended)
 
     assert seen_in("checkouts/update", body).occurred_at == datetime(2026, 9, 15, 7, minute, tzinfo=UTC)
 
@@ -600,7 +621,7 @@ def test_a_checkout_is_typed_until_it_is_completed_or_closed(ended: dict[str, An
 
 
 def test_redact_by_email_alone_is_an_erasure():
-    assert parse("customers/redact", {"customer": {"email": "ines@example.org"}}) == [
+    assert parse("customers/redact", of_the_law(customer={"email": "ines@example.org"})) == [
         ErasureRequested(
             subject="customer",
             external_id=None,
@@ -613,11 +634,13 @@ def test_redact_by_email_alone_is_an_erasure():
 @pytest.mark.parametrize("topic", ["customers/redact", "customers/data_request"])
 @pytest.mark.parametrize("customer", [None, {}, {"id": None, "email": "", "phone": None}])
 def test_request_of_the_law_that_names_nobody_is_parked_and_not_passed_over(topic: str, customer: object):
-    assert reason_of(topic, {"shop_id": 1, "customer": customer}).startswith("customer: expected an ")
+    assert reason_of(topic, of_the_law(topic, customer=customer)).startswith("customer: expected an ")
 
 
-def test_uninstalled_app_needs_nothing_from_the_body():
-    assert parse("app/uninstalled", {"domain": None}) == [ConnectionRevoked(occurred_at=None)]
+def test_uninstalled_app_needs_only_the_shape_of_a_shop():
+    shop = {"id": 1, "shop_owner": None, "plan_name": None, "domain": None, "myshopify_domain": None}
+
+    assert parse("app/uninstalled", shop) == [ConnectionRevoked(occurred_at=None)]
 
 
 # The tables.

@@ -420,3 +420,30 @@ def test_meta_data_that_is_no_list_is_malformed_only_where_it_is_read(odd: objec
     assert parse("customer.updated", a_customer(meta_data=odd))
     with pytest.raises(MalformedPayloadError, match="meta_data: expected a list"):
         parse("customer.updated", a_customer(meta_data=odd), consent_meta_key=META_KEY)
+
+
+# The topic is not signed.
+
+
+PRODUCT = {"id": 417, "name": "Lamp oil", "sku": "lamp", "permalink": "https://shop.example/lamp"}
+
+
+@pytest.mark.parametrize("topic", ["customer.created", "customer.updated"])
+@pytest.mark.parametrize("other", ["order", "product"])
+def test_an_order_or_a_product_is_no_customer(topic: str, other: str):
+    order = {"id": 417, "customer_id": 0, "billing": {"email": "gift@example.net"}, "line_items": []}
+
+    with pytest.raises(MalformedPayloadError, match="something else"):
+        parse(topic, order if other == "order" else PRODUCT)
+
+
+def test_a_customer_is_no_order_and_no_deletion():
+    customer = {"id": 417, "role": "customer", "email": "ines@example.org", "customer_id": 5}
+
+    for topic in ("order.created", "order.updated", "customer.deleted"):
+        with pytest.raises(MalformedPayloadError):
+            parse(topic, customer)
+
+
+def test_a_body_of_an_id_alone_makes_and_revives_nobody():
+    assert parse("customer.updated", {"id": 417}) == [ProfileSeen(external_id="417", occurred_at=None, exists=False)]

@@ -100,7 +100,8 @@ class Shopify(Shop):
         self._post("customer.tags_added", body, at)
 
     def deleted(self, external_id: str, *, at: At) -> None:
-        self._post("customers/delete", {"id": int(external_id)}, at)
+        gid = f"gid://shopify/Customer/{external_id}"
+        self._post("customers/delete", {"id": int(external_id), "tax_exemptions": [], "admin_graphql_api_id": gid}, at)
 
     def merged(self, *, kept: str, lost: str, at: At) -> None:
         """State that the shop has made two customers one."""
@@ -124,6 +125,8 @@ class Shopify(Shop):
         """State an order without a customer; ``edited`` is when somebody changed it last."""
         first, _, last = name.partition(" ")
         body = {
+            "id": self._sent + 1,
+            "token": f"token-{self._sent}",
             "created_at": written(at),
             "updated_at": written(at if edited is None else edited),
             "customer": None,

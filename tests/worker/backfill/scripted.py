@@ -7,6 +7,7 @@ import orjson
 
 from connectors.contract import (
     BadSignatureError,
+    ConnectionRevoked,
     MalformedPayloadError,
     ProfileRemoved,
     ProfileSeen,
@@ -95,8 +96,12 @@ class Scripted:
 
     def parse(self, envelope, account):
         body = orjson.loads(envelope.body)
+        if envelope.topic == "revoked":
+            return [ConnectionRevoked(occurred_at=None)]
         if "id" not in body:
             raise MalformedPayloadError("id: expected text, got nothing")
+        if envelope.topic == "deleted":
+            return [ProfileRemoved(external_id=body["id"], occurred_at=None)]
         if envelope.topic == "gone":
             return [ProfileRemoved(external_id=body["id"], occurred_at=read_from(envelope))]
         at = datetime.fromisoformat(body["updated_at"]) if "updated_at" in body else None

@@ -71,6 +71,7 @@ def test_a_refused_token_is_not_repeated(run):
         (["channels", "add", "line", "--token", "x", "--name", "n" * 101], "--name"),
         (["channels", "add", "line", "--token", "x", "--api-url", "http://api.example.com"], "--api-url"),
         (["channels", "add", "line", "--token", "x", "--api-url", "https://api.example.com/v2"], "--api-url"),
+        (["channels", "add", "line", "--token", "x", "--api-url", "https://192.168.1.1"], "--allow-private"),
         (["channels", "remove", "chn_1"], "chn_1"),
         (["channels", "list", "--organization", "nobody"], "nobody"),
     ],

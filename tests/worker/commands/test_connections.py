@@ -9,6 +9,8 @@ from worker.store import connections, organizations
 from worker.store.db import Tx
 
 SHOP = ("--shop-domain", "s.myshopify.com", "--webhook-secret", "x")
+EVIL = ("--shop-domain", "evil.example/.myshopify.com")
+TOKEN = ("--access-token", "shpat_invented_4711")
 WOO = ("--source", "woo", "--consumer-key", "ck_invented", "--consumer-secret", "cs_invented")
 
 
@@ -84,6 +86,21 @@ def test_credentials_are_never_shown(ask, run, connection_id):
     assert not any(secret in text for text in printed for secret in ("shpat_invented", "cs_invented", "ck_invented"))
 
 
+def test_a_private_network_is_read_if_an_operator_says_so(ask):
+    added = ask("connections", "add", "woocommerce", *WOO, "--api-url", "https://10.0.0.1/shop", "--allow-private")
+
+    assert added["connection_id"].startswith("con_")
+
+
+def test_an_option_that_is_set_later_is_checked_like_one_that_is_given_first(ask, run):
+    added = ask("connections", "add", "shopify", *SHOP)["connection_id"]
+
+    with pytest.raises(ConfigError, match="--shop-domain"):
+        run("connections", "set-option", added, "shop_domain", EVIL[1])
+    set_ = ask("connections", "set-option", added, "shop_domain", "Other.myshopify.com")
+    assert set_["options"]["shop_domain"] == "other.myshopify.com"
+
+
 def test_a_connection_without_credentials_is_not_read_until_it_has_some(ask, run):
     added = ask("connections", "add", "shopify", *SHOP)["connection_id"]
     for command in (("backfill", "start", added), ("schedules", "set", added, "--kind", "full", "--every", "1d")):
@@ -100,6 +117,12 @@ def test_a_connection_without_credentials_is_not_read_until_it_has_some(ask, run
         (["connections", "add", "shopify", *SHOP, "--region", "Nowhere"], "--region"),
         (["connections", "add", "shopify", *SHOP, "--source", "api"], "--source"),
         (["connections", "show", "con_1"], "con_1"),
+        (["connections", "add", "shopify", *EVIL, "--webhook-secret", "x"], "--shop-domain"),
+        (["connections", "add", "shopify", *SHOP, *TOKEN, "--api-url", "https://169.254.169.254"], "--allow-private"),
+        (["connections", "add", "shopify", *SHOP, *TOKEN, "--api-url", "https://[fd00::1]"], "--allow-private"),
+        (["connections", "add", "woocommerce", *WOO, "--api-url", "https://10.0.0.1/shop"], "--allow-private"),
+        (["connections", "add", "woocommerce", *WOO, "--api-url", "https://a@shop.example"], "--api-url"),
+        (["connections", "add", "woocommerce", *WOO, "--api-url", "https://shop.example/?x"], "--api-url"),
     ],
 )
 def test_a_mistake_is_answered_with_what_was_expected(run, arguments, named):

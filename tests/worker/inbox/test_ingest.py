@@ -163,3 +163,25 @@ def test_a_ping_of_woocommerce_is_none_of_shopifys():
     assert not is_ping(SOURCE._replace(connector="shopify"), headers, ping(1).body)
     with pytest.raises(BadSignatureError):
         accept(SOURCE, headers, ping(1).body)
+
+
+# What is kept of the headers.
+
+
+def test_neither_the_signature_nor_a_mark_is_kept():
+    delivery = Shop(7, 10).deliver("customer.updated", 5)
+    source = SOURCE._replace(secrets=(Shop(7, 10).secret,))
+    more = [("Actor", "key_1"), ("read-not-before", "2026-10-01T12:00:00+00:00"), ("Cookie", "a=b"), ("X-Y", "z" * 9)]
+
+    kept = accept(source, [*delivery.headers.items(), *more], delivery.body)
+
+    names = {name for name, _ in orjson.loads(kept.headers)}
+    assert kept.marks is None
+    assert names == {f"x-wc-webhook-{name}" for name in ("topic", "source", "resource", "event", "id", "delivery-id")}
+
+
+@pytest.mark.parametrize("prefix", ["read:", "api:", "file:"])
+def test_a_delivery_id_cannot_be_one_of_ours(plain, prefix):
+    kept = accept(SOURCE._replace(connector="plain"), [("id", f"{prefix}1"), ("topic", "seen")], b"{}")
+
+    assert kept.delivery_id.startswith("sha256:")

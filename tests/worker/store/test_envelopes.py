@@ -43,3 +43,16 @@ def test_links_are_added_once(tx):
     assert envelopes.still_linked(tx, [record_id, other_id]) == {other_id}
     with pytest.raises(IntegrityError):
         envelopes.insert_new_links(tx, pairs)
+
+
+def test_marks_are_found_in_their_column_and_where_an_earlier_release_kept_them(tx, an_envelope):
+    mark = ("file-run", "run_1")
+    marked, old, other = an_envelope(), an_envelope(), an_envelope()
+    envelopes.keep(tx.conn, [marked._replace(marks='[["file-run","run_1"]]')])
+    envelopes.keep(tx.conn, [old._replace(headers='[["file-run","run_1"]]')])
+    envelopes.keep(tx.conn, [other._replace(marks='[["file-run","run_2"]]', headers='[["file-run","run_1"]]')])
+    since = min(marked.id, old.id, other.id)
+
+    renamed = envelopes.rename(tx, marked.connection_id, since, mark=mark, topic="seen", to="undone")
+
+    assert sorted(renamed) == sorted([marked.id, old.id])
