@@ -160,6 +160,8 @@ class _Said:
         if len(holding.records) > 1 or holding.records[0].kind != "customer":
             return None
         (record,) = holding.records
+        if record.erased is not None:
+            return None
         ref, ties = record.ref, record.ties()
         said = self._said_alone(ref, ties)
         if said is None or (len(said) > 1 and {"pending", "opted_out"} <= {consent.status for consent, _ in said}):

@@ -23,6 +23,7 @@ class RemovalStatement:
     """The source deleted the customer."""
 
     stamp: Stamp
+    erases: bool = False  #: the person asked to be forgotten: what was said before counts for nothing, also in ledgers
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from worker import vault
 from worker.domain import identifiers
 from worker.domain.concerned import Concerned
 from worker.domain.deletions import Deletion, hide
+from worker.domain.erasures import void_edits
 from worker.domain.folded import Folded, Regrouped, Withdrawn, fold_batch
 from worker.domain.grouping import Limits, counts, is_crowd
 from worker.domain.identifiers import of_address
@@ -69,6 +70,7 @@ def load(
     snapshot.rows.update({ref: folded.rows[ref] for ref in folded.repeating & snapshot.rows.keys()})
     if snapshot.deletions:
         snapshot.hidden = hide(folded, snapshot.rows.values(), snapshot.deletions)
+    snapshot.hidden |= void_edits(folded, snapshot.rows)
     known = [row for row in snapshot.rows.values() if row.version > 0]
     ids = {row.id for row in known if row.contact_id != row.id}
     contact_ids = {row.contact_id for row in known if row.contact_id is not None}

@@ -102,6 +102,11 @@ class Shopify(Shop):
     def deleted(self, external_id: str, *, at: At) -> None:
         self._post("customers/delete", {"id": int(external_id)}, at)
 
+    def redact(self, external_id: str | None, *, email: str | None = None, phone: str | None = None, at: At) -> None:
+        """Ask for a customer to be forgotten."""
+        customer = {"id": external_id and int(external_id), "email": email, "phone": phone}
+        self._post("customers/redact", {"shop_domain": self.options["shop_domain"], "customer": customer}, at)
+
     def merged(self, *, kept: str, lost: str, at: At) -> None:
         """State that the shop has made two customers one."""
         body = {
