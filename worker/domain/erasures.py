@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from connectors.consent_terms import SuppressionReason
 from connectors.contract import Account, ErasureRequested, Identifier
 from worker.domain import identifiers
 from worker.domain.folded import Folded
 from worker.domain.rows import RecordRow
+from worker.domain.snapshot import Snapshot
 from worker.domain.statements import SuppressionStatement
 from worker.domain.terms import GUEST, Ident, Ref, Stamp
 
-REASON = "erasure_request"
+REASON: SuppressionReason = "erasure_request"
 
 
 class Erasure(NamedTuple):
@@ -96,6 +98,16 @@ def subjects(event: ErasureRequested) -> dict[str, Any] | None:
         if (found := identifiers.normal_form(one.type, one.value, None))
     ]
     return {"records": sorted(event.customers), "identifiers": sorted(claims)}
+
+
+def forgotten(snapshot: Snapshot) -> set[UUID]:
+    """Return every id of the contacts that showed a record that a batch erases."""
+    rows = snapshot.record_rows()
+    erased = {ref for stated in snapshot.stated for ref in stated.erased}
+    contact_ids = {rows[ref].contact_id for ref in erased if ref in rows} - {None}
+    own = {row.id for row in rows.values() if row.contact_id in contact_ids}
+    carried = {id_ for id_, record_id in snapshot.aliases.items() if record_id in own}
+    return {id_ for id_ in contact_ids if id_ is not None} | own | carried
 
 
 def void_edits(folded: Folded, rows: Mapping[Ref, RecordRow]) -> dict[Ref, UUID]:

@@ -119,6 +119,9 @@ def _show(people: Changeset, concerned: Concerned, ledgers: Ledgers, result: Led
         if was != states:
             is_written = holding.is_new or contact_id in people.changes
             (result.shown if is_written else result.shown_only)[contact_id] = states
+        if contact_id in people.forgotten:
+            was = {}
+        if was != states:
             log.add_all(contact_id, was, states, causes, in_batch, holding.causes)
         if not holding.is_new and contact_id not in people.changes and said.is_new_about(holding):
             result.touched.add(contact_id)

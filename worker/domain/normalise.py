@@ -312,6 +312,7 @@ def _erasure_requested(result: EnvelopeStatements, account: Account, event: Eras
     found = erasures.asked_for(event, account)
     for ref in found.records:
         _add(result, ref, RemovalStatement(stamp, erases=True))
+        result.erased.append(ref)
     speaker = (account.source, event.external_id or "")
     for ident in found.addresses:
         result.idents.add(ident)

@@ -128,6 +128,7 @@ class EnvelopeStatements:
     decisions: list[Decision] = field(default_factory=list)
     deletion: DeletionStatement | None = None
     privacy_requests: list[PrivacyRequest] = field(default_factory=list)
+    erased: list[Ref] = field(default_factory=list)  #: records that are to be forgotten, of those in ``records``
     notes: list[Note] = field(default_factory=list)
     revoked: int | None = None  #: microseconds
     guest: Ref | None = None  #: the buyer without a customer that it tells of; what it says of nobody else is theirs

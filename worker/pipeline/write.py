@@ -19,6 +19,7 @@ from worker.store import (
     deletions,
     envelopes,
     former_contacts,
+    idempotency_keys,
     notes,
     privacy_requests,
     records,
@@ -59,6 +60,8 @@ def write(tx: Tx, people: Changeset, ledger: LedgerChanges, *, are_links_new: bo
         connections.revoke(tx, connection_id, revoked_at)
     contacts.show(tx, ledger.shown_only)
     contacts.touch(tx, ledger.touched)
+    changes.forget(tx, people.forgotten)
+    idempotency_keys.forget(tx, people.forgotten)
     with batch_writer.unawaited(tx.conn):
         records.insert_new(tx, people.new_records)
         claims.insert_new(tx, people.new_claims)

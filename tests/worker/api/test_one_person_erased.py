@@ -161,3 +161,66 @@ def test_an_address_that_cannot_be_read_is_told_and_the_rest_is_done(shop, api, 
         (remark,) = ready.undecided(db.Tx(conn, organization_id))
     assert "cannot read the phone" in remark
     assert "call" not in remark
+
+
+def test_an_erased_contact_starts_anew_and_suppressed(shop, eu, api):
+    shop.seen("1", email=E1, phone=P1, name=NAME, at=0)
+    eu.seen("2", email=E1, name=NAME, at=5)
+    api.write("PATCH", E1, name="Edited")
+    contact_id = api.id(E1)
+    assert api.ask("DELETE", f"/{contact_id}?erase=true").status_code == 204
+    shop.guest(phone=P1, name=NAME, at=6)
+    assert gone(api, contact_id, "shop:1", "eu:2", E1, P1)
+
+    eu.seen("2", email=E1, at=now(seconds=1), created=5)
+    contact = api.contact(E1)
+    assert (contact["name"], contact["phone_number"]) == (None, None)
+    assert api.sendable(E1, purpose="transactional") == (False, "suppressed")
+    shop.guest(phone=P1, at=now(seconds=2))
+    assert api.sendable(P1, "sms", "transactional") == (False, "suppressed")
+
+
+@pytest.mark.parametrize("asked_by", ["shop", "api"])
+def test_stored_answers_about_the_person_go_and_a_retry_creates_nobody(shop, api, asked_by):
+    shop.seen("1", email=E1, at=0)
+    contact_id = api.id(E1)
+    posts = [
+        ("", {"email": E1, "name": NAME}),
+        ("", {"external_source": "shop", "external_id": "1", "name": NAME}),
+        (f"/{contact_id}/tags", {"name": "vip"}),
+        (f"/{contact_id}/notes", {"body": NAME}),
+        (f"/{contact_id}/suppressions", {"channel": "email", "reason": "manual"}),
+    ]
+
+    def post(number):
+        path, body = posts[number]
+        return api.ask("POST", path, json=body, headers={"Idempotency-Key": f"k{number}"})
+
+    assert {post(number).status_code for number in range(5)} <= {200, 201}
+    other = {"Idempotency-Key": "other"}
+    stranger = api.ask("POST", "", json={"email": E2}, headers=other)
+    if asked_by == "shop":
+        shop.redact("1", email=E1, at=now())
+    else:
+        api.ask("DELETE", f"/{contact_id}?erase=true")
+
+    for number in range(5):
+        answer = post(number)
+        assert (answer.status_code, "erased" in answer.json()["error"]) == (409, True), number
+        assert NAME not in answer.text
+    assert [contact["email"] for contact in api.rows(None)] == [E2]
+    assert api.ask("POST", "", json={"email": E2}, headers=other).content == stranger.content
+
+
+@once
+def test_what_was_logged_about_the_person_is_forgotten(shop, api, engine):
+    shop.seen("1", email=E1, phone=P1, name=NAME, at=0)
+    shop.seen("1", email=E1, phone=P2, name=NAME, at=1)
+    api.id(E1)
+    shop.redact("1", email=E1, at=10)
+    shop.seen("1", email=E1, at=20, created=0)
+
+    told = api.ask("GET", f"/{api.id(E1)}/timeline")
+    assert len(told.json()["data"]) >= 3
+    for value in (P1, P2, NAME):
+        assert value not in told.text
