@@ -113,14 +113,15 @@ def forgotten(snapshot: Snapshot) -> set[UUID]:
 def void_edits(folded: Folded, rows: Mapping[Ref, RecordRow]) -> dict[Ref, UUID]:
     """Let edits of those who are erased count for nothing from before; return the newly voided, with the envelopes.
 
-    An edit is about records. While one of them has not been erased, the edit is that person's, and stays.
+    An edit is about records. While one of them has never been erased, the edit is that person's, and stays. Else what
+    was entered before the last erasure is void.
     """
     voided: dict[Ref, UUID] = {}
     for ref, row in rows.items():
         if row.record.kind != "edit":
             continue
         about = [rows[one].record.erased if one in rows else None for one in row.record.about()]
-        at = min((stamp for stamp in about if stamp is not None), default=None)
+        at = max((stamp for stamp in about if stamp is not None), default=None)
         if None in about:
             at = None
         if row.record.voided == at:

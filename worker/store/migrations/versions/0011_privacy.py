@@ -11,6 +11,28 @@ down_revision = "0007"
 DDL = """
 ALTER TABLE idempotency_keys ADD COLUMN contact_id uuid;
 CREATE INDEX idempotency_keys_contact ON idempotency_keys (organization_id, contact_id) WHERE contact_id IS NOT NULL;
+
+CREATE TABLE expiries (
+    organization_id uuid NOT NULL PRIMARY KEY,
+    after_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    looked_at timestamptz
+);
+CREATE TABLE held_bodies (
+    organization_id uuid NOT NULL,
+    envelope_id uuid NOT NULL,
+    looked_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (organization_id, envelope_id)
+);
+CREATE INDEX held_bodies_looked ON held_bodies (organization_id, looked_at, envelope_id);
+"""
+
+#: as in 0002
+TENANT_TABLES = ("expiries", "held_bodies")
+POLICY = """
+CREATE POLICY tenant ON {table} USING (
+    (SELECT coalesce(current_setting('contactsync.organization_id', true), '') = '')
+    OR organization_id = (SELECT nullif(current_setting('contactsync.organization_id', true), '')::uuid)
+)
 """
 
 
@@ -18,7 +40,13 @@ def upgrade() -> None:
     for statement in DDL.split(";\n"):
         if statement.strip():
             op.execute(statement)
+    for table in TENANT_TABLES:
+        op.execute(POLICY.format(table=table))
+        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
 
 
 def downgrade() -> None:
+    for table in reversed(TENANT_TABLES):
+        op.execute(f"DROP TABLE {table}")
     op.execute("ALTER TABLE idempotency_keys DROP COLUMN contact_id")
