@@ -27,7 +27,7 @@ from worker.errors import ConfigError, TransientError
 from worker.inbox import drain as draining
 from worker.inbox.ingest import accept, is_ping, source_of
 from worker.inbox.nudge import READING, nudger
-from worker.privacy import expiry
+from worker.privacy import expiry, shops
 from worker.settings import settings
 from worker.store import connections, db, envelopes, idempotency_keys, ready, runs
 from worker.store.lanes import LANES
@@ -171,4 +171,5 @@ def tick() -> None:
         elif lane.age_s > settings().nudge_after_s:
             nudger.nudge({lane.lane})
     _delete_expired()
+    shops.sweep(db.engine())
     expiry.sweep(db.engine())

@@ -118,7 +118,12 @@ def changeset(snapshot: Snapshot, encoder: Encoder) -> Changeset:
     folded = snapshot.folded
     if any(stated.erased for stated in snapshot.stated):
         changes.forgotten = forgotten(snapshot)
-    changes.links = [(stated.envelope_id, folded.rows[ref].id) for stated in snapshot.stated for ref in stated.records]
+    changes.links = [
+        (stated.envelope_id, folded.rows[ref].id)
+        for stated in snapshot.stated
+        if stated.is_linked
+        for ref in stated.records
+    ]
     _People(changes, encoder).write()
     return changes
 

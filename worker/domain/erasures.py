@@ -4,7 +4,7 @@ What is stored stays until the erasure is carried out. Until then it counts for 
 request, so that no read shows it, and whatever comes late changes nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from worker.domain import identifiers
 from worker.domain.folded import Folded
 from worker.domain.rows import RecordRow
 from worker.domain.snapshot import Snapshot
-from worker.domain.statements import SuppressionStatement
+from worker.domain.statements import EnvelopeStatements, RemovalStatement, SuppressionStatement
 from worker.domain.terms import GUEST, Ident, Ref, Stamp
 
 REASON: SuppressionReason = "erasure_request"
@@ -100,10 +100,33 @@ def subjects(event: ErasureRequested) -> dict[str, Any] | None:
     return {"records": sorted(event.customers), "identifiers": sorted(claims)}
 
 
+def newest(known: Mapping[str, Stamp], statements: Iterable[EnvelopeStatements]) -> dict[str, Stamp]:
+    """Return the newest request of each source that is to be forgotten, of those known and those of a batch."""
+    found = dict(known)
+    for stated in statements:
+        if stated.shop_erased is not None:
+            found[stated.source] = max(stated.shop_erased, found.get(stated.source, stated.shop_erased))
+    return found
+
+
+def spread(statements: Iterable[EnvelopeStatements], erased: Mapping[str, Stamp]) -> None:
+    """Let the records that statements are about meet the request that their whole source is to be forgotten.
+
+    ``erased`` has the newest request of each such source. So nothing that comes late brings somebody back.
+    """
+    for stated in statements:
+        for ref, about in stated.records.items():
+            at = erased.get(ref[0])
+            if at is not None and not any(type(one) is RemovalStatement and one.stamp == at for one in about):
+                about.append(RemovalStatement(at, erases=True))
+                stated.erased.append(ref)
+
+
 def forgotten(snapshot: Snapshot) -> set[UUID]:
     """Return every id of the contacts that showed a record that a batch erases."""
     rows = snapshot.record_rows()
-    erased = {ref for stated in snapshot.stated for ref in stated.erased}
+    # A record that repeats itself was erased before.
+    erased = {ref for stated in snapshot.stated for ref in stated.erased} & snapshot.folded.ties_before.keys()
     contact_ids = {rows[ref].contact_id for ref in erased if ref in rows} - {None}
     own = {row.id for row in rows.values() if row.contact_id in contact_ids}
     carried = {id_ for id_, record_id in snapshot.aliases.items() if record_id in own}

@@ -317,6 +317,8 @@ def _erasure_requested(result: EnvelopeStatements, account: Account, event: Eras
     for ident in found.addresses:
         result.idents.add(ident)
         result.suppressions.append(erasures.suppression(ident, speaker, stamp))
+    if event.subject == "shop":
+        result.shop_erased = stamp
     result.remark = erasures.remark(found.unread) or result.remark
     result.privacy_requests.append(
         PrivacyRequest(

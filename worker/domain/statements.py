@@ -129,6 +129,8 @@ class EnvelopeStatements:
     deletion: DeletionStatement | None = None
     privacy_requests: list[PrivacyRequest] = field(default_factory=list)
     erased: list[Ref] = field(default_factory=list)  #: records that are to be forgotten, of those in ``records``
+    shop_erased: Stamp | None = None  #: everything that the source said up to then is to be forgotten
+    is_linked: bool = True  #: whether it is linked to its records, and a replay reads it with others about them
     notes: list[Note] = field(default_factory=list)
     revoked: int | None = None  #: microseconds
     guest: Ref | None = None  #: the buyer without a customer that it tells of; what it says of nobody else is theirs

@@ -23,6 +23,7 @@ from worker.store import (
     notes,
     privacy_requests,
     records,
+    shop_erasures,
     suppressions,
 )
 from worker.store.db import Tx
@@ -56,6 +57,7 @@ def write(tx: Tx, people: Changeset, ledger: LedgerChanges, *, are_links_new: bo
     notes.append(tx, ledger.notes)
     privacy_requests.ensure(tx, ledger.privacy_requests)
     deletions.ensure(tx, people.snapshot.stated)
+    shop_erasures.ensure(tx, people.snapshot.stated)
     for connection_id, revoked_at in ledger.revocations:
         connections.revoke(tx, connection_id, revoked_at)
     contacts.show(tx, ledger.shown_only)

@@ -107,6 +107,10 @@ class Shopify(Shop):
         customer = {"id": external_id and int(external_id), "email": email, "phone": phone}
         self._post("customers/redact", {"shop_domain": self.options["shop_domain"], "customer": customer}, at)
 
+    def redact_shop(self, *, at: At) -> None:
+        """Ask for the whole shop to be forgotten."""
+        self._post("shop/redact", {"shop_domain": self.options["shop_domain"], "shop_id": 1}, at)
+
     def merged(self, *, kept: str, lost: str, at: At) -> None:
         """State that the shop has made two customers one."""
         body = {

@@ -3,9 +3,11 @@
 import itertools
 
 import pytest
+from sqlalchemy import text
 
 from tests.worker.api.one_person import E1, E2, E3, P1, P2
 from tests.worker.api.shops import now
+from worker.privacy import shops
 from worker.store import db, ready
 
 NAME = "Ayu Lestari"
@@ -224,3 +226,38 @@ def test_what_was_logged_about_the_person_is_forgotten(shop, api, engine):
     assert len(told.json()["data"]) >= 3
     for value in (P1, P2, NAME):
         assert value not in told.text
+
+
+def test_all_of_a_redacted_shop_are_gone_and_others_stay(shop, eu, api, engine, monkeypatch):
+    monkeypatch.setattr(shops, "BATCH", 2)
+    for number in range(1, 6):
+        shop.seen(str(number), email=f"person{number}@example.com", name=NAME, at=number)
+    shop.guest(email=E2, name=NAME, at=1)
+    eu.seen("1", email="person1@example.com", name=NAME, at=3)
+    shop.redact_shop(at=10)
+    api.rows(None)
+    assert shops.sweep(engine, budget_s=10)
+
+    assert [contact["external_source"] for contact in api.rows(None)] == ["eu"]
+    shop.seen("7", email=E3, at=2)
+    shop.seen("3", email="person3@example.com", at=9, created=3)
+    shop.guest(email=E2, at=3)
+    assert [contact["external_source"] for contact in api.rows(None)] == ["eu"]
+
+    shop.seen("3", email="person3@example.com", at=20, created=3)
+    assert {contact["email"] for contact in api.rows(None)} == {"person1@example.com", "person3@example.com"}
+
+
+@once
+def test_a_shop_is_walked_again_until_nobody_can_write_who_did_not_know(shop, api, engine):
+    shop.seen("1", email=E1, at=0)
+    shop.redact_shop(at=10)
+    api.rows(None)
+    assert shops.sweep(engine, budget_s=0)
+    states = text("SELECT after, hidden, done_at IS NULL, next_at > now() FROM shop_erasures")
+    with engine.begin() as conn:
+        assert conn.execute(states).one() == ("", 1, True, True)
+        conn.execute(text("UPDATE shop_erasures SET next_at = now(), created_at = now() - interval '3 minutes'"))
+    assert shops.sweep(engine)
+    with engine.connect() as conn:
+        assert conn.execute(states).one() == ("", 1, False, True)

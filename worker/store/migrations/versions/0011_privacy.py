@@ -12,6 +12,20 @@ DDL = """
 ALTER TABLE idempotency_keys ADD COLUMN contact_id uuid;
 CREATE INDEX idempotency_keys_contact ON idempotency_keys (organization_id, contact_id) WHERE contact_id IS NOT NULL;
 
+CREATE TABLE shop_erasures (
+    organization_id uuid NOT NULL,
+    source text COLLATE "C" NOT NULL,
+    envelope_id uuid NOT NULL,
+    stamp jsonb NOT NULL,
+    after text COLLATE "C" NOT NULL DEFAULT '',
+    hidden bigint NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    next_at timestamptz NOT NULL DEFAULT now(),
+    done_at timestamptz,
+    PRIMARY KEY (organization_id, source, envelope_id)
+);
+CREATE INDEX shop_erasures_due ON shop_erasures (next_at) WHERE done_at IS NULL;
+
 CREATE TABLE expiries (
     organization_id uuid NOT NULL PRIMARY KEY,
     after_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
@@ -27,7 +41,7 @@ CREATE INDEX held_bodies_looked ON held_bodies (organization_id, looked_at, enve
 """
 
 #: as in 0002
-TENANT_TABLES = ("expiries", "held_bodies")
+TENANT_TABLES = ("shop_erasures", "expiries", "held_bodies")
 POLICY = """
 CREATE POLICY tenant ON {table} USING (
     (SELECT coalesce(current_setting('contactsync.organization_id', true), '') = '')
