@@ -38,8 +38,9 @@ class Record:
         """Whether the customer was seen, and not removed since. A record that was only mentioned is nobody yet."""
         if self.seen is None or (self.deleted is not None and self.seen.occurred <= self.deleted):
             return False
-        floor = self.floor
-        return floor is None or self.seen > floor
+        if self.erased is None and self.voided is None:
+            return self.removed is None or self.seen > self.removed
+        return self.seen > self.floor  # type: ignore[operator]  # there is one
 
     @property
     def floor(self) -> Stamp | None:
@@ -79,6 +80,8 @@ class Record:
 
     def _unremoved(self) -> dict[str, tuple[Stamp, Any]]:
         """Return the registers that are newer than a removal of the record."""
+        if self.removed is None and self.voided is None:  # an erasure removes, too
+            return self.registers
         floor = self.floor
         if floor is None:
             return self.registers
@@ -106,7 +109,7 @@ class Record:
     def content(self) -> tuple[object, ...]:
         """Return what the record says, without its times: whether it is live, its values, its tags and its past.
 
-        Of the past it returns whatever a later repetition leaves as it is.
+        Of the past it returns whatever a later repetition leaves as it is. When it was erased decides about its edits.
         """
         values = {
             name: tuple(value) if value is not None and name[:1] == "@" else value  # JSON has made a list of it
@@ -114,7 +117,7 @@ class Record:
         }
         tags = {key: name for key, (_, name) in self.effective_tags().items()}
         held = None if self.deleted is None else set(self.held())
-        return (self.seen is not None, self.is_live, values, tags, self._past(), self.names(), held)
+        return (self.seen is not None, self.is_live, values, tags, self._past(), self.names(), held, self.erased)
 
     def _past(self) -> Sequence[object]:
         """Return the first claim of each identifier, and the last of those that are claimed no more."""
