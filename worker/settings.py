@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     lease_s: float = 30.0  #: after this long another worker may lease the same rows
     max_attempts: int = 5  #: failures of our own before an envelope is parked
     max_crashes: int = 5  #: crashes of a process during an envelope before it is parked
+    body_days: int = Field(default=35, ge=1)  #: days until the body of a settled envelope expires
     sweep_interval_s: float = 0.5
     nudge_after_s: float = 1.0  #: if an envelope is due for longer, the sweeper nudges again
     sweep_after_s: float = 2.0  #: if an envelope is due for longer, the sweeper starts a stand-in

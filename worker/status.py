@@ -43,6 +43,7 @@ def status(tx: Tx) -> dict[str, Any]:
                 "requested_at": row["requested_at"],
                 "due_at": row["due_at"],
                 "state": row["state"],
+                "hidden": row["hidden"],
                 "envelope_id": ids.show(ids.ENVELOPE, row["envelope_id"]),
             }
             for row in privacy_requests.open_requests(tx)

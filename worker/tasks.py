@@ -29,6 +29,7 @@ from worker.errors import ConfigError, TransientError
 from worker.inbox import drain as draining
 from worker.inbox.ingest import accept, is_ping, source_of
 from worker.inbox.nudge import READING, nudger
+from worker.privacy import expiry, shops
 from worker.settings import settings
 from worker.stack.stand_ins import StandIns
 from worker.stand_in import DRAIN, READ, patience_s
@@ -164,6 +165,14 @@ def _drain_due() -> None:
             nudger.nudge({lane.lane})
 
 
+def _expire_bodies() -> None:
+    expiry.sweep(db.engine())
+
+
+def _hide_shops() -> None:
+    shops.sweep(db.engine())
+
+
 #: the stand-ins of this process
 stand_ins = StandIns()
 
@@ -176,7 +185,7 @@ def tick() -> None:
     number may run at once. What fails in one step keeps no other step from its turn.
     """
     stand_ins.watch()
-    for step in (_drain_due, _read_due, _delete_expired):
+    for step in (_drain_due, _read_due, _delete_expired, _expire_bodies, _hide_shops):
         try:
             step()
         except (TransientError, DBAPIError) as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.attack import headers, hung_reader, passengers, readers, slow_provider, sweeper
+from tests.attack import headers, hung_reader, passengers, privacy, readers, slow_provider, sweeper
 from tests.attack.finding import Attack, Finding
 from tests.flows.stack import RunningStack
 
@@ -18,6 +18,7 @@ ATTACKS: Mapping[str, Attack] = {
     "readers": readers.attack,
     "headers": headers.attack,
     "passengers": passengers.attack,
+    "privacy": privacy.attack,
     "sweeper": sweeper.attack,
     "slow_provider": slow_provider.attack,
     "hung_reader": hung_reader.attack,

@@ -305,7 +305,8 @@ class _UpsertSuppression:
         view = load_view(tx, self.contact_id)
         first = min(self._load_known(tx, view), key=lambda row: self.subjects.index((row.channel, row.address)))
         shown = api_schemas.Suppression.of(first, view.contact.id, datetime.now(UTC))
-        return Answer(201 if self.is_new else 200, api_schemas.SuppressionAnswer(data=shown))
+        body = api_schemas.SuppressionAnswer(data=shown)
+        return Answer(201 if self.is_new else 200, body, contact_id=view.contact.id)
 
 
 def _subject(identity: Identity) -> tuple[str, str]:

@@ -3,13 +3,22 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Header, Query, Response
 
-from connectors.contract import ErasureRequested, Event, Identifier, ProfileRemoved, ProfileSeen, TagsAdded
+from connectors.contract import (
+    Channel,
+    ErasureRequested,
+    Event,
+    Identifier,
+    ProfileRemoved,
+    ProfileSeen,
+    SuppressionStated,
+    TagsAdded,
+)
 from worker import api_schemas, ids
 from worker.api import operation
 from worker.api.auth import WriteKey
@@ -20,12 +29,13 @@ from worker.api.loaded_contact import (
     LoadedContact,
     deleted_addresses,
     load_with_records,
+    owned_addresses,
     survivor_of,
     time_after,
 )
 from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
-from worker.domain import identifiers
+from worker.domain import erasures, identifiers
 from worker.domain import registers as register_names
 from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
@@ -82,7 +92,7 @@ async def delete_contact(
 ) -> Response:
     """Delete a contact. It stays deleted until a source states something newer about it or one of its addresses.
 
-    Suppressions stay with their addresses.
+    Suppressions stay with their addresses. Who is erased starts anew then, and the addresses are suppressed.
     """
     return await operation.perform(key, request, _DeleteContact(key, contact_id, erase=erase))
 
@@ -263,6 +273,7 @@ class _DeleteContact:
         ]
         if self.erase:
             events.append((API_SOURCE, _erasure_request(loaded)))
+            events += [(API_SOURCE, _suppressed(ident)) for ident in sorted(owned_addresses(tx, loaded))]
         return ApiWrite(events=tuple(events), deletion=deleted_addresses(tx, loaded)), loaded.time_after(now)
 
     def judge(self, tx: Tx, people: Changeset) -> None:
@@ -318,6 +329,13 @@ def _erasure_request(loaded: LoadedContact) -> ErasureRequested:
         ),
         occurred_at=None,
         customers=tuple(sorted(row.ref for row in loaded.records)),
+    )
+
+
+def _suppressed(ident: Ident) -> SuppressionStated:
+    channel = cast("Channel", erasures.channel_of(ident))
+    return SuppressionStated(
+        external_id=None, channel=channel, address=ident[1], reason=erasures.REASON, occurred_at=None
     )
 
 
@@ -392,4 +410,4 @@ def _show(row: ContactRow, status: int) -> Answer:
     headers = {"ETag": api_schemas.etag(row)}
     if status == 201:
         headers["Location"] = f"/v1/contacts/{shown.id}"
-    return Answer(status, api_schemas.ContactAnswer(data=shown), headers)
+    return Answer(status, api_schemas.ContactAnswer(data=shown), headers, row.id)

@@ -12,7 +12,7 @@ from worker.api.errors import contact_not_found
 from worker.domain.api_writes import DeletedAddresses
 from worker.domain.grouping import seniority
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import API_SOURCE, CLAIM, EDIT, Ref
+from worker.domain.terms import API_SOURCE, CLAIM, EDIT, Ident, Ref
 from worker.domain.times import microseconds, moment
 from worker.errors import ConfigError
 from worker.pipeline import contact_view
@@ -165,14 +165,19 @@ def survivor_of(tx: Tx, pair: Ref) -> tuple[Ref, list[RecordRow]]:
         seen.add(ref)
 
 
+def owned_addresses(tx: Tx, loaded: LoadedContact) -> set[Ident]:
+    """Return the addresses that lead to a contact."""
+    own = {row.ref for row in loaded.records}
+    held = claims.by_records(tx, [row.id for row in loaded.records])
+    return {one.claim.ident for one in held if one.claim.role == CLAIM and one.owner in own}
+
+
 def deleted_addresses(tx: Tx, loaded: LoadedContact) -> DeletedAddresses | None:
     """Return the addresses that a contact holds, hashed, and the records of others that claim one of them too.
 
     A shared address is the contact's only if the contact owns it, and what many claim is nobody's.
     """
-    own = {row.ref for row in loaded.records}
-    held = claims.by_records(tx, [row.id for row in loaded.records])
-    owned = {one.claim.ident for one in held if one.claim.role == CLAIM and one.owner in own}
+    owned = owned_addresses(tx, loaded)
     most = settings().component_limit
     found = claims.claimants(tx, owned, most + 1)
     owned = {ident for ident in owned if len(found[ident]) <= most}

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Protocol
+from uuid import UUID
 
 import orjson
 from anyio import CapacityLimiter, to_thread
@@ -56,6 +57,7 @@ class Answer:
     status: int
     body: BaseModel | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    contact_id: UUID | None = None  #: whom it tells of: it goes when that person is erased
 
 
 class Operation(Protocol):
@@ -142,6 +144,8 @@ class _OperationBatch(Batch):
         stored = idempotency_keys.reserve(tx, self.key.id, idempotency_key, self.request.digest)
         if stored is None:
             return None
+        if stored.is_forgotten:
+            raise ApiError(409, "the answer under this Idempotency-Key was erased with its contact; take another key")
         if stored.request_sha256 != self.request.digest:
             raise ApiError(409, "this Idempotency-Key was used for another request")
         return _response(stored.status, stored.body, {**stored.headers, _REPLAYED: "true"})
@@ -211,6 +215,7 @@ class _OperationBatch(Batch):
                 answer.status,
                 answer.headers,
                 body,
+                answer.contact_id,
             )
 
 

@@ -69,8 +69,8 @@ def list_notes(key: ReadKey, contact_id: str, query: Page) -> timeline.NoteList:
     """List the notes about a contact, newest first."""
     with db.tenant_snapshot(key.organization_id) as tx:
         contact = load_contact(tx, contact_id)
-        record_ids = [row.id for row in records.by_contacts(tx, [contact.id])]
-        rows = notes.page(tx, record_ids, query.before, query.limit + 1)
+        since = {row.id: row.record.void_until for row in records.by_contacts(tx, [contact.id])}
+        rows = notes.page(tx, since, query.before, query.limit + 1)
     shown = rows[: query.limit]
     return timeline.NoteList(
         data=[timeline.Note.of(row, contact.id) for row in shown],
@@ -146,7 +146,7 @@ class _AssignTags:
         keys = {name.casefold() for name in self.names}
         shown = [api_schemas.Tag.of(tag) for tag in view.tags if tag.key in keys]
         body = api_schemas.TagAnswer(data=shown if self.request.tags is not None else shown[0])
-        return Answer(201 if self.is_new else 200, body)
+        return Answer(201 if self.is_new else 200, body, contact_id=view.contact.id)
 
 
 @dataclass(slots=True)
@@ -199,4 +199,4 @@ class _CreateNote:
     def answer(self, tx: Tx, applied: Applied) -> Answer:
         contact = load_contact(tx, self.contact_id)
         (row,) = notes.by_envelopes(tx, applied.envelope_ids)
-        return Answer(201, timeline.NoteAnswer(data=timeline.Note.of(row, contact.id)))
+        return Answer(201, timeline.NoteAnswer(data=timeline.Note.of(row, contact.id)), contact_id=contact.id)

@@ -15,6 +15,7 @@ from worker.domain.changes import Change, EncodedDetails, StoredDetail, only_cau
 from worker.domain.claim_rows import claim_changes, claim_row
 from worker.domain.contact_ids import ContactIds, contact_ids
 from worker.domain.difference import difference
+from worker.domain.erasures import forgotten
 from worker.domain.golden import Golden, foreign_to, golden
 from worker.domain.grouping import Resolution
 from worker.domain.record import Record
@@ -90,6 +91,8 @@ class Changeset:
     touched: set[UUID] = field(default_factory=set)  #: contacts with a claim that is shown otherwise than before
     leads: dict[UUID, Lead] = field(default_factory=dict)  #: of contacts that lead with something else now
     newcomers: list[Newcomer] = field(default_factory=list)
+    #: contacts that showed a record that is erased: what was logged and answered about them is to be forgotten
+    forgotten: set[UUID] = field(default_factory=set)
 
     def contact_of(self) -> dict[Ref, UUID | None]:
         """Return the contact of every record that was loaded, as it will be."""
@@ -113,7 +116,14 @@ def changeset(snapshot: Snapshot, encoder: Encoder) -> Changeset:
         snapshot, resolution, ids, _placements(snapshot, resolution, ids), decisions=snapshot.new_decisions()
     )
     folded = snapshot.folded
-    changes.links = [(stated.envelope_id, folded.rows[ref].id) for stated in snapshot.stated for ref in stated.records]
+    if any(stated.erased for stated in snapshot.stated):
+        changes.forgotten = forgotten(snapshot)
+    changes.links = [
+        (stated.envelope_id, folded.rows[ref].id)
+        for stated in snapshot.stated
+        if stated.is_linked
+        for ref in stated.records
+    ]
     _People(changes, encoder).write()
     return changes
 
@@ -257,7 +267,9 @@ class _People:
     ) -> None:
         shown = self._golden(group)
         first_id = contact_id if old is None else old.first_id
-        details = difference(old, shown, only_cause(about))
+        # What was logged before is forgotten, so the log begins anew.
+        is_forgotten = contact_id in self.changes.forgotten
+        details = difference(None if is_forgotten else old, shown, only_cause(about))
         changes = self.changes
         if old is None or Lead.of(old) != Lead.of(shown):
             changes.leads[contact_id] = Lead.of(shown)

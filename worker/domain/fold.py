@@ -95,6 +95,7 @@ def withdraw(record: Record, envelope_id: str) -> None:
     record.snapshot = record.snapshot if record.snapshot and of_others(record.snapshot[0]) else None
     record.seen = record.seen if of_others(record.seen) else None
     record.removed = record.removed if of_others(record.removed) else None
+    record.erased = record.erased if of_others(record.erased) else None
 
 
 def _state(record: Record, statement: ProfileStatement) -> bool:
@@ -189,10 +190,12 @@ def _forget_what_registers_tell(record: Record) -> None:
 
 
 def _remove(record: Record, statement: RemovalStatement) -> bool:
-    if record.removed is not None and statement.stamp <= record.removed:
-        return False
-    record.removed = statement.stamp
-    return True
+    stamp, changed = statement.stamp, False
+    if record.removed is None or stamp > record.removed:
+        record.removed, changed = stamp, True
+    if statement.erases and (record.erased is None or stamp > record.erased):
+        record.erased, changed = stamp, True
+    return changed
 
 
 def _tag(record: Record, statement: TagsStatement) -> bool:

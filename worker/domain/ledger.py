@@ -119,6 +119,9 @@ def _show(people: Changeset, concerned: Concerned, ledgers: Ledgers, result: Led
         if was != states:
             is_written = holding.is_new or contact_id in people.changes
             (result.shown if is_written else result.shown_only)[contact_id] = states
+        if contact_id in people.forgotten:
+            was = {}
+        if was != states:
             log.add_all(contact_id, was, states, causes, in_batch, holding.causes)
         if not holding.is_new and contact_id not in people.changes and said.is_new_about(holding):
             result.touched.add(contact_id)
@@ -160,6 +163,8 @@ class _Said:
         if len(holding.records) > 1 or holding.records[0].kind != "customer":
             return None
         (record,) = holding.records
+        if record.erased is not None:
+            return None
         ref, ties = record.ref, record.ties()
         said = self._said_alone(ref, ties)
         if said is None or (len(said) > 1 and {"pending", "opted_out"} <= {consent.status for consent, _ in said}):

@@ -33,7 +33,7 @@ from connectors.contract import (
     TagsRemoved,
     TagsSnapshot,
 )
-from worker.domain import identifiers, readings
+from worker.domain import erasures, identifiers, readings
 from worker.domain import registers as register_names
 from worker.domain.api_writes import DeletedAddresses
 from worker.domain.readings import Claimed
@@ -311,18 +311,24 @@ def _suppression_stated(result: EnvelopeStatements, account: Account, event: Sup
         )
 
 
-def _erasure_requested(result: EnvelopeStatements, _account: Account, event: ErasureRequested, stamp: Stamp) -> None:
-    subjects = None
-    if event.subject == "contact":
-        claims = [
-            (one.type, found.key)
-            for one in event.identifiers
-            if (found := identifiers.normal_form(one.type, one.value, None))
-        ]
-        subjects = {"records": sorted(event.customers), "identifiers": sorted(claims)}
+def _erasure_requested(result: EnvelopeStatements, account: Account, event: ErasureRequested, stamp: Stamp) -> None:
+    found = erasures.asked_for(event, account)
+    for ref in found.records:
+        _add(result, ref, RemovalStatement(stamp, erases=True))
+        result.erased.append(ref)
+    speaker = (account.source, event.external_id or "")
+    for ident in found.addresses:
+        result.idents.add(ident)
+        result.suppressions.append(erasures.suppression(ident, speaker, stamp))
+    if event.subject == "shop":
+        result.shop_erased = stamp
+    result.remark = erasures.remark(found.unread) or result.remark
     result.privacy_requests.append(
         PrivacyRequest(
-            kind=f"erase_{event.subject}", external_id=event.external_id, occurred=stamp.occurred, subjects=subjects
+            kind=f"erase_{event.subject}",
+            external_id=event.external_id,
+            occurred=stamp.occurred,
+            subjects=erasures.subjects(event),
         )
     )
 

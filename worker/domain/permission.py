@@ -27,6 +27,8 @@ class Voice(NamedTuple):
     is_guest: bool
     merged: int | None  #: when its source merged it away, microseconds: from then on its yes does not count
     records: Sequence[Record]  #: whose claims it means: its own; of an edit, those of the records that it is about
+    #: until when the person took back all that it had said, by asking to be forgotten; microseconds
+    void_until: int | None = None
 
     def meant_by(self, channel: str, occurred: int) -> set[str]:
         """Return the addresses that a yes without an address is for.
@@ -138,13 +140,21 @@ def holder_of(
     idle = idle_records(by_ref.values(), merged) if len(by_ref) > 1 else ()
     for ref, record in by_ref.items():
         about = [record] if record.kind != "edit" else [by_ref[one] for one in record.about() if one in by_ref]
-        voices[ref] = Voice(record.kind == "guest", merged.get(ref), about)
+        voices[ref] = Voice(record.kind == "guest", merged.get(ref), about, record.void_until)
         for ident, tie in record.ties().items():
             if (tie.role == CLAIM and ref not in idle) or (tie.role == EVIDENCE and owned(ident, ref)):
                 held.add(ident)
     if len(held) < 2:
         return Holder(voices, list(held))
     return Holder(voices, sorted(held, key=lambda ident: (ident not in shown, not own_idents(ident), ident)))
+
+
+def standing(holder: Holder, consents: Iterable[ConsentEntry]) -> list[ConsentEntry]:
+    """Leave out what a person had said before asking to be forgotten. A refusal stands."""
+    void = {ref: voice.void_until for ref, voice in holder.voices.items() if voice.void_until is not None}
+    if not void:
+        return list(consents)
+    return [one for one in consents if one.status == "opted_out" or one.occurred > void.get(one.ref, -1)]
 
 
 def permissions(
@@ -158,7 +168,7 @@ def permissions(
     ``consents`` are all statements about its addresses and by its records, ``suppressed`` all about its addresses.
     """
     by_key: dict[Key, list[ConsentEntry]] = defaultdict(list)
-    for entry in consents:
+    for entry in standing(holder, consents):
         by_key[entry.channel, entry.purpose].append(entry)
     found = Permissions()
     for key, entries in by_key.items():

@@ -24,6 +24,8 @@ class Record:
     removed: Stamp | None = None
     #: when somebody with one of its addresses was deleted, microseconds; the record has stated nothing newer
     deleted: int | None = None
+    erased: Stamp | None = None  #: when the person asked to be forgotten; what was said before counts for nothing
+    voided: Stamp | None = None  #: of an edit: when all that it is about was erased
     #: names that were said and that the registers no longer hold, with the last stamp of each
     past_names: dict[str, Stamp] = field(default_factory=dict)
     #: when an identifier was first and last claimed, where the registers do not tell; nobody takes anything off it
@@ -43,7 +45,26 @@ class Record:
         """Whether the customer was seen, and not removed since. A record that was only mentioned is nobody yet."""
         if self.seen is None or (self.deleted is not None and self.seen.occurred <= self.deleted):
             return False
-        return self.removed is None or self.seen > self.removed
+        if self.erased is None and self.voided is None:
+            return self.removed is None or self.seen > self.removed
+        return self.seen > self.floor  # type: ignore[operator]  # there is one
+
+    @property
+    def floor(self) -> Stamp | None:
+        """What is not newer than this counts for nothing: the newest removal."""
+        if self.erased is None and self.voided is None:
+            return self.removed
+        return max(at for at in (self.removed, self.erased, self.voided) if at is not None)
+
+    @property
+    def void_until(self) -> int | None:
+        """Until when statements of the record are void because the person asked to be forgotten, in microseconds."""
+        if self.erased is None and self.voided is None:
+            return None
+        return max(at.occurred for at in (self.erased, self.voided) if at is not None)
+
+    def _is_void(self, stamp: Stamp) -> bool:
+        return any(at is not None and stamp <= at for at in (self.erased, self.voided))
 
     @property
     def gone_at(self) -> int:
@@ -66,16 +87,18 @@ class Record:
 
     def _unremoved(self) -> dict[str, tuple[Stamp, Any]]:
         """Return the registers that are newer than a removal of the record."""
-        if self.removed is None:
+        if self.removed is None and self.voided is None:  # an erasure removes, too
             return self.registers
-        floor = self.removed
+        floor = self.floor
+        if floor is None:
+            return self.registers
         return {name: held for name, held in self.registers.items() if held[0] > floor or name == CREATED}
 
     def effective_tags(self) -> dict[str, tuple[Stamp, str]]:
         """Return the tags that count, by key: the stamp and the spelling of each."""
         if not self.is_live:
             return {}
-        floor = self.removed
+        floor = self.floor
         present: dict[str, tuple[Stamp, str]] = {}
         since = None
         if self.snapshot is not None and (floor is None or self.snapshot[0] > floor):
@@ -93,7 +116,7 @@ class Record:
     def content(self) -> tuple[object, ...]:
         """Return what the record says, without its times: whether it is live, its values, its tags and its past.
 
-        Of the past it returns whatever a later repetition leaves as it is.
+        Of the past it returns whatever a later repetition leaves as it is. When it was erased decides about its edits.
         """
         values = {
             name: tuple(value) if value is not None and name[:1] == "@" else value  # JSON has made a list of it
@@ -101,7 +124,7 @@ class Record:
         }
         tags = {key: name for key, (_, name) in self.effective_tags().items()}
         held = None if self.deleted is None else set(self.held())
-        return (self.seen is not None, self.is_live, values, tags, self._past(), self.names(), held)
+        return (self.seen is not None, self.is_live, values, tags, self._past(), self.names(), held, self.erased)
 
     def _past(self) -> Sequence[object]:
         """Return the first claim of each identifier, and the last of those that are claimed no more."""
@@ -131,7 +154,10 @@ class Record:
 
     def names(self) -> set[str]:
         """Return every name that the record has ever said: nobody loses a name by taking another."""
-        _, name = self.newest_name()
+        since, name = self.newest_name()
+        if self.void_until is not None:
+            names = {past for past, at in self.past_names.items() if not self._is_void(at)}
+            return {*names, name} if name and since is not None and not self._is_void(since) else names
         return {*self.past_names, name} if name else set(self.past_names)
 
     def newest_name(self) -> tuple[Stamp | None, str]:
@@ -146,7 +172,11 @@ class Record:
     def former_claims(self) -> dict[Ident, Stamp]:
         """Return the identifiers that a live record claimed once and claims no more, with the last time of each."""
         present = self.claims()
-        return {ident: last for ident, (_, last) in self.history().items() if ident not in present}
+        return {
+            ident: last
+            for ident, (_, last) in self.history().items()
+            if ident not in present and not self._is_void(last)
+        }
 
     def last_claims(self) -> dict[Ident, Claim]:
         """Return what a removed record claimed when it was removed; nothing of others."""
@@ -154,7 +184,10 @@ class Record:
             return {}
         if self.removed is None or self.seen > self.removed:
             return _first_claims(self._unremoved())
-        return _first_claims({name: held for name, held in self.registers.items() if held[0] <= self.removed})
+        said = {name: held for name, held in self.registers.items() if held[0] <= self.removed}
+        if self.void_until is not None:
+            said = {name: held for name, held in said.items() if not self._is_void(held[0])}
+        return _first_claims(said)
 
     def held(self) -> Iterable[Ident]:
         """Return what a record claims that was seen and that its source has not removed; of a guest, its key."""
@@ -162,6 +195,11 @@ class Record:
             return ()
         held = _first_claims(self._unremoved())
         return held if self.kind != "guest" else held.keys() & {key_of_guest(self.ref)}
+
+    def void(self, at: Stamp | None) -> None:
+        """Note when all records that an edit is about were erased; None if one of them was not."""
+        self.voided = at
+        self._claims = self._ties = None
 
     def hide(self, deleted: int | None) -> None:
         """Note the newest deletion that the record has stated nothing newer than; None if there is none."""

@@ -34,7 +34,7 @@ def encode(record: Record) -> dict[str, Any]:
         }
     if record.snapshot is not None:
         state["n"] = [index_of(record.snapshot[0]), record.snapshot[1]]
-    for key, at in (("v", record.seen), ("x", record.removed)):
+    for key, at in (("v", record.seen), ("x", record.removed), ("e", record.erased), ("w", record.voided)):
         if at is not None:
             state[key] = index_of(at)
     if record.deleted is not None:
@@ -82,6 +82,10 @@ def decode(source: str, external_id: str, kind: Kind, state: Mapping[str, Any]) 
         record.seen = stamps[state["v"]]
     if "x" in state:
         record.removed = stamps[state["x"]]
+    if "e" in state:
+        record.erased = stamps[state["e"]]
+    if "w" in state:
+        record.voided = stamps[state["w"]]
     record.deleted = state.get("d")
     if "a" in state:
         record.past_names = {name: stamps[at] for name, at in state["a"].items()}

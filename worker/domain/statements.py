@@ -27,6 +27,7 @@ class RemovalStatement:
     """The source deleted the customer."""
 
     stamp: Stamp
+    erases: bool = False  #: the person asked to be forgotten: what was said before counts for nothing, also in ledgers
 
 
 @dataclass(slots=True)
@@ -131,6 +132,9 @@ class EnvelopeStatements:
     decisions: list[Decision] = field(default_factory=list)
     deletion: DeletionStatement | None = None
     privacy_requests: list[PrivacyRequest] = field(default_factory=list)
+    erased: list[Ref] = field(default_factory=list)  #: records that are to be forgotten, of those in ``records``
+    shop_erased: Stamp | None = None  #: everything that the source said up to then is to be forgotten
+    is_linked: bool = True  #: whether it is linked to its records, and a replay reads it with others about them
     notes: list[Note] = field(default_factory=list)
     revoked: int | None = None  #: microseconds
     removed: tuple[Ref, ...] = ()  #: records that its source says are gone

@@ -192,7 +192,7 @@ def _view(
         identities=[one for one in identities if one.owner == one.claimant],
         unowned=[one for one in identities if one.owner not in own],
         holder=holder,
-        stated=ledger.consents(holder.held, own),
+        stated=permission.standing(holder, ledger.consents(holder.held, own)),
         suppressed=ledger.suppressions(holder.held),
     )
 

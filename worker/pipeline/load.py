@@ -12,6 +12,7 @@ from worker import vault
 from worker.domain import identifiers
 from worker.domain.concerned import Concerned
 from worker.domain.deletions import Deletion, hide
+from worker.domain.erasures import newest, spread, void_edits
 from worker.domain.folded import Folded, Regrouped, Withdrawn, fold_batch
 from worker.domain.grouping import Limits, counts, is_crowd
 from worker.domain.identifiers import of_address
@@ -53,13 +54,16 @@ def load(
     what a replay took back before. With ``regrouped`` there are no statements. Nothing is locked here; see
     ``is_current``.
     """
+    priorities, has_deletions, erased = connections.priorities_and_removals(tx)
+    if erased or any(stated.shop_erased is not None for stated in statements):
+        spread(statements, newest(erased, statements))
     stored = [] if withdrawn is None else list(withdrawn.records)
     refs = {ref for stated in statements for ref in stated.records} - {row.ref for row in stored}
     stored += records.by_refs(tx, refs)
     folded = fold_batch(stored, statements, new_id, withdrawn) if regrouped is None else Folded.of(regrouped)
     snapshot = Snapshot(folded, limits, new_id, rows=folded.active, stated=statements, withdrawn=withdrawn)
     snapshot.is_regrouped = regrouped is not None
-    snapshot.priorities, has_deletions = connections.priorities_and_deletions(tx)
+    snapshot.priorities = priorities
     if has_deletions or any(stated.deletion is not None for stated in statements):
         snapshot.deletions = _deletions(tx, snapshot)
         hide(folded, snapshot.rows.values(), snapshot.deletions)
@@ -69,6 +73,7 @@ def load(
     snapshot.rows.update({ref: folded.rows[ref] for ref in folded.repeating & snapshot.rows.keys()})
     if snapshot.deletions:
         snapshot.hidden = hide(folded, snapshot.rows.values(), snapshot.deletions)
+    snapshot.hidden |= void_edits(folded, snapshot.rows)
     known = [row for row in snapshot.rows.values() if row.version > 0]
     ids = {row.id for row in known if row.contact_id != row.id}
     contact_ids = {row.contact_id for row in known if row.contact_id is not None}

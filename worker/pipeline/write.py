@@ -19,9 +19,11 @@ from worker.store import (
     deletions,
     envelopes,
     former_contacts,
+    idempotency_keys,
     notes,
     privacy_requests,
     records,
+    shop_erasures,
     suppressions,
 )
 from worker.store.db import Tx
@@ -55,10 +57,13 @@ def write(tx: Tx, people: Changeset, ledger: LedgerChanges, *, are_links_new: bo
     notes.append(tx, ledger.notes)
     privacy_requests.ensure(tx, ledger.privacy_requests)
     deletions.ensure(tx, people.snapshot.stated)
+    shop_erasures.ensure(tx, people.snapshot.stated)
     for connection_id, revoked_at in ledger.revocations:
         connections.revoke(tx, connection_id, revoked_at)
     contacts.show(tx, ledger.shown_only)
     contacts.touch(tx, ledger.touched)
+    changes.forget(tx, people.forgotten)
+    idempotency_keys.forget(tx, people.forgotten)
     with batch_writer.unawaited(tx.conn):
         records.insert_new(tx, people.new_records)
         claims.insert_new(tx, people.new_claims)

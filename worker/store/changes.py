@@ -1,6 +1,6 @@
 """The change log: what happened to each contact, with the envelopes that caused it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -76,6 +76,10 @@ _CAUSES = sql(f"""
       JOIN connections c ON c.organization_id = e.organization_id AND c.id = e.connection_id
 """)
 
+_FORGET = sql("""
+    UPDATE changes SET details = '{}' WHERE organization_id = :organization_id AND contact_id = ANY(:contact_ids)
+""")
+
 
 def page(tx: Tx, contact_ids: Sequence[UUID], before: UUID | None, limit: int) -> list[ChangeRow]:
     """Load the entries under these ids of a contact, newest first, from below ``before``."""
@@ -98,6 +102,12 @@ def page(tx: Tx, contact_ids: Sequence[UUID], before: UUID | None, limit: int) -
 def _cause(row: Any) -> CauseRow:
     actor = next((value for name, value in row.marks or () if name == ACTOR), None)
     return CauseRow(row.id, row.source, row.topic, actor, row.sent_at, row.received_at)
+
+
+def forget(tx: Tx, contact_ids: Collection[UUID]) -> None:
+    """Empty the entries of contacts of whom somebody is to be forgotten. That something happened stays."""
+    if contact_ids:
+        tx.run(_FORGET, {"contact_ids": sorted(contact_ids)})
 
 
 def append(tx: Tx, entries: Iterable[Change]) -> None:

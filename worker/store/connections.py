@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from connectors import can_read
 from connectors.contract import Account
 from worker import ids, vault
-from worker.domain.terms import API_SOURCE
+from worker.domain.terms import API_SOURCE, Stamp
 from worker.domain.times import moment
 from worker.store.batch_writer import columns_of, rows_of
 from worker.store.db import Tx, json, run, sql
@@ -109,10 +109,12 @@ _SET_OPTIONS = sql("""
     UPDATE connections SET options = CAST(:options AS jsonb) WHERE organization_id = :organization_id AND id = :id
 """)
 _PRIORITIES = sql("""
-    (SELECT DISTINCT ON (source) source, priority FROM connections WHERE organization_id = :organization_id
+    (SELECT DISTINCT ON (source) source, priority, NULL::jsonb FROM connections WHERE organization_id = :organization_id
       ORDER BY source, (state = 'removed'), created_at DESC, id)
      UNION ALL
-    SELECT NULL, NULL WHERE EXISTS (SELECT FROM deletions WHERE organization_id = :organization_id)
+    SELECT NULL, NULL, NULL WHERE EXISTS (SELECT FROM deletions WHERE organization_id = :organization_id)
+     UNION ALL
+    SELECT source, NULL, stamp FROM shop_erasures WHERE organization_id = :organization_id
 """)
 _NOTE = sql(f"""
     UPDATE connections c
@@ -216,18 +218,26 @@ def priorities(tx: Tx) -> dict[str, int]:
 
     A source keeps the priority of its removed connection, because its records are still there.
     """
-    return priorities_and_deletions(tx)[0]
+    return priorities_and_removals(tx)[0]
 
 
-def priorities_and_deletions(tx: Tx) -> tuple[dict[str, int], bool]:
-    """Load the priority of each source. Also return whether the organization has any deletion through the API.
+def priorities_and_removals(tx: Tx) -> tuple[dict[str, int], bool, dict[str, Stamp]]:
+    """Load the priority of each source, whether there is any deletion through the API, and which sources were erased.
 
-    It is one statement, because nearly no organization has deletions, and every batch has to know.
+    Each erased source comes with its newest request. It is one statement, because nearly no organization has deletions
+    or erased sources, and every batch has to know.
     """
-    found = {row[0]: row[1] for row in tx.run(_PRIORITIES)}
-    has_deletions = None in found
-    found.pop(None, None)
-    return found, has_deletions
+    found: dict[str, int] = {}
+    erased: dict[str, Stamp] = {}
+    has_deletions = False
+    for source, priority, stamp in tx.run(_PRIORITIES):
+        if source is None:
+            has_deletions = True
+        elif stamp is None:
+            found[source] = priority
+        else:
+            erased[source] = max(Stamp(*stamp), erased.get(source, Stamp(*stamp)))
+    return found, has_deletions, erased
 
 
 def note_deliveries(conn: Connection, notes: Sequence[tuple[UUID, datetime | None, int]]) -> None:

@@ -1,5 +1,6 @@
 """Idempotency keys: the answer to a request, stored in its transaction, for a client that repeats the request."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -20,6 +21,11 @@ class Stored(NamedTuple):
     headers: dict[str, str]
     body: bytes
 
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the answer is gone because it told of somebody who was erased."""
+        return self.status == 0
+
 
 # Waits for a request with the same key that is still at work. Then this request is the first, or it sees the answer.
 _RESERVE = sql("""
@@ -33,8 +39,15 @@ _FIND = sql("""
      WHERE organization_id = :organization_id AND api_key_id = :api_key_id AND key = :key
 """)
 _ANSWER = sql("""
-    UPDATE idempotency_keys SET status = :status, headers = CAST(:headers AS jsonb), body = :body
+    UPDATE idempotency_keys SET status = :status, headers = CAST(:headers AS jsonb), body = :body,
+           contact_id = :contact_id
      WHERE organization_id = :organization_id AND api_key_id = :api_key_id AND key = :key
+""")
+# The key stays, so that a client that repeats the request does not bring back who was forgotten.
+_FORGET = sql("""
+    UPDATE idempotency_keys
+       SET status = 0, headers = '{}', body = '', request_sha256 = decode(repeat('00', 32), 'hex'), contact_id = NULL
+     WHERE organization_id = :organization_id AND contact_id = ANY(:contact_ids)
 """)
 _DELETE_EXPIRED = sql("""
     DELETE FROM idempotency_keys WHERE (organization_id, api_key_id, key) IN (
@@ -60,12 +73,20 @@ def answer(
     status: int,
     headers: dict[str, str],
     body: bytes,
+    contact_id: UUID | None = None,
 ) -> None:
-    """Store the answer under a reserved key; it becomes visible when the request takes effect."""
-    tx.run(
-        _ANSWER,
-        {"api_key_id": api_key_id, "key": key, "status": status, "headers": json(headers), "body": body},
-    )
+    """Store the answer under a reserved key; it becomes visible when the request takes effect.
+
+    ``contact_id`` is the contact that it tells of.
+    """
+    found = {"status": status, "headers": json(headers), "body": body, "contact_id": contact_id}
+    tx.run(_ANSWER, {"api_key_id": api_key_id, "key": key, **found})
+
+
+def forget(tx: Tx, contact_ids: Collection[UUID]) -> None:
+    """Delete the answers that tell of these contacts. Their keys stay in use as long as all keys."""
+    if contact_ids:
+        tx.run(_FORGET, {"contact_ids": sorted(contact_ids)})
 
 
 def delete_expired(conn: Connection) -> None:

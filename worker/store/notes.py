@@ -1,6 +1,6 @@
 """Notes: texts that people wrote about a contact. A note belongs to a record, so it follows merges and splits."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -47,10 +47,10 @@ _INSERT = sql(f"""
 """)
 
 _PAGE = sql(f"""
-    SELECT {_COLUMNS} FROM unnest(CAST(:record_ids AS uuid[])) AS given_id
+    SELECT {_COLUMNS} FROM unnest(CAST(:record_ids AS uuid[]), CAST(:since AS timestamptz[])) AS given (given_id, since)
      CROSS JOIN LATERAL (
         SELECT * FROM notes WHERE organization_id = :organization_id AND record_id = given_id
-           AND (CAST(:before AS uuid) IS NULL OR id < :before)
+           AND (CAST(:before AS uuid) IS NULL OR id < :before) AND (since IS NULL OR created_at > since)
          ORDER BY id DESC LIMIT :limit) AS n
      ORDER BY n.id DESC LIMIT :limit
 """)
@@ -84,9 +84,13 @@ def append(tx: Tx, rows: Iterable[NewNote]) -> None:
         tx.run(_INSERT, columns_of(values, *names, "created_at"))
 
 
-def page(tx: Tx, record_ids: Sequence[UUID], before: UUID | None, limit: int) -> list[NoteRow]:
-    """Load the notes of these records, newest first, from below ``before``."""
-    rows = tx.run(_PAGE, {"record_ids": list(record_ids), "before": before, "limit": limit})
+def page(tx: Tx, since: Mapping[UUID, int | None], before: UUID | None, limit: int) -> list[NoteRow]:
+    """Load the notes of records, newest first, from below ``before``.
+
+    ``since`` has the ids of the records. Of a record that was erased only notes count that are newer (microseconds).
+    """
+    times = [None if at is None else moment(at) for at in since.values()]
+    rows = tx.run(_PAGE, {"record_ids": list(since), "since": times, "before": before, "limit": limit})
     return [NoteRow(*row) for row in rows]
 
 

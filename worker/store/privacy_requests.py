@@ -33,9 +33,21 @@ _INSERT = sql(f"""
         ON CONFLICT (organization_id, envelope_id, kind) DO NOTHING
 """)
 
+# The records of a customer are linked to the request's envelope; the walk over a shop counts its own. A record that
+# was never seen, or that has come back since, hides nobody.
 _OPEN = sql("""
-    SELECT id, kind, source, requested_at, due_at, state, envelope_id FROM privacy_requests
-     WHERE organization_id = :organization_id AND state = 'open' ORDER BY due_at, id
+    SELECT id, kind, source, requested_at, due_at, state, envelope_id,
+           CASE kind WHEN 'export' THEN NULL
+                WHEN 'erase_shop' THEN (
+                    SELECT max(hidden) FROM shop_erasures s
+                     WHERE s.organization_id = :organization_id AND s.envelope_id = p.envelope_id)
+                ELSE (
+                    SELECT count(*) FROM envelope_records er
+                      JOIN records r ON r.organization_id = er.organization_id AND r.id = er.record_id
+                     WHERE er.organization_id = :organization_id AND er.envelope_id = p.envelope_id
+                       AND NOT r.is_live AND CAST(r.state AS jsonb) ? 'v') END AS hidden
+      FROM privacy_requests p
+     WHERE organization_id = :organization_id AND state = 'open' ORDER BY due_at, id LIMIT 1000
 """)
 
 _WITHDRAW = sql("""
@@ -65,7 +77,10 @@ def ensure(tx: Tx, rows: Iterable[tuple[PrivacyRequest, UUID, UUID, str]]) -> No
 
 
 def open_requests(tx: Tx) -> list[dict[str, Any]]:
-    """Load the requests that are not carried out yet, the most urgent first."""
+    """Load the requests that are not carried out yet, the most urgent first; at most a thousand.
+
+    ``hidden`` counts the records that are out of sight because of one.
+    """
     return [dict(row._mapping) for row in tx.run(_OPEN)]  # noqa: SLF001 - its documented name
 
 

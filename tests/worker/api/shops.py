@@ -103,6 +103,15 @@ class Shopify(Shop):
         gid = f"gid://shopify/Customer/{external_id}"
         self._post("customers/delete", {"id": int(external_id), "tax_exemptions": [], "admin_graphql_api_id": gid}, at)
 
+    def redact(self, external_id: str | None, *, email: str | None = None, phone: str | None = None, at: At) -> None:
+        """Ask for a customer to be forgotten."""
+        customer = {"id": external_id and int(external_id), "email": email, "phone": phone}
+        self._post("customers/redact", {"shop_domain": self.options["shop_domain"], "customer": customer}, at)
+
+    def redact_shop(self, *, at: At) -> None:
+        """Ask for the whole shop to be forgotten."""
+        self._post("shop/redact", {"shop_domain": self.options["shop_domain"], "shop_id": 1}, at)
+
     def merged(self, *, kept: str, lost: str, at: At) -> None:
         """State that the shop has made two customers one."""
         body = {

@@ -146,8 +146,12 @@ def test_every_other_event_becomes_its_kind_of_statement():
     )  # fmt: skip
 
     assert [type(statement).__name__ for statement in found.records[REF]] == [
-        "TagsStatement", "TagSnapshotStatement", "RemovalStatement",
-    ]  # fmt: skip
+        "TagsStatement",
+        "TagSnapshotStatement",
+        "RemovalStatement",
+        "RemovalStatement",
+    ]
+    assert [statement.erases for statement in found.records[REF][2:]] == [False, True]  # fmt: skip
     assert [note.body for note in found.notes] == ["called"]
     assert [(s.address, s.reason) for s in found.suppressions] == [("a@example.com", "hard_bounce")]
     assert [request.kind for request in found.privacy_requests] == ["erase_customer"]
@@ -210,7 +214,7 @@ def test_no_time_is_later_than_the_ceiling():
     times += [one.occurred for one in (*found.decisions, *found.consents, *found.suppressions)]
     times += [note.written for note in found.notes] + [request.occurred for request in found.privacy_requests]
     times += [found.revoked, statements[0].registers[registers.CREATED]]
-    assert times == [microseconds(CEILING)] * 13
+    assert times == [microseconds(CEILING)] * 14
     assert found.clamped == 13
 
 

@@ -41,10 +41,10 @@ def test_a_replay_forgets_the_deletions_of_its_envelope_only(tx):
 
 def test_whether_there_are_any_comes_with_the_priorities_of_sources(tx, connection_id):
     other = Tx(tx.conn, organizations.ensure(tx.conn, "another"))
-    assert connections.priorities_and_deletions(tx) == ({"shop": 100}, False)
+    assert connections.priorities_and_removals(tx) == ({"shop": 100}, False, {})
 
     deletions.ensure(other, [a_deletion(A)])
-    assert not connections.priorities_and_deletions(tx)[1]
+    assert not connections.priorities_and_removals(tx)[1]
     deletions.ensure(tx, [a_deletion(A)])
-    assert connections.priorities_and_deletions(tx) == ({"shop": 100}, True)
+    assert connections.priorities_and_removals(tx) == ({"shop": 100}, True, {})
     assert deletions.by_digests(other, [B]) == {}

@@ -1,0 +1,1 @@
+"""The privacy room: what the law asks for, carried out bit by bit in short transactions."""
