@@ -91,7 +91,7 @@ def withdraw(record: Record, envelope_id: str) -> None:
     record.claimed = {ident: times for ident, times in record.claimed.items() if all(map(of_others, times))}
     sizes = {name: [one for one in found if of_others(one[0])] for name, found in record.sizes.items()}
     record.sizes = {name: found for name, found in sizes.items() if found}
-    record.floor = record.tags_floor = record.claims_floor = None  # what is read again is bounded again
+    record.fields_floor = record.tags_floor = record.claims_floor = None  # what is read again is bounded again
     record.snapshot = record.snapshot if record.snapshot and of_others(record.snapshot[0]) else None
     record.seen = record.seen if of_others(record.seen) else None
     record.removed = record.removed if of_others(record.removed) else None

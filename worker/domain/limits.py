@@ -67,7 +67,7 @@ def _frontier(sizes: Iterable[tuple[Stamp, int]]) -> list[tuple[Stamp, int]]:
 
 def bound(record: Record) -> None:
     """Leave out what is above the limits, in place."""
-    if record.floor is not None or len(record.registers) + _extra(record) > MAX_FIELDS:
+    if record.fields_floor is not None or len(record.registers) + _extra(record) > MAX_FIELDS:
         _bound_fields(record)
     if len(record.tags) > MAX_TAGS or record.tags_floor is not None:
         _bound_tags(record)
@@ -83,7 +83,7 @@ def _extra(record: Record) -> int:
 
 def left_out(record: Record) -> list[str]:
     """Name the kinds of which a record has left something out."""
-    floors = {"custom_fields": record.floor, "tags": record.tags_floor, "identifiers": record.claims_floor}
+    floors = {"custom_fields": record.fields_floor, "tags": record.tags_floor, "identifiers": record.claims_floor}
     return [kind for kind, floor in floors.items() if floor is not None]
 
 
@@ -99,7 +99,7 @@ def _bound_fields(record: Record) -> None:
     takes.sort(key=lambda take: take[0], reverse=True)
     taken: dict[str, int] = {}
     total = 0
-    floor = record.floor
+    floor = record.fields_floor
     for stamp, name, size in takes:
         if floor is not None and not _is_above(stamp, name, floor):
             break
@@ -109,7 +109,7 @@ def _bound_fields(record: Record) -> None:
             break
         total += more
         taken[name] = max(size, taken.get(name, 0))
-    record.floor = floor
+    record.fields_floor = floor
     if floor is None:
         return
     kept = {

@@ -32,7 +32,8 @@ class Record:
     claimed: History = field(default_factory=dict)
     #: what its large fields take, and took: by register, the newest first (``limits.py``)
     sizes: dict[str, list[tuple[Stamp, int]]] = field(default_factory=dict)
-    floor: tuple[Stamp, str] | None = None  #: fields that were stated no later, by stamp and register, are left out
+    #: fields that were stated no later, by stamp and register, are left out
+    fields_floor: tuple[Stamp, str] | None = None
     tags_floor: Stamp | None = None  #: the newest tag that is left out
     claims_floor: Stamp | None = None  #: identifiers that were claimed last no later are left out
     #: of what the last folding left something out that had been there

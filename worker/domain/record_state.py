@@ -61,8 +61,8 @@ def _add_limits(state: dict[str, Any], record: Record, index_of: Callable[[Stamp
     if record.sizes:
         sizes = sorted(record.sizes.items())
         state["z"] = {name: [[index_of(at), size] for at, size in found] for name, found in sizes}
-    if record.floor is not None:
-        state["f"] = [index_of(record.floor[0]), record.floor[1]]
+    if record.fields_floor is not None:
+        state["f"] = [index_of(record.fields_floor[0]), record.fields_floor[1]]
     for key, at in (("ft", record.tags_floor), ("fc", record.claims_floor)):
         if at is not None:
             state[key] = index_of(at)
@@ -99,7 +99,7 @@ def decode(source: str, external_id: str, kind: Kind, state: Mapping[str, Any]) 
 def _decode_limits(record: Record, state: Mapping[str, Any], stamps: Sequence[Stamp]) -> None:
     record.sizes = {name: [(stamps[at], size) for at, size in found] for name, found in state.get("z", {}).items()}
     if "f" in state:
-        record.floor = (stamps[state["f"][0]], state["f"][1])
+        record.fields_floor = (stamps[state["f"][0]], state["f"][1])
     if "ft" in state:
         record.tags_floor = stamps[state["ft"]]
     if "fc" in state:

@@ -75,7 +75,7 @@ def test_fields_are_the_newest_for_which_there_is_room_in_any_order(history, ran
     record = folded(shuffled)
 
     assert {name: value for name, (_, value) in record.registers.items()} == expected
-    assert record.floor == floor
+    assert record.fields_floor == floor
     assert state(record) == state(folded(history))
     assert state(decode("shop", "1", "customer", orjson.loads(state(record)))) == state(record)
 
