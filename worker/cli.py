@@ -5,12 +5,14 @@ With ``--json`` a command prints one JSON document and nothing else on stdout.
 """
 
 import logging
+import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import orjson
 import typer
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from worker import logs
 from worker.commands import (
@@ -29,32 +31,42 @@ from worker.commands import (
     upgrade,
 )
 from worker.errors import SyncError
+from worker.store import sqlstates
 
 # No pretty tracebacks: they print local variables, and these hold bodies and secrets.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 _WRONG_USAGE = 2  #: exit code of the parser
+_INTERRUPTED = 130  #: exit code after Ctrl-C
+_BUG = 70  #: exit code of an error that nobody expected (EX_SOFTWARE)
 
 
 def main() -> NoReturn:
     """Run a command and exit; an error that the operator can correct is printed as one line, with exit code 1.
 
-    With ``--json`` the error is a document on stdout, too.
+    An error that nobody expected is one line too, with its type and place and exit code 70: its text could quote
+    anybody. With ``--json`` the error is a document on stdout, too.
     """
-    logs.configure(least=logging.WARNING)  # what a command does it tells in its result
     try:
+        logs.configure(least=logging.WARNING)  # what a command does it tells in its result
         app()
     except SyncError as error:
         _fail(str(error))
     except OperationalError as error:
         _fail(f"the database does not answer: {type(error.orig).__name__}")
-    except ProgrammingError:
-        _fail("the database is not at this version; run: contactsync migrate")
+    except ArgumentError:
+        _fail("DATABASE_URL: expected a URL such as postgresql://user:password@host/database")
+    except OSError as error:
+        _fail(f"{error.filename or type(error).__name__}: {error.strerror or 'failed'}")
     except SystemExit as end:  # the parser has told on stderr what is wrong with the command
-        if end.code == _WRONG_USAGE:
-            _print_error("the command is not understood; see stderr")
-        raise
-    sys.exit(0)
+        _finish(end.code)
+    except KeyboardInterrupt:
+        _finish(_INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - see above
+        if isinstance(error, DBAPIError) and sqlstates.is_other_schema(error):
+            _fail("the database is not at this version; run: contactsync migrate")
+        _fail(f"unexpected error: {logs.described(error)}", code=_BUG)
+    _finish(0)
 
 
 app.add_typer(stack.app)
@@ -72,15 +84,29 @@ app.add_typer(schedules.app, name="schedules")
 app.add_typer(connectors.app, name="connectors")
 
 
-def _fail(message: str) -> NoReturn:
+def _finish(code: int | str | None) -> NoReturn:
+    if code == _WRONG_USAGE:
+        _print_error("the command is not understood; see stderr")
+    elif code == _INTERRUPTED:
+        _print_error("interrupted")
+    try:
+        sys.stdout.flush()
+    except OSError:  # nobody reads any more, as behind `head`; Python would complain when it flushes once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = code or 1
+    sys.exit(code)
+
+
+def _fail(message: str, *, code: int = 1) -> NoReturn:
     print(f"contactsync: {message}", file=sys.stderr)
     _print_error(message)
-    sys.exit(1)
+    _finish(code)
 
 
 def _print_error(message: str) -> None:
     if "--json" in sys.argv[1:]:
-        print(orjson.dumps({"error": message}).decode())
+        with suppress(OSError):
+            print(orjson.dumps({"error": message}).decode())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import pytest
 from kombu import pools
 
 from tests.worker.inbox.plain import keep, lane, rows, run_now
-from worker.app import NUDGES, app
+from worker.app import app
+from worker.broker import NUDGES
 from worker.inbox.nudge import READING, Nudger, publish, publish_once
 from worker.tasks import drain, read, tick
 
