@@ -53,6 +53,7 @@ app.conf.update(
 def _set_up_logging(**_: Any) -> None:
     """Take logging over in every Celery process, before anything of it runs; Celery then sets up nothing."""
     logs.configure()
+    logs.take_over_hooks()
 
 
 @signals.worker_process_init.connect

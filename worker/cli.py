@@ -12,7 +12,6 @@ from typing import NoReturn
 
 import orjson
 import typer
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from worker import logs
 from worker.commands import (
@@ -26,6 +25,7 @@ from worker.commands import (
     keys,
     organizations,
     schedules,
+    secrets,
     stack,
     status,
     upgrade,
@@ -47,26 +47,38 @@ def main() -> NoReturn:
     An error that nobody expected is one line too, with its type and place and exit code 70: its text could quote
     anybody. With ``--json`` the error is a document on stdout, too.
     """
+    if sys.stdout is None:  # the shell closed it: `>&-`
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     try:
         logs.configure(least=logging.WARNING)  # what a command does it tells in its result
         app()
-    except SyncError as error:
-        _fail(str(error))
-    except OperationalError as error:
-        _fail(f"the database does not answer: {type(error.orig).__name__}")
-    except ArgumentError:
-        _fail("DATABASE_URL: expected a URL such as postgresql://user:password@host/database")
-    except OSError as error:
-        _fail(f"{error.filename or type(error).__name__}: {error.strerror or 'failed'}")
     except SystemExit as end:  # the parser has told on stderr what is wrong with the command
         _finish(end.code)
     except KeyboardInterrupt:
         _finish(_INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - see above
-        if isinstance(error, DBAPIError) and sqlstates.is_other_schema(error):
-            _fail("the database is not at this version; run: contactsync migrate")
-        _fail(f"unexpected error: {logs.described(error)}", code=_BUG)
+    except Exception as error:  # noqa: BLE001 - none may reach the terminal as it is
+        told = _told(error)
+        _fail(told or f"unexpected error: {logs.described(error)}", code=1 if told else _BUG)
     _finish(0)
+
+
+def _told(error: Exception) -> str | None:  # noqa: PLR0911 - a table
+    """Return what an operator can do about an error; None if nobody expected it."""
+    from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError  # noqa: PLC0415 - takes a while to import
+
+    if isinstance(error, SyncError):
+        return str(error)
+    if isinstance(error, OperationalError):
+        return f"the database does not answer: {type(error.orig).__name__}"
+    if isinstance(error, DBAPIError) and sqlstates.is_other_schema(error):
+        return "the database is not at this version; run: contactsync migrate"
+    if isinstance(error, ArgumentError):
+        return "DATABASE_URL: expected a URL such as postgresql://user:password@host/database"
+    if isinstance(error, UnicodeEncodeError):
+        return "an argument is no valid text; expected UTF-8"
+    if isinstance(error, OSError):
+        return f"{error.filename or type(error).__name__}: {error.strerror or 'failed'}"
+    return None
 
 
 app.add_typer(stack.app)
@@ -79,6 +91,7 @@ app.add_typer(organizations.app, name="organizations")
 app.add_typer(keys.app, name="keys")
 app.add_typer(connections.app, name="connections")
 app.add_typer(channels.app, name="channels")
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(connectors.app, name="connectors")

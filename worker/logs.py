@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from worker.errors import ConfigError, SyncError
 from worker.settings import settings
 
 log = structlog.get_logger()
@@ -56,14 +57,35 @@ def configure(*, least: int = logging.NOTSET) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    _take_over_hooks()
+
+
+def take_over_hooks() -> None:
+    """Show uncaught exceptions and warnings of this process as ``described``; hooks that somebody else has set stay.
+
+    For processes of ours, not for programs that only use our modules.
+    """
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _uncaught
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _unraisable
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _uncaught_in_thread
+    if warnings.showwarning.__module__ == "warnings" and not sys.warnoptions:
+        warnings.showwarning = _warned
 
 
 def described(error: BaseException) -> str:
     """Return the type and place of an exception; with LOG_LEVEL=DEBUG also the way to it, a line for each frame."""
     type_, place = type(error).__name__, _place(error.__traceback__)
     short = type_ if place is None else f"{type_} at {place}"
-    return "\n".join([short, *_way(error)]) if settings().log_level.upper() == "DEBUG" else short
+    return "\n".join([short, *_way(error)]) if _is_debug() else short
+
+
+def _is_debug() -> bool:
+    try:
+        return settings().log_level.upper() == "DEBUG"
+    except ConfigError:  # the settings may be what is wrong
+        return False
 
 
 def _place(traceback: TracebackType | None) -> str | None:
@@ -93,7 +115,7 @@ def _exception_without_message(
     error = event.pop("exc_info", None)
     if isinstance(error, BaseException):
         event["exception"] = {"type": type(error).__name__, "place": _place(error.__traceback__)}
-        if settings().log_level.upper() == "DEBUG":
+        if _is_debug():
             event["exception"]["way"] = list(_way(error))
     return event
 
@@ -148,20 +170,10 @@ class _Named:
         return self._name
 
 
-def _take_over_hooks() -> None:
-    """Show uncaught exceptions and warnings as ``described``; hooks that somebody else has set stay."""
-    if sys.excepthook is sys.__excepthook__:
-        sys.excepthook = _uncaught
-    if sys.unraisablehook is sys.__unraisablehook__:
-        sys.unraisablehook = _unraisable
-    if threading.excepthook is threading.__excepthook__:
-        threading.excepthook = _uncaught_in_thread
-    if warnings.showwarning.__module__ == "warnings" and not sys.warnoptions:
-        warnings.showwarning = _warned
-
-
 def _uncaught(_type: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
-    sys.stderr.write(f"uncaught: {described(error)}\n")
+    # What we raise on purpose tells what to do, and quotes nobody.
+    told = str(error) if isinstance(error, SyncError) else described(error)
+    sys.stderr.write("interrupted\n" if isinstance(error, KeyboardInterrupt) else f"uncaught: {told}\n")
 
 
 def _unraisable(hooked: "sys.UnraisableHookArgs") -> None:

@@ -19,6 +19,8 @@ LISTS = ("wake", "ingest", "wake\x06\x163")
 DOMAIN = "broker.myshopify.com"
 MARK = "ayu.lestari@marker.example"
 _NO_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+_INGEST = {"task": "worker.tasks.ingest"}
+_DRAIN = [[0], {}, _NO_EMBED]
 _PATIENCE_S = 20
 
 
@@ -41,9 +43,14 @@ def message(body: Any, *, raw: str | None = None, headers: Any = None, **changed
 
 
 def garbage() -> Iterator[tuple[str, bytes]]:
-    """Yield what may lie in a list: the kind in words, and the item. Each names the marker."""
+    """Yield what may lie in a list: the kind in words, and the item. Most name the marker."""
+    yield from _no_messages()
+    for kind, item in (*_odd_envelopes(), *_odd_headers(), *_odd_bodies()):
+        yield kind, json.dumps(item).encode()
+
+
+def _no_messages() -> Iterator[tuple[str, bytes]]:
     mark = MARK.encode()
-    drain = [[0], {}, _NO_EMBED]
     yield "no JSON", b"garbage " + mark
     yield "no UTF-8", b"\xff\xfe\x00" + mark
     yield "empty", b""
@@ -54,44 +61,56 @@ def garbage() -> Iterator[tuple[str, bytes]]:
     for name, value in (("a text", MARK), ("a list", [MARK]), ("nothing", None), ("a number", 7), ("an object", {})):
         yield name, json.dumps(value).encode()
     yield "an unknown type", json.dumps({"__type__": MARK, "__value__": MARK}).encode()
-    good = message(drain)
+
+
+def _odd_envelopes() -> Iterator[tuple[str, Any]]:
+    good = message(_DRAIN)
     for missing in good:
-        yield f"without {missing}", json.dumps({name: good[name] for name in good if name != missing}).encode()
+        yield f"without {missing}", {name: good[name] for name in good if name != missing}
         for value in (None, 7, MARK, [MARK], {MARK: MARK}):
-            yield f"{missing} of another type", json.dumps(good | {missing: value}).encode()
+            yield f"{missing} of another type", good | {missing: value}
     for missing in good["properties"]:
         left = {name: value for name, value in good["properties"].items() if name != missing}
-        yield f"properties without {missing}", json.dumps(good | {"properties": left}).encode()
+        yield f"properties without {missing}", good | {"properties": left}
         for value in (None, [MARK], {MARK: 1}, 1e300):
             odd = good | {"properties": good["properties"] | {missing: value}}
-            yield f"{missing} of another type", json.dumps(odd).encode()
+            yield f"{missing} of another type", odd
+
+
+def _odd_headers() -> Iterator[tuple[str, Any]]:
     for type_ in ("application/x-python-serialize", "application/x-yaml", "application/data", MARK):
-        yield "of another content type", json.dumps(message(drain, **{"content-type": type_})).encode()
+        yield "of another content type", message(_DRAIN, **{"content-type": type_})
     for encoding in ("binary", "utf-16", MARK):
-        yield "of another encoding", json.dumps(message(drain, **{"content-encoding": encoding})).encode()
+        yield "of another encoding", message(_DRAIN, **{"content-encoding": encoding})
     for compression in ("zlib", "application/x-gzip", MARK):
-        yield "compressed wrongly", json.dumps(message(drain, headers={"compression": compression})).encode()
+        yield "compressed wrongly", message(_DRAIN, headers={"compression": compression})
     for task in (MARK, None, 7, [MARK], {"a": MARK}, "celery.backend_cleanup", "celery.chain", "worker.tasks." + MARK):
-        yield "an unknown task", json.dumps(message(drain, headers={"task": task})).encode()
+        yield "an unknown task", message(_DRAIN, headers={"task": task})
     for eta in ("2999-01-01T00:00:00", "0001-01-01T00:00:00", MARK, 7, [MARK]):
-        yield "an odd eta", json.dumps(message(drain, headers={"eta": eta})).encode()
-        yield "an odd expiry", json.dumps(message(drain, headers={"expires": eta})).encode()
+        yield "an odd eta", message(_DRAIN, headers={"eta": eta})
+        yield "an odd expiry", message(_DRAIN, headers={"expires": eta})
     for name in ("id", "root_id", "parent_id", "group", "shadow", "timelimit", "retries", "stamps", "argsrepr"):
         for value in ([MARK], {MARK: [MARK]}, -1, "x" * 10_000 + MARK):
-            yield f"an odd {name}", json.dumps(message(drain, headers={name: value})).encode()
+            yield f"an odd {name}", message(_DRAIN, headers={name: value})
+
+
+def _odd_bodies() -> Iterator[tuple[str, Any]]:
     for args in ([MARK], [[MARK]], [None], [], [0, MARK], [{"__type__": "datetime", "__value__": MARK}], [1e400], [-1]):
         for task in ("worker.tasks.drain", "worker.tasks.read", "worker.tasks.tick", "worker.tasks.ingest"):
             item = message([args, {}, _NO_EMBED], headers={"task": task})
-            yield "arguments of other types", json.dumps(item).encode()
+            yield "arguments of other types", item
             item = message([[], {MARK: args}, _NO_EMBED], headers={"task": task})
-            yield "arguments of other names", json.dumps(item).encode()
+            yield "arguments of other names", item
     chain = [{"task": "worker.tasks.drain", "args": [MARK], "kwargs": {}, "options": {"queue": MARK}}] * 3
-    yield "a chain of more tasks", json.dumps(message([[0], {}, _NO_EMBED | {"chain": chain}])).encode()
-    yield "errbacks", json.dumps(message([[MARK], {}, _NO_EMBED | {"errbacks": chain}])).encode()
+    yield "a chain of more tasks", message([[0], {}, _NO_EMBED | {"chain": chain}])
+    yield "errbacks", message([[MARK], {}, _NO_EMBED | {"errbacks": chain}])
     for body in (MARK, {MARK: MARK}, [[0]], [[0], {}], [0, 0, 0], None, 7, {"task": MARK, "args": [], "kwargs": {}}):
-        yield "another body", json.dumps(message(body)).encode()
-    yield "a body that is no base64", json.dumps(message(drain, raw="!" + MARK)).encode()
-    yield "a body nested deeply", json.dumps(message(drain, raw="[" * 50_000)).encode()
+        yield "another body", message(body)
+    large = base64.b64encode(b"x" * 5_300_000).decode()
+    yield "a large delivery of nobody", message([[MARK, {MARK: MARK}, large], {}, _NO_EMBED], headers=_INGEST)
+    yield "a delivery of nobody", message([[MARK, {MARK: MARK}, "e30="], {}, _NO_EMBED], headers=_INGEST)
+    yield "a body that is no base64", message(_DRAIN, raw="!" + MARK)
+    yield "a body nested deeply", message(_DRAIN, raw="[" * 50_000)
 
 
 def attack(stack: RunningStack, *, full: bool) -> Iterator[Finding]:
@@ -166,7 +185,7 @@ class _Work:
         customer = {"id": self._sent, "updated_at": "2026-10-01T00:00:00Z", "first_name": "Ayu"}
         one = signed(customer, self._secret, topic="customers/update", domain=DOMAIN, webhook_id=str(uuid.uuid4()))
         args = [self._connection_id, one.headers, base64.b64encode(one.body).decode()]
-        item = json.dumps(message([args, {}, _NO_EMBED], headers={"task": "worker.tasks.ingest"}))
+        item = json.dumps(message([args, {}, _NO_EMBED], headers=_INGEST))
         wait_until(lambda: self._push(item), _PATIENCE_S)
         wait_until(lambda: self._stack.status("broker")["inbox"]["settled"] == self._sent, _PATIENCE_S)
         seconds = time.monotonic() - began
