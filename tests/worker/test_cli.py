@@ -9,8 +9,15 @@ import psycopg
 import pytest
 from sqlalchemy.exc import ArgumentError, DataError, OperationalError, ProgrammingError
 
-from worker import cli, settings
+from worker import cli, logs, settings
 from worker.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_others():
+    """Leave the others a stream that is open."""
+    yield
+    logs.configure()
 
 
 def test_a_mistake_is_answered_in_one_line(capsys, monkeypatch):

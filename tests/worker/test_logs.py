@@ -13,6 +13,13 @@ from worker import logs, settings
 MARK = "ayu.lestari@example.com"
 
 
+@pytest.fixture(autouse=True)
+def _logs_of_others():
+    """Leave the others a stream that is open."""
+    yield
+    logs.configure()
+
+
 @pytest.fixture
 def library(capsys):
     """Log as a library does; return what is on stderr."""
