@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import NoReturn
 
 import orjson
@@ -31,6 +32,7 @@ from worker.commands import (
     upgrade,
 )
 from worker.errors import SyncError
+from worker.shown import plain
 from worker.store import sqlstates
 
 # No pretty tracebacks: they print local variables, and these hold bodies and secrets.
@@ -49,6 +51,8 @@ def main() -> NoReturn:
     """
     if sys.stdout is None:  # the shell closed it: `>&-`
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that cannot show a letter is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         logs.configure(least=logging.WARNING)  # what a command does it tells in its result
         app()
@@ -111,7 +115,7 @@ def _finish(code: int | str | None) -> NoReturn:
 
 
 def _fail(message: str, *, code: int = 1) -> NoReturn:
-    print(f"contactsync: {message}", file=sys.stderr)
+    print(*map(plain, f"contactsync: {message}".splitlines()), sep="\n", file=sys.stderr)
     _print_error(message)
     _finish(code)
 

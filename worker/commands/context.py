@@ -12,13 +12,13 @@ from uuid import UUID
 import orjson
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy import Connection
 
 from connectors.countries import code_of
 from worker import settings
 from worker.errors import ConfigError
+from worker.shown import cell
 from worker.stack.supervisor import secret_key, stack
 from worker.store import db, organizations
 from worker.store.db import Tx
@@ -107,9 +107,9 @@ def show(as_json: bool, found: Any) -> None:
     if not rows:
         print("none")
         return
-    table = Table(*(str(name) for name in rows[0]), box=None)
+    table = Table(*(Column(cell(name)) for name in rows[0]), box=None)
     for row in rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
+        table.add_row(*map(cell, row.values()))
     Console(soft_wrap=True).print(table)
 
 
