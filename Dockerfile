@@ -1,4 +1,4 @@
-FROM python:3.12-slim AS build
+FROM python:3.12.12-slim-bookworm AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv /opt/contactsync
@@ -17,7 +17,7 @@ COPY connectors connectors
 RUN pip install --no-deps --no-build-isolation .
 
 
-FROM python:3.12-slim
+FROM python:3.12.12-slim-bookworm
 
 RUN useradd --system --uid 10001 --no-create-home contactsync
 COPY --from=build /opt/contactsync /opt/contactsync

@@ -125,7 +125,7 @@ def stack() -> Iterator[Stack]:
         directory = Path(at_end.enter_context(tempfile.TemporaryDirectory(prefix="contactsync-bench-")))
         reaper = Reaper()
         at_end.callback(reaper.close)
-        postgres, broker = EmbeddedPostgres(directory), EmbeddedBroker(directory)
+        postgres, broker = EmbeddedPostgres(directory, may_create_databases=True), EmbeddedBroker(directory)
         at_end.callback(postgres.stop)
         at_end.callback(broker.stop)
         running = Stack(directory, postgres.start(), broker.start(), reaper)

@@ -32,7 +32,7 @@ def database_url() -> Iterator[str]:
     configured = os.environ.get("TEST_DATABASE_URL")
     # pytest's own directory does not do: if root runs the tests, Postgres runs as another user, who may not enter it.
     directory = Path(tempfile.mkdtemp(prefix="contactsync-test-"))
-    server = None if configured else EmbeddedPostgres(directory)
+    server = None if configured else EmbeddedPostgres(directory, may_create_databases=True)
     url = configured or (server.start() if server else "")
     os.environ["DATABASE_URL"] = url
     worker_settings.reload()

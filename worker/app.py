@@ -4,13 +4,15 @@ import gc
 from typing import Any
 
 from celery import Celery, signals
+from kombu.transport import TRANSPORT_ALIASES
 
 from worker import logs
+from worker.broker import INGEST, NUDGES
 from worker.settings import settings
 from worker.store import db
 
-NUDGES = "wake"
-INGEST = "ingest"
+# An alias and no `broker_transport`: Kombu treats the rest of a `rediss://` URL as before.
+TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "worker.broker:Transport"))
 
 app = Celery("contactsync", broker=settings().redis_url or "memory://", include=["worker.tasks"])
 app.conf.update(
@@ -32,8 +34,10 @@ app.conf.update(
     worker_send_task_events=False,
     worker_enable_remote_control=False,
     worker_hijack_root_logger=False,
+    worker_consumer="worker.consumer:Consumer",
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
+    broker_channel_error_retry=True,  # else an error that the broker answers ends the worker
     broker_transport_options={
         "visibility_timeout": 120,
         "socket_timeout": 2,
@@ -43,6 +47,13 @@ app.conf.update(
         "global_keyprefix": "csync:",
     },
 )
+
+
+@signals.setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    """Take logging over in every Celery process, before anything of it runs; Celery then sets up nothing."""
+    logs.configure()
+    logs.take_over_hooks()
 
 
 @signals.worker_process_init.connect

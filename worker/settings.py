@@ -2,8 +2,10 @@
 
 from functools import lru_cache
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from worker.errors import ConfigError
 
 
 class Settings(BaseSettings):
@@ -39,8 +41,15 @@ class Settings(BaseSettings):
 
 @lru_cache
 def settings() -> Settings:
-    """Return the settings of this process; the first call reads the environment."""
-    return Settings()
+    """Return the settings of this process; the first call reads the environment.
+
+    Raises ConfigError, which names the variables and quotes no value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors(include_url=False))
+        raise ConfigError(wrong) from None
 
 
 def reload() -> Settings:

@@ -5,9 +5,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from worker import ids
 from worker.domain.statements import CLOCK_AHEAD, LEFT_OUT
+from worker.shown import cell, plain
 from worker.store import connections, contacts, privacy_requests, ready, upgrades
 from worker.store.db import Tx
 from worker.store.ready import MOST_PARKED
@@ -102,11 +104,13 @@ def show(console: Console, found: Mapping[str, Any]) -> None:
     counts.add_row(*(str(inbox[name]) for name in ("due", "postponed", "parked", "settled", "ignored", "oldest_due_s")))
     console.print(counts)
     if inbox["ignored_topics"]:
-        console.print("Ignored: " + ", ".join(f"{topic} ({n})" for topic, n in inbox["ignored_topics"].items()))
+        console.print(
+            Text("Ignored: " + ", ".join(f"{plain(one)} ({n})" for one, n in inbox["ignored_topics"].items()))
+        )
     for remark, n in inbox["undecided"].items():
-        console.print(f"To decide: {remark} ({n} envelopes; `contactsync parked` lists them)", markup=False)
+        console.print(Text(f"To decide: {plain(remark)} ({n} envelopes; `contactsync parked` lists them)"))
     for remark, n in inbox["noted"].items():
-        console.print(f"Noted: {remark} ({n} envelopes; `contactsync parked` lists them)", markup=False)
+        console.print(Text(f"Noted: {plain(remark)} ({n} envelopes; `contactsync parked` lists them)"))
     console.print(f"Contacts: {found['contacts']}")
     if found["upgrade"]:
         console.print(f"Upgrade {found['upgrade']}: contacts follow the rules of an earlier release")
@@ -115,5 +119,5 @@ def show(console: Console, found: Mapping[str, Any]) -> None:
         if rows:
             table = Table(*rows[0], title=title.replace("_", " ").capitalize(), title_justify="left", box=None)
             for row in rows:
-                table.add_row(*("" if value is None else str(value) for value in row.values()))
+                table.add_row(*map(cell, row.values()))
             console.print(table)

@@ -51,11 +51,12 @@ def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> Non
     away, the message goes back to the broker.
     """
     try:
+        id_ = ids.parse(ids.CONNECTION, connection_id)
+        connection_id = "none" if id_ is None else connection_id  # it is logged, and may be any text
         body = base64.b64decode(body_base64, validate=True)
         if len(body) > settings().max_body_bytes:
             log.warning("ingest_refused", reason="body too large", connection_id=connection_id)
             return
-        id_ = ids.parse(ids.CONNECTION, connection_id)
         with db.engine().begin() as conn:
             row = None if id_ is None else connections.by_id(conn, id_)
             source = None if row is None else source_of(row)

@@ -15,17 +15,35 @@ from worker.errors import ConfigError
 from worker.settings import settings
 
 
+class NoKeyFitsError(ConfigError):
+    """A stored secret was encrypted with a key that is not among ours."""
+
+
 def seal(secret: str) -> bytes:
     """Encrypt a secret for the database; raises ConfigError if no usable key is set."""
     return _keys().encrypt(secret.encode())
 
 
 def unseal(sealed: bytes) -> str:
-    """Decrypt a secret; raises ConfigError if no usable key is set, or none fits."""
+    """Decrypt a secret; raises ConfigError if no usable key is set, NoKeyFitsError if none fits."""
     try:
         return _keys().decrypt(sealed).decode()
     except InvalidToken:
-        raise ConfigError("a stored secret fits none of the keys in CONTACTSYNC_SECRET_KEYS") from None
+        raise NoKeyFitsError("a stored secret fits none of the keys in CONTACTSYNC_SECRET_KEYS") from None
+
+
+def renewed(sealed: bytes) -> bytes | None:
+    """Return a secret encrypted anew with the first key; None if it is so already.
+
+    Raises ConfigError if no usable key is set, NoKeyFitsError if none fits.
+    """
+    keys = _keys()
+    try:
+        Fernet(_configured()[0]).decrypt(sealed)
+    except InvalidToken:
+        secret = unseal(sealed)
+        return keys.encrypt(secret.encode())
+    return None
 
 
 def digests(organization_id: UUID) -> Callable[[tuple[str, str]], list[bytes]]:
@@ -45,7 +63,8 @@ def _hashing_keys(keys: tuple[str, ...]) -> list[bytes]:
 
 
 def _configured() -> tuple[str, ...]:
-    return tuple(key.strip() for key in settings().contactsync_secret_keys.split(",") if key.strip())
+    # One a line is as good as commas: a file of keys reads better so.
+    return tuple(settings().contactsync_secret_keys.replace(",", " ").split())
 
 
 def _keys() -> MultiFernet:

@@ -30,7 +30,7 @@ from connectors.reader import (
     UnreadableError,
 )
 from connectors.shopify import reads
-from connectors.shopify.graphql import HiddenPath, ask, without
+from connectors.shopify.graphql import HiddenPath, ask, shown_code, without
 
 PAGE_ROWS = 500
 _MOST_RUNS = 3  #: operations that are started before the run fails
@@ -129,7 +129,9 @@ def _start(job: Job, state: _State, fetch: Fetch) -> NoReturn:
     if codes & {"OPERATION_IN_PROGRESS", "LIMIT_REACHED"}:
         raise NotYetError(replace(state, looks=state.looks + 1).cursor(), timedelta(seconds=_LONGEST_WAIT))
     if errors:
-        raise UnreadableError(f"Shopify does not start the bulk operation ({', '.join(sorted(codes))})")
+        raise UnreadableError(
+            f"Shopify does not start the bulk operation ({', '.join(sorted(set(map(shown_code, codes))))})"
+        )
     operation = json_values.nested(run, "bulkOperation") or {}
     gid = json_values.required(json_values.text(operation, "id"), "the gid of a BulkOperation", "bulkOperation.id")
     raise NotYetError(replace(state, operation=gid, looks=0).cursor(), timedelta(seconds=_FIRST_WAITS[0]))

@@ -8,6 +8,7 @@ https://shopify.dev/docs/apps/launch/protected-customer-data
 Quirk: an unknown search field matches everything; only ``extensions.search`` says so.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,14 +31,20 @@ _REFUSED = {
     423: "the shop is locked (423): its owner has to ask Shopify",
 }
 _NOT_ALLOWED = "Shopify does not let the app read this: grant it the scope and the access to protected customer data"
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _LONGEST_WAIT = 60.0  #: seconds; a bucket is full again after 20
+
+
+def shown_code(code: object) -> str:
+    """Return a code of an error as messages show it; anything that is no code of Shopify's form is not quoted."""
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else "without a code"
 
 
 class QueryRefusedError(UnreadableError):
     """Shopify refuses this query; a smaller one, or one with another cursor, may pass."""
 
     def __init__(self, code: str, *, is_about_cursor: bool = False, share: float | None = None) -> None:
-        super().__init__(f"Shopify refuses the query ({code or 'without a code'})")
+        super().__init__(f"Shopify refuses the query ({shown_code(code)})")
         self.code = code
         self.is_about_cursor = is_about_cursor
         self.share = share  #: if the query was too large: the share of its size that is allowed
@@ -133,7 +140,7 @@ def _judged(errors: list[Payload], extensions: Payload, *, has_data: bool) -> It
                 raise AccessRefusedError(_NOT_ALLOWED)
             yield inside
         elif has_data:
-            raise TryAgainError(f"Shopify answered in part ({code or 'without a code'})")
+            raise TryAgainError(f"Shopify answered in part ({shown_code(code)})")
         elif code == "MAX_COST_EXCEEDED":
             raise QueryRefusedError(code, share=_share(more))
         else:

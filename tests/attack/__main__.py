@@ -10,12 +10,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.attack import headers, hung_reader, passengers, privacy, readers, slow_provider, sweeper
+from tests.attack import broker, headers, hung_reader, passengers, privacy, readers, slow_provider, sweeper
 from tests.attack.finding import Attack, Finding
 from tests.flows.stack import RunningStack
 
 ATTACKS: Mapping[str, Attack] = {
     "readers": readers.attack,
+    "broker": broker.attack,
     "headers": headers.attack,
     "passengers": passengers.attack,
     "privacy": privacy.attack,

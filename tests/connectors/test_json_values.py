@@ -32,17 +32,11 @@ def test_byte_order_mark_is_ignored():
     assert json_values.load_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
 
 
-def test_key_given_twice_is_refused_by_name():
-    assert reason_of(json_values.load_json, b'{"x": {"email": 1, "a": 2, "email": 3}}') == (
-        "the body has the key email twice in one object"
-    )
+@pytest.mark.parametrize("key", ["email", "ayu_lestari", PERSONAL, "Maren Okafor", "x" * 41, "é", ""])
+def test_key_given_twice_is_refused_and_not_named_because_it_may_be_data(key: str):
+    body = f'{{"x": {{"{key}": 1, "a": 2, "{key}": 3}}}}'.encode()
 
-
-@pytest.mark.parametrize("key", [PERSONAL, "Maren Okafor", "x" * 41, "é", ""])
-def test_key_given_twice_is_not_named_if_it_may_be_data(key: str):
-    body = f'{{"{key}": 1, "{key}": 2}}'.encode()
-
-    assert reason_of(json_values.load_json, body) == "the body has the key twice in one object"
+    assert reason_of(json_values.load_json, body) == "the body has a key twice in one object"
 
 
 def test_same_key_in_two_objects_is_fine():

@@ -31,8 +31,9 @@ _PROBLEM: dict[int | str, dict[str, Any]] = {422: {"model": api_schemas.Problem}
 
 
 @asynccontextmanager
-async def _threads(_: FastAPI) -> AsyncIterator[None]:
-    """Allow as many threads as connections, so that no request times out while it waits for a connection."""
+async def _process(_: FastAPI) -> AsyncIterator[None]:
+    """Prepare the process: as many threads as connections, so that no request times out while it waits for one."""
+    logs.take_over_hooks()
     to_thread.current_default_thread_limiter().total_tokens = db.TENANT_CONNECTIONS - MAX_CONCURRENT_OPERATIONS
     yield
 
@@ -44,7 +45,7 @@ def make_api() -> FastAPI:
         version="1",
         docs_url=None,
         redoc_url=None,
-        lifespan=_threads,
+        lifespan=_process,
         generate_unique_id_function=_name,
         redirect_slashes=False,  # Behind a proxy, a redirect would name the wrong host and scheme.
     )

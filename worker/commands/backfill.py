@@ -18,6 +18,7 @@ from worker.commands.connections import ConnectionId, find
 from worker.commands.context import DataDir, Json, Organization, database, find_stack, group, organization_id, show
 from worker.errors import ConfigError
 from worker.inbox.nudge import READING, publish_once
+from worker.shown import plain
 from worker.store import db, runs
 from worker.store.db import Tx
 from worker.store.runs import RunRow
@@ -100,13 +101,13 @@ def watch(run_id: RunId, organization: Organization = "default", data_dir: DataD
     find_stack(data_dir)
     console = Console()
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]:>7}/s"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[waits]}"),
+        TextColumn("{task.fields[waits]}", markup=False),
     )
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("starting", total=None, rate="", waits="")
@@ -190,7 +191,7 @@ def _lines(shown: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _waits(row: RunRow) -> str:
     if row.error is not None and row.state == "running":
-        return f"waits: {row.error}"
+        return f"waits: {plain(row.error)}"
     return f"waited {row.waited_s:,.0f} s for the provider" if row.waited_s >= 1 else ""
 
 

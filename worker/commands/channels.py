@@ -8,7 +8,17 @@ from sqlalchemy.exc import IntegrityError
 from connectors.channels import CHANNELS
 from connectors.channels.contract import Platform
 from worker import ids
-from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show, transaction
+from worker.commands.context import (
+    DataDir,
+    Json,
+    Organization,
+    SecretInputs,
+    database,
+    group,
+    organization_id,
+    show,
+    transaction,
+)
 from worker.errors import ConfigError
 from worker.store import channels, organizations
 from worker.store.db import Tx
@@ -24,6 +34,7 @@ def add_channel(
     platform: Annotated[str, typer.Argument(help=f"One of {_PLATFORMS}.")],
     name: Annotated[str | None, typer.Option(help="Unique per organization; without it, the platform's.")] = None,
     token: Annotated[str | None, typer.Option(help="What the platform gave for its API; not for all of them.")] = None,
+    token_file: Annotated[str | None, typer.Option(help="The same from a file; - is stdin.")] = None,
     api_url: Annotated[str | None, typer.Option(help="Origin of the platform's API, if it is another one.")] = None,
     allow_private: Annotated[bool, typer.Option("--allow-private", help="It is in a private network.")] = False,
     organization: Organization = "default",
@@ -37,7 +48,7 @@ def add_channel(
     shown = platform if name is None else name.strip()
     if not (0 < len(shown) <= _MAX_NAME and shown.isprintable()):
         raise ConfigError(f"--name: expected 1 to {_MAX_NAME} characters on one line")
-    secret = _token(known, token)
+    secret = _token(known, SecretInputs().one("--token", token, token_file))
     origin = _origin(known.API_URL if api_url is None else api_url, is_private_allowed=api_url is None or allow_private)
     with database(data_dir) as conn:
         tx = Tx(conn, organizations.ensure(conn, organization))

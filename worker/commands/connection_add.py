@@ -16,7 +16,19 @@ from connectors import CONNECTORS, can_read, connector, reader_of
 from connectors.contract import Connector
 from connectors.reader import ReadingError
 from worker import ids, settings
-from worker.commands.context import DataDir, Json, Organization, country, database, group, pairs, show
+from worker.commands.context import (
+    CredentialFiles,
+    DataDir,
+    Json,
+    Organization,
+    SecretInputs,
+    WebhookSecretFiles,
+    country,
+    database,
+    group,
+    pairs,
+    show,
+)
 from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
 from worker.providers.allowed_origins import origin, require_public
@@ -45,9 +57,11 @@ def add_custom(
     name: Annotated[str, typer.Argument(help="The connector, as `contactsync connectors list` shows it.")],
     source: _Source = None,
     webhook_secret: _Secrets = None,
+    webhook_secret_file: WebhookSecretFiles = None,
     api_url: _ApiUrl = None,
     allow_private: _AllowPrivate = False,
     credential: _OtherCredentials = None,
+    credential_file: CredentialFiles = None,
     option: _OtherOptions = None,
     region: _Region = None,
     priority: _Priority = 100,
@@ -60,13 +74,14 @@ def add_custom(
         provider = connector(name)
     except KeyError as error:
         raise ConfigError(str(error.args[0])) from None
+    secrets = SecretInputs()
     _add(
         provider,
         source=source,
-        webhook_secret=webhook_secret,
+        webhook_secrets=secrets.all("--webhook-secret", webhook_secret, webhook_secret_file),
         api_url=api_url,
         allow_private=allow_private,
-        credentials=pairs("--credential", credential),
+        credentials=secrets.named("--credential", credential, credential_file),
         options=pairs("--option", option),
         region=region,
         priority=priority,
@@ -80,7 +95,7 @@ def _add(
     provider: Connector,
     *,
     source: str | None,
-    webhook_secret: Sequence[str] | None,
+    webhook_secrets: Sequence[str],
     api_url: str | None,
     allow_private: bool,
     credentials: Mapping[str, str],
@@ -96,8 +111,7 @@ def _add(
     A connection with credentials gets the default schedules. Errors do not repeat secrets or credentials.
     """
     name = provider.name if source is None else source.strip()
-    secrets = list(webhook_secret or ())
-    if not name or not all(secret.strip() for secret in secrets):
+    if not name or not all(secret.strip() for secret in webhook_secrets):
         raise ConfigError("--source and --webhook-secret must not be empty")
     if name == API_SOURCE:
         raise ConfigError("--source: 'api' is reserved for edits through the API")
@@ -107,7 +121,7 @@ def _add(
         raise ConfigError(f"--{missing[0].replace('_', '-')} is needed to read the provider")
     if credentials and not reads:
         raise ConfigError(f"{provider.name} cannot be read, so it takes no credentials")
-    if not secrets and not credentials:
+    if not webhook_secrets and not credentials:
         raise ConfigError("give --webhook-secret for webhooks, or credentials for reading the provider, or both")
     settled = _settled(provider, options, api_url, is_read=bool(credentials), is_private_allowed=allow_private)
     home = None if region is None else country("--region", region)
@@ -121,7 +135,7 @@ def _add(
                 options=settled,
                 region=home,
                 priority=priority,
-                webhook_secrets=secrets,
+                webhook_secrets=webhook_secrets,
                 credentials=credentials,
             )
         except IntegrityError:
@@ -176,13 +190,21 @@ def _command(provider: Connector) -> Callable[..., None]:
     options: Mapping[str, str] = provider.OPTIONS  # type: ignore[attr-defined]
 
     def add(**given: Any) -> None:
-        own = {name: given.pop(name) for name in (*options, *credentials)}
-        more = pairs("--credential", given.pop("credential"))
+        secrets = SecretInputs()
+        own = {name: given.pop(name) for name in options}
+        held = {
+            name: secrets.one(f"--{name.replace('_', '-')}", given.pop(name), given.pop(f"{name}_file"))
+            for name in credentials
+        }
+        more = secrets.named("--credential", given.pop("credential"), given.pop("credential_file"))
         other = pairs("--option", given.pop("option"))
         _add(
             provider,
-            credentials={**{name: own[name] for name in credentials if own[name] is not None}, **more},
-            options={**{name: own[name] for name in options if own[name] is not None}, **other},
+            webhook_secrets=secrets.all(
+                "--webhook-secret", given.pop("webhook_secret"), given.pop("webhook_secret_file")
+            ),
+            credentials={**{name: value for name, value in held.items() if value is not None}, **more},
+            options={**{name: value for name, value in own.items() if value is not None}, **other},
             **given,
         )
 
@@ -192,14 +214,17 @@ def _command(provider: Connector) -> Callable[..., None]:
     parameters = [
         *(parameter(name, Annotated[str | None, typer.Option(help=example)]) for name, example in options.items()),
         *(
-            parameter(name, Annotated[str | None, typer.Option(help="For reading the provider.")])
+            parameter(name + twin, Annotated[str | None, typer.Option(help=help_)])
             for name in credentials
+            for twin, help_ in (("", "For reading the provider."), ("_file", "The same from a file; - is stdin."))
         ),
         parameter("source", _Source),
         parameter("webhook_secret", _Secrets),
+        parameter("webhook_secret_file", WebhookSecretFiles),
         parameter("api_url", _ApiUrl),
         parameter("allow_private", _AllowPrivate, False),
         parameter("credential", _OtherCredentials),
+        parameter("credential_file", CredentialFiles),
         parameter("option", _OtherOptions),
         parameter("region", _Region),
         parameter("priority", _Priority, 100),

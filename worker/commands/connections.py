@@ -15,13 +15,15 @@ from worker import ids
 from worker.commands import connection_add
 from worker.commands.connection_add import settled_options, webhook_url
 from worker.commands.context import (
+    CredentialFiles,
     DataDir,
     Json,
     Organization,
+    SecretInputs,
+    WebhookSecretFiles,
     database,
     group,
     organization_id,
-    pairs,
     show,
     transaction,
 )
@@ -37,7 +39,7 @@ app.add_typer(connection_add.app, name="add")
 
 ConnectionId = Annotated[str, typer.Argument(help="con_…")]
 Secrets = Annotated[
-    list[str], typer.Option("--webhook-secret", help="Secret that signs webhooks; repeat for old ones.")
+    list[str] | None, typer.Option("--webhook-secret", help="Secret that signs webhooks; repeat for old ones.")
 ]
 
 
@@ -86,30 +88,37 @@ def remove(
 @app.command("rotate-secret")
 def rotate_secret(
     connection_id: ConnectionId,
-    webhook_secret: Secrets,
+    webhook_secret: Secrets = None,
+    webhook_secret_file: WebhookSecretFiles = None,
     drop_old: Annotated[bool, typer.Option("--drop-old", help="Stop accepting the earlier secrets.")] = False,
     organization: Organization = "default",
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Accept new webhook secrets beside the old ones: a provider may sign with the oldest for an hour."""
+    new = SecretInputs().all("--webhook-secret", webhook_secret, webhook_secret_file)
+    if not new or not all(secret.strip() for secret in new):
+        raise ConfigError("--webhook-secret: expected a secret, by this option or by --webhook-secret-file")
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
-        kept = [] if drop_old else [secret for secret in row.secrets() if secret not in webhook_secret]
-        connections.set_secrets(Tx(conn, row.organization_id), row.id, [*webhook_secret, *kept])
-    show(as_json, {"connection_id": connection_id, "webhook_secrets": len(webhook_secret) + len(kept)})
+        kept = [] if drop_old else [secret for secret in row.secrets() if secret not in new]
+        connections.set_secrets(Tx(conn, row.organization_id), row.id, [*new, *kept])
+    show(as_json, {"connection_id": connection_id, "webhook_secrets": len(new) + len(kept)})
 
 
 @app.command("authorize")
 def authorize(
     connection_id: ConnectionId,
-    credential: Annotated[list[str], typer.Option(help="NAME=VALUE, as access_token=…; replaces what was there.")],
+    credential: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, as access_token=…; replaces what was there.")
+    ] = None,
+    credential_file: CredentialFiles = None,
     organization: Organization = "default",
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Give a connection new credentials for its provider's API, as after the app was installed again."""
-    given = pairs("--credential", credential)
+    given = SecretInputs().named("--credential", credential, credential_file)
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         if not can_read(row.connector):

@@ -10,6 +10,7 @@ from connectors import ENTRY_POINTS, Origin, connector, origins
 from connectors.contract import Connector
 from worker.commands.context import Json, group, show
 from worker.errors import ConfigError
+from worker.shown import plain
 
 app = group("Connectors: what translates a provider's webhooks and pages.")
 
@@ -53,7 +54,7 @@ def check(name: Annotated[str, typer.Argument(help="As `connectors list` shows i
         show(as_json, {"connector": name, "passed": passed, "checks": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
-            print(f"{finding.state:<12} {finding.check}{finding.reason and f': {finding.reason}'}")
+            print(f"{finding.state:<12} {finding.check}{finding.reason and f': {plain(finding.reason)}'}")
         print(f"{name}: {count['passed']} passed, {count['failed']} failed, {count['not checked']} not checked")
     if count["failed"]:
         raise typer.Exit(1)

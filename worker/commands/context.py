@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from getpass import getpass
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,21 +12,28 @@ from uuid import UUID
 import orjson
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy import Connection
 
 from connectors.countries import code_of
 from worker import settings
 from worker.errors import ConfigError
+from worker.shown import cell
 from worker.stack.supervisor import secret_key, stack
 from worker.store import db, organizations
 from worker.store.db import Tx
 
 DEFAULT_DATA_DIR = Path(".contactsync")
+_MAX_SECRET = 65_536  #: bytes
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Directory of a stack started with `up`.")]
 Organization = Annotated[str, typer.Option("--organization", help="Whose data.")]
+WebhookSecretFiles = Annotated[
+    list[str] | None, typer.Option("--webhook-secret-file", help="The same from a file; - is stdin.")
+]
+CredentialFiles = Annotated[
+    list[str] | None, typer.Option("--credential-file", help="NAME=FILE: the same from a file; - is stdin.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -99,10 +107,68 @@ def show(as_json: bool, found: Any) -> None:
     if not rows:
         print("none")
         return
-    table = Table(*(str(name) for name in rows[0]), box=None)
+    table = Table(*(Column(cell(name)) for name in rows[0]), box=None)
     for row in rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
+        table.add_row(*map(cell, row.values()))
     Console(soft_wrap=True).print(table)
+
+
+class SecretInputs:
+    """Secrets of one command, each given by an option or, so that no list of processes shows it, by a file.
+
+    The option for the file is that of the secret with ``-file`` behind it; ``-`` is stdin, which gives one secret only.
+    Errors name the option and quote neither the secret nor the path: somebody may have given the secret as the path.
+    """
+
+    def __init__(self) -> None:
+        self._stdin_is_for: str | None = None
+
+    def one(self, option: str, given: str | None, file: str | None) -> str | None:
+        """Return the secret of an option that may be given once; None if it is not given."""
+        found = self.all(option, None if given is None else [given], None if file is None else [file])
+        return found[0] if found else None
+
+    def all(self, option: str, given: Sequence[str] | None, files: Sequence[str] | None) -> list[str]:
+        """Return the secrets of an option that may be repeated."""
+        if given and files:
+            raise ConfigError(f"give {option} or {option}-file, not both")
+        return [self._read(f"{option}-file", file) for file in files or ()] or list(given or ())
+
+    def named(self, option: str, given: Sequence[str] | None, files: Sequence[str] | None) -> dict[str, str]:
+        """Return the secrets of an option that takes NAME=VALUE, and whose twin takes NAME=FILE."""
+        values, read = pairs(option, given), pairs(f"{option}-file", files)
+        if both := values.keys() & read.keys():
+            raise ConfigError(f"give {min(both)} to {option} or {option}-file, not to both")
+        return values | {name: self._read(f"{option}-file", file) for name, file in read.items()}
+
+    def _read(self, option: str, file: str) -> str:
+        try:
+            content = self._stdin(option) if file == "-" else _beginning(Path(file))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no such file"
+            raise ConfigError(f"{option}: cannot be read: {reason}") from None
+        try:
+            secret = content.decode("utf-8-sig").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise ConfigError(f"{option}: expected text in UTF-8") from None
+        if not secret.strip() or "\0" in secret or len(content) > _MAX_SECRET:
+            raise ConfigError(f"{option}: expected a secret, got {'a large file' if secret.strip() else 'nothing'}")
+        return secret
+
+    def _stdin(self, option: str) -> bytes:
+        if self._stdin_is_for is not None:
+            raise ConfigError(f"{option}: stdin gives one secret, and {self._stdin_is_for} has it; use a file")
+        self._stdin_is_for = option
+        if sys.stdin is None:
+            return b""
+        if sys.stdin.isatty():
+            return getpass(f"{option}: ", stream=sys.stderr).encode()  # not shown while it is typed
+        return sys.stdin.buffer.read(_MAX_SECRET + 1)
+
+
+def _beginning(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(_MAX_SECRET + 1)
 
 
 def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:

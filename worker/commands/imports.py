@@ -19,6 +19,7 @@ from worker.files import column_guess, importing, known_exports, vcard
 from worker.files.importing import File, Imported
 from worker.files.rejects import Rejects
 from worker.files.tabular import Table, open_table
+from worker.shown import cell
 from worker.store import db, organizations
 
 #: added without a name, so that its command stands beside the groups
@@ -169,9 +170,9 @@ def _mapping(
     shown = Shown("name", "column", "first value", title=f"{looks}; is it so?", box=None)
     first = table.sample[0] if table.sample else {}
     for ours, column in guessed.items():
-        shown.add_row(ours, column, str(first.get(column, ""))[:40])
+        shown.add_row(*map(cell, (ours, column, str(first.get(column, ""))[:40])))
     for ours, value in fixed.items():
-        shown.add_row(ours, "(all rows)", value)
+        shown.add_row(*map(cell, (ours, "(all rows)", value)))
     Console().print(shown)
     if not typer.confirm("Import them so?"):
         raise ConfigError(f"nothing was imported; give the columns yourself: {options}")

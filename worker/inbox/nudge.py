@@ -9,6 +9,7 @@ import time
 
 import structlog
 
+from worker.errors import ConfigError
 from worker.store.lanes import LANES
 
 log = structlog.get_logger()
@@ -79,13 +80,18 @@ nudger = Nudger()
 
 
 def publish_once(lane: int) -> bool:
-    """Publish one nudge from a command, which waits for it; return False if the broker does not take it."""
+    """Publish one nudge from a command, which waits for it; return False if the broker does not take it.
+
+    Raises ConfigError if REDIS_URL names none.
+    """
     from kombu.exceptions import OperationalError  # noqa: PLC0415 - only commands need it
 
     try:
         publish(lane)
     except (OperationalError, OSError):
         return False
+    except (KeyError, ValueError):  # Kombu's, with the URL in it
+        raise ConfigError("REDIS_URL: expected a URL such as redis://:password@host:6379/0") from None
     return True
 
 

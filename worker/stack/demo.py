@@ -24,6 +24,7 @@ from worker import ids, settings, status
 from worker.domain.times import moment
 from worker.errors import SyncError
 from worker.pipeline import contact_view
+from worker.shown import cell
 from worker.stack.demo_history import read_history
 from worker.stack.supervisor import Stack, Supervisor, secret_key
 from worker.store import api_keys, connections, contact_lists, db, organizations
@@ -60,7 +61,7 @@ def run(port: int, *, stay: bool) -> int:
                 stop.set()  # first, because the line below may fail, and then the stack would run on
                 if not isinstance(error, (SyncError, httpx.HTTPError, AssertionError)):
                     raise
-                console.print(f"[red]the demo failed:[/] {type(error).__name__}: {error}")
+                console.print(f"the demo failed: {type(error).__name__}: {error}", markup=False, style="red")
             if not stay:
                 stop.set()
 
@@ -208,7 +209,7 @@ def _show_contact(console: Console, one: contact_view.ContactView) -> None:
 
     def row(what: str, value: str, origin: Any) -> None:
         cause = ("", "", "") if origin is None else (origin.source, _at(origin.stamp.occurred), _short(origin))
-        table.add_row(what, value, *cause)
+        table.add_row(*map(cell, (what, value, *cause)))
 
     for identity in one.identities:
         if identity.type == "external_id":
@@ -235,7 +236,7 @@ def _show_parked(console: Console, organization_id: Any) -> None:
         rows = status.parked(Tx(conn, organization_id))
     table = Table("envelope", "topic", "reason", title="Parked, for a person to see", title_justify="left", box=None)
     for row in rows:
-        table.add_row(row["id"], row["topic"], row["reason"])
+        table.add_row(*map(cell, (row["id"], row["topic"], row["reason"])))
     console.print(table)
     console.print()
 

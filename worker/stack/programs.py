@@ -11,7 +11,8 @@ from typing import Protocol
 import structlog
 
 from worker.errors import ConfigError
-from worker.stack.processes import HOST, Reaper, kill_group, spawn
+from worker.stack import unprivileged
+from worker.stack.processes import HOST, Account, Reaper, kill_group, spawn
 
 _FIRST_PAUSE_S = 0.2  #: before the first restart; doubles with each further one
 _LONGEST_PAUSE_S = 5.0
@@ -25,6 +26,7 @@ class Program:
     name: str
     command: tuple[str, ...]
     needs_broker: bool = False
+    needs_no_root: bool = False  #: runs as another user if root starts the stack and that user can
 
 
 def our_programs(data_dir: Path, port: int, workers: int) -> list[Program]:
@@ -44,17 +46,25 @@ def our_programs(data_dir: Path, port: int, workers: int) -> list[Program]:
 
 
 def _module(name: str, command: str, *more: str, needs_broker: bool = False) -> Program:
-    return Program(name, (sys.executable, "-m", *command.split(), *more), needs_broker)
+    return Program(name, (sys.executable, "-m", *command.split(), *more), needs_broker, needs_no_root=True)
 
 
 class Child:
     """A program while it runs."""
 
-    def __init__(self, program: Program, data_dir: Path, env: Mapping[str, str], reaper: Reaper) -> None:
+    def __init__(
+        self,
+        program: Program,
+        data_dir: Path,
+        env: Mapping[str, str],
+        reaper: Reaper,
+        account: Account | None = None,
+    ) -> None:
         self.name = program.name
         self.log = data_dir / "logs" / f"{program.name}.log"
         self._command = program.command
-        self._env = env
+        self._account = account if program.needs_no_root else None
+        self._env = env if self._account is None else {**env, **unprivileged.environment(self._account)}
         self._reaper = reaper
         self._process: Popen[bytes] | None = None
 
@@ -72,7 +82,7 @@ class Child:
         self.stop(timeout_s=0)  # no waiting: the caller watches other processes too
         # celery and `python -m` look for packages in the working directory first, so it must be ours.
         package = Path(__file__).resolve().parents[2]
-        self._process = spawn(self._command, log=self.log, env=self._env, cwd=package)
+        self._process = spawn(self._command, log=self.log, env=self._env, cwd=package, account=self._account)
         self._reaper.watch(self._process.pid)
 
     def terminate(self) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,9 +24,11 @@ import structlog
 from cryptography.fernet import Fernet
 
 from worker.errors import ConfigError
+from worker.stack import unprivileged
 from worker.stack.embedded import EmbeddedBroker, EmbeddedPostgres, NoBrokerError
 from worker.stack.processes import (
     HOST,
+    Account,
     Reaper,
     free_port,
     is_alive,
@@ -86,6 +89,7 @@ class Supervisor:
         self._reaper: Reaper | None = None
         self._stop = threading.Event()
         self._signals = 0
+        self._metrics_elsewhere: Path | None = None
         self._log = _stderr_log()
 
     def run(self, *, on_ready: Callable[[Stack], object] | None = None, stop: threading.Event | None = None) -> int:
@@ -128,16 +132,38 @@ class Supervisor:
         self._env["PUBLIC_URL"] = self._env.get("PUBLIC_URL") or self.url
         if not self._env.get("CONTACTSYNC_SECRET_KEYS"):
             self._env["CONTACTSYNC_SECRET_KEYS"] = secret_key(self.data_dir)
-        self._env["PROMETHEUS_MULTIPROC_DIR"] = str(_empty(self.data_dir / "metrics"))
+        account = self._account()
+        self._env["PROMETHEUS_MULTIPROC_DIR"] = str(self._empty_metrics(account))
         self._migrate(self._env["DATABASE_URL"])
         self._reaper = Reaper()
         for program in self._programs:
             if self._env.get("REDIS_URL") or not program.needs_broker:
-                child = Child(program, self.data_dir, self._env, self._reaper)
+                child = Child(program, self.data_dir, self._env, self._reaper, account)
                 self._children.append(child)
                 child.launch()
         if not until(self._is_ready, timeout_s=READY_TIMEOUT_S):
             raise StackError(f"the web process did not answer in {READY_TIMEOUT_S:.0f} s; see {self.data_dir / 'logs'}")
+
+    def _account(self) -> Account | None:
+        """Return the user of our programs if it is another; say why if they have to run as root."""
+        if not any(program.needs_no_root for program in self._programs):
+            return None
+        chosen = unprivileged.choose(self.port)
+        if chosen.reason is not None:
+            self._log.warning("running_as_root", reason=chosen.reason)
+        return chosen.account
+
+    def _empty_metrics(self, account: Account | None) -> Path:
+        """Return an empty directory for metrics: those of processes that died would count for ever."""
+        directory = self.data_dir / "metrics"
+        shutil.rmtree(directory, ignore_errors=True)
+        if account is None or account.can_enter(self.data_dir):
+            directory.mkdir()
+        else:  # it is below /root, as servers' files may not be either
+            directory = self._metrics_elsewhere = Path(tempfile.mkdtemp(prefix="contactsync-metrics-"))
+        if account is not None:
+            os.chown(directory, account.uid, account.gid)
+        return directory
 
     def _is_ready(self) -> bool:
         """Whether the web process answers; raises StackError if a process has ended or we are to stop."""
@@ -188,6 +214,8 @@ class Supervisor:
             child.stop()
         if self._reaper:
             self._reaper.close()
+        if self._metrics_elsewhere:
+            shutil.rmtree(self._metrics_elsewhere, ignore_errors=True)
         for server in (self._broker, self._postgres):
             if server:
                 server.stop(hurry=self._is_hurried)
@@ -258,13 +286,6 @@ def _lock(data_dir: Path) -> Iterator[None]:
         if not until(taken, timeout_s=0.3):  # ``stack()`` may hold the lock for a moment
             raise StackError(f"another contactsync runs on {data_dir}; stop it, or choose another with --data-dir")
         yield
-
-
-def _empty(directory: Path) -> Path:
-    """Return the directory, emptied: metrics of processes that died would count for ever."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir()
-    return directory
 
 
 def _upgrade(database_url: str) -> None:

@@ -13,6 +13,8 @@ _RACES = frozenset({"40001", "40P01", "23505", "23503"})
 _POISON = ("22", "23502", "23514", "54")
 #: classes of a database that is away, full, or not migrated yet
 _SYSTEM = ("08", "53", "57P", "42", "58")
+#: an undefined table, column, function or other object
+_MISSING = frozenset({"42P01", "42703", "42883", "42704"})
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -50,3 +52,8 @@ def is_system_fault(error: Exception) -> bool:
     if state is None:
         return isinstance(error, OperationalError)
     return state.startswith(_SYSTEM)
+
+
+def is_other_schema(error: DBAPIError) -> bool:
+    """Return whether a table, column, function or type is missing: the database is not migrated, or further than we."""
+    return sqlstate(error) in _MISSING

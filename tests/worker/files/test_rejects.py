@@ -34,7 +34,7 @@ def test_a_formula_in_a_rejected_row_is_guarded(path):
         rejects.add(2, "3 cells", "=cmd(),x")
         rejects.add(3, "=odd", "x,=1")
 
-    assert read(rejects)[1:] == [["2", "3 cells", "'=cmd(),x"], ["3", "'=odd", "x,=1"]]
+    assert read(rejects)[1:] == [["2", "3 cells", "'=cmd(),x"], ["3", "'=odd", "x,'=1"]]
 
 
 def test_without_rejects_no_file_is_written_and_an_earlier_file_is_deleted(path):

@@ -187,7 +187,7 @@ def test_json_lines_are_read_and_bad_ones_rejected_with_their_number():
     assert errors(content) == [
         (3, "the line is not JSON: see column 1"),
         (4, "the line: expected an object, got a list"),
-        (5, "the line has the key id twice in one object"),
+        (5, "the line has a key twice in one object"),
         (7, "the line is not JSON: see column 11"),
     ]
 

@@ -8,7 +8,8 @@ from kombu import pools
 
 from tests.worker.inbox.plain import keep, lane, rows, run_now
 from worker import tasks
-from worker.app import NUDGES, app
+from worker.app import app
+from worker.broker import NUDGES
 from worker.inbox.nudge import READING, Nudger, publish, publish_once
 from worker.stand_in import DRAIN, drain_round
 from worker.tasks import drain, read, tick

@@ -86,14 +86,39 @@ def postgres_processes(data_dir):
 def test_commits_are_durable_and_the_role_is_no_superuser(postgres):
     with connect(postgres) as conn:
         settings = {row[0]: row[1] for row in conn.execute("SELECT name, setting FROM pg_settings")}
-        role = conn.execute("SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user").fetchone()
+        rights = "rolsuper, rolbypassrls, rolcreatedb, rolcreaterole, rolreplication"
+        role = conn.execute(f"SELECT {rights} FROM pg_roles WHERE rolname = current_user").fetchone()
         collation = conn.execute("SELECT datcollate FROM pg_database WHERE datname = current_database()").fetchone()
 
     assert [settings[name] for name in ("fsync", "synchronous_commit", "full_page_writes")] == ["on"] * 3
     assert settings["TimeZone"] == "UTC"
     assert settings["server_encoding"] == "UTF8"
     assert collation == ("C",)
-    assert role == (False, False)
+    assert role == (False,) * 5
+
+
+def test_the_role_of_an_earlier_cluster_loses_the_right_to_make_databases(data_dir):
+    """Clusters of the releases before have such a role, and a state that does not tell."""
+    before = EmbeddedPostgres(data_dir, may_create_databases=True)
+    before.start()
+    with connect(before) as conn:
+        conn.autocommit = True
+        conn.execute("CREATE DATABASE another")
+        conn.execute("CREATE TABLE kept AS SELECT 7 AS n")
+    before.stop()
+    state = data_dir / "postgres.json"
+    state.write_text(json.dumps({k: v for k, v in json.loads(state.read_text()).items() if "may" not in k}))
+
+    server = EmbeddedPostgres(data_dir)
+    server.start()
+    try:
+        with connect(server) as conn:
+            assert conn.execute("SELECT n FROM kept").fetchone() == (7,)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                conn.execute("CREATE DATABASE more")
+    finally:
+        server.stop()
+    assert json.loads(state.read_text())["may_create_databases"] is False
 
 
 def test_a_wrong_password_is_refused(postgres):
