@@ -36,7 +36,7 @@ from worker.store.envelopes import Incoming
 
 _REPLAYED = "Idempotent-Replayed"
 #: Operations at the same time in one process. The other half of the connections is for requests that only load.
-MAX_CONCURRENT_OPERATIONS = db.TENANT_CONNECTIONS // 2
+MAX_CONCURRENT_OPERATIONS = db.OPERATION_CONNECTIONS
 #: Limits of one record. Removed fields and tags count too, because the record keeps them.
 MAX_RECORD_FIELDS, MAX_RECORD_TAGS, MAX_RECORD_BYTES = 1000, 1000, 256 * 1024
 
