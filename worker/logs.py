@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 
 import structlog
 
@@ -29,6 +31,23 @@ def configure(*, least: int = logging.NOTSET) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+class Seldom:
+    """Logs at most one line a second and counts the others, for lines that a stranger can cause."""
+
+    def __init__(self) -> None:
+        self._next_at = 0.0
+        self._left_out = 0
+
+    def log(self, write: Callable[..., object], event: str, **fields: object) -> None:
+        """Log a line with ``write``, or count it; the next line says how many were left out before it."""
+        if time.monotonic() < self._next_at:
+            self._left_out += 1
+            return
+        self._next_at = time.monotonic() + 1
+        left_out, self._left_out = self._left_out, 0
+        write(event, **fields, **({"left_out": left_out} if left_out else {}))
 
 
 def _exception_without_message(

@@ -10,10 +10,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.attack import door
 from tests.attack.finding import Attack, Finding
 from tests.flows.stack import RunningStack
 
-ATTACKS: Mapping[str, Attack] = {}
+ATTACKS: Mapping[str, Attack] = {"door": door.attack}
 
 
 def main() -> int:

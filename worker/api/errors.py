@@ -20,9 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker import logs
 from worker.errors import TransientError
 
 log = structlog.get_logger()
+_seldom = logs.Seldom()
 
 #: status -> (title, code)
 KINDS = {
@@ -164,7 +166,7 @@ def answer_to(scope: Scope, error: ApiError) -> Response:
 
 def unavailable(error: Exception) -> ApiError:
     """Return the error for a failure that may be over in a moment."""
-    log.warning("request_unavailable", error=type(error).__name__)
+    _seldom.log(log.warning, "request_unavailable", error=type(error).__name__)
     return ApiError(503, "unavailable, try again", headers={"Retry-After": _RETRY_AFTER_S})
 
 

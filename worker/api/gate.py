@@ -17,7 +17,7 @@ from worker.api.linger import linger
 MAX_BODY_BYTES = 2 * 1024 * 1024
 _BODY_S = 10.0
 #: Bytes of bodies that this process holds for the API.
-_MAX_HELD_BYTES = 32 * 1024 * 1024
+_MAX_HELD_BYTES = 16 * 1024 * 1024
 #: Answers alike for everybody, or behind a token of their own; none of these routes reads a body.
 _KEYED, _OPEN = "/v1/", "/v1/health"
 
@@ -86,17 +86,17 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: ApiError) -> None:
-    ended: Message = {"type": "http.response.body", "body": b"", "more_body": False}
+    """Answer and close. The end of the answer is held back until the sender has had time to read it."""
+    has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
 
-    async def hold_back_end(message: Message) -> None:
-        nonlocal ended
+    async def send_open(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], (b"connection", b"close")]
-        elif not message.get("more_body", False):
-            # The body is sent now, its end after the last look at what still comes.
-            message = {**message, "more_body": True}
+            message["headers"].append((b"connection", b"close"))
+        elif has_body:
+            message["more_body"] = True
         await send(message)
 
-    await answer_to(scope, error)(scope, receive, hold_back_end)
-    await linger(receive)
-    await send(ended)
+    await answer_to(scope, error)(scope, receive, send_open)
+    if has_body:
+        await linger(receive)
+        await send({"type": "http.response.body", "body": b""})

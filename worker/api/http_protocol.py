@@ -29,6 +29,8 @@ HEAD_S = 10.0
 _MAX_PIPELINED = 16
 #: After so long without room for more of an answer, the peer is given up.
 _STALLED_S = 30.0
+#: How much, and for how long, bytes are dropped after a refusal.
+_LINGER_BYTES, _LINGER_S = 1024 * 1024, 1.0
 #: Files of the process beside the connections of peers, and connections that one turn of the event loop may accept.
 _OTHER_FILES, _ACCEPTED_AT_ONCE = 100, 2048
 _RECOGNISE = "recognise"
@@ -69,7 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.ws_protocol_class = None  # Nothing here speaks WebSocket.
         self._unread = 0  #: bytes since the last head, piece of a body, or end of a request
         self._refusal = HTTPStatus.BAD_REQUEST
-        self._is_known = False
+        self._is_refused = self._is_known = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._stalled_timer: asyncio.TimerHandle | None = None
 
@@ -114,8 +116,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; refuse it if it breaks a bound."""
-        self._unset_keepalive_if_required()
         self._unread += len(data)
+        if self._is_refused:
+            if self._unread > _LINGER_BYTES:
+                self.transport.close()
+            return
+        self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -192,11 +198,17 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Close; answer first, unless an answer to an earlier request is under way."""
-        if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
-            self.transport.write(_ANSWERS[status])
-        self.transport.close()
-        self._abort_if_stalled()
+        """Answer and close. While an answer to an earlier request is under way, only close."""
+        self._is_refused = True
+        if self.transport.is_closing() or not (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
+            self._abort_if_stalled()
+            return
+        self.transport.write(_ANSWERS[status])
+        # A connection that is closed while bytes come in takes our answer with it.
+        self.transport.write_eof()
+        self._unread = 0
+        self._head_timer = self.loop.call_later(_LINGER_S, self.transport.abort)
 
     def _abort_if_stalled(self) -> None:
         # A transport that is closing waits for its peer to read the rest, for ever.

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 _MAX_BATCH = 500
+#: So many requests are woken in one turn of the event loop, so that a flood's answers do not hold up all others.
+_WOKEN_AT_ONCE = 16
 
 
 Asked = TypeVar("Asked")
@@ -60,6 +62,8 @@ class Lookups(Generic[Asked, Found]):
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), one in zip(batch, found, strict=True):
+        for n, ((_, future), one) in enumerate(zip(batch, found, strict=True), start=1):
             if not future.done():
                 future.set_result(one)
+            if n % _WOKEN_AT_ONCE == 0:
+                await asyncio.sleep(0)

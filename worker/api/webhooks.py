@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import Receive, Scope, Send
 
 from connectors.contract import BadSignatureError
-from worker import ids, metrics
+from worker import ids, logs, metrics
 from worker.api.bodies import Bodies, CrowdedError, EndedEarlyError, TooLargeError
 from worker.api.http_protocol import recognise
 from worker.api.linger import linger
@@ -34,6 +34,7 @@ from worker.store import connections, db, envelopes
 from worker.store.envelopes import Incoming, Kept
 
 log = structlog.get_logger()
+_seldom = logs.Seldom()
 
 PREFIX = "/webhooks/"
 #: How long a connection is cached: a rotated secret or a removal takes effect within this time.
@@ -247,8 +248,10 @@ async def receive(scope: Scope, receive_: Receive, send: Send) -> None:
     except EndedEarlyError:
         metrics.answered(400)  # Nobody is there to read it.
     except Exception as error:
-        expected = isinstance(error, TimeoutError | Unavailable | CrowdedError | SQLAlchemyError | ConfigError)
-        log.error("ingest_unavailable", error=type(error).__name__, exc_info=None if expected else error)
+        if isinstance(error, TimeoutError | Unavailable | CrowdedError | SQLAlchemyError | ConfigError):
+            _seldom.log(log.error, "ingest_unavailable", error=type(error).__name__)
+        else:
+            log.error("ingest_unavailable", error=type(error).__name__, exc_info=error)
         content = {"error": "not kept, try again", "code": "unavailable"}
         await _answer(send, 503, content, **{"retry-after": _RETRY_AFTER_S})
 
