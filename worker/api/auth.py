@@ -5,10 +5,12 @@ The gate finds the key of a request before it looks at anything else of it. The 
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 
 from worker.api.errors import ApiError
@@ -43,20 +45,18 @@ class Keys:
 
     async def admit(self, headers: Iterable[tuple[bytes, bytes]]) -> Admitted:
         """Return the key of a request; raises ApiError: 401 if it is missing or unknown, 429 above its rate limit."""
-        given = _given(headers)
-        found = None
+        given, key = _given(headers), None
         if api_keys.has_form(given):
             digest = sha256(given.encode()).digest()
-            found = await (self._of_familiar if digest in self._familiar else self._of_strange).find(given)
-            if found is None:
+            key = await (self._of_familiar if digest in self._familiar else self._of_strange).find(given)
+            if key is None:
                 self._familiar.discard(digest)
             else:
                 self._familiar.add(digest)
-        if found is None:
+        if key is None:
             raise ApiError(401, "invalid or missing API key", headers={"WWW-Authenticate": "Bearer"})
-        if isinstance(found, ApiError):
-            raise found
-        return found
+        allowed = key.rate_limit or settings().api_rate_limit
+        return Admitted(key, await to_thread.run_sync(limiter().spend, key.id, allowed, limiter=_counting()))
 
 
 def _given(headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -71,22 +71,21 @@ def _given(headers: Iterable[tuple[bytes, bytes]]) -> str:
     return bearer.decode("latin-1")
 
 
-def _load(given: Sequence[str]) -> list[Admitted | ApiError | None]:
-    """Load keys, note their use, and count each in the rate limit of its key."""
+@lru_cache
+def _counting() -> CapacityLimiter:
+    """Return the threads that count requests in Redis, apart from those that wait for Postgres."""
+    return CapacityLimiter(4)
+
+
+def _load(given: Sequence[str]) -> list[Key | None]:
+    """Load keys, and note their use."""
     with db.tenant_engine().begin() as conn:
         keys = api_keys.check(conn, given)
         for key in keys:
             if key is not None and _noted.get(key.id, 0.0) < time.monotonic():
                 _noted[key.id] = time.monotonic() + _NOTE_EVERY_S
                 api_keys.note_use(conn, key)
-    return [None if key is None else _spend(key) for key in keys]
-
-
-def _spend(key: Key) -> Admitted | ApiError:
-    try:
-        return Admitted(key, limiter().spend(key.id, key.rate_limit or settings().api_rate_limit))
-    except ApiError as too_many:
-        return too_many
+    return keys
 
 
 def _allowed(*scopes: str) -> Callable[[Request], Awaitable[Key]]:
