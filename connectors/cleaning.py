@@ -2,10 +2,17 @@
 
 Only addresses and numbers are brought to NFKC here, which makes full-width letters and digits plain ones. Names
 keep NFC, because NFKC would change how they look.
+
+Unicode's normal forms take quadratic time for many combining marks in a row, in C code that no signal interrupts: a
+second for 20,000 marks. So nothing else in this project calls ``unicodedata.normalize``.
 """
 
 import re
 import unicodedata
+from typing import Literal
+
+#: combining marks in a row; no language has as many, and Unicode's stream-safe format allows no more (UAX 15, 13)
+MAX_MARKS = 30
 
 _SPACES = re.compile(r"\s+")
 _QUOTES = {('"', '"'), ("'", "'"), ("“", "”"), ("\u2018", "\u2019"), ("«", "»"), ("<", ">")}
@@ -14,9 +21,11 @@ _MAILTO = re.compile(r"mailto:", re.IGNORECASE)
 _QUERY = re.compile(r"\?(?:subject|cc|bcc|body)=.*", re.IGNORECASE)
 #: what ends a sentence or a list; no address ends so
 _ENDS = ".,;:"
+_MOST_WRAPPINGS = 8  #: around one address; each is taken off in a pass over the whole text
 _SPACED = re.compile(r"\s*@\s*")
 _SPACED_DOT = re.compile(r"\s*\.\s*")
-
+#: where marks can be: they are neither letters nor digits nor blanks
+_PERHAPS_MARKS = re.compile(rf"[^\w\s\x00-\x7f]{{{MAX_MARKS + 1}}}")
 
 #: what programs write where there is no id
 _NOBODYS = {"0", "null", "(null)", "undefined", "none", "nil", "nan", "n/a", "#n/a", "\\n", "[object object]"}
@@ -35,10 +44,35 @@ def is_damaged(written: str) -> bool:
     return _DAMAGED.fullmatch(plain_text(written)) is not None
 
 
+def is_normalisable(text: str) -> bool:
+    """Whether the text can be brought to a normal form in linear time: no more than ``MAX_MARKS`` marks in a row."""
+    if text.isascii() or _PERHAPS_MARKS.search(text) is None:
+        return True
+    marks = 0
+    for one in text:
+        marks = marks + 1 if unicodedata.combining(one) else 0
+        if marks > MAX_MARKS:
+            return False
+    return True
+
+
+def normalised(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
+    """Return the text in a normal form of Unicode; raises ValueError for more than ``MAX_MARKS`` in a row."""
+    if text.isascii():
+        return text
+    if not is_normalisable(text):
+        raise ValueError(f"more than {MAX_MARKS} combining marks in a row")
+    return unicodedata.normalize(form, text)
+
+
 def plain_text(given: str) -> str:
-    """Return the text in NFKC, without invisible format characters (Unicode Cf). White space becomes one blank."""
+    """Return the text in NFKC, without invisible format characters (Unicode Cf). White space becomes one blank.
+
+    A text that cannot be normalised keeps its form. It is neither an address nor a word that anybody knows.
+    """
     if not given.isascii():
-        given = unicodedata.normalize("NFKC", given)
+        if is_normalisable(given):
+            given = unicodedata.normalize("NFKC", given)
         given = "".join(one for one in given if unicodedata.category(one) != "Cf")
     return _SPACES.sub(" ", given).strip()
 
@@ -49,10 +83,12 @@ def plain_email(given: str) -> str:
     White space is dropped at the ends, around the ``@`` and around the dots of the domain. A blank
     elsewhere stays, because two words are not one address.
     """
-    text, before = plain_text(given), ""
-    while text != before:
-        before = text
-        text = _without_wrapping(text)
+    text = plain_text(given)
+    for _ in range(_MOST_WRAPPINGS):
+        inner = _without_wrapping(text)
+        if inner == text:
+            break
+        text = inner
     local, at, domain = _SPACED.sub("@", text).rpartition("@")
     return f"{local}{at}{_SPACED_DOT.sub('.', domain)}" if at else text
 

@@ -47,9 +47,10 @@ PLAINER_WORDS = {word: status for word, status in WORDS.items() if word not in P
 #: names in the evidence of a consent: a word that nobody knows and that counts as "no", and where it stood
 UNKNOWN, UNKNOWN_AT = "unknown_word", "unknown_word_at"
 KNOWN = "yes, no, subscribed, unsubscribed or pending"
+_LONGEST = 100  #: characters; no word of the vocabulary has half as many
 _JOINERS = re.compile(r"[-\s_]+")
 
 
 def word_of(written: str) -> str:
-    """Return a word in the form that the vocabulary has it in."""
-    return _JOINERS.sub("_", plain_text(written).casefold())
+    """Return a word in the form that the vocabulary has it in; of a longer text nothing, which is no known word."""
+    return _JOINERS.sub("_", plain_text(written).casefold()) if len(written) <= _LONGEST else ""

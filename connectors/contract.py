@@ -49,6 +49,14 @@ class MalformedPayloadError(Exception):
     """
 
 
+class UnusableTextError(MalformedPayloadError):
+    """A text is too long, or takes too long to normalise.
+
+    A text that the envelope can do without (a name, a line of an address) is left out, so that it takes nothing else
+    in the same body with it.
+    """
+
+
 @fixed
 class Account:
     """What a connector may know about the connection that an envelope came through."""

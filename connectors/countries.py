@@ -19,6 +19,9 @@ _OTHERS = {
     "IVORY COAST": "CI",
 }
 
+#: characters; the longest name of a country has 59
+_LONGEST = 100
+
 
 @lru_cache(maxsize=4096)
 def code_of(written: str | None) -> str | None:
@@ -26,6 +29,8 @@ def code_of(written: str | None) -> str | None:
 
     Codes of two and three letters are read, and English names.
     """
+    if written is not None and len(written) > _LONGEST:
+        return None
     text = plain_text(written or "").upper().replace(".", "").removeprefix("THE ")
     if text in _OTHERS:
         return _OTHERS[text]

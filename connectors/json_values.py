@@ -11,7 +11,6 @@ is shown and logged.
 
 import json
 import re
-import unicodedata
 from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,7 +19,9 @@ from typing import Any, NoReturn, TypeVar
 
 import orjson
 
-from connectors.contract import MalformedPayloadError
+from connectors import left_out
+from connectors.cleaning import normalised
+from connectors.contract import MalformedPayloadError, UnusableTextError
 
 Payload = dict[str, Any]
 T = TypeVar("T")
@@ -37,6 +38,9 @@ _TIME = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII | re.IGNORECASE
 )
 _AMOUNT = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
+
+_LONGEST_TIME = 40  #: characters: 2026-09-14T18:42:07.123456789+07:00 has 35
+_DECOMPOSED = 4  #: characters that become one in NFC, at most: a letter with three marks
 
 _STRAY = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _KINDS: dict[type, str] = {
@@ -191,25 +195,54 @@ def required(value: T | None, expected: str, key: str, at: str = "") -> T:
 
 
 def clean(value: str) -> str:
-    """Return text that can be stored and compared: NFC, stripped, U+FFFD for NUL and lone surrogates."""
+    """Return text that can be stored and compared: NFC, stripped, U+FFFD for NUL and lone surrogates.
+
+    Raises UnusableTextError for text that cannot be normalised in linear time.
+    """
     if not value.isascii():
-        return unicodedata.normalize("NFC", _UNSTORABLE.sub("\ufffd", value)).strip()
+        try:
+            return normalised("NFC", _UNSTORABLE.sub("\ufffd", value)).strip()
+        except ValueError as error:
+            raise UnusableTextError(str(error)) from None
     if "\0" in value:
         value = value.replace("\0", "\ufffd")
     return value.strip()
 
 
+def cleaned(value: str, key: str, at: str = "") -> str:
+    """Clean text as ``clean`` does; the error names the path of the key."""
+    try:
+        return clean(value)
+    except UnusableTextError as error:
+        raise UnusableTextError(f"{path_of(key, at)}: {error}") from None
+
+
 def text(payload: Payload, key: str, at: str = "", *, limit: int = MAX_TEXT) -> str | None:
-    """Read text, cleaned; None if it is empty then. Raises MalformedPayloadError above ``limit`` characters."""
+    """Read text, cleaned; None if it is empty then.
+
+    Raises UnusableTextError above ``limit`` characters, and for text that cannot be normalised in linear time.
+    """
     value = payload.get(key)
     if value is None:
         return None
     if type(value) is not str:
         raise unexpected("text", value, key, at)
-    cleaned = value.strip() if value.isascii() and "\0" not in value else clean(value)  # as clean does, quicker
-    if len(cleaned) > limit:
-        raise MalformedPayloadError(f"{path_of(key, at)}: longer than {limit:,} characters")
-    return cleaned or None
+    if value.isascii() and "\0" not in value:
+        found = value.strip()  # as clean does, quicker
+    else:
+        found = cleaned(value, key, at) if len(value) <= limit * _DECOMPOSED else value
+    if len(found) > limit:
+        raise UnusableTextError(f"{path_of(key, at)}: longer than {limit:,} characters")
+    return found or None
+
+
+def dispensable_text(payload: Payload, key: str, at: str = "") -> str | None:
+    """Read text as ``text`` does; text that cannot be used is left out."""
+    try:
+        return text(payload, key, at)
+    except UnusableTextError as error:  # not the context of left_out, which would cost as much as reading the text
+        left_out.note(error)
+        return None
 
 
 def word(payload: Payload, key: str, at: str = "") -> str | None:
@@ -299,6 +332,8 @@ def moment(payload: Payload, key: str, at: str = "") -> datetime | None:
     written = value.strip()
     if not written:
         return None
+    if len(written) > _LONGEST_TIME:  # it would stay in the cache
+        raise MalformedPayloadError(f"{path_of(key, at)}: expected a date and time with an offset, got other text")
     try:
         return as_utc(written)
     except ValueError as error:
@@ -352,5 +387,5 @@ def texts(payload: Payload, key: str, at: str = "") -> list[str] | None:
     for entry in value:
         if type(entry) is not str:
             raise MalformedPayloadError(f"{path_of(key, at)}: expected a list of text, got {kind_of(entry)} in it")
-        found.append(clean(entry))
+        found.append(cleaned(entry, key, at))
     return found

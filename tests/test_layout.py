@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "outbox": {"pipeline", "store"},
 }
 #: what the rules may use of connectors: types, and how text is read
-OF_CONNECTORS = {"connectors.contract", "connectors.cleaning", "connectors.consent_terms"}
+OF_CONNECTORS = {"connectors.contract", "connectors.cleaning", "connectors.consent_terms", "connectors.left_out"}
 #: the stages in the order of the flow; a stage may import the stages before it
 STAGES = ("normalise", "fold", "resolve", "golden", "changeset")
 #: the steps of the write path

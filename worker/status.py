@@ -7,15 +7,20 @@ from rich.console import Console
 from rich.table import Table
 
 from worker import ids
+from worker.domain.statements import CLOCK_AHEAD, LEFT_OUT
 from worker.store import connections, contacts, privacy_requests, ready, upgrades
 from worker.store.db import Tx
 from worker.store.ready import MOST_PARKED
+
+#: remarks that ask for no decision
+_NOTED = (LEFT_OUT, CLOCK_AHEAD)
 
 
 def status(tx: Tx) -> dict[str, Any]:
     """Return the queue, the connections and open privacy requests of an organization."""
     depth = ready.depth(tx.conn, tx.organization_id)
     outcomes = ready.outcomes(tx)
+    remarks = ready.remarks(tx)
     return {
         "inbox": {
             "due": depth["due"],
@@ -25,7 +30,8 @@ def status(tx: Tx) -> dict[str, Any]:
             "ignored": outcomes.get("ignored", 0),
             "oldest_due_s": round(depth["oldest_due_s"], 3),
             "ignored_topics": ready.ignored_topics(tx),
-            "undecided": ready.undecided(tx),
+            "undecided": {text: n for text, n in remarks.items() if not text.startswith(_NOTED)},
+            "noted": {text: n for text, n in remarks.items() if text.startswith(_NOTED)},
         },
         "contacts": contacts.count(tx),
         "upgrade": _upgrade(tx),
@@ -65,19 +71,25 @@ def _upgrade(tx: Tx) -> str | None:
 
 
 def parked(tx: Tx) -> list[dict[str, Any]]:
-    """Return the newest parked envelopes and the newest that wait for an operator's decision, 1,000 of each at most."""
+    """Return the newest parked envelopes, and the newest of which an operator should know; 1,000 of each at most."""
     return [
         {
             "id": ids.show(ids.ENVELOPE, row["envelope_id"]),
             "connection_id": ids.show(ids.CONNECTION, row["connection_id"]),
             "topic": row["topic"],
-            "kind": row["kind"],
+            "kind": _kind(row["kind"], row["reason"]),
             "reason": row["reason"],
             "attempts": row["attempts"],
             "parked_at": row["parked_at"],
         }
-        for row in (*ready.list_parked(tx, MOST_PARKED), *ready.list_undecided(tx, MOST_PARKED))
+        for row in (*ready.list_parked(tx, MOST_PARKED), *ready.list_remarked(tx, MOST_PARKED))
     ]
+
+
+def _kind(kind: str, reason: str) -> str:
+    if kind != "remarked":
+        return kind
+    return "noted" if reason.startswith(_NOTED) else "undecided"
 
 
 def show(console: Console, found: Mapping[str, Any]) -> None:
@@ -92,6 +104,8 @@ def show(console: Console, found: Mapping[str, Any]) -> None:
         console.print("Ignored: " + ", ".join(f"{topic} ({n})" for topic, n in inbox["ignored_topics"].items()))
     for remark, n in inbox["undecided"].items():
         console.print(f"To decide: {remark} ({n} envelopes; `contactsync parked` lists them)", markup=False)
+    for remark, n in inbox["noted"].items():
+        console.print(f"Noted: {remark} ({n} envelopes; `contactsync parked` lists them)", markup=False)
     console.print(f"Contacts: {found['contacts']}")
     if found["upgrade"]:
         console.print(f"Upgrade {found['upgrade']}: contacts follow the rules of an earlier release")

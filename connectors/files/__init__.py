@@ -16,7 +16,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from connectors import json_values
+from connectors import json_values, left_out
 from connectors.cleaning import is_nobodys_id, plain_email
 from connectors.contract import (
     Account,
@@ -191,8 +191,12 @@ def _row(cells: Cells, mapping: Mapping[str, str], as_of: datetime | None) -> It
         region=region,
     )
     if cells.says("tags"):
-        tags = cells.tags("tags")
-        if external_id is not None:
+        tags: tuple[str, ...] | None = None
+        with left_out.if_unusable:
+            tags = cells.tags("tags")
+        if tags is None:
+            pass
+        elif external_id is not None:
             # The file's time, not the row's, because in many systems a change of tags does not move the row's time.
             yield TagsSnapshot(external_id=external_id, tags=tags, occurred_at=as_of)
         elif tags:
@@ -230,12 +234,16 @@ def _fields(cells: Cells, mapping: Mapping[str, str]) -> tuple[dict[str, FieldVa
     fields: dict[str, FieldValue] = {}
     for ours in _TEXTS:
         if cells.says(ours):
-            fields[ours] = cells.text(ours, limit=MAX_FIELD if ours == "note" else json_values.MAX_TEXT)
+            limit = MAX_FIELD if ours == "note" else json_values.MAX_TEXT
+            with left_out.if_unusable:
+                fields[ours] = cells.text(ours, limit=limit)
     region = None
     if any(cells.says(part) for part in _ADDRESS):
         address: dict[str, FieldValue] = {}
         for part in _ADDRESS:
-            value = cells.number(part, limit=json_values.MAX_TEXT) if part == "zip" else cells.text(part)
+            value = None
+            with left_out.if_unusable:
+                value = cells.number(part, limit=json_values.MAX_TEXT) if part == "zip" else cells.text(part)
             if value is not None and part == "country" and (region := code_of(value)) is not None:
                 address["country_code"] = region
                 if len(value) > 2:
@@ -246,7 +254,8 @@ def _fields(cells: Cells, mapping: Mapping[str, str]) -> tuple[dict[str, FieldVa
     for ours in mapping:
         register = _register(ours)
         if ours.startswith((FIELD, JSON)) and register is not None and cells.says(ours):
-            fields[register] = cells.field(ours) if ours.startswith(FIELD) else cells.json(ours)
+            with left_out.if_unusable:
+                fields[register] = cells.field(ours) if ours.startswith(FIELD) else cells.json(ours)
     return fields, region
 
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from connectors import json_values
 from connectors.cleaning import is_damaged
-from connectors.contract import FieldValue, MalformedPayloadError
+from connectors.contract import FieldValue, MalformedPayloadError, UnusableTextError
 from connectors.json_values import Payload
 
 MAX_FIELD = 20_000  #: characters of a note or of a custom field, as for Shopify's notes
@@ -66,7 +66,8 @@ class Cells:
         written = repr(value) if type(value) is float else str(value) if type(value) is int else value
         if type(written) is not str:
             raise json_values.unexpected("text", value, self.column(name))
-        return json_values.text({"": written}, "", self.column(name), limit=limit)
+        column = self.column(name)
+        return json_values.text({column: written}, column, limit=limit)
 
     def number(self, name: str, *, limit: int) -> str | None:
         """Read a customer's number or a telephone number; raises MalformedPayloadError if it was rounded."""
@@ -96,19 +97,20 @@ class Cells:
         """Read tags that a comma, semicolon, bar or line end separates, or a JSON list of tags."""
         value = self._given(name)
         if type(value) is list:
-            entries = json_values.texts({"": value}, "", self.column(name)) or []
+            column = self.column(name)
+            entries = json_values.texts({column: value}, column) or []
         else:
             written = self.text(name, limit=MAX_FIELD) or ""
             # Mailchimp writes "VIP","Wholesale" inside the cell.
             entries = _listed(written) or [part.strip().strip('"') for part in _SEPARATORS.split(written)]
         spellings: dict[str, str] = {}
-        for tag in map(json_values.clean, entries):
+        for tag in (self._clean(name, entry) for entry in entries):
             if len(tag) > MAX_TAG:
-                raise self._malformed(name, f"a tag is longer than {MAX_TAG} characters")
+                raise UnusableTextError(f"{self.column(name)}: a tag is longer than {MAX_TAG} characters")
             if tag:
                 spellings.setdefault(tag.casefold(), tag)
         if len(spellings) > MAX_TAGS:
-            raise self._malformed(name, f"more than {MAX_TAGS} tags")
+            raise UnusableTextError(f"{self.column(name)}: more than {MAX_TAGS} tags")
         return tuple(spellings.values())
 
     def field(self, name: str) -> FieldValue:
@@ -149,13 +151,16 @@ class Cells:
         return _MISSING
 
     def _is_empty(self, value: str) -> bool:
-        text = json_values.clean(value)
+        try:
+            text = json_values.clean(value)
+        except UnusableTextError:
+            return False
         return not text or (not self._keeps_null_words and text in NULL_WORDS)
 
     def _storable(self, name: str, value: Any, level: int = 0) -> FieldValue:
         """Return JSON that can be stored: with clean text, and integers beyond 64 bits as text."""
         if type(value) is str:
-            return json_values.clean(value)
+            return self._clean(name, value)
         if type(value) is int and not -(2**63) <= value < 2**64:
             return str(value)
         if type(value) is float and not math.isfinite(value):
@@ -167,7 +172,10 @@ class Cells:
             raise self._malformed(name, f"nested more than {MAX_LEVELS} levels deep")
         if type(value) is list:
             return [self._storable(name, entry, level + 1) for entry in value]
-        return {json_values.clean(key): self._storable(name, entry, level + 1) for key, entry in value.items()}
+        return {self._clean(name, key): self._storable(name, entry, level + 1) for key, entry in value.items()}
+
+    def _clean(self, name: str, value: str) -> str:
+        return json_values.cleaned(value, self.column(name))
 
     def _malformed(self, name: str, reason: str) -> MalformedPayloadError:
         return MalformedPayloadError(f"{self.column(name)}: {reason}")

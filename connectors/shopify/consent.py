@@ -97,8 +97,11 @@ def stated(
     address: str | None,
     at: str,
     region: str | None = None,
+    may_open: bool = True,
 ) -> list[Event]:
     """Return the events in a consent object; they are about the address, or without one about the customer.
+
+    With ``may_open`` False only a "no" counts, because the address that a "yes" would be for cannot be read.
 
     A "no" also suppresses the address, if there is one. A "yes" lifts no suppression
     here: the rule for that is the same for all sources.
@@ -107,9 +110,11 @@ def stated(
     if state is None:
         return []
     meaning = _STATES[state]
+    if meaning.status == "opted_in" and not may_open:
+        return []
     occurred_at = json_values.moment(consent, layout.updated_at, at)
-    level = json_values.word(consent, layout.opt_in_level, at)
-    collected_from = json_values.word(consent, layout.collected_from, at)
+    level = _noted(consent, layout.opt_in_level, at)
+    collected_from = _noted(consent, layout.collected_from, at)
     events: list[Event] = []
     if meaning.status is not None:
         evidence = {}
@@ -141,6 +146,11 @@ def stated(
         )
         events.append(suppression)
     return events
+
+
+def _noted(consent: Payload, key: str, at: str) -> str | None:
+    word = json_values.dispensable_text(consent, key, at)
+    return word and word.lower()
 
 
 def _changed(body: Payload, layout: Layout, key: str, id_key: str, address: str | None) -> Iterator[Event]:

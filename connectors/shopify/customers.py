@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Literal
 
-from connectors import json_values
+from connectors import json_values, left_out
 from connectors.contract import (
     Account,
     Event,
@@ -29,6 +29,7 @@ from connectors.contract import (
     ProfileSeen,
     ProfilesMerged,
     TagsSnapshot,
+    UnusableTextError,
 )
 from connectors.countries import code_of
 from connectors.json_values import Payload
@@ -40,6 +41,8 @@ PROTECTED_FIELDS = frozenset({"email", "phone", "first_name", "last_name", "addr
 _MAX_NOTE = 20_000
 
 Slot = Literal["email", "phone"]
+#: a slot, and where its value is: object, key, path of the object
+Place = tuple[Slot, Payload, str, str]
 #: our name, theirs, and the function that reads it
 FieldTable = tuple[tuple[str, str, Callable[[Payload, str, str], FieldValue]], ...]
 
@@ -68,10 +71,7 @@ _ADDRESS = tuple(
     for name in ("company", "address1", "address2", "city", "province_code", "country_code", "zip", "phone")
 )
 
-_CONTACTS: tuple[tuple[Slot, Callable[[Payload, str, str], str | None]], ...] = (
-    ("email", consent.email),
-    ("phone", json_values.text),
-)
+_READERS: Mapping[Slot, Callable[[Payload, str, str], str | None]] = {"email": consent.email, "phone": json_values.text}
 
 _CONSENTS: tuple[tuple[Slot, str, consent.Layout], ...] = (
     ("email", "email_marketing_consent", consent.EMAIL),
@@ -131,7 +131,7 @@ def shown(
         address, region = address_of(customer, "default_address", _ADDRESS, at)
         if address is not None or "address" not in hidden:
             fields["address"] = address
-    contacts = {slot: read(customer, slot, at) for slot, read in _CONTACTS if slot in customer}
+    contacts, unusable = contacts_of((slot, customer, slot, at) for slot in _READERS if slot in customer)
     is_verified = json_values.boolean(customer, "verified_email", at) is True
     yield ProfileSeen(
         external_id=external_id,
@@ -141,7 +141,7 @@ def shown(
         identifiers=identifiers_of(contacts, hidden, is_verified=is_verified),
         region=region,
     )
-    names = tags.read(customer, "tags", at)
+    names = tags.read_dispensable(customer, "tags", at)
     if names is not None:
         yield TagsSnapshot(external_id=external_id, tags=names, occurred_at=occurred_at)
     # Even older bodies have accepts_marketing. It is not read: its false means both "no longer" and "never asked",
@@ -155,18 +155,39 @@ def shown(
                 address=contacts.get(slot),
                 region=region,
                 at=json_values.path_of(key, at),
+                may_open=slot not in unusable,
             )
 
 
 def fields_of(payload: Payload, table: FieldTable, hidden: Collection[str], at: str) -> dict[str, FieldValue]:
-    """Read the fields that the payload has. An empty field is cleared, or left out if it may be hidden from us."""
+    """Read the fields that the payload has. An empty field is cleared, or left out if it may be hidden from us.
+
+    A field whose text cannot be used is left out.
+    """
     fields: dict[str, FieldValue] = {}
     for name, key, read in table:
         if key in payload:
-            value = read(payload, key, at)
+            try:
+                value = read(payload, key, at)
+            except UnusableTextError as error:
+                left_out.note(error)
+                continue
             if value is not None or name not in hidden:
                 fields[name] = value
     return fields
+
+
+def contacts_of(places: Iterable[Place]) -> tuple[dict[Slot, str | None], Collection[Slot]]:
+    """Read e-mail and number by slot; return them, and the slots that are left out because their text is unusable."""
+    contacts: dict[Slot, str | None] = {}
+    slots = []
+    for slot, holder, key, at in places:
+        slots.append(slot)
+        try:
+            contacts[slot] = _READERS[slot](holder, key, at)
+        except UnusableTextError as error:
+            left_out.note(error)
+    return contacts, [slot for slot in slots if slot not in contacts]
 
 
 def address_of(
@@ -179,9 +200,14 @@ def address_of(
     at = json_values.path_of(key, at)
     parts: dict[str, str] = {}
     for name, part_key in table:
-        value = json_values.text(address, part_key, at)
-        if value is not None:
-            parts[name] = value
+        if part_key in address:
+            try:
+                value = json_values.text(address, part_key, at)
+            except UnusableTextError as error:
+                left_out.note(error)
+            else:
+                if value is not None:
+                    parts[name] = value
     # An address whose parts are all blank may be hidden from us, so it counts as no address.
     return parts or None, country_of(parts.get("country_code"))
 

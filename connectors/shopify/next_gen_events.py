@@ -43,6 +43,12 @@ _ADDRESS = (
     ("phone", "phone"),
 )
 
+#: slot, the object that has its value under which key, and the deprecated field
+_CONTACTS: tuple[tuple[customers.Slot, str, str, str], ...] = (
+    ("email", "defaultEmailAddress", "emailAddress", "email"),
+    ("phone", "defaultPhoneNumber", "phoneNumber", "phone"),
+)
+
 _EMAIL = consent.Layout(
     channel="email", state="marketingState", opt_in_level="marketingOptInLevel", updated_at="marketingUpdatedAt"
 )
@@ -119,7 +125,7 @@ def shown(
         address, region = customers.address_of(customer, "defaultAddress", _ADDRESS, at)
         if address is not None or "address" not in hidden:
             fields["address"] = address
-    contacts = _contacts_of(customer, at)
+    contacts, unusable = customers.contacts_of(_contacts_of(customer, at))
     is_verified = json_values.boolean(customer, "verifiedEmail", at) is True
     seen = ProfileSeen(
         external_id=external_id,
@@ -130,7 +136,7 @@ def shown(
         region=region,
     )
     events: list[Event] = [seen]
-    names = tags.read(customer, "tags", at)
+    names = tags.read_dispensable(customer, "tags", at)
     if names is not None:
         events.append(TagsSnapshot(external_id=external_id, tags=names, occurred_at=tags_at))
     for slot, key, found, layout in _consents_of(customer, at):
@@ -141,30 +147,20 @@ def shown(
             address=contacts.get(slot),
             region=region,
             at=json_values.path_of(key, at),
+            may_open=slot not in unusable,
         )
     return events
 
 
-def _contacts_of(customer: Payload, at: str) -> dict[customers.Slot, str | None]:
-    """Read e-mail and number from their present objects, else from the deprecated fields."""
-    contacts: dict[customers.Slot, str | None] = {}
-    if "defaultEmailAddress" in customer:
-        email = json_values.nested(customer, "defaultEmailAddress", at)
-        if email is None:
-            contacts["email"] = None
-        elif "emailAddress" in email:
-            contacts["email"] = consent.email(email, "emailAddress", json_values.path_of("defaultEmailAddress", at))
-    elif "email" in customer:
-        contacts["email"] = consent.email(customer, "email", at)
-    if "defaultPhoneNumber" in customer:
-        phone = json_values.nested(customer, "defaultPhoneNumber", at)
-        if phone is None:
-            contacts["phone"] = None
-        elif "phoneNumber" in phone:
-            contacts["phone"] = json_values.text(phone, "phoneNumber", json_values.path_of("defaultPhoneNumber", at))
-    elif "phone" in customer:
-        contacts["phone"] = json_values.text(customer, "phone", at)
-    return contacts
+def _contacts_of(customer: Payload, at: str) -> Iterator[customers.Place]:
+    """Yield where e-mail and number are: in their present objects, else in the deprecated fields."""
+    for slot, key, inner, old in _CONTACTS:
+        if key in customer:
+            holder = json_values.nested(customer, key, at)
+            if holder is None or inner in holder:
+                yield slot, holder or {}, inner, json_values.path_of(key, at)
+        elif old in customer:
+            yield slot, customer, old, at
 
 
 def _consents_of(customer: Payload, at: str) -> Iterator[tuple[customers.Slot, str, Payload, consent.Layout]]:

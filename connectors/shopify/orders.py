@@ -24,7 +24,7 @@ Quirk: ``abandoned_checkout_url`` holds a secret key, so it is never read.
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
-from connectors import json_values
+from connectors import json_values, left_out
 from connectors.contract import Account, Event, FieldValue, ProfileSeen
 from connectors.json_values import Payload
 from connectors.shopify import consent, customers
@@ -67,22 +67,32 @@ def _buyer(
             identifiers=customers.identifiers_of(contacts, (), is_verified=False),
             region=_region_of(body),
         )
+    else:  # a buyer whose only address cannot be read is not passed over
+        for key in ("email", "contact_email", "phone"):
+            json_values.text(body, key)
 
 
 def _order_contacts(body: Payload) -> dict[customers.Slot, str]:
-    contacts = _present(
-        consent.email(body, "email") or consent.email(body, "contact_email"), json_values.text(body, "phone")
-    )
+    contacts = _present(_email_of(body, "email", "contact_email"), json_values.dispensable_text(body, "phone"))
     if not contacts:
         # Free text, but the only identifier of this buyer, for example in a sale over the phone.
         billing = json_values.nested(body, "billing_address") or {}
-        contacts = _present(None, json_values.text(billing, "phone", "billing_address"))
+        contacts = _present(None, json_values.dispensable_text(billing, "phone", "billing_address"))
     return contacts
 
 
 def _checkout_contacts(body: Payload) -> dict[customers.Slot, str]:
     # sms_marketing_phone is not read: it was typed into the marketing box, and may be somebody else's number.
-    return _present(consent.email(body, "email"), json_values.text(body, "phone"))
+    return _present(_email_of(body, "email"), json_values.dispensable_text(body, "phone"))
+
+
+def _email_of(body: Payload, *keys: str) -> str | None:
+    """Read the first e-mail address; a text that cannot be used is left out, as long as the buyer has another."""
+    for key in keys:
+        with left_out.if_unusable:
+            if (address := consent.email(body, key)) is not None:
+                return address
+    return None
 
 
 def _present(email: str | None, phone: str | None) -> dict[customers.Slot, str]:
@@ -100,7 +110,7 @@ def _name_of(body: Payload) -> dict[str, FieldValue]:
         address = json_values.nested(body, key) or {}
         name: dict[str, FieldValue] = {}
         for part in ("first_name", "last_name"):
-            value = json_values.text(address, part, key)
+            value = json_values.dispensable_text(address, part, key)
             if value is not None:
                 name[part] = value
         if name:
@@ -111,6 +121,6 @@ def _name_of(body: Payload) -> dict[str, FieldValue]:
 def _region_of(body: Payload) -> str | None:
     for key in _ADDRESSES:
         address = json_values.nested(body, key) or {}
-        if country := customers.country_of(json_values.text(address, "country_code", key)):
+        if country := customers.country_of(json_values.dispensable_text(address, "country_code", key)):
             return country
     return None

@@ -51,7 +51,7 @@ def amount_spent(payload: Payload, at: str = "") -> dict[str, FieldValue]:
     if "amount" in spent:
         fields["amount_spent"] = json_values.amount(spent, "amount", at)
     if "currencyCode" in spent:
-        fields["amount_spent_currency"] = json_values.text(spent, "currencyCode", at)
+        fields["amount_spent_currency"] = json_values.dispensable_text(spent, "currencyCode", at)
     return fields
 
 

@@ -10,8 +10,8 @@ tag, and the first spelling stays.
 
 from collections.abc import Iterator
 
-from connectors import json_values
-from connectors.contract import Account, Event, MalformedPayloadError, TagsAdded, TagsRemoved
+from connectors import json_values, left_out
+from connectors.contract import Account, Event, TagsAdded, TagsRemoved, UnusableTextError
 from connectors.json_values import Payload
 from connectors.shopify import gid
 
@@ -39,7 +39,7 @@ def read(payload: Payload, key: str, at: str = "") -> tuple[str, ...] | None:
     if value is None:
         return None
     if type(value) is str:
-        entries = [json_values.clean(value)]
+        entries = [json_values.cleaned(value, key, at)]
     elif type(value) is list:
         entries = json_values.texts(payload, key, at) or []
     else:
@@ -49,13 +49,22 @@ def read(payload: Payload, key: str, at: str = "") -> tuple[str, ...] | None:
         for part in entry.split(",") if "," in entry else (entry,):
             if tag := part.strip():
                 if len(tag) > MAX_TAG:
-                    raise MalformedPayloadError(
+                    raise UnusableTextError(
                         f"{json_values.path_of(key, at)}: a tag is longer than {MAX_TAG} characters"
                     )
                 spellings.setdefault(tag.casefold(), tag)
     if len(spellings) > MAX_TAGS:
-        raise MalformedPayloadError(f"{json_values.path_of(key, at)}: more than {MAX_TAGS} tags")
+        raise UnusableTextError(f"{json_values.path_of(key, at)}: more than {MAX_TAGS} tags")
     return tuple(spellings.values())
+
+
+def read_dispensable(payload: Payload, key: str, at: str = "") -> tuple[str, ...] | None:
+    """Read tags as ``read`` does; tags that cannot be used are left out, as if none were given."""
+    try:
+        return read(payload, key, at)
+    except UnusableTextError as error:
+        left_out.note(error)
+        return None
 
 
 def _customer_of(body: Payload) -> str:

@@ -27,6 +27,7 @@ from connectors.contract import (
     Identifier,
     MalformedPayloadError,
     ProfileSeen,
+    UnusableTextError,
 )
 from connectors.countries import code_of
 from connectors.json_values import Payload
@@ -88,12 +89,14 @@ def changed(body: Payload, account: Account) -> Iterator[Event]:
         region=region_of(*addresses),
     )
     status, evidence = _consent_of(body, account.options)
-    if status is not None:
+    # A "yes" is for the account's e-mail. If that is there and cannot be used, it is for no other.
+    is_unusable = email is None and _is_given(body, "email")
+    if status is not None and not (is_unusable and status == "opted_in"):
         yield ConsentStated(
             external_id=external_id,
             channel="email",
             status=status,
-            address=email or second,
+            address=None if is_unusable else email or second,
             # Every change of an address brings the ticked box again, and nobody knows since when it is ticked. So a
             # "yes" counts from the registration, and never overrules a later "no" from elsewhere.
             occurred_at=occurred_at if status == "opted_out" else created_at,
@@ -123,7 +126,7 @@ def gmt(payload: Payload, key: str, at: str = "") -> datetime | None:
 def name_of(*holders: tuple[str, Payload]) -> dict[str, FieldValue]:
     """Read the name of the first holder that has one; names of two holders are never mixed."""
     for at, holder in holders:
-        parts = ((part, json_values.text(holder, part, at)) for part in ("first_name", "last_name"))
+        parts = ((part, json_values.dispensable_text(holder, part, at)) for part in ("first_name", "last_name"))
         name: dict[str, FieldValue] = {part: value for part, value in parts if value is not None}
         if name:
             return name
@@ -131,26 +134,31 @@ def name_of(*holders: tuple[str, Payload]) -> dict[str, FieldValue]:
 
 
 def email_of(holder: Payload, at: str = "") -> str | None:
-    """Read an e-mail address."""
-    return json_values.text(holder, "email", at)
+    """Read an e-mail address; one that cannot be used is left out."""
+    return json_values.dispensable_text(holder, "email", at)
+
+
+def _is_given(holder: Payload, key: str) -> bool:
+    value = holder.get(key)
+    return type(value) is str and bool(value.strip())
 
 
 def phone_of(*holders: tuple[str, Payload]) -> Identifier | None:
     """Read the number of the first address that has one."""
-    numbers = [json_values.text(holder, "phone", at) for at, holder in holders]
+    numbers = [json_values.dispensable_text(holder, "phone", at) for at, holder in holders]
     return next((Identifier(type="phone", value=number) for number in numbers if number is not None), None)
 
 
 def region_of(*holders: tuple[str, Payload]) -> str | None:
     """Return the country of the first address that has one, as a code of two letters."""
     for at, holder in holders:
-        if (code := code_of(json_values.text(holder, "country", at))) is not None:
+        if (code := code_of(json_values.dispensable_text(holder, "country", at))) is not None:
             return code
     return None
 
 
 def _address_of(billing: Payload) -> dict[str, FieldValue]:
-    parts = ((name, json_values.text(billing, key, "billing")) for name, key in _ADDRESS)
+    parts = ((name, json_values.dispensable_text(billing, key, "billing")) for name, key in _ADDRESS)
     return {name: value for name, value in parts if value is not None}
 
 
@@ -190,12 +198,19 @@ def _status_of(
         return None, {}
     if value == "":
         return "opted_out", {}
-    word = consent_terms.word_of(json_values.clean(str(value))) if isinstance(value, str | int) else ""
+    word = consent_terms.word_of(str(value)) if isinstance(value, str | int) else ""
     if word in decided:
         return decided[word], {}
     if word in consent_terms.WORDS:
         return consent_terms.WORDS[word], {}
-    return None, {consent_terms.UNKNOWN: word[:_MAX_WORD] or json_values.kind_of(value)}
+    return None, {consent_terms.UNKNOWN: _storable(word[:_MAX_WORD]) or json_values.kind_of(value)}
+
+
+def _storable(word: str) -> str | None:
+    try:
+        return json_values.clean(word)
+    except UnusableTextError:
+        return None
 
 
 @lru_cache(maxsize=64)

@@ -42,3 +42,6 @@ def order(body: Payload, _account: Account) -> Iterator[Event]:
             identifiers=identifiers,
             region=customers.region_of(("billing", billing)),
         )
+    else:  # a buyer whose only address cannot be read is not passed over
+        for key in ("email", "phone"):
+            json_values.text(billing, key, "billing")

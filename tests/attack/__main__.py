@@ -10,11 +10,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.attack import door
+from tests.attack import door, readers
 from tests.attack.finding import Attack, Finding
 from tests.flows.stack import RunningStack
 
-ATTACKS: Mapping[str, Attack] = {"door": door.attack}
+ATTACKS: Mapping[str, Attack] = {
+    "door": door.attack,
+    "readers": readers.attack,
+}
 
 
 def main() -> int:

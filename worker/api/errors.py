@@ -194,7 +194,7 @@ async def _not_valid(request: Request, error: Exception) -> Response:
     problems = error.errors()
     if any(problem["type"] == "json_invalid" for problem in problems):
         return _answer(_id_of(request), 400, "the body is not JSON")
-    details = [{"field": _field(problem["loc"]), "reason": _reason(problem)} for problem in problems]
+    details = [{"field": field_of(problem["loc"]), "reason": _reason(problem)} for problem in problems]
     return _answer(_id_of(request), 422, "the request is not valid", details)
 
 
@@ -218,7 +218,7 @@ def _answer(
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
 
 
-def _field(path: Sequence[str | int]) -> str:
+def field_of(path: Sequence[str | int]) -> str:
     """Write ``("body", "identifiers", 0, "type")`` as ``identifiers[0].type``."""
     field = ""
     for step in path[1:]:

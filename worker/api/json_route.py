@@ -4,7 +4,6 @@ Python's own parser lets NaN, infinity and lone surrogates pass. All text of a r
 the query and the path alike, because "é" can be one character or two: connectors do the same with what they read.
 """
 
-import unicodedata
 from collections.abc import Callable, Coroutine
 from inspect import iscoroutinefunction
 from typing import Any
@@ -14,9 +13,14 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 
+from connectors.cleaning import normalised
+from worker.api.errors import ApiError, Detail, field_of
 from worker.api.shares import Shares
 from worker.store import db
 
+#: where a text is: ("body", "custom_fields", "note")
+_Place = tuple[str | int, ...]
+_MOST_PLACES = 8  #: parts of a place that are told, because a body may be nested a thousand levels deep
 #: An organization may use three quarters of the threads that load, and three quarters of those of operations.
 _of_loads = Shares((db.TENANT_CONNECTIONS - db.OPERATION_CONNECTIONS) * 3 // 4)
 _of_operations = Shares(db.OPERATION_CONNECTIONS * 3 // 4)
@@ -34,16 +38,21 @@ class _JsonRequest(Request):
     @property
     def query_params(self) -> QueryParams:
         """The parameters of the query; they are few, so they are made anew each time."""
-        return QueryParams([(_nfc(name), _nfc(value)) for name, value in super().query_params.multi_items()])
+        given = super().query_params.multi_items()
+        return QueryParams([(_nfc(name, ("query",)), _nfc(value, ("query", name))) for name, value in given])
 
     @property
     def path_params(self) -> dict[str, Any]:
         """The parameters of the path. All of our paths have text only."""
-        return {name: _nfc(value) for name, value in super().path_params.items()}
+        return {name: _nfc(value, ("path", name)) for name, value in super().path_params.items()}
 
 
-def _nfc(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+def _nfc(text: str, place: _Place) -> str:
+    try:
+        return normalised("NFC", text)
+    except ValueError as error:
+        details: list[Detail] = [{"field": field_of(place), "reason": f"{error}, which no language has"}]
+        raise ApiError(422, "the request is not valid", details=details) from None
 
 
 def _composed(given: Any) -> Any:
@@ -53,18 +62,19 @@ def _composed(given: Any) -> Any:
     what the parser takes may be nested more deeply than Python can call.
     """
     root = [given]
-    waiting: list[Any] = [root]
+    waiting: list[tuple[Any, _Place]] = [(root, ())]
     while waiting:
-        part = waiting.pop()
+        part, at = waiting.pop()
         if isinstance(part, dict) and not all(map(str.isascii, part)):
-            items = [(_nfc(name), value) for name, value in part.items()]
+            items = [(_nfc(name, at), value) for name, value in part.items()]
             part.clear()
             part.update(items)
-        for place, value in part.items() if isinstance(part, dict) else enumerate(part):
+        for name, value in part.items() if isinstance(part, dict) else enumerate(part):
+            place = at[:_MOST_PLACES] + (("body",) if part is root else (name,))
             if isinstance(value, str):
-                part[place] = _nfc(value)  # The place exists, so the loop may go on.
+                part[name] = _nfc(value, place)  # The name exists, so the loop may go on.
             elif isinstance(value, dict | list):
-                waiting.append(value)
+                waiting.append((value, place))
     return root[0]
 
 

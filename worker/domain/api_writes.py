@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, get_args
-from unicodedata import normalize
 from uuid import UUID
 
 import orjson
 
+from connectors.cleaning import normalised
 from connectors.contract import Event, Identifier
 from worker.domain.terms import Ref, Stamp
 
@@ -64,7 +64,7 @@ def decode(body: bytes) -> ApiWrite:
 
     Fields that an older release knew are left out, and text that it kept in another form becomes NFC.
     """
-    kept = orjson.loads(body if body.isascii() else normalize("NFC", body.decode()))
+    kept = orjson.loads(body if body.isascii() else normalised("NFC", body.decode()))
     return ApiWrite(
         events=tuple((one["source"], _event(_EVENTS[one["event"]], one["said"])) for one in kept["events"]),
         links=tuple((tuple(a), tuple(b)) for a, b in kept["links"]),

@@ -5,18 +5,21 @@ from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
 
-from connectors.cleaning import plain_email
+from connectors.cleaning import is_normalisable, plain_email
 from worker.domain.terms import CACHED, MAX_LENGTH, Address
 
 #: what most addresses look like: a local part that has one reading, and a domain in ASCII
 _PLAIN_EMAIL = re.compile(r"([a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*)@([A-Za-z0-9.-]+)")
 _DOTTED = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_+./?-]+")
 _MAX_EMAIL, _MAX_LOCAL = 254, 64
+_MOST_GIVEN = 1024  #: characters, with a name and what else people put around an address
 
 
 @lru_cache(maxsize=CACHED)
 def email(value: str) -> Address | None:
     """Return the normal form of an e-mail address; None if the text is no address."""
+    if len(value) > _MOST_GIVEN or not is_normalisable(value):
+        return None
     is_clean = _PLAIN_EMAIL.fullmatch(value) is not None and value[-1] != "."  # as nearly all are
     text = value if is_clean else plain_email(value)
     if not text or len(text) > MAX_LENGTH:

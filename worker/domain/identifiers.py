@@ -1,11 +1,11 @@
 """Identifiers: the one normal form of numbers, e-mails and ids, and values that identify nobody."""
 
-import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
 import phonenumbers
 
+from connectors.cleaning import is_normalisable, normalised
 from worker.domain.emails import email, given_email
 from worker.domain.phone_numbers import EXTENSION, given_phone, has_extension, phone, phone_key
 from worker.domain.terms import CACHED, MAX_LENGTH, Address
@@ -29,6 +29,7 @@ __all__ = [
 #: local parts of mailboxes that belong to a machine
 MACHINE_MAILBOXES = frozenset({"noreply", "no-reply", "no_reply", "donotreply", "do-not-reply", "mailer-daemon"})
 
+_MOST_GIVEN = 4 * MAX_LENGTH  #: characters before normalising: a letter and three marks become one
 _SHORT = 8  #: characters of a number whose national part may have fewer than four digits
 #: channels whose addresses are numbers
 _PHONE_CHANNELS = frozenset({"sms", "whatsapp", "voice"})
@@ -43,7 +44,10 @@ def normal_form(kind: str, value: str, region: str | None) -> Address | None:
         return email(value)
     if kind == "phone":
         return phone(value, region)
-    text = unicodedata.normalize("NFC", value.strip())
+    given = value.strip()
+    if len(given) > _MOST_GIVEN or not is_normalisable(given):
+        return None
+    text = normalised("NFC", given)
     return Address(text, text) if 0 < len(text) <= MAX_LENGTH else None
 
 

@@ -12,6 +12,8 @@ from itertools import product
 
 from rapidfuzz.distance import JaroWinkler
 
+from connectors.cleaning import is_normalisable, normalised
+
 #: Jaro-Winkler similarity from which two tokens are one name in two spellings
 MIN_SIMILARITY = 0.8
 #: tokens of a name that count; people have fewer, and the comparison grows with their product
@@ -57,14 +59,16 @@ def _words(text: str) -> list[str]:
     Vowel signs of Indian and Thai script are no letters to Unicode and belong to the word. They have no combining
     class. Accents, and the vowel points of Arabic and Hebrew, have one.
     """
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold()).translate(_DROPPED)
+    if not is_normalisable(text):  # the marks are dropped below in any case
+        text = "".join(one for one in text if not unicodedata.combining(one))
+    folded = normalised("NFKD", normalised("NFKD", text).casefold()).translate(_DROPPED)
     kept = "".join(
         character if character.isalpha() or unicodedata.category(character) in ("Mc", "Mn", "Me") else " "
         for character in folded.translate(_PLAIN_LETTERS)
         if not unicodedata.combining(character)
     )
     # Korean syllables were taken apart with the accents. Put together again, a syllable counts as one letter.
-    words = unicodedata.normalize("NFC", kept).split()
+    words = normalised("NFC", kept).split()
     return [word for word in words if any(map(str.isalpha, word))]
 
 

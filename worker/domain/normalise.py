@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+from connectors import left_out
 from connectors.consent_terms import KNOWN, UNKNOWN, UNKNOWN_AT
 from connectors.contract import (
     Account,
@@ -70,7 +71,7 @@ def normalise(
     No time in the statements is later than ``ceiling``, but for the end of a consent or a suppression.
     Raises MalformedPayloadError when the body is not what the provider documents.
     """
-    result = EnvelopeStatements(envelope_id, account.source)
+    result = EnvelopeStatements(envelope_id, account.source, left_out=left_out.collect())
     events = zip(repeat(account), connector.parse(envelope, account), strict=False)
     _add_events(result, events, envelope.sent_at, envelope.delivery_id, ceiling)
     return result

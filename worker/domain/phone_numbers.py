@@ -23,7 +23,7 @@ _ARGENTINA_WITH_NINE = re.compile(r"\+549([0-9]{10})")
 EXTENSION = ";ext="
 #: the extension at the end of a number, in the normal form and as people write it; the words are the library's
 _EXTENDED = re.compile(
-    r"(?:;ext=|\s*[,;]?\s*(?:ext(?:n|ension)?|x|int|anexo|доб)[.:=]?\s*|\s*#\s*|[,;]{1,2})\d{1,20}#?",
+    r"(?:;ext=|\s*(?:[,;]\s*)?(?:ext(?:n|ension)?|x|int|anexo|доб)[.:=]?\s*|\s*#\s*|[,;]{1,2})\d{1,20}#?",
     re.IGNORECASE,
 )
 _ENDS_WITH_EXTENSION = re.compile(_EXTENDED.pattern + r"\s*$", re.IGNORECASE)
@@ -35,6 +35,7 @@ _AMOUNT = re.compile(r"\+?\d{5,}[.,]0+")
 #: digits in front of a slash that can be an area code: in national form, in international form, without a leading 0
 _AREA, _AREA_ABROAD, _AREA_WITHOUT_ZERO = 6, 8, 4
 _LONG = 6  #: digits that are a number of their own, if a 0 is the first of them
+_MOST_GIVEN = 1024  #: characters, with what people put around a number
 #: what most numbers look like: E.164 without blanks
 _PLAIN_PHONE = re.compile(r"\+[1-9][0-9]{5,16}")
 
@@ -51,7 +52,7 @@ def phone(value: str, region: str | None) -> Address | None:
     """
     if _is_plain(value):
         return Address(phone_key(value), value)
-    text = plain_text(value)
+    text = plain_text(value) if len(value) <= _MOST_GIVEN else ""
     if scheme := _TEL.match(text):
         text = text[scheme.end() :]
     if not 4 <= len(text) <= MAX_LENGTH or not _is_one_number(text):
@@ -145,6 +146,8 @@ def given_phone(value: str, region: str | None) -> Address | None:
 
     WhatsApp writes its ids without a plus.
     """
+    if len(value) > _MOST_GIVEN:
+        return None
     text = plain_text(value)
     found = phone(text, region)
     if found is None and text[:1].isdigit():
@@ -171,9 +174,8 @@ def phone_key(value: str) -> str:
 
 def has_extension(address: str) -> bool:
     """Whether the only letters of an address are those of an extension."""
-    return (found := _ENDS_WITH_EXTENSION.search(address)) is not None and not any(
-        map(str.isalpha, address[: found.start()])
-    )
+    text = plain_text(address[:_MOST_GIVEN])
+    return (found := _ENDS_WITH_EXTENSION.search(text)) is not None and not any(map(str.isalpha, text[: found.start()]))
 
 
 def _is_usable(number: PhoneNumber, *, is_international: bool) -> bool:

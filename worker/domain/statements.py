@@ -8,6 +8,10 @@ from uuid import UUID
 
 from worker.domain.terms import Decision, Ref, Stamp
 
+#: how remarks begin that ask for no decision
+LEFT_OUT, CLOCK_AHEAD = "left out: ", "clock ahead: "
+_MOST_LEFT_OUT = 5  #: remarks about one envelope; the others are of the same kind
+
 
 @dataclass(slots=True)
 class ProfileStatement:
@@ -133,7 +137,17 @@ class EnvelopeStatements:
     #: registers of values that cannot be read, as ``email_as_given``
     unread: list[str] = field(default_factory=list)
     remark: str | None = None  #: what an operator has to decide about it, without values
+    left_out: list[str] = field(default_factory=list)  #: texts that are too long or hostile: which, and why
     clamped: int = 0  #: times later than the envelope's ceiling: the source's clock is wrong
+
+    @property
+    def remarks(self) -> str | None:
+        """Return what an operator should know of an envelope that counts, without values; None if there is nothing."""
+        found = [] if self.remark is None else [self.remark]
+        found += [LEFT_OUT + one for one in self.left_out[:_MOST_LEFT_OUT]]
+        if self.clamped:
+            found.append(f"{CLOCK_AHEAD}a time later than the arrival counts as the time of arrival")
+        return "; ".join(found) or None
 
     @property
     def is_empty(self) -> bool:

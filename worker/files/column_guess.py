@@ -6,11 +6,11 @@ first cells can be read as that field.
 
 import csv
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from connectors import files
+from connectors.cleaning import is_normalisable, normalised
 from connectors.contract import MalformedPayloadError
 from connectors.files import permission
 from connectors.files.cells import Cells
@@ -21,6 +21,7 @@ _JUDGED_ROWS = 50  #: rows that decide which delimiter cuts the file best
 
 _Judge = Callable[[str, str, dict[str, Any]], bool]  #: (our name, column, row) -> whether the cell can be that field
 
+_MAX_HEADER = 1_000  #: characters of a header that are looked at
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PHONE = re.compile(r"'?(?:\+|0)[0-9 ().\-/]{6,24}")
 #: Under a header such as "Phone" a looser pattern is enough: a number without + or 0 counts too.
@@ -208,7 +209,8 @@ def _looks_it(ours: str, column: str, row: dict[str, Any]) -> bool:
 
 def _plain(header: str) -> str:
     """Return the letters and digits of a header without accents: "E-Mail" and "e_mail" become "email"."""
-    parts = unicodedata.normalize("NFKD", header.casefold())
+    header = header[:_MAX_HEADER].casefold()
+    parts = normalised("NFKD", header) if is_normalisable(header) else header
     return "".join(one for one in parts if one.isalnum())
 
 

@@ -37,6 +37,7 @@ _SHOWN_ROWS = 3
 _CLOCKS_DIFFER_MS = 300_000
 _HINTS = {
     "emails": "they are kept as they are, and nobody can be written to there",
+    "texts": "they are too long, or have too many combining marks in a row; they are left out",
     "phones": "numbers in national form need --region, such as --region ID, or a column of countries",
 }
 #: The next page waits until at most this many kept rows are still due.
@@ -47,7 +48,7 @@ _STUCK_S = 120.0
 
 @dataclass(slots=True)
 class Unread:
-    """Counts the values that are no e-mail and no number, by kind, and remembers the first rows that have one.
+    """Counts the values that cannot be read or used, by kind, and remembers the first rows that have one.
 
     These rows are accepted: the rest of each is imported.
     """
@@ -58,11 +59,18 @@ class Unread:
     def add(self, registers: Iterable[str], row: int) -> None:
         """Count the values of a row; ``registers`` are those of ``EnvelopeStatements.unread``."""
         for register in registers:
-            kind = "emails" if register.startswith("email") else "phones"
-            self.counts[kind] = self.counts.get(kind, 0) + 1
+            self._count("emails" if register.startswith("email") else "phones", 1, row)
+
+    def _count(self, kind: str, count: int, row: int) -> None:
+        if count:
+            self.counts[kind] = self.counts.get(kind, 0) + count
             shown = self.rows.setdefault(kind, [])
             if len(shown) < _SHOWN_ROWS:
                 shown.append(row)
+
+    def add_left_out(self, count: int, row: int) -> None:
+        """Count the texts of a row that are too long or hostile."""
+        self._count("texts", count, row)
 
     def report(self) -> dict[str, dict[str, object]]:
         """Return what an operator should know, with the way out."""
@@ -235,6 +243,7 @@ def _read_row(
         else:
             if not stated.is_empty:
                 result.unread.add(stated.unread, row.number)
+                result.unread.add_left_out(len(stated.left_out), row.number)
                 return incoming, stated
             reason = "it has no external_id, and no e-mail or phone that can be read: it identifies nobody"
     reject(row, reason)

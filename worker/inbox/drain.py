@@ -48,9 +48,11 @@ class Drained:
     ignored: int = 0
     parked: int = 0
     postponed: int = 0
+    left_out: int = 0  #: texts that could not be used
+    clamped: int = 0  #: times ahead of ours
 
     def __iadd__(self, other: "Drained") -> Self:
-        for name in ("leased", "settled", "ignored", "parked", "postponed"):
+        for name in Drained.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         return self
 
@@ -88,7 +90,7 @@ class _Item:
         """Return (envelope, outcome, detail) as ``ready.settle`` takes it."""
         if self.statements is None or self.statements.is_empty:
             return (self.envelope.id, "ignored", self.envelope.topic or "(no topic)")
-        return (self.envelope.id, "settled", self.statements.remark)
+        return (self.envelope.id, "settled", self.statements.remarks)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -262,7 +264,13 @@ class _LeasedBatch:
         )
         apply(self._engine, organization_id, settling)
         ignored = sum(1 for outcome in outcomes if outcome[1] == "ignored")
-        return Drained(settled=len(outcomes) - ignored, ignored=ignored, parked=parked)
+        return Drained(
+            settled=len(outcomes) - ignored,
+            ignored=ignored,
+            parked=parked,
+            left_out=sum(len(stated.left_out) for stated in settling.statements),
+            clamped=sum(stated.clamped for stated in settling.statements),
+        )
 
     def _to_refetch(self, items: Sequence[_Item]) -> list[tuple[UUID, str]]:
         """Return the customers, as (connection, external id), of whom an envelope does not say everything.

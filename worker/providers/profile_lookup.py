@@ -16,7 +16,7 @@ from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import BoundedSemaphore, Lock
 from typing import NamedTuple
-from unicodedata import category, normalize
+from unicodedata import category
 from uuid import UUID
 
 import httpx
@@ -34,6 +34,7 @@ from connectors.channels.contract import (
     ProviderLimitError,
     TokenRefusedError,
 )
+from connectors.cleaning import is_normalisable, normalised
 from connectors.contract import MalformedPayloadError
 from worker.errors import ConfigError, TransientError
 from worker.providers.allowed_origins import origin
@@ -51,6 +52,7 @@ _MAX_BYTES = 256 * 1024
 _AT_ONCE = 8
 _CACHE_FOR, _CACHE_NOTHING_FOR = timedelta(seconds=60), timedelta(seconds=10)
 _MAX_CACHED = 10_000
+_DECOMPOSED = 4  #: characters that become one in NFC, at most
 _MAX_NAME, _MAX_WORD, _MAX_URL = 255, 35, 2048
 #: control characters, halves of surrogate pairs, line and paragraph separators
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -286,7 +288,8 @@ def _bounded(profile: Profile, identity: Identity) -> Profile:
 
 def _one_line(text: str | None, limit: int) -> str | None:
     """Return the text as one line without control characters; None if nothing is left."""
-    line = " ".join(normalize("NFC", text or "").split())
+    given = (text or "")[: limit * _DECOMPOSED]
+    line = " ".join((normalised("NFC", given) if is_normalisable(given) else "").split())
     shown = "".join(char for char in line if category(char) not in _UNPRINTABLE and char not in _DIRECTION_MARKS)
     return shown[:limit].strip() or None
 

@@ -1,13 +1,13 @@
 """Terms: the tags of contacts and the words of their names, by which lists are filtered and searched."""
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from uuid import UUID
 
 from sqlalchemy import TextClause
 
+from connectors.cleaning import is_normalisable, normalised
 from worker.domain.rows import TermsChange
 from worker.store.batch_writer import array, columns_of, rows_of
 from worker.store.db import Tx, sql
@@ -50,7 +50,7 @@ def tag_term(tag: str) -> str:
 
 def words(text: str) -> list[str]:
     """Return the words of a name or a search."""
-    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    plain = normalised("NFKC", text) if is_normalisable(text) else text
     matches = _WORD.findall(plain.casefold())
     return [word[:_MAX_WORD] for word in matches[:_MAX_WORDS]]
 

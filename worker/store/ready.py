@@ -185,15 +185,15 @@ _LIST_PARKED = sql("""
      WHERE organization_id = :organization_id ORDER BY parked_at DESC, envelope_id LIMIT :limit
 """)
 
-# Settled envelopes with a remark: what they say counts in a way that an operator has to confirm or to change.
-_UNDECIDED = sql("""
+# Settled envelopes with a remark: what they say counts in a way that an operator should know, and perhaps decide.
+_REMARKED = sql("""
     SELECT detail, count(*) FROM outcomes
      WHERE organization_id = :organization_id AND outcome = 'settled' AND detail IS NOT NULL
      GROUP BY detail ORDER BY 2 DESC, 1 LIMIT 50
 """)
 
-_LIST_UNDECIDED = sql("""
-    SELECT o.envelope_id, e.connection_id, e.topic, 'undecided' AS kind, o.detail AS reason, 0 AS attempts,
+_LIST_REMARKED = sql("""
+    SELECT o.envelope_id, e.connection_id, e.topic, 'remarked' AS kind, o.detail AS reason, 0 AS attempts,
            o.settled_at AS parked_at
       FROM outcomes o JOIN envelopes e ON e.organization_id = o.organization_id AND e.id = o.envelope_id
      WHERE o.organization_id = :organization_id AND o.outcome = 'settled' AND o.detail IS NOT NULL
@@ -314,14 +314,14 @@ def ignored_topics(tx: Tx) -> dict[str, int]:
     return {row[0]: row[1] for row in tx.run(_IGNORED)}
 
 
-def undecided(tx: Tx) -> dict[str, int]:
+def remarks(tx: Tx) -> dict[str, int]:
     """Count settled envelopes with a remark for an operator, by remark."""
-    return {row[0]: row[1] for row in tx.run(_UNDECIDED)}
+    return {row[0]: row[1] for row in tx.run(_REMARKED)}
 
 
-def list_undecided(tx: Tx, limit: int) -> list[dict[str, Any]]:
+def list_remarked(tx: Tx, limit: int) -> list[dict[str, Any]]:
     """Load the newest settled envelopes with a remark, in the form of parked ones."""
-    return [dict(row._mapping) for row in tx.run(_LIST_UNDECIDED, {"limit": limit})]  # noqa: SLF001 - as above
+    return [dict(row._mapping) for row in tx.run(_LIST_REMARKED, {"limit": limit})]  # noqa: SLF001 - as above
 
 
 def list_parked(tx: Tx, limit: int) -> list[dict[str, Any]]:

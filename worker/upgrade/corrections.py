@@ -9,9 +9,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from unicodedata import normalize
 from uuid import UUID
 
+from connectors.cleaning import is_normalisable, normalised
 from worker.domain.consent import ConsentEntry, SuppressionEntry
 from worker.domain.grouping import seniority
 from worker.domain.keyed_consents import KeyedConsent, keyed
@@ -127,7 +127,7 @@ def compose(record: Record) -> bool:
 def nfc(value: Any) -> Any:
     """Return a JSON value with all its text in NFC."""
     if isinstance(value, str):
-        return value if value.isascii() else normalize("NFC", value)
+        return normalised("NFC", value) if is_normalisable(value) else value
     if isinstance(value, dict):
         return {nfc(name): nfc(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

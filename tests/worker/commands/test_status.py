@@ -16,7 +16,7 @@ from worker.store.lanes import lane_of
 BOX = ("--option", "consent_meta_key=newsletter")
 
 
-def keep_customer(engine, connection_id, *, box):
+def keep_customer(engine, connection_id, *, box, **more):
     """Keep a customer whose box for the newsletter has a word, and work it off."""
     body = {
         "id": 7,
@@ -24,6 +24,7 @@ def keep_customer(engine, connection_id, *, box):
         "email": "ayu@example.com",
         "date_created_gmt": "2026-01-02T03:04:05",
         "meta_data": [{"key": "newsletter", "value": box}],
+        **more,
     }
     with engine.begin() as conn:
         row = connections.by_id(conn, ids.parse(ids.CONNECTION, connection_id))
@@ -36,6 +37,19 @@ def keep_customer(engine, connection_id, *, box):
 
 def work(engine, connection_id):
     drain(engine, lane_of(ids.parse(ids.CONNECTION, connection_id)), budget_s=10)
+
+
+def test_a_text_that_is_left_out_and_a_clock_that_is_ahead_are_noted_and_counted(ask, run, engine):
+    added = ask("connections", "add", "woocommerce", "--source", "woo", "--webhook-secret", "x", *BOX)
+    ahead = {"first_name": "e" + "\u0301" * 31, "date_modified_gmt": "2099-01-02T03:04:05"}
+    keep_customer(engine, added["connection_id"], box="unsubscribed", **ahead)
+
+    (remark,) = ask("status")["inbox"]["noted"]
+
+    assert remark.startswith("left out: first_name: more than 30 combining marks in a row; clock ahead: ")
+    assert ask("status")["inbox"]["undecided"] == {}
+    assert [row["kind"] for row in ask("parked")] == ["noted"]
+    assert "Noted: left out: first_name" in run("status").stdout
 
 
 def test_an_empty_store_has_a_status(ask, run):
