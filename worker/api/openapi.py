@@ -5,7 +5,6 @@ can follow.
 """
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -17,6 +16,7 @@ from starlette.routing import Route
 
 from worker.api import examples
 from worker.api.examples import Json
+from worker.api.lookups import Lookups
 
 _DESCRIPTION = """
 One clean contact per person, from every shop and messaging system that knows them, with consent, suppressions and
@@ -146,13 +146,17 @@ def describer(api: FastAPI) -> Callable[[], Json]:
 
 def route(api: FastAPI) -> Route:
     """Return the route of the document. Anybody may ask for it, so it is written once."""
+    document = b""
 
-    @lru_cache
-    def written() -> bytes:
-        return orjson.dumps(api.openapi())
+    def write(askers: list[None]) -> list[bytes]:
+        return [orjson.dumps(api.openapi())] * len(askers)
+
+    writing = Lookups(write)  # in a thread, because it takes most of a second
 
     async def serve(_: Request) -> Response:
-        return Response(written(), media_type="application/json")
+        nonlocal document
+        document = document or await writing.find(None)
+        return Response(document, media_type="application/json")
 
     return Route("/openapi.json", serve, include_in_schema=False)
 
