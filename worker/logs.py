@@ -8,8 +8,9 @@ exception came through follow, without messages and values.
 import logging
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -57,6 +58,23 @@ def configure(*, least: int = logging.NOTSET) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+class Seldom:
+    """Logs at most one line a second and counts the others, for lines that a stranger can cause."""
+
+    def __init__(self) -> None:
+        self._next_at = 0.0
+        self._left_out = 0
+
+    def log(self, write: Callable[..., object], event: str, **fields: object) -> None:
+        """Log a line with ``write``, or count it; the next line says how many were left out before it."""
+        if time.monotonic() < self._next_at:
+            self._left_out += 1
+            return
+        self._next_at = time.monotonic() + 1
+        left_out, self._left_out = self._left_out, 0
+        write(event, **fields, **({"left_out": left_out} if left_out else {}))
 
 
 def take_over_hooks() -> None:

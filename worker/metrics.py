@@ -24,7 +24,7 @@ class _Drained(Protocol):
     clamped: int
 
 
-_answers = {status: ingested_total.labels(str(status)) for status in (200, 400, 401, 404, 405, 413, 503)}
+_answers = {status: ingested_total.labels(str(status)) for status in (200, 400, 401, 404, 405, 413, 415, 503)}
 
 
 def answered(status: int) -> None:

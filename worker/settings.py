@@ -21,9 +21,11 @@ class Settings(BaseSettings):
     contactsync_secret_keys: str = ""
     log_level: str = "INFO"
 
-    max_body_bytes: int = 5 * 1024 * 1024  #: some of Shopify's bodies are larger than 1 MB
+    max_body_bytes: int = 5 * 1024 * 1024  #: of webhooks; some of Shopify's are larger than 1 MB
     ingest_timeout_s: float = 4.0  #: Shopify hangs up after 5 s
     api_rate_limit: int = 30_000  #: requests a minute, for an API key without its own limit
+    max_connections: int = Field(default=1000, ge=1)  #: open at once in a web process; strangers' are cut above it
+    metrics_token: str = ""  #: a bearer token for /metrics; without it only this machine may read them
     inbox_batch: int = Field(default=1000, ge=1, le=5000)  #: envelopes that a drain leases at once
     drain_budget_s: float = 10.0  #: after this long a drain ends and nudges again
     lease_s: float = 30.0  #: after this long another worker may lease the same rows

@@ -10,11 +10,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.attack import broker, headers, hung_reader, passengers, privacy, readers, slow_provider, sweeper
+from tests.attack import broker, door, headers, hung_reader, passengers, privacy, readers, slow_provider, sweeper
 from tests.attack.finding import Attack, Finding
 from tests.flows.stack import RunningStack
 
 ATTACKS: Mapping[str, Attack] = {
+    "door": door.attack,
     "readers": readers.attack,
     "broker": broker.attack,
     "headers": headers.attack,

@@ -163,6 +163,10 @@ class RunningStack:
         """Return the process ids of the Celery worker and its pool."""
         return [pid for pid, line in processes() if "worker.app worker" in line and self.is_ours(pid)]
 
+    def web(self) -> int:
+        """Return the process id of the web process."""
+        return next(pid for pid, line in processes() if "worker.api.app:app" in line and self.is_ours(pid))
+
     def kill_workers(self) -> int:
         pids = self.workers()
         for pid in pids:

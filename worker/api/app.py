@@ -23,6 +23,7 @@ from worker.api import (
     subresources,
     webhooks,
 )
+from worker.api.gate import Gate
 from worker.api.operation import MAX_CONCURRENT_OPERATIONS
 from worker.store import db
 
@@ -43,6 +44,7 @@ def make_api() -> FastAPI:
     logs.configure()
     api = FastAPI(
         version="1",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         lifespan=_process,
@@ -51,13 +53,14 @@ def make_api() -> FastAPI:
     )
     api.router.routes.append(Route("/healthz", health.alive))
     api.router.routes.append(Route("/v1/health", health.alive))  # the path that clients of the hosted API use
-    api.router.routes.append(Route("/readyz", health.is_ready))
+    api.router.routes.append(Route("/readyz", health.Ready().answer))
     api.router.routes.append(Route("/metrics", health.metrics))
-    api.router.routes.extend([*console.routes(), *docs.routes()])
+    api.router.routes.extend([*console.routes(), *docs.routes(), openapi.route(api)])
     for room in (contacts, contact_writes, subresources, consent, channels):
         api.include_router(room.router, responses=_PROBLEM)
     api.openapi = openapi.describer(api)  # type: ignore[method-assign] # FastAPI documents this way
-    errors.install(api)
+    api.add_middleware(Gate)
+    errors.install(api)  # around the gate
     return api
 
 

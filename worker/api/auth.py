@@ -1,47 +1,103 @@
-"""API keys: sent in ``X-Api-Key``, or as a bearer token, which Wazapin's own plugin does."""
+"""API keys: sent in ``X-Api-Key``, or as a bearer token, which Wazapin's own plugin does.
+
+The gate finds the key of a request before it looks at anything else of it. The routes say which scopes they take.
+"""
 
 import time
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
-from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from anyio import CapacityLimiter, to_thread
+from fastapi import Depends, Request
 
 from worker.api.errors import ApiError
 from worker.api.limits import limiter
+from worker.api.lookups import Lookups
 from worker.settings import settings
 from worker.store import api_keys, db
 from worker.store.api_keys import Key
 
-_api_key = APIKeyHeader(name="X-Api-Key", auto_error=False)
-_bearer = HTTPBearer(auto_error=False)
 #: The use of a key is stored at most this often. People look at it, so a minute is exact enough.
 _NOTE_EVERY_S = 60.0
 _noted: dict[UUID, float] = {}
+#: Keys that were not seen valid before are looked up together, this often: a flood of wrong ones costs 20 statements a
+#: second and delays a new key by a moment.
+_STRANGE_EVERY_S = 0.05
 
 
-def _allowed(*scopes: str) -> Callable[..., Key]:
-    """Return a dependency that answers the caller's key if the key has one of these scopes, or ``admin``.
+class Admitted(NamedTuple):
+    """A key that may make its request now."""
 
-    It raises ApiError: 401 for a missing or unknown key, 403 for a key without the scope, 429 above the rate limit.
+    key: Key
+    headers: Mapping[str, str]  #: how many requests it has left
+
+
+class Keys:
+    """Finds keys. A key that was valid before never waits for strange ones; it is looked up each time all the same."""
+
+    def __init__(self) -> None:
+        self._familiar: set[bytes] = set()  #: hashes of keys that were valid when they came last
+        self._of_familiar = Lookups(_load)
+        self._of_strange = Lookups(_load, every_s=_STRANGE_EVERY_S)
+
+    async def admit(self, headers: Iterable[tuple[bytes, bytes]]) -> Admitted:
+        """Return the key of a request; raises ApiError: 401 if it is missing or unknown, 429 above its rate limit."""
+        given, key = _given(headers), None
+        if api_keys.has_form(given):
+            digest = sha256(given.encode()).digest()
+            key = await (self._of_familiar if digest in self._familiar else self._of_strange).find(given)
+            if key is None:
+                self._familiar.discard(digest)
+            else:
+                self._familiar.add(digest)
+        if key is None:
+            raise ApiError(401, "invalid or missing API key", headers={"WWW-Authenticate": "Bearer"})
+        allowed = key.rate_limit or settings().api_rate_limit
+        return Admitted(key, await to_thread.run_sync(limiter().spend, key.id, allowed, limiter=_counting()))
+
+
+def _given(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the key that a request shows; empty if it shows none."""
+    bearer = b""
+    for name, value in headers:
+        if name == b"x-api-key" and value:
+            return value.decode("latin-1")
+        if name == b"authorization" and not bearer:
+            scheme, _, credentials = value.partition(b" ")
+            bearer = credentials.strip() if scheme.lower() == b"bearer" else b""
+    return bearer.decode("latin-1")
+
+
+@lru_cache
+def _counting() -> CapacityLimiter:
+    """Return the threads that count requests in Redis, apart from those that wait for Postgres."""
+    return CapacityLimiter(4)
+
+
+def _load(given: Sequence[str]) -> list[Key | None]:
+    """Load keys, and note their use."""
+    with db.tenant_engine().begin() as conn:
+        keys = api_keys.check(conn, given)
+        for key in keys:
+            if key is not None and _noted.get(key.id, 0.0) < time.monotonic():
+                _noted[key.id] = time.monotonic() + _NOTE_EVERY_S
+                api_keys.note_use(conn, key)
+    return keys
+
+
+def _allowed(*scopes: str) -> Callable[[Request], Awaitable[Key]]:
+    """Return a dependency that answers the caller's key; raises ApiError (403) for a key without one of the scopes.
+
+    ``admin`` is every scope.
     """
     allowed = {*scopes, "admin"}
 
-    def check(
-        request: Request,
-        api_key: Annotated[str | None, Security(_api_key)],
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
-    ) -> Key:
-        given = api_key or (bearer.credentials if bearer else "")
-        with db.tenant_engine().begin() as conn:
-            key = api_keys.check(conn, given) if given else None
-            if key is None:
-                raise ApiError(401, "invalid or missing API key", headers={"WWW-Authenticate": "Bearer"})
-            if _noted.get(key.id, 0.0) < time.monotonic():
-                _noted[key.id] = time.monotonic() + _NOTE_EVERY_S
-                api_keys.note_use(conn, key)
-        request.state.headers = limiter().spend(key.id, key.rate_limit or settings().api_rate_limit)
+    # A plain function would take a thread.
+    async def check(request: Request) -> Key:
+        key: Key = request.state.key
         if not key.scopes & allowed:
             raise ApiError(403, f"the API key lacks the scope {scopes[0]}")
         return key

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from worker import api_schemas, ids
@@ -60,10 +61,10 @@ def list_contacts(key: ReadKey, query: Annotated[Filters, Query()]) -> api_schem
         return _feed_page(key, query, contact_filter, includes_removed=includes_removed)
     with db.tenant_snapshot(key.organization_id) as tx:
         rows = contact_lists.page(tx, contact_filter, query.before, query.limit + 1)
-    shown = rows[: query.limit]
+    shown = paging.fitting(rows, query.limit, _size)
     return api_schemas.ContactList(
         data=[api_schemas.Contact.of(row) for row in shown],
-        meta=api_schemas.Meta(next_cursor=paging.write(shown[-1].first_id) if len(rows) > query.limit else None),
+        meta=api_schemas.Meta(next_cursor=paging.write(shown[-1].first_id) if len(rows) > len(shown) else None),
     )
 
 
@@ -81,11 +82,17 @@ def _feed_page(
         rows += contact_lists.changed(tx, contact_filter, since, after_id, until, query.limit)
         if includes_removed:
             rows += former_contacts.changed(tx, since, after_id, until, query.limit)
-            rows = sorted(rows, key=_place)[: query.limit]
+            rows = sorted(rows, key=_place)
+    rows = list(paging.fitting(rows, query.limit, _size))
     return api_schemas.ContactList(
         data=[_shown(row) for row in rows],
         meta=api_schemas.Meta(next_cursor=paging.write(_place(rows[-1])) if rows else None),
     )
+
+
+def _size(row: ContactRow | FormerContactRow) -> int:
+    """Return how many bytes a row of a list has, without what is small in every contact."""
+    return 0 if isinstance(row, FormerContactRow) else len(orjson.dumps([row.custom_fields, row.tags]))
 
 
 def _place(row: ContactRow | FormerContactRow) -> paging.Change:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import fastapi_offline
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 _SHIPPED = Path(fastapi_offline.__file__).parent / "static"
@@ -60,17 +60,15 @@ def routes() -> list[Route]:
     ]
 
 
-def _own(path: str, content: bytes, media_type: str) -> Route:
+def _own(path: str, content: bytes, media_type: str, caching: str = "no-cache") -> Route:
     async def serve(_: Request) -> Response:
-        return Response(content, media_type=media_type, headers={**_HEADERS, "Cache-Control": "no-cache"})
+        return Response(content, media_type=media_type, headers={**_HEADERS, "Cache-Control": caching})
 
     return Route(path, serve)
 
 
 def _shipped(name: str, media_type: str) -> Route:
-    async def serve(_: Request) -> Response:
-        # Cached for a day: the files are large and change only with a release.
-        headers = {**_HEADERS, "Cache-Control": "public, max-age=86400"}
-        return FileResponse(_SHIPPED / name, media_type=media_type, headers=headers)
-
-    return Route(f"/docs/{name}", serve)
+    # Read once: anybody may ask for them, and reading a file would take a thread of the API's each time. Browsers keep
+    # them for a day, because they are large and change only with a release.
+    content = (_SHIPPED / name).read_bytes()
+    return _own(f"/docs/{name}", content, media_type, "public, max-age=86400")

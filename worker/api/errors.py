@@ -20,10 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker import logs
 from worker.errors import TransientError
-from worker.settings import settings
 
 log = structlog.get_logger()
+_seldom = logs.Seldom()
 
 #: status -> (title, code)
 KINDS = {
@@ -34,7 +35,9 @@ KINDS = {
     405: ("Method Not Allowed", "method_not_allowed"),
     409: ("Conflict", "conflict"),
     412: ("Precondition Failed", "precondition_failed"),
+    408: ("Request Timeout", "too_slow"),
     413: ("Content Too Large", "too_large"),
+    415: ("Unsupported Media Type", "unsupported_encoding"),
     422: ("Unprocessable Content", "validation_error"),
     429: ("Too Many Requests", "rate_limited"),
     500: ("Internal Server Error", "internal"),
@@ -43,6 +46,8 @@ KINDS = {
     504: ("Gateway Timeout", "provider_timeout"),
 }
 _RETRY_AFTER_S = "5"
+#: Errors that may be over in a moment. The pool raises TimeoutError if no connection became free in time.
+PASSING = (database.OperationalError, database.InterfaceError, database.TimeoutError, TransientError)
 #: A request id from outside ends up in logs, so an id with other characters is replaced.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: Our words for those messages of pydantic that quote the value or speak of code.
@@ -102,27 +107,23 @@ def problem(
 
 
 def install(app: FastAPI) -> None:
-    """Add our errors, the request ids and the limit on bodies to an app."""
+    """Add our errors and the request ids to an app."""
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _not_valid)
-    # The pool raises TimeoutError if no connection became free in time.
-    for unavailable in (database.OperationalError, database.InterfaceError, database.TimeoutError, TransientError):
-        app.add_exception_handler(unavailable, _unavailable)
+    for passing in PASSING:
+        app.add_exception_handler(passing, _unavailable)
     app.add_middleware(Requests)
 
 
 class Requests:
-    """Middleware: gives each request an id, limits its body, and answers 500 to an exception that nobody caught.
-
-    Webhooks pass untouched, because they have their own limits and come thousands a second.
-    """
+    """Middleware: gives each request an id, and answers 500 to an exception that nobody caught."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, as an ASGI application."""
-        if scope["type"] != "http" or scope["path"].startswith("/webhooks/"):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
@@ -136,11 +137,13 @@ class Requests:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
                 headers.update(scope["state"].get("headers", {}))
+                if scope["path"].startswith("/v1/"):
+                    headers["Cache-Control"] = "no-store"  # People's data stay in no cache on the way.
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, _limited(receive, settings().max_body_bytes), answer)
+                await self._app(scope, receive, answer)
             except Exception as error:
                 if started:  # Too late for another answer; the server cuts the connection.
                     raise
@@ -149,23 +152,22 @@ class Requests:
                 await _answer(request_id, 500, "internal error")(scope, receive, answer)
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    size = 0
-
-    async def limited() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > limit:
-            raise ApiError(413, f"body larger than {limit} bytes")
-        return message
-
-    return limited
-
-
 def _request_id(scope: Scope) -> str:
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
     return given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
+
+
+def answer_to(scope: Scope, error: ApiError) -> Response:
+    """Return the answer for an error that was raised outside of the framework."""
+    return _answer(
+        scope["state"]["request_id"], error.status_code, error.detail, error.details, error.headers, error.code
+    )
+
+
+def unavailable(error: Exception) -> ApiError:
+    """Return the error for a failure that may be over in a moment."""
+    _seldom.log(log.warning, "request_unavailable", error=type(error).__name__)
+    return ApiError(503, "unavailable, try again", headers={"Retry-After": _RETRY_AFTER_S})
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -197,9 +199,7 @@ async def _not_valid(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    log.warning("request_unavailable", error=type(error).__name__)
-    headers = {"Retry-After": _RETRY_AFTER_S}
-    return _answer(_id_of(request), 503, "unavailable, try again", headers=headers)
+    return answer_to(request.scope, unavailable(error))
 
 
 def _id_of(request: Request) -> str:

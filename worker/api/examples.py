@@ -351,7 +351,9 @@ PROBLEMS: dict[str, Json] = {
     ),
     "key_used_before": _problem(409, "this Idempotency-Key was used for another request"),
     "changed_since": _problem(412, "the contact has changed since; get it again"),
-    "too_large": _problem(413, "body larger than 5242880 bytes"),
+    "too_slow": _problem(408, "the body took longer than 10 s"),
+    "too_large": _problem(413, "body larger than 2097152 bytes"),
+    "encoded": _problem(415, "a body is taken without Content-Encoding only"),
     "wrong_field": _problem(422, "the request is not valid", {"field": "email", "reason": "not an e-mail address"}),
     "wrong_parameter": _problem(422, "the request is not valid", {"field": "limit", "reason": "should be at most 100"}),
     "wrong_phone": _problem(

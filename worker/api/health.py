@@ -1,7 +1,15 @@
-"""Health and metrics, for load balancers, orchestrators and Prometheus."""
+"""Health and metrics, for load balancers, orchestrators and Prometheus.
 
+Anybody can ask for health, so what it costs is bounded: one look at the database a second, whoever asks. Metrics are
+for this machine and for who has the token.
+"""
+
+import asyncio
+import hmac
 import os
+import time
 from collections.abc import Iterator
+from ipaddress import IPv6Address, ip_address
 
 from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -11,7 +19,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from worker.api.lookups import Lookups
+from worker.settings import settings
 from worker.store import db, ready
+
+_READY_FOR_S = 1.0
+#: Headers that a proxy adds. A request with one of them comes from elsewhere, though its last step is on this machine.
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 
 async def alive(_: Request) -> Response:
@@ -19,14 +33,33 @@ async def alive(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-def is_ready(_: Request) -> Response:
-    """``GET /readyz``: 200 if Postgres can take requests, with the age of the oldest due envelope; else 503."""
+class Ready:
+    """``GET /readyz``: 200 if Postgres can take requests, with the age of the oldest due envelope; else 503.
+
+    An answer counts for a second, and all who ask meanwhile share it.
+    """
+
+    def __init__(self) -> None:
+        self._lookups = Lookups(_look_ready)
+        self._seen: tuple[int, dict[str, object]] = (503, {})
+        self._until = 0.0
+
+    async def answer(self, _: Request) -> Response:
+        """Answer the last look at the database, or a new one."""
+        if self._until < time.monotonic():
+            self._seen = await self._lookups.find(None)
+            self._until = time.monotonic() + _READY_FOR_S
+        status, content = self._seen
+        return JSONResponse(content, status)
+
+
+def _look_ready(askers: list[None]) -> list[tuple[int, dict[str, object]]]:
     try:
         with db.engine().connect() as conn:
             oldest = max((lane.age_s for lane in ready.waiting(conn)), default=0.0)
     except SQLAlchemyError:
-        return JSONResponse({"status": "unavailable", "reason": "no database"}, 503)
-    return JSONResponse({"status": "ok", "oldest_due_s": round(oldest, 3)})
+        return [(503, {"status": "unavailable", "reason": "no database"})] * len(askers)
+    return [(200, {"status": "ok", "oldest_due_s": round(oldest, 3)})] * len(askers)
 
 
 class _Queue(Collector):
@@ -46,8 +79,20 @@ class _Queue(Collector):
             yield metric
 
 
-def metrics(_: Request) -> Response:
-    """``GET /metrics``: of this process, or of all on this machine if PROMETHEUS_MULTIPROC_DIR is set."""
+async def metrics(request: Request) -> Response:
+    """``GET /metrics``: of this process, or of all on this machine if PROMETHEUS_MULTIPROC_DIR is set.
+
+    It answers on loopback, and elsewhere with ``METRICS_TOKEN`` as a bearer token.
+    """
+    token = settings().metrics_token
+    if not _is_local(request) and not (token and _shows(request, token)):
+        if not token:
+            return Response("not here\n", 404, media_type="text/plain")
+        return Response("a token is needed\n", 401, {"WWW-Authenticate": "Bearer"}, media_type="text/plain")
+    return await asyncio.to_thread(_metrics)
+
+
+def _metrics() -> Response:
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -58,3 +103,30 @@ def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
     except SQLAlchemyError:
         return Response("the database is away\n", 503, media_type="text/plain")
+
+
+def _is_local(request: Request) -> bool:
+    """Return whether a request was made on this machine, and not handed on by a proxy here."""
+    if request.client is None or any(name in request.headers for name in _FORWARDED):
+        return False
+    # A proxy without these headers, or a page that has its own name point here, still shows the name it was asked for.
+    try:
+        name = request.url.hostname or ""
+    except ValueError:
+        return False
+    return _is_loopback(request.client.host) and (name == "localhost" or _is_loopback(name))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback
+
+
+def _shows(request: Request, token: str) -> bool:
+    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode("latin-1"), token.encode())

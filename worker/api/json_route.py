@@ -5,6 +5,7 @@ the query and the path alike, because "é" can be one character or two: connecto
 """
 
 from collections.abc import Callable, Coroutine
+from inspect import iscoroutinefunction
 from typing import Any
 
 import orjson
@@ -14,10 +15,15 @@ from starlette.datastructures import QueryParams
 
 from connectors.cleaning import normalised
 from worker.api.errors import ApiError, Detail, field_of
+from worker.api.shares import Shares
+from worker.store import db
 
 #: where a text is: ("body", "custom_fields", "note")
 _Place = tuple[str | int, ...]
 _MOST_PLACES = 8  #: parts of a place that are told, because a body may be nested a thousand levels deep
+#: An organization may use three quarters of the threads that load, and three quarters of those of operations.
+_of_loads = Shares((db.TENANT_CONNECTIONS - db.OPERATION_CONNECTIONS) * 3 // 4)
+_of_operations = Shares(db.OPERATION_CONNECTIONS * 3 // 4)
 
 
 class _JsonRequest(Request):
@@ -73,13 +79,16 @@ def _composed(given: Any) -> Any:
 
 
 class JsonRoute(APIRoute):
-    """A route whose body is parsed as strict JSON, and whose text is NFC."""
+    """A route whose body is parsed as strict JSON, whose text is NFC, and which leaves threads to others."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the request before its body is parsed."""
         handle = super().get_route_handler()
+        # Plain functions run in the framework's threads, the others are operations, with threads of their own.
+        shares = _of_operations if iscoroutinefunction(self.endpoint) else _of_loads
 
         async def handle_json(request: Request) -> Response:
-            return await handle(_JsonRequest(request.scope, request.receive))
+            async with shares.one_of(request.state.key.organization_id):
+                return await handle(_JsonRequest(request.scope, request.receive))
 
         return handle_json

@@ -7,11 +7,16 @@ can follow.
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from worker.api import examples
 from worker.api.examples import Json
+from worker.api.lookups import Lookups
 
 _DESCRIPTION = """
 One clean contact per person, from every shop and messaging system that knows them, with consent, suppressions and
@@ -63,7 +68,7 @@ _PARAMETERS = {
 }
 
 #: Errors of every operation.
-_COMMON_ERRORS = ("no_key", "too_many", "our_fault", "unavailable")
+_COMMON_ERRORS = ("no_key", "too_slow", "too_large", "encoded", "too_many", "our_fault", "unavailable")
 #: Errors of some operations, beside the errors that follow from their parameters and bodies.
 _ERRORS: dict[str, tuple[str, ...]] = {
     "upsert_contact": ("several_contacts",),
@@ -93,7 +98,9 @@ _MEANINGS = {
     404: "There is no such thing, or it belongs to somebody else",
     409: "It contradicts what is stored",
     412: "The contact is not in the state that `If-Match` names",
+    408: "The body came too slowly",
     413: "The body is too large",
+    415: "The body has a `Content-Encoding`",
     422: "A field or parameter is not valid; `details` names each",
     429: "Too many requests; `Retry-After` says when to go on",
     500: "Our fault; `X-Request-Id` helps to find out why",
@@ -135,6 +142,23 @@ def describer(api: FastAPI) -> Callable[[], Json]:
         return written
 
     return describe
+
+
+def route(api: FastAPI) -> Route:
+    """Return the route of the document. Anybody may ask for it, so it is written once."""
+    document = b""
+
+    def write(askers: list[None]) -> list[bytes]:
+        return [orjson.dumps(api.openapi())] * len(askers)
+
+    writing = Lookups(write)  # in a thread, because it takes most of a second
+
+    async def serve(_: Request) -> Response:
+        nonlocal document
+        document = document or await writing.find(None)
+        return Response(document, media_type="application/json")
+
+    return Route("/openapi.json", serve, include_in_schema=False)
 
 
 def _document(api: FastAPI) -> Json:
@@ -237,7 +261,7 @@ def _errors_of(method: str, path: str, operation: Json) -> Iterator[str]:
     if name != "look_up_profile":
         yield "key_may_not_read" if is_reading else "key_may_not_write"
     if "requestBody" in operation:
-        yield from ("not_json", "too_large", "wrong_field")
+        yield from ("not_json", "wrong_field")
     elif any(place == "query" for place, _ in parameters):
         yield "wrong_parameter"
     if "{contact_id}" in path:

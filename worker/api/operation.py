@@ -38,7 +38,7 @@ from worker.store.envelopes import Incoming
 
 _REPLAYED = "Idempotent-Replayed"
 #: Operations at the same time in one process. The other half of the connections is for requests that only load.
-MAX_CONCURRENT_OPERATIONS = db.TENANT_CONNECTIONS // 2
+MAX_CONCURRENT_OPERATIONS = db.OPERATION_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)

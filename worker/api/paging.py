@@ -6,9 +6,10 @@ is in the order of the last change, oldest first.
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, Field, WithJsonSchema, field_validator
@@ -17,9 +18,13 @@ from worker.domain.times import EPOCH, microseconds, moment
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 100
+#: An answer has no more rows once it has so many bytes; the next page goes on.
+MAX_BYTES = 4 * 1024 * 1024
 #: First byte of a cursor: the order of the list that the cursor belongs to.
 _BELOW_ID, _AFTER_CHANGE = b"\x01", b"\x02"
 _NOT_OURS = "not a cursor of this list"
+
+Row = TypeVar("Row")
 
 
 Cursor = Annotated[str, Field(max_length=100), WithJsonSchema({"type": "string", "format": "cursor"})]
@@ -59,6 +64,16 @@ class Paging(BaseModel):
         """The page holds later changes than this; None for the first page, and for a cursor of a list by id."""
         key = None if self.cursor is None else _parse(self.cursor)
         return key if isinstance(key, Change) else None
+
+
+def fitting(rows: Sequence[Row], limit: int, size_of: Callable[[Row], int]) -> Sequence[Row]:
+    """Return the first rows, at least one if there is one: at most ``limit``, and as many as fit into an answer."""
+    size = 0
+    for n, row in enumerate(rows[:limit]):
+        size += size_of(row)
+        if size > MAX_BYTES:
+            return rows[: max(1, n)]
+    return rows[:limit]
 
 
 def write(last: UUID | Change) -> str:

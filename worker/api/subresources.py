@@ -71,10 +71,10 @@ def list_notes(key: ReadKey, contact_id: str, query: Page) -> timeline.NoteList:
         contact = load_contact(tx, contact_id)
         since = {row.id: row.record.void_until for row in records.by_contacts(tx, [contact.id])}
         rows = notes.page(tx, since, query.before, query.limit + 1)
-    shown = rows[: query.limit]
+    shown = paging.fitting(rows, query.limit, lambda row: len(row.body))
     return timeline.NoteList(
         data=[timeline.Note.of(row, contact.id) for row in shown],
-        meta=api_schemas.Meta(next_cursor=paging.write(shown[-1].id) if len(rows) > query.limit else None),
+        meta=api_schemas.Meta(next_cursor=paging.write(shown[-1].id) if len(rows) > len(shown) else None),
     )
 
 
@@ -90,10 +90,10 @@ def list_timeline(key: ReadKey, contact_id: str, query: Page) -> timeline.Timeli
     with db.tenant_snapshot(key.organization_id) as tx:
         _, past_ids = _load_with_past_ids(tx, contact_id)
         rows = changes.page(tx, past_ids, query.before, query.limit + 1)
-    shown = rows[: query.limit]
+    shown = paging.fitting(rows, query.limit, lambda row: len(str(row.details)))
     return timeline.Timeline(
         data=[timeline.Change.of(row) for row in shown],
-        meta=api_schemas.Meta(next_cursor=paging.write(shown[-1].id) if len(rows) > query.limit else None),
+        meta=api_schemas.Meta(next_cursor=paging.write(shown[-1].id) if len(rows) > len(shown) else None),
     )
 
 

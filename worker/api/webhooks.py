@@ -21,7 +21,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import Receive, Scope, Send
 
 from connectors.contract import BadSignatureError
-from worker import ids, metrics
+from worker import ids, logs, metrics
+from worker.api.bodies import Bodies, CrowdedError, EndedEarlyError, TooLargeError
+from worker.api.http_protocol import recognise
+from worker.api.linger import linger
+from worker.api.lookups import Lookups
 from worker.errors import ConfigError
 from worker.inbox.ingest import Source, accept, is_ping, source_of
 from worker.inbox.nudge import nudger
@@ -30,6 +34,7 @@ from worker.store import connections, db, envelopes
 from worker.store.envelopes import Incoming, Kept
 
 log = structlog.get_logger()
+_seldom = logs.Seldom()
 
 PREFIX = "/webhooks/"
 #: How long a connection is cached: a rotated secret or a removal takes effect within this time.
@@ -40,8 +45,12 @@ _MAX_BATCH = 200
 _FLUSH_TIMEOUT_S = 10.0
 #: How long after a delivery the figures of its connection are stored, for `contactsync status`.
 _STORE_FIGURES_AFTER_S = 0.25
-#: Bytes of bodies that may wait for Postgres. Above it, senders are answered 503.
-_MAX_WAITING_BYTES = 64 * 1024 * 1024
+#: Bytes of bodies in one insert, unless the first alone is larger: it is copied twice on its way to Postgres.
+_MAX_BATCH_BYTES = 8 * 1024 * 1024
+#: Bytes of bodies that may wait for Postgres, and of bodies that come in. Above it, senders are answered 503.
+_MAX_WAITING_BYTES = _MAX_READING_BYTES = 32 * 1024 * 1024
+#: Unknown connections are looked up together, this often.
+_STRANGE_EVERY_S = 0.05
 _RETRY_AFTER_S = "5"
 
 
@@ -100,14 +109,23 @@ class Inbox:
     async def _flush(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
-                self._waiting_bytes -= sum(len(incoming.body) for incoming, _ in batch)
+                batch = self._take_batch()
                 # A request that timed out meanwhile was answered 503, and its sender will send it again.
                 live = [(incoming, future) for incoming, future in batch if not future.done()]
                 if live:
                     await self._write(live)
         finally:
             self._flushing = None  # Even after an error, the next request starts a new flush.
+
+    def _take_batch(self) -> "list[tuple[Incoming, asyncio.Future[Kept]]]":
+        n = size = 0
+        for n, (incoming, _) in enumerate(self._waiting[:_MAX_BATCH], start=1):  # noqa: B007 - its last value is used
+            size += len(incoming.body)
+            if size >= _MAX_BATCH_BYTES:
+                break
+        batch, self._waiting = self._waiting[:n], self._waiting[n:]
+        self._waiting_bytes -= size
+        return batch
 
     async def _write(self, batch: "list[tuple[Incoming, asyncio.Future[Kept]]]") -> None:
         try:
@@ -181,31 +199,39 @@ class Sources:
     """A cache of connections by their ids."""
 
     def __init__(self) -> None:
-        self._cache: dict[str, tuple[float, Source | None]] = {}
+        self._known: dict[str, tuple[float, Source]] = {}
+        self._of_known = Lookups(_load)
+        self._of_strange = Lookups(_load, every_s=_STRANGE_EVERY_S)
 
     async def find(self, shown_id: str) -> Source | None:
-        """Return the connection with an id, cached for two seconds; None if it is unknown or removed."""
-        cached = self._cache.get(shown_id)
+        """Return the connection with an id, cached for two seconds; None if it is unknown or removed.
+
+        Invented ids cost no memory and 20 statements a second, whatever their number. Known ones never wait for them.
+        """
+        cached = self._known.get(shown_id)
         if cached is not None and cached[0] > time.monotonic():
             return cached[1]
         id_ = ids.parse(ids.CONNECTION, shown_id)
         if id_ is None:
             return None
-        if len(self._cache) > 10_000:  # Invented ids must not fill the memory.
-            self._cache.clear()
-        source = await asyncio.to_thread(_load, id_)
-        self._cache[shown_id] = (time.monotonic() + _CACHE_S, source)
+        source = await (self._of_strange if cached is None else self._of_known).find(id_)
+        if source is None:
+            self._known.pop(shown_id, None)
+        else:
+            self._known[shown_id] = (time.monotonic() + _CACHE_S, source)
         return source
 
 
-def _load(id_: UUID) -> Source | None:
+def _load(ids_: list[UUID]) -> list[Source | None]:
     with db.engine().connect() as conn:
-        row = connections.by_id(conn, id_)
-    return None if row is None else source_of(row)
+        rows = connections.by_ids(conn, set(ids_))
+    found = {id_: source_of(row) for id_, row in rows.items()}
+    return [found.get(id_) for id_ in ids_]
 
 
 inbox = Inbox(_Writer())
 sources = Sources()
+bodies = Bodies(_MAX_READING_BYTES)
 
 
 async def receive(scope: Scope, receive_: Receive, send: Send) -> None:
@@ -218,12 +244,24 @@ async def receive(scope: Scope, receive_: Receive, send: Send) -> None:
             content = {"envelope_id": ids.show(ids.ENVELOPE, kept.envelope_id), "duplicate": kept.is_duplicate}
         await _answer(send, 200, content)
     except _Refused as refused:
-        await _answer(send, refused.status, refused.content, **refused.headers)
+        await _refuse(receive_, send, refused)
+    except EndedEarlyError:
+        metrics.answered(400)  # Nobody is there to read it.
     except Exception as error:
-        expected = isinstance(error, TimeoutError | Unavailable | SQLAlchemyError | ConfigError)
-        log.error("ingest_unavailable", error=type(error).__name__, exc_info=None if expected else error)
+        if isinstance(error, TimeoutError | Unavailable | CrowdedError | SQLAlchemyError | ConfigError):
+            _seldom.log(log.error, "ingest_unavailable", error=type(error).__name__)
+        else:
+            log.error("ingest_unavailable", error=type(error).__name__, exc_info=error)
         content = {"error": "not kept, try again", "code": "unavailable"}
         await _answer(send, 503, content, **{"retry-after": _RETRY_AFTER_S})
+
+
+async def _refuse(receive_: Receive, send: Send, refused: _Refused) -> None:
+    """Answer and close; what comes of a refused body is not kept."""
+    body = await _begin_answer(send, refused.status, refused.content, {"connection": "close", **refused.headers})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    await linger(receive_)
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _store(scope: Scope, receive_: Receive) -> Kept | None:
@@ -238,10 +276,15 @@ async def _store(scope: Scope, receive_: Receive) -> Kept | None:
     for name, value in headers:
         if name == "content-length" and int(value) > limit:
             raise _too_large(limit)
+        if name == "content-encoding" and value.strip().lower() not in ("", "identity"):
+            raise _Refused(415, "a body is taken without Content-Encoding only", "unsupported_encoding")
     source = await sources.find(scope["path"].removeprefix(PREFIX).removesuffix("/"))
     if source is None:
         raise _Refused(404, "unknown connection", "not_found")
-    body = await _body(receive_, limit)
+    try:
+        body = await bodies.read(receive_, limit)
+    except TooLargeError:
+        raise _too_large(limit) from None
     try:
         incoming = accept(source, headers, body)
     except BadSignatureError:
@@ -249,22 +292,8 @@ async def _store(scope: Scope, receive_: Receive) -> Kept | None:
             return None
         inbox.refuse(source.id)
         raise _Refused(401, "bad or missing signature", "unauthorized") from None
+    recognise(scope)
     return await inbox.keep(incoming)
-
-
-async def _body(receive_: Receive, limit: int) -> bytes:
-    """Read the body, and stop as soon as it exceeds the limit; raises _Refused."""
-    body = b""
-    more = True
-    while more:
-        message = await receive_()
-        if message["type"] == "http.disconnect":
-            raise _Refused(400, "the body ended early", "bad_request")
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > limit:
-            raise _too_large(limit)
-    return body
 
 
 def _too_large(limit: int) -> _Refused:
@@ -272,9 +301,15 @@ def _too_large(limit: int) -> _Refused:
 
 
 async def _answer(send: Send, status: int, content: Mapping[str, object], **headers: str) -> None:
+    body = await _begin_answer(send, status, content, headers)
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _begin_answer(send: Send, status: int, content: Mapping[str, object], headers: Mapping[str, str]) -> bytes:
+    """Send the head of an answer; return its body."""
     metrics.answered(status)
     body = orjson.dumps(content)
     raw = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     raw += [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+    return body

@@ -31,11 +31,11 @@ class Program:
 
 def our_programs(data_dir: Path, port: int, workers: int) -> list[Program]:
     """Return the commands of web, worker and beat; ``workers`` is the number of Celery's pool processes."""
-    web = f"uvicorn worker.api.app:app --host {HOST} --port {port} --loop uvloop --http httptools"
+    web = f"uvicorn worker.api.app:app --host {HOST} --port {port} --loop uvloop"
     worker = f"celery -A worker.app worker --pool prefork --concurrency {workers} --queues wake,ingest"
     beat = "celery -A worker.app beat --scheduler worker.beat:SweepScheduler --pidfile= --loglevel WARNING"
     return [
-        _module("web", f"{web} --no-access-log --no-server-header"),
+        _module("web", f"{web} --http worker.api.http_protocol:BoundedProtocol --no-access-log --no-server-header"),
         _module(
             "worker",
             f"{worker} --without-gossip --without-mingle --hostname sync@%h --loglevel WARNING",

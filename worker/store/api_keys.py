@@ -15,6 +15,8 @@ from worker.store.db import Tx, run, sql
 SCOPES = ("contacts:read", "contacts:write", "channels:lookup", "admin")
 #: a prefix that secret scanners can find
 _PREFIX = "csk"
+#: our keys have 80 characters
+_MAX_LENGTH = 200
 
 
 class Key(NamedTuple):
@@ -34,7 +36,7 @@ _INSERT = sql("""
 _FIND = sql("""
     SELECT k.organization_id, k.id, k.secret_hash, k.scopes, k.rate_limit, o.region
       FROM api_keys k JOIN organizations o ON o.id = k.organization_id
-     WHERE k.id = :id AND k.revoked_at IS NULL
+     WHERE k.id = ANY(:ids) AND k.revoked_at IS NULL
 """)
 _LIST = sql("""
     SELECT id, scopes, rate_limit, created_at, last_used_at, revoked_at FROM api_keys
@@ -61,17 +63,33 @@ def insert_new(tx: Tx, scopes: Sequence[str], *, rate_limit: int | None = None) 
     return id_, f"{_PREFIX}_{id_.hex}_{secret}"
 
 
-def check(conn: Connection, key: str) -> Key | None:
-    """Return what a key gives access to; None if it is unknown or revoked."""
+def has_form(key: str) -> bool:
+    """Return whether a text can be a key. What cannot need not be looked up."""
+    return len(key) <= _MAX_LENGTH and _parse(key)[0] is not None
+
+
+def check(conn: Connection, keys: Sequence[str]) -> list[Key | None]:
+    """Return what each key gives access to, in the order of the keys; None if it is unknown or revoked."""
+    parsed = [_parse(key) for key in keys]
+    ids_ = {id_ for id_, _ in parsed if id_ is not None}
+    rows = {row.id: row for row in run(conn, _FIND, {"ids": list(ids_)})} if ids_ else {}
+    found: list[Key | None] = []
+    for id_, secret in parsed:
+        row = rows.get(id_)
+        # 256 random bits need no slow hash. An unknown key is compared too, so that it takes the same time.
+        expected = bytes(row.secret_hash) if row else bytes(32)
+        if not hmac.compare_digest(_hash(secret), expected) or row is None:
+            found.append(None)
+        else:
+            found.append(Key(row.organization_id, row.id, frozenset(row.scopes), row.rate_limit, row.region))
+    return found
+
+
+def _parse(key: str) -> tuple[UUID | None, str]:
+    """Return the id of a key, None if the text is no key, and its secret."""
     prefix, _, rest = key.partition("_")
     name, _, secret = rest.partition("_")
-    id_ = ids.parse(ids.KEY, f"{ids.KEY}_{name}") if prefix == _PREFIX else None
-    row = None if id_ is None else run(conn, _FIND, {"id": id_}).first()
-    # 256 random bits need no slow hash. An unknown key is compared too, so that it takes the same time.
-    expected = bytes(row.secret_hash) if row else bytes(32)
-    if not hmac.compare_digest(_hash(secret), expected) or row is None:
-        return None
-    return Key(row.organization_id, row.id, frozenset(row.scopes), row.rate_limit, row.region)
+    return (ids.parse(ids.KEY, f"{ids.KEY}_{name}") if prefix == _PREFIX else None), secret
 
 
 def note_use(conn: Connection, key: Key) -> None:

@@ -26,6 +26,10 @@ _engines: dict[tuple[int, str], Engine] = {}
 
 #: requests of the API that may run at once in a process; each has a connection and a thread
 TENANT_CONNECTIONS = 16
+#: the part of them that changes contacts; the others are for requests that only load
+OPERATION_CONNECTIONS = TENANT_CONNECTIONS // 2
+#: further sessions of the API, which look up keys
+KEY_CONNECTIONS = 2
 #: the organization of a session of the API until ``enter`` names one; it has no data
 NOBODY = UUID(int=0)
 
@@ -54,7 +58,7 @@ def engine(url: str | None = None) -> Engine:
 def tenant_engine() -> Engine:
     """Return the engine of the API, which sees nothing until ``enter`` names the organization.
 
-    It has a connection for each request that may run at once, so that no request waits for a connection.
+    It has a connection for each request that may run at once, and two to look up keys, so that nobody waits for one.
     """
     return _engine("tenant", make_tenant_engine)
 
@@ -83,7 +87,8 @@ def make_tenant_engine(url: str) -> Engine:
     # A request takes one core: parallel plans make other requests wait, and starting their workers costs more than
     # they save.
     options = _options(
-        TENANT_CONNECTIONS, **{_TENANT: NOBODY, "lock_timeout": "5s", "max_parallel_workers_per_gather": 0}
+        TENANT_CONNECTIONS + KEY_CONNECTIONS,
+        **{_TENANT: NOBODY, "lock_timeout": "5s", "max_parallel_workers_per_gather": 0},
     )
     engine_ = create_engine(sqlalchemy_url(url), **{**options, "max_overflow": 0})
     event.listen(engine_, "connect", _send_arrays_in_binary)

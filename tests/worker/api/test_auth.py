@@ -91,6 +91,6 @@ def test_a_contact_of_another_organization_is_not_found(engine, stranger, a_key,
 
 def test_organizations_do_not_share_keys_by_name(engine, a_key):
     with engine.begin() as conn:
-        found = api_keys.check(conn, a_key(organization="other"))
+        (found,) = api_keys.check(conn, [a_key(organization="other")])
         assert found is not None
         assert found.organization_id == organizations.find(conn, "other")

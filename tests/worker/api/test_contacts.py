@@ -5,6 +5,7 @@ from sqlalchemy import text
 
 from connectors.contract import ProfilesMerged
 from tests.worker.api.conftest import EMAIL, PHONE, T0, a_profile, is_time
+from worker.api import paging
 
 EXAMPLE = {
     "phone_number": "+6281234567890",
@@ -357,3 +358,20 @@ def test_a_plus_in_an_address_is_found_as_it_is_meant(client, say):
 @pytest.mark.parametrize("number", ["0812 345 678 Ani", "wa.me/6281273509101", "+6281273509101 / +6281273509102"])
 def test_what_is_no_single_number_finds_nobody(client, ujang, number):
     assert client.get("/v1/contacts", params={"phone_number": number}).status_code == 422
+
+
+def test_a_page_of_large_contacts_is_short_and_the_next_goes_on(client, say, monkeypatch):
+    monkeypatch.setattr(paging, "MAX_BYTES", 50_000)
+    for number in range(8):
+        say("shopify", a_profile(f"large{number}", biography="a" * 20_000))
+    for number in range(2):
+        say("shopify", a_profile(f"huge{number}", biography="a" * 60_000))
+    query, seen, pages = {"limit": 100}, [], 0
+
+    while query.get("cursor", "") is not None:
+        page = client.get("/v1/contacts", params=query).json()
+        seen += [contact["external_id"] for contact in page["data"]]
+        query["cursor"], pages = page["meta"]["next_cursor"], pages + 1
+
+    assert sorted(seen) == sorted([*(f"large{n}" for n in range(8)), "huge0", "huge1"])
+    assert pages == 6

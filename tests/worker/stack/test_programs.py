@@ -61,3 +61,11 @@ def test_only_the_worker_needs_a_broker():
     assert [name for name, program in programs.items() if program.needs_broker] == ["worker"]
     assert re.search("--port 8000", " ".join(programs["web"].command))
     assert re.search("--concurrency 3", " ".join(programs["worker"].command))
+
+
+def test_every_way_to_start_the_web_process_bounds_its_connections():
+    root = Path(__file__).parents[3]
+    (web,) = (program for program in our_programs(Path("/data"), 8000, 3) if program.name == "web")
+
+    for command in (" ".join(web.command), (root / "Procfile").read_text(), (root / "Dockerfile").read_text()):
+        assert "--http worker.api.http_protocol:BoundedProtocol" in command
