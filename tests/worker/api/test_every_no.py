@@ -49,19 +49,18 @@ class Expected:
     yes: datetime | None = None
     is_suppressed: bool = False
     has_baseline: bool = False
+    #: the newest time that anything stated has; a request of the API comes after it
     newest: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
     def said_no(self, at: datetime, arrived: datetime) -> None:
         counted = min(at, arrived + TOLERANCE)
         self.no = max(self.no or counted, counted)
-        self.newest = max(self.newest, counted)
 
     def said_yes(self, at: datetime | None, arrived: datetime) -> None:
         if at is None or at > arrived + TOLERANCE:
             self.has_baseline = True
         else:
             self.yes = max(self.yes or at, at)
-            self.newest = max(self.newest, at)
 
     @property
     def may_send(self) -> bool:
@@ -106,12 +105,10 @@ class Shops:
         """A column of a file without times: a "no" is as old as the file, and nobody knows since when a yes is one."""
         now = datetime.now(UTC)
         mapping = {"external_id": "id", "email": "mail", "first_name": "name", "email_consent": "news"}
-        headers = orjson.dumps(
-            [[name, value] for name, value in files.headers_of(mapping, now + skew).items()]
-        ).decode()
+        marks = orjson.dumps([*files.headers_of(mapping, now + skew).items()]).decode()
         values = {"id": "1", "mail": E1, "name": "Ayu Lestari", "news": "yes" if is_yes else "no"}
-        self._keep(self.file, files.TOPIC, headers, files.body_of(values), now + skew)
-        self._tell(None if is_yes else now + skew, now, is_yes=is_yes)
+        self._keep(self.file, files.TOPIC, marks, files.body_of(values), now + skew)
+        self._tell(now + skew, now, is_yes=is_yes, is_dated=not is_yes)
 
     def read(self, skew: timedelta, *, is_yes: bool) -> None:
         """A customer as a backfill reads it; the time of the consent is the shop's."""
@@ -127,6 +124,7 @@ class Shops:
         status = "opted_in" if is_yes else "opted_out"
         answered = self.world.api.write("PUT", E1, "/consent/email", status=status)
         after = max(datetime.now(UTC), self.expected.newest + timedelta(microseconds=1))
+        self.expected.newest = after
         (self.expected.said_yes if is_yes else self.expected.said_no)(after, after)
         if not is_yes:
             assert answered["status"] == "opted_out"
@@ -145,16 +143,17 @@ class Shops:
         for envelope_id in kept:
             self.world.replay(ids.show(ids.ENVELOPE, envelope_id))
 
-    def _tell(self, at: datetime | None, arrived: datetime, *, is_yes: bool) -> None:
+    def _tell(self, at: datetime, arrived: datetime, *, is_yes: bool, is_dated: bool = True) -> None:
+        self.expected.newest = max(self.expected.newest, min(at, arrived + TOLERANCE))
         if is_yes:
-            self.expected.said_yes(at, arrived)
+            self.expected.said_yes(at if is_dated else None, arrived)
         else:
             self.expected.said_no(at, arrived)
 
-    def _keep(self, connection_id: UUID, topic: str, headers: str, body: bytes, sent_at: datetime) -> None:
+    def _keep(self, connection_id: UUID, topic: str, marks: str, body: bytes, sent_at: datetime) -> None:
         digest = sha256(body).digest()
         incoming = Incoming(
-            self.organization_id, ids.new(), connection_id, topic, uuid4().hex, sent_at, headers, body, digest
+            self.organization_id, ids.new(), connection_id, topic, uuid4().hex, sent_at, "[]", body, digest, marks
         )
         with self.engine.begin() as conn:
             envelopes.keep(conn, [incoming])
