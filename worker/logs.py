@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -36,9 +36,8 @@ def configure(*, least: int = logging.NOTSET) -> None:
     """
     level = max(least, logging.getLevelNamesMapping().get(settings().log_level.upper(), logging.INFO))
     root = logging.getLogger()
-    for handler in [one for one in root.handlers if isinstance(one, _Handler)]:
-        root.removeHandler(handler)  # its stream may be another by now
-    root.addHandler(_Handler())
+    if not any(isinstance(handler, _Handler) for handler in root.handlers):
+        root.addHandler(_Handler())
     root.setLevel(logging.WARNING)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -55,7 +54,7 @@ def configure(*, least: int = logging.NOTSET) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is then: tests give it another stream
         cache_logger_on_first_use=False,
     )
 
@@ -142,8 +141,13 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg] # the stream is
     """Prints records of libraries, one line each."""
 
     def __init__(self) -> None:
-        super().__init__(sys.stderr)
+        logging.Handler.__init__(self)  # that of StreamHandler would set the stream
         self.setFormatter(_Formatter())
+
+    @property
+    def stream(self) -> TextIO:
+        """The stderr of now, which may be another than that of the start."""
+        return sys.stderr
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Say that a record could not be printed; Python would quote its arguments."""

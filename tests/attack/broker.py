@@ -129,7 +129,7 @@ def attack(stack: RunningStack, *, full: bool) -> Iterator[Finding]:
         f"{len(items) * len(LISTS):,} items that are no messages, in {len(LISTS)} lists", stack, before, seconds
     )
 
-    count = 30_000 if full else 5_000
+    count = 15_000 if full else 5_000
     random_ = random.Random(17)
     mutants = [_mutated(item, random_) for _, item in garbage() if len(item) < 5_000]
     for start in range(0, count, 5_000):
@@ -189,7 +189,7 @@ class _Work:
         wait_until(lambda: self._push(item), _PATIENCE_S)
         wait_until(lambda: self._stack.status("broker")["inbox"]["settled"] == self._sent, _PATIENCE_S)
         seconds = time.monotonic() - began
-        wait_until(lambda: not any(map(self._broker.exists, (PREFIX + name for name in LISTS))), 60)
+        wait_until(lambda: not any(map(self._broker.exists, (PREFIX + name for name in LISTS))), 120)
         return seconds
 
     def _push(self, item: str) -> bool:
