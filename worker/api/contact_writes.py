@@ -3,39 +3,34 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Header, Query, Response
 
 from connectors.contract import (
-    Channel,
-    ErasureRequested,
     Event,
     Identifier,
-    ProfileRemoved,
     ProfileSeen,
-    SuppressionStated,
     TagsAdded,
 )
 from worker import api_schemas, ids
 from worker.api import operation
 from worker.api.auth import WriteKey
+from worker.api.contact_deletion import DeleteContact
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
 from worker.api.json_route import JsonRoute
 from worker.api.loaded_contact import (
     About,
     LoadedContact,
-    deleted_addresses,
     load_with_records,
-    owned_addresses,
     survivor_of,
     time_after,
 )
 from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
-from worker.domain import erasures, identifiers
+from worker.domain import identifiers
 from worker.domain import registers as register_names
 from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
@@ -94,7 +89,7 @@ async def delete_contact(
 
     Suppressions stay with their addresses. Who is erased starts anew then, and the addresses are suppressed.
     """
-    return await operation.perform(key, request, _DeleteContact(key, contact_id, erase=erase))
+    return await operation.perform(key, request, DeleteContact(key, contact_id, erase=erase))
 
 
 @dataclass(slots=True)
@@ -259,30 +254,6 @@ class _UpdateContact:
         return _show(load_with_records(tx, self.contact_id).contact, 200)
 
 
-@dataclass(slots=True)
-class _DeleteContact:
-    key: Key
-    contact_id: str
-    erase: bool = field(kw_only=True)
-
-    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
-        loaded = load_with_records(tx, self.contact_id)
-        events: list[tuple[str, Event]] = [
-            (source, ProfileRemoved(external_id=external_id, occurred_at=None))
-            for source, external_id in sorted(row.ref for row in loaded.records if row.record.is_live)
-        ]
-        if self.erase:
-            events.append((API_SOURCE, _erasure_request(loaded)))
-            events += [(API_SOURCE, _suppressed(ident)) for ident in sorted(owned_addresses(tx, loaded))]
-        return ApiWrite(events=tuple(events), deletion=deleted_addresses(tx, loaded)), loaded.time_after(now)
-
-    def judge(self, tx: Tx, people: Changeset) -> None:
-        """Refuse nothing: a record that has joined the contact meanwhile was not deleted, and stays."""
-
-    def answer(self, _: Tx, __: Applied) -> Answer:
-        return Answer(204)
-
-
 def _cleared_custom_fields(profile: Profile, rows: Iterable[RecordRow], target: Ref) -> dict[str, None]:
     """Clear every custom field that the API set if the request has ``"custom_fields": null``."""
     if profile.custom_fields is not None or "custom_fields" not in profile.model_fields_set:
@@ -315,28 +286,6 @@ def _releases(rows: Iterable[RecordRow], target: Ref, profile: Mapping[str, Any]
 def _is_replaced(slot: str, new: Identifier | None, held: Mapping[str, tuple[Stamp, Any]]) -> bool:
     _, claim = held.get(register_names.of_slot(slot), (None, None))
     return claim is not None and (new is None or Claim(*claim).value != new.value)
-
-
-def _erasure_request(loaded: LoadedContact) -> ErasureRequested:
-    """Request the erasure of the contact's identifiers and customers as of now; later ones are not included."""
-    claimed = {claim for row in loaded.records for claim in row.record.claims().values()}
-    return ErasureRequested(
-        subject="contact",
-        external_id=None,
-        identifiers=tuple(
-            Identifier(type=claim.type, value=claim.key)  # type: ignore[arg-type]
-            for claim in sorted(claimed)
-        ),
-        occurred_at=None,
-        customers=tuple(sorted(row.ref for row in loaded.records)),
-    )
-
-
-def _suppressed(ident: Ident) -> SuppressionStated:
-    channel = cast("Channel", erasures.channel_of(ident))
-    return SuppressionStated(
-        external_id=None, channel=channel, address=ident[1], reason=erasures.REASON, occurred_at=None
-    )
 
 
 def profile_of(profile: Profile, region: str | None) -> tuple[dict[str, Any], dict[str, Ident]]:
