@@ -50,8 +50,11 @@ class World:
         self._lanes: set[int] = set()
 
     def connect(self, name: str, source: str, options: dict[str, str]) -> str:
-        """Add a connection that may see everything, and could be read from; return its webhook path."""
-        access = {"webhook_secrets": [_SECRET], "credentials": {"access_token": "invented"}}
+        """Add a connection that may see everything; return its webhook path.
+
+        It cannot be read from, so a deletion that was sent long ago takes effect without a reading (ADR 24).
+        """
+        access = {"webhook_secrets": [_SECRET]}
         with self._engine.begin() as conn:
             tx, more = Tx(conn, self._organization_id), {"options": options, "region": None, "priority": 100, **access}
             id_ = connections.insert_new(tx, connector=name, source=source, **more)
