@@ -48,7 +48,7 @@ def test_a_hostile_text_of_shopify_takes_no_refusal_with_it(key, text):
 
 def test_a_yes_for_an_address_that_cannot_be_used_is_for_no_other():
     consent = {"state": "subscribed", "consent_updated_at": "2026-09-14T18:42:07Z"}
-    body = {"id": 5150, "phone": MARKS, "sms_marketing_consent": consent}
+    body = {"id": 5150, "updated_at": "2026-09-14T18:42:07Z", "phone": MARKS, "sms_marketing_consent": consent}
 
     events, notes = read(shopify, "customers/update", body)
 

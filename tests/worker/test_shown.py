@@ -52,7 +52,7 @@ def test_status_shows_any_topic_source_and_remark(text):
     row = dict.fromkeys(("connection_id", "connector", "source"), text)
     found = {
         "inbox": dict.fromkeys(("due", "postponed", "parked", "settled", "ignored", "oldest_due_s"), 0)
-        | {"ignored_topics": {text: 1}, "undecided": {text: 2}},
+        | {"ignored_topics": {text: 1}, "noted": {}, "undecided": {text: 2}},
         "contacts": 0,
         "upgrade": None,
         "privacy_requests": [row],

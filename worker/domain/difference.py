@@ -23,8 +23,12 @@ def difference(old: ContactRow | None, shown: Golden, only: str | None) -> dict[
         details[name] = (before, after) if cause == only and cause is not None else (before, after, cause)
     old_tags = [] if old is None else old.tags
     if old_tags != shown.tags:
-        went, came = set(old_tags).difference(shown.tags), set(shown.tags).difference(old_tags)
-        details["tags"] = (sorted(went), sorted(came), None)
+        had, has = set(old_tags), set(shown.tags)
+        details["tags"] = (
+            [one for one in old_tags if one not in has],
+            [one for one in shown.tags if one not in had],
+            None,
+        )
     return details
 
 
