@@ -107,7 +107,7 @@ class ReleaseBefore:
             topic="PATCH /v1/contacts/{contact_id}",
             delivery_id=f"api:edit of {contact}",
             sent_at=datetime.now(UTC) if at is None else moment(at),
-            headers=[],
+            headers="[]",
             body=api_writes.encode(write),
         )
         self.links.append((_ref(anchor), edit, row.id))
@@ -164,7 +164,7 @@ class ReleaseBefore:
         for row in self.envelopes:
             values = {
                 **row._asdict(),
-                "headers": orjson.dumps(row.headers).decode(),
+                "headers": row.headers,
                 "sha256": sha256(row.body).digest(),
             }
             self._run(conn, _ENVELOPE, **{name: value for name, value in values.items() if name != "organization_id"})
