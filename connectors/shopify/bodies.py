@@ -62,8 +62,8 @@ class Shape:
 
 CUSTOMER = Shape(("id", "updated_at"), _ELSEWHERE | _OF_SALE | _OF_ORDER | _OF_CHECKOUT | _OF_DRAFT | _OF_CONSENT)
 _SALE_NEVER = _ELSEWHERE | _OF_CUSTOMER | _OF_DRAFT | _CONSENTS | {"email_address", "phone_number", "order_id"}
-ORDER = Shape(("id", "created_at"), _SALE_NEVER | _OF_CHECKOUT)
-CHECKOUT = Shape(("token", "created_at"), _SALE_NEVER | _OF_ORDER)
+ORDER = Shape((), _SALE_NEVER | _OF_CHECKOUT)
+CHECKOUT = Shape((), _SALE_NEVER | _OF_ORDER)
 _CONSENT_NEVER = _ELSEWHERE | _OF_SALE | _OF_CUSTOMER | {"created_at"}
 CONSENT = Shape((), _CONSENT_NEVER | {"segment_id"})
 SMS_CONSENT = Shape(("id", "phone"), _CONSENT_NEVER | _OF_CONSENT)

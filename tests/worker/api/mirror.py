@@ -61,6 +61,12 @@ class Mirror:
         for entry in reversed(self._api.rows(id_, "/timeline")):
             if entry["contact_id"] == id_:
                 for change in entry["fields"]:
+                    if change["field"] == "tags":  # what went, and what came
+                        had = set(state.get("tags") or ())
+                        assert had.issuperset(change["before"]), entry
+                        tags = had.difference(change["before"]).union(change["after"])
+                        state["tags"] = sorted(tags, key=str.casefold)
+                        continue
                     if change["field"] != "note" and not change["field"].startswith("suppression:"):
                         assert (change["before"] or None) == (state.get(change["field"]) or None), entry
                     state[change["field"]] = change["after"]

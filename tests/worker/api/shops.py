@@ -106,7 +106,8 @@ class Shopify(Shop):
     def redact(self, external_id: str | None, *, email: str | None = None, phone: str | None = None, at: At) -> None:
         """Ask for a customer to be forgotten."""
         customer = {"id": external_id and int(external_id), "email": email, "phone": phone}
-        self._post("customers/redact", {"shop_domain": self.options["shop_domain"], "customer": customer}, at)
+        shop = {"shop_id": 1, "shop_domain": self.options["shop_domain"]}
+        self._post("customers/redact", {**shop, "customer": customer, "orders_to_redact": []}, at)
 
     def redact_shop(self, *, at: At) -> None:
         """Ask for the whole shop to be forgotten."""

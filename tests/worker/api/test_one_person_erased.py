@@ -160,7 +160,7 @@ def test_an_address_that_cannot_be_read_is_told_and_the_rest_is_done(shop, api, 
 
     assert gone(api, E1)
     with engine.begin() as conn:
-        (remark,) = ready.undecided(db.Tx(conn, organization_id))
+        (remark,) = ready.remarks(db.Tx(conn, organization_id))
     assert "cannot read the phone" in remark
     assert "call" not in remark
 
