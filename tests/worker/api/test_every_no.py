@@ -95,7 +95,7 @@ class Shops:
         now = datetime.now(UTC)
         state = "subscribed" if is_yes else "unsubscribed"
         self.shopify.consent("1", "email", state, E1, at=now + skew)
-        self._tell(now + skew, now, is_yes=is_yes)
+        self._tell(now + skew, now, is_yes=is_yes, has_profile=False)
 
     def box(self, skew: timedelta, *, is_yes: bool) -> None:
         """A ticked box counts since the customer was created, an empty one since the change."""
@@ -148,8 +148,12 @@ class Shops:
         for envelope_id in kept:
             self.world.replay(ids.show(ids.ENVELOPE, envelope_id))
 
-    def _tell(self, at: datetime, arrived: datetime, *, is_yes: bool, is_dated: bool = True) -> None:
-        self.expected.newest = max(self.expected.newest, min(at, arrived + TOLERANCE))
+    def _tell(
+        self, at: datetime, arrived: datetime, *, is_yes: bool, is_dated: bool = True, has_profile: bool = True
+    ) -> None:
+        is_ahead = at > arrived + TOLERANCE
+        if has_profile or not (is_yes and is_ahead):  # a yes of a wrong clock alone has no time
+            self.expected.newest = max(self.expected.newest, min(at, arrived + TOLERANCE))
         if is_yes:
             self.expected.said_yes(at if is_dated else None, arrived)
         else:
