@@ -17,6 +17,9 @@ from worker.stack.embedded import EmbeddedPostgres
 from worker.store import db, organizations
 from worker.store.migrate import upgrade
 
+# For every process of the tests: a stack that a test starts, and the test that looks into its database.
+os.environ.setdefault("CONTACTSYNC_SECRET_KEYS", Fernet.generate_key().decode())
+
 TABLES = (
     "organizations, api_keys, connections, envelopes, ready, outcomes, parked, contacts, records, claims, decisions, "
     "consents, suppressions, tombstones, changes, envelope_records, privacy_requests, notes, contact_terms, "
@@ -28,7 +31,6 @@ TABLES = (
 @pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
     """The URL of a migrated database: the database in TEST_DATABASE_URL, or else an embedded server."""
-    os.environ.setdefault("CONTACTSYNC_SECRET_KEYS", Fernet.generate_key().decode())
     configured = os.environ.get("TEST_DATABASE_URL")
     # pytest's own directory does not do: if root runs the tests, Postgres runs as another user, who may not enter it.
     directory = Path(tempfile.mkdtemp(prefix="contactsync-test-"))
