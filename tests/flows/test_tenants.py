@@ -124,7 +124,7 @@ TOMBSTONE = """
     VALUES (:organization_id, :digest, now(), :id)
 """
 
-#: Rows of a finished run, of a schedule far in the future, and of a customer to fetch later.
+#: Rows of what is finished, and of what is due far in the future.
 READING = (
     """INSERT INTO runs (organization_id, id, connection_id, kind, state, finished_at)
        VALUES (:organization_id, :id, :id, 'full', 'done', now())""",
@@ -138,6 +138,10 @@ READING = (
        VALUES (:organization_id, :id, 'full', interval '1 week', 'infinity')""",
     """INSERT INTO wanted (organization_id, connection_id, external_id, token, next_run_at)
        VALUES (:organization_id, :id, '71', :id, 'infinity')""",
+    "INSERT INTO expiries (organization_id, looked_at) VALUES (:organization_id, 'infinity') ON CONFLICT DO NOTHING",
+    "INSERT INTO held_bodies (organization_id, envelope_id, looked_at) VALUES (:organization_id, :id, 'infinity')",
+    """INSERT INTO shop_erasures (organization_id, source, envelope_id, stamp, done_at)
+       VALUES (:organization_id, 'nobody', :id, '[0, 0, "", 0, ""]', now())""",
 )
 
 
