@@ -217,6 +217,7 @@ _RESOLVED: Json = {
                     "contact_id": OTHER_CONTACT_ID,
                 }
             ],
+            "full": [],
         },
     },
 }

@@ -53,6 +53,13 @@ class Given(BaseModel):
     standing: str  #: found, identifies_nobody, evidence, no_longer_claimed, unknown, not_valid
 
 
+class FullRecord(BaseModel):
+    """A record of the contact that has left something out, because more was stated than a record keeps."""
+
+    record: RecordName
+    left_out: list[str]  #: custom_fields, tags, identifiers; what was stated last is kept
+
+
 class Explanation(BaseModel):
     """Why the contact is this person, and why others are not in it."""
 
@@ -60,6 +67,7 @@ class Explanation(BaseModel):
     joined_by: list[JoinedBy]
     decided_by: list[DecidedBy]
     not_joined: list[NotJoined]
+    full: list[FullRecord]
 
     @classmethod
     def of(cls, explanation: explain.Explanation, standings: Sequence[str]) -> "Explanation":
@@ -86,6 +94,7 @@ class Explanation(BaseModel):
                 )
                 for apart in explanation.apart
             ],
+            full=[FullRecord(record=_names([ref])[0], left_out=kinds) for ref, kinds in explanation.full],
         )
 
 

@@ -13,6 +13,7 @@ from worker import ids
 from worker.domain import identifiers
 from worker.domain.folded import Regrouped
 from worker.domain.grouping import Limits, Reason, Resolution
+from worker.domain.limits import left_out
 from worker.domain.resolve import resolve
 from worker.domain.snapshot import Snapshot
 from worker.domain.terms import CLAIM, EVIDENCE, FORMER, LAST, Decision, Ident, Ref, Tie
@@ -58,6 +59,8 @@ class Explanation:
     joined: list[Shared] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)  #: between two records of the contact
     apart: list[Apart] = field(default_factory=list)
+    #: records that are full, and of what each has left something out
+    full: list[tuple[Ref, list[str]]] = field(default_factory=list)
 
 
 def explain(tx: Tx, contact_ids: Collection[UUID]) -> dict[UUID, Explanation]:
@@ -109,6 +112,7 @@ class _Explained:
             joined=[shared for ident in sorted(self._held) for shared in self._shared(ident)],
             decisions=sorted(decisions, key=lambda d: d.strength),
             apart=[apart for ident in sorted(self._held) for apart in self._apart(ident)],
+            full=[(ref, kinds) for ref in sorted(own) if (kinds := left_out(self._snapshot.rows[ref].record))],
         )
 
     def _value(self, ident: Ident) -> str:

@@ -143,3 +143,15 @@ def test_a_question_that_is_no_yes_or_no_is_refused(shop, explain):
 
     assert answer.status_code == 422
     assert answer.json()["details"][0]["field"] == "explain"
+
+
+def test_a_record_that_is_full_is_named(shop, api, explain):
+    shop.seen("1", email=E1, name="Ayu Lestari", at=0)
+    for turn in range(11):
+        shop.tagged("1", *(f"tag {turn}-{number}" for number in range(100)), at=turn + 1)
+
+    (full,) = explain(EMAIL).json()["explanation"]["full"]
+
+    assert full == {"record": {"source": "shop", "external_id": "1"}, "left_out": ["tags"]}
+    assert len(api.contact(E1)["tags"]) == 1_000
+    assert "tag 0-0" not in api.contact(E1)["tags"]
