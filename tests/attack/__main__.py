@@ -1,6 +1,7 @@
 """Run every attack at full size and print a table of attack, bound and measured; exit 1 if a bound broke."""
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -13,6 +14,7 @@ from rich.table import Table
 from tests.attack import broker, door, headers, hung_reader, passengers, privacy, readers, slow_provider, sweeper
 from tests.attack.finding import Attack, Finding
 from tests.flows.stack import RunningStack
+from worker import logs
 
 ATTACKS: Mapping[str, Attack] = {
     "door": door.attack,
@@ -34,6 +36,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=sorted(ATTACKS), help="may be given several times")
     parser.add_argument("--short", action="store_true", help="the short form, which the suite runs")
     arguments = parser.parse_args()
+    logs.configure(least=logging.WARNING)
     findings: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="contactsync-attack-") as directory:
         Path(directory).chmod(0o755)  # Postgres, started by root, runs under another account
