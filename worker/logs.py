@@ -44,6 +44,7 @@ def configure(*, least: int = logging.NOTSET) -> None:
     for name in _UVICORN:
         logger = logging.getLogger(name)
         logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
         logger.propagate = True
     structlog.configure(
         processors=[
