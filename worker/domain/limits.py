@@ -41,13 +41,15 @@ def note_sizes(record: Record, stamp: Stamp, said: Mapping[str, Any]) -> bool:
     A large value that a newer and smaller one has replaced still takes its room, as long as nothing newer has pushed
     it out. Otherwise what stays would depend on which of the two came first.
     """
+    # Nearly all values are short texts and numbers: they are told from the others in one pass.
+    perhaps_large = [
+        name
+        for name, value in said.items()
+        if (len(value) > _PLAINLY_SMALL if type(value) is str else type(value) is dict or type(value) is list)
+    ]
     is_news = False
-    for name, value in said.items():
-        if (
-            value is None or (type(value) is str and len(value) <= _PLAINLY_SMALL) or name[:1] in ("@", "#")
-        ):  # nearly all
-            continue
-        if (size := units(value)) > 1 and is_field(name):
+    for name in perhaps_large:
+        if (size := units(said[name])) > 1 and is_field(name):
             known = record.sizes.get(name, [])
             found = _frontier({*known, (stamp, size)})
             if found != known:
