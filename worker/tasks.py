@@ -143,7 +143,7 @@ def _delete_expired() -> None:
 
 
 def _read_due() -> None:
-    """Start the runs that are due, and see that a process reads: nudge, and call a stand-in if that is in vain."""
+    """Start the runs that are due. Nudge the workers to read; call a stand-in if nudges did not help."""
     schedules.start_due(db.engine())
     with db.engine().connect() as conn:
         age_s = runs.due_for_s(conn)
@@ -156,7 +156,7 @@ def _read_due() -> None:
 
 
 def _drain_due() -> None:
-    """See that a process drains what waits, in the same way."""
+    """Nudge the workers to drain what waits; call a stand-in if nudges did not help."""
     with db.engine().connect() as conn:
         waiting = ready.waiting(conn, lease=timedelta(seconds=settings().lease_s))
     for lane in waiting:

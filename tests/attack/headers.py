@@ -133,7 +133,10 @@ def _woocommerce(stack: RunningStack, *, full: bool) -> Iterator[Finding]:
 
 
 def _still_there(stack: RunningStack) -> Iterator[Finding]:
-    """The body of an order's deletion is that of a customer's; the shop can be read, and still has the customer."""
+    """Send the deletion of an order as the deletion of a customer: both have the same body.
+
+    The shop can be read, and it still has the customer. So the customer has to stay.
+    """
     organization = f"headers-{uuid4().hex[:8]}"
     shop, key = Shop(11, 20, secret=SECRET), ("ck_invented", "cs_invented")
     with Running(Site(shop, *key)) as site:

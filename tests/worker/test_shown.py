@@ -1,4 +1,4 @@
-"""Text of others on a terminal: no markup, no codes, one line, one length."""
+"""Shown: a terminal shows the text of others as one short line. Markup and control codes in it do nothing."""
 
 import io
 

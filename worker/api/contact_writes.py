@@ -343,7 +343,7 @@ def _owners(people: Changeset) -> dict[Ident, Ref]:
 
 
 def _owning(known: Iterable[Any]) -> list[Any]:
-    # What a stranger typed at a checkout neither makes a write one about the person there, nor forbids it.
+    # A guest's evidence is no owner. A stranger may have typed it at a checkout.
     return [claim for claim in known if claim.is_owner and claim.role != EVIDENCE]
 
 

@@ -1,9 +1,8 @@
 """Limits: how much of what is said about one customer a record keeps, so that no record grows until it hurts others.
 
-What was stated last stays. Whatever comes in whichever order, the same stays: each limit depends on all that was
-stated, and what it leaves out would be left out in every other order, too.
+The newest statements stay. The order in which they come does not matter: each limit is a function of all statements.
 
-What identifies a person, names, and times of creation are no fields: they are never left out for a field.
+Fields never push out identifiers, names or the time of creation.
 """
 
 from collections.abc import Iterable, Mapping

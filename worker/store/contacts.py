@@ -158,7 +158,8 @@ def by_any_ids(tx: Tx, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
 def ids_by_keys(tx: Tx, keys: Collection[Key]) -> dict[Key, UUID]:
     """Return the id of the contact whose record claims each key and owns it; unknown keys are left out.
 
-    What a guest gave beside their key is left out, too: whoever writes about it need not write about that contact.
+    Evidence is left out, too. A stranger may have typed the number at a checkout, and a write about the number must not
+    change the person whose e-mail the stranger typed.
     """
     if not keys:
         return {}

@@ -98,13 +98,13 @@ class Shops:
         self._tell(now + skew, now, is_yes=is_yes, has_profile=False)
 
     def box(self, skew: timedelta, *, is_yes: bool) -> None:
-        """A ticked box counts since the customer was created, an empty one since the change."""
+        """Deliver a customer with a box. A ticked box counts from the creation, and an empty box from the change."""
         now = datetime.now(UTC)
         self.woo.seen("1", email=E1, name="Ayu Lestari", at=now + skew, created=now + skew, newsletter=is_yes)
         self._tell(now + skew, now, is_yes=is_yes)
 
     def row(self, skew: timedelta, *, is_yes: bool) -> None:
-        """A column of a file without times: a "no" is as old as the file, and nobody knows since when a yes is one."""
+        """Import a row without a time for the consent. A "no" is as old as the file. A "yes" has no time."""
         now = datetime.now(UTC)
         mapping = {"external_id": "id", "email": "mail", "first_name": "name", "email_consent": "news"}
         marks = orjson.dumps([*files.headers_of(mapping, now + skew).items()]).decode()

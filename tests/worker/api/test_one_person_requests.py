@@ -244,7 +244,7 @@ def test_two_clocks_ahead_and_a_request_between_them(shop, eu, api, ahead):
     assert (contact["name"], contact["email"]) == ("Ours", E2)
 
 
-def test_a_write_about_what_a_stranger_typed_is_not_about_the_person_there(shop, api):
+def test_a_post_with_a_number_that_a_stranger_typed_makes_a_new_person(shop, api):
     shop.seen("1", email=E1, name="Ayu Lestari", at=0)
     shop.checkout(email=E1, phone=P2, name="Mallory Black", at=1)
     before = api.contact(E1)
@@ -256,7 +256,7 @@ def test_a_write_about_what_a_stranger_typed_is_not_about_the_person_there(shop,
     assert api.contact(P2)["name"] == "Mallory Black"
 
 
-def test_what_a_stranger_typed_forbids_no_edit(shop, api):
+def test_a_patch_may_take_a_number_that_a_stranger_typed(shop, api):
     shop.seen("1", email=E1, name="Ayu Lestari", at=0)
     shop.seen("2", email=E2, name="Budi Santoso", at=0)
     shop.checkout(email=E1, phone=P2, name="Mallory Black", at=1)

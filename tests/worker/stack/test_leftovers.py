@@ -1,4 +1,4 @@
-"""Leftovers: only processes of this cluster are ended."""
+"""Leftovers: ``kill`` ends the processes of its own cluster, and no others."""
 
 import subprocess
 import sys
