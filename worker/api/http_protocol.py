@@ -130,7 +130,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(self._refusal)
             return
         # Trailers after a body count like a head.
-        if self._unread > MAX_HEAD_BYTES or (self.headers is not None and len(self.headers) > MAX_HEADERS):
+        if self._unread > MAX_HEAD_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
             self._head_timer = self.loop.call_later(HEAD_S, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
@@ -142,11 +142,18 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["state"][_RECOGNISE] = self.recognise
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header. Above the limit the parser stops: one read of the socket can have 60,000 of one letter."""
+        if len(self.headers) >= MAX_HEADERS:
+            self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            raise _RefusedError
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Start the request, unless its head is too large."""
-        if len(self.headers) > MAX_HEADERS or self._unread > MAX_HEAD_BYTES:
+        if self._unread > MAX_HEAD_BYTES:
             size = len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
-            if len(self.headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
+            if size > MAX_HEAD_BYTES:
                 self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
                 raise _RefusedError
         self._unread = 0

@@ -8,6 +8,7 @@ import time
 
 import pytest
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tests.flows.stack import wait_until
 from worker.api import http_protocol
@@ -257,3 +258,12 @@ def test_an_idle_acquaintance_makes_room_if_there_are_no_strangers(connect):
     assert is_open(newest)
     assert not is_open(known[0])
     assert is_open(known[1])
+
+
+def test_headers_above_the_limit_are_not_even_taken(connect, monkeypatch):
+    taken = []
+    take = HttpToolsProtocol.on_header
+    monkeypatch.setattr(HttpToolsProtocol, "on_header", lambda self, *header: (taken.append(1), take(self, *header)))
+
+    assert answer(connect(), b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 5_000).startswith(b"HTTP/1.1 431")
+    assert len(taken) == http_protocol.MAX_HEADERS
