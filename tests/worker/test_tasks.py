@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from connectors import CONNECTORS
 from tests.worker.backfill.scripted import Scripted
-from tests.worker.inbox.plain import Plain, keep, lane, run_now
+from tests.worker.inbox.plain import Plain, connect, keep, lane, run_now
 from worker import settings as worker_settings
 from worker import tasks
 from worker.backfill import schedules, slices
@@ -19,24 +19,13 @@ from worker.inbox.ingest import Source
 from worker.inbox.nudge import READING
 from worker.stand_in import DRAIN, READ
 from worker.store import connections, ready
-from worker.store.db import Tx
 
 
 @pytest.fixture
 def source(engine, organization_id, monkeypatch):
     monkeypatch.setitem(CONNECTORS, "plain", Plain())
     monkeypatch.setitem(CONNECTORS, "scripted", Scripted())
-    with engine.begin() as conn:
-        id_ = connections.insert_new(
-            Tx(conn, organization_id),
-            connector="plain",
-            source="plain",
-            options={},
-            region=None,
-            priority=100,
-            webhook_secrets=["x"],
-        )
-    return Source(organization_id, id_, "plain", ("x",))
+    return Source(organization_id, connect(engine, organization_id), "plain", ("x",))
 
 
 @pytest.fixture
@@ -71,17 +60,8 @@ def with_broker(monkeypatch, database_url):
 
 
 def start_run(engine, organization_id):
+    id_ = connect(engine, organization_id, "scripted", source="shop", credentials={"access_token": "t"})
     with engine.begin() as conn:
-        id_ = connections.insert_new(
-            Tx(conn, organization_id),
-            connector="scripted",
-            source="shop",
-            options={},
-            region=None,
-            priority=100,
-            webhook_secrets=["x"],
-            credentials={"access_token": "t"},
-        )
         slices.start(conn, connections.by_id(conn, id_), "full")
 
 

@@ -233,13 +233,13 @@ def test_who_was_recognised_stays_while_strangers_come(connect):
     assert sum(is_open(stranger) for stranger in strangers[:-1]) == 6
 
 
-def test_while_everybody_is_busy_a_newcomer_is_told_to_come_back(connect):
+def test_while_everybody_is_busy_a_newcomer_is_told_to_come_back(server, connect):
     busy = [connect() for _ in range(8)]
     for connection in busy:
         connection.sendall(b"GET /known HTTP/1.1\r\n\r\n")
         connection.recv(1000)
         connection.sendall(b"GET /wait HTTP/1.1\r\n\r\n")
-    time.sleep(0.2)  # until the server has read that
+    wait_until(lambda: len(server.server_state.tasks) == len(busy), 5)  # all of them are being answered
 
     refused = answer(connect())
 

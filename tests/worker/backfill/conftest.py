@@ -4,8 +4,8 @@ import pytest
 
 from connectors import CONNECTORS
 from tests.worker.backfill.scripted import Scripted
+from tests.worker.inbox.plain import connect
 from worker.store import connections
-from worker.store.db import Tx
 
 
 @pytest.fixture
@@ -17,15 +17,6 @@ def shop(monkeypatch):
 
 @pytest.fixture
 def connection(engine, organization_id, shop):
+    id_ = connect(engine, organization_id, "scripted", source="shop", credentials={"access_token": "t"})
     with engine.begin() as conn:
-        id_ = connections.insert_new(
-            Tx(conn, organization_id),
-            connector="scripted",
-            source="shop",
-            options={},
-            region=None,
-            priority=100,
-            webhook_secrets=["x"],
-            credentials={"access_token": "t"},
-        )
         return connections.by_id(conn, id_)

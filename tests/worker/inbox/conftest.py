@@ -3,10 +3,8 @@
 import pytest
 
 from connectors import CONNECTORS
-from tests.worker.inbox.plain import Plain
+from tests.worker.inbox.plain import Plain, connect
 from worker.inbox.ingest import Source
-from worker.store import connections
-from worker.store.db import Tx
 
 
 @pytest.fixture
@@ -18,14 +16,4 @@ def plain(monkeypatch):
 
 @pytest.fixture
 def source(engine, organization_id, plain):
-    with engine.begin() as conn:
-        id_ = connections.insert_new(
-            Tx(conn, organization_id),
-            connector="plain",
-            source="plain",
-            options={},
-            region=None,
-            priority=100,
-            webhook_secrets=["x"],
-        )
-    return Source(organization_id, id_, "plain", ("x",))
+    return Source(organization_id, connect(engine, organization_id), "plain", ("x",))

@@ -7,7 +7,8 @@ from sqlalchemy import text
 
 from connectors.contract import MalformedPayloadError, ProfileSeen, Receipt, TagsAdded
 from worker.inbox.ingest import accept
-from worker.store import envelopes
+from worker.store import connections, envelopes
+from worker.store.db import Tx
 from worker.store.lanes import lane_of
 
 
@@ -35,6 +36,13 @@ class Plain:
         if "tag" in body:
             return [TagsAdded(external_id=body["id"], tags=(body["tag"],), occurred_at=None)]
         return [ProfileSeen(external_id=body["id"], occurred_at=None, fields=body.get("fields", {}))]
+
+
+def connect(engine, organization_id, connector="plain", *, source="plain", **more):
+    """Add a connection, and return its id."""
+    settings = {"options": {}, "region": None, "priority": 100, "webhook_secrets": ["x"], **more}
+    with engine.begin() as conn:
+        return connections.insert_new(Tx(conn, organization_id), connector=connector, source=source, **settings)
 
 
 def keep(engine, source, *bodies, topic="seen"):
