@@ -146,11 +146,8 @@ def main(kind: str, slot: str) -> int:
         _progress()
         signal.alarm(longest)  # its handler is the kernel's, which ends the process whatever it is at
 
-    def progress() -> None:
-        arm()
-
     return work(
-        lambda: one_round(db.engine(), progress),
+        lambda: one_round(db.engine(), arm),
         arm,
         is_over=is_over,
         linger_s=10.0 if settings().redis_url else 60.0,

