@@ -11,7 +11,7 @@ is shown and logged.
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
@@ -238,6 +238,29 @@ def dispensable_text(payload: Payload, key: str, at: str = "") -> str | None:
     except UnusableTextError as error:  # not the context of left_out, which would cost as much as reading the text
         left_out.note(error)
         return None
+
+
+def texts_of(payload: Payload, table: Iterable[tuple[str, str]], at: str = "") -> dict[str, str | None]:
+    """Read many texts as ``text`` does, those that the object has; ``table`` has our name and theirs.
+
+    A text that cannot be used is left out.
+    """
+    found: dict[str, str | None] = {}
+    for name, key in table:
+        value = payload.get(key, payload)
+        if value is payload:
+            continue
+        # Nearly all are short and ASCII. They are read here, because a call each would take twice as long.
+        if type(value) is str and len(value) <= MAX_TEXT and value.isascii() and "\0" not in value:
+            found[name] = value.strip() or None
+        elif value is None:
+            found[name] = None
+        else:
+            try:
+                found[name] = text(payload, key, at)
+            except UnusableTextError as error:
+                left_out.note(error)
+    return found
 
 
 def word(payload: Payload, key: str, at: str = "") -> str | None:

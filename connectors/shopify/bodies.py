@@ -152,7 +152,7 @@ def next_gen(action: str, translate: Translate) -> Translate:
 def own_shop(named: str | None, account: Account, key: str) -> None:
     """Check the shop that a request or a body names; raises MalformedPayloadError if it is another one."""
     own = account.options.get("shop_domain")
-    if named is not None and own and named.strip().lower() != own.strip().lower():
+    if named is not None and own and named != own and named.strip().lower() != own.strip().lower():
         raise MalformedPayloadError(f"{key}: expected the shop of this connection, got another one")
 
 

@@ -106,10 +106,13 @@ def stated(
     A "no" also suppresses the address, if there is one. A "yes" lifts no suppression
     here: the rule for that is the same for all sources.
     """
-    state = json_values.choice(consent, layout.state, _STATES, at)
-    if state is None:
-        return []
-    meaning = _STATES[state]
+    written = consent.get(layout.state)
+    meaning = _STATES.get(written) if type(written) is str else None
+    if meaning is None:
+        state = json_values.choice(consent, layout.state, _STATES, at)
+        if state is None:
+            return []
+        meaning = _STATES[state]
     if meaning.status == "opted_in" and not may_open:
         return []
     occurred_at = json_values.moment(consent, layout.updated_at, at)

@@ -43,7 +43,9 @@ _MAX_NOTE = 20_000
 Slot = Literal["email", "phone"]
 #: a slot, and where its value is: object, key, path of the object
 Place = tuple[Slot, Payload, str, str]
-#: our name, theirs, and the function that reads it
+#: our name and theirs
+TextTable = tuple[tuple[str, str], ...]
+#: our name, theirs, and the function that reads it; it reads null as None
 FieldTable = tuple[tuple[str, str, Callable[[Payload, str, str], FieldValue]], ...]
 
 
@@ -52,14 +54,12 @@ def note(payload: Payload, key: str, at: str = "") -> str | None:
     return json_values.text(payload, key, at, limit=_MAX_NOTE)
 
 
+_TEXTS: TextTable = tuple((name, name) for name in ("first_name", "last_name", "currency", "locale"))
+
 _FIELDS: FieldTable = (
-    ("first_name", "first_name", json_values.text),
-    ("last_name", "last_name", json_values.text),
     ("state", "state", json_values.word),
     ("note", "note", note),
-    ("currency", "currency", json_values.text),
     ("tax_exempt", "tax_exempt", json_values.boolean),
-    ("locale", "locale", json_values.text),
     # Only in bodies of before 2025-01; now customers/purchasing_summary brings them.
     ("number_of_orders", "orders_count", json_values.count),
     ("amount_spent", "total_spent", json_values.amount),
@@ -130,7 +130,7 @@ def shown(
     """
     hidden = PROTECTED_FIELDS - account.approved_fields
     occurred_at = json_values.moment(customer, "updated_at", at) or otherwise
-    fields = fields_of(customer, _FIELDS, hidden, at)
+    fields = fields_of(customer, _TEXTS, _FIELDS, hidden, at)
     region = None
     if "default_address" in customer:
         address, region = address_of(customer, "default_address", _ADDRESS, at)
@@ -164,21 +164,23 @@ def shown(
             )
 
 
-def fields_of(payload: Payload, table: FieldTable, hidden: Collection[str], at: str) -> dict[str, FieldValue]:
+def fields_of(
+    payload: Payload, texts: TextTable, others: FieldTable, hidden: Collection[str], at: str
+) -> dict[str, FieldValue]:
     """Read the fields that the payload has. An empty field is cleared, or left out if it may be hidden from us.
 
     A field whose text cannot be used is left out.
     """
-    fields: dict[str, FieldValue] = {}
-    for name, key, read in table:
+    fields: dict[str, FieldValue] = {**json_values.texts_of(payload, texts, at)}
+    for name, key, read in others:
         if key in payload:
             try:
-                value = read(payload, key, at)
+                fields[name] = None if payload[key] is None else read(payload, key, at)
             except UnusableTextError as error:
                 left_out.note(error)
-                continue
-            if value is not None or name not in hidden:
-                fields[name] = value
+    for name in hidden:
+        if name in fields and fields[name] is None:
+            del fields[name]
     return fields
 
 
@@ -203,16 +205,7 @@ def address_of(
     if not address:
         return None, None
     at = json_values.path_of(key, at)
-    parts: dict[str, str] = {}
-    for name, part_key in table:
-        if part_key in address:
-            try:
-                value = json_values.text(address, part_key, at)
-            except UnusableTextError as error:
-                left_out.note(error)
-            else:
-                if value is not None:
-                    parts[name] = value
+    parts = {name: value for name, value in json_values.texts_of(address, table, at).items() if value is not None}
     # An address whose parts are all blank may be hidden from us, so it counts as no address.
     return parts or None, country_of(parts.get("country_code"))
 

@@ -22,13 +22,12 @@ from connectors.shopify import consent, customers, gid, summaries, tags
 
 _AT = "data.customer"
 
+_TEXTS: customers.TextTable = (("first_name", "firstName"), ("last_name", "lastName"), ("locale", "locale"))
+
 _FIELDS: customers.FieldTable = (
-    ("first_name", "firstName", json_values.text),
-    ("last_name", "lastName", json_values.text),
     ("state", "state", json_values.word),
     ("note", "note", customers.note),
     ("tax_exempt", "taxExempt", json_values.boolean),
-    ("locale", "locale", json_values.text),
     ("number_of_orders", "numberOfOrders", json_values.count),
 )
 
@@ -112,7 +111,7 @@ def shown(
     because it is signed and the sending time is not.
     """
     hidden = customers.PROTECTED_FIELDS - account.approved_fields
-    fields = customers.fields_of(customer, _FIELDS, hidden, at)
+    fields = customers.fields_of(customer, _TEXTS, _FIELDS, hidden, at)
     fields.update(summaries.amount_spent(customer, at))
     if "lastOrder" in customer:
         last_order = json_values.nested(customer, "lastOrder", at)

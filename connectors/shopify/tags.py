@@ -39,7 +39,7 @@ def read(payload: Payload, key: str, at: str = "") -> tuple[str, ...] | None:
     if value is None:
         return None
     if type(value) is str:
-        entries = [json_values.cleaned(value, key, at)]
+        entries = [value if value.isascii() and "\0" not in value else json_values.cleaned(value, key, at)]
     elif type(value) is list:
         entries = json_values.texts(payload, key, at) or []
     else:

@@ -20,12 +20,14 @@ def email(value: str) -> Address | None:
     """Return the normal form of an e-mail address; None if the text is no address."""
     if len(value) > _MOST_GIVEN or not is_normalisable(value):
         return None
-    is_clean = _PLAIN_EMAIL.fullmatch(value) is not None and value[-1] != "."  # as nearly all are
-    text = value if is_clean else plain_email(value)
+    text, plain = value, _PLAIN_EMAIL.fullmatch(value)
+    if plain is None or value[-1] == ".":  # nearly all are clean
+        text = plain_email(value)
+        plain = _PLAIN_EMAIL.fullmatch(text)
     if not text or len(text) > MAX_LENGTH:
         return None
     # The library checks a domain letter by letter. The customers of a shop share few domains, so these are remembered.
-    if (plain := _PLAIN_EMAIL.fullmatch(text)) and "--" not in plain[2] and len(text) <= _MAX_EMAIL:
+    if plain is not None and "--" not in plain[2] and len(text) <= _MAX_EMAIL:
         domain = _domain(plain[2])
         shown = domain and f"{plain[1]}@{domain}"
     else:

@@ -28,6 +28,8 @@ def has_two_readings(identifier: Identifier | None, account: Account, own: str |
     """Return whether the text is one number in the country of its address and another in the connection's (ADR 19)."""
     if identifier is None or identifier.verified or own is None or account.region in (None, own):
         return False
+    if identifier.value.startswith("+"):
+        return False
     return len(identifiers.readings(identifier.type, identifier.value, own, account.region)) > 1
 
 

@@ -33,7 +33,7 @@ class _Headers(Mapping[str, str]):
         if self._by_name is None:
             row = self._row
             found = {name.lower(): value for name, value in orjson.loads(row.marks or row.headers)}
-            if row.marks is None and any(map(kept_headers.is_ours, found)) and not _are_marks(found):
+            if row.marks is None and kept_headers.may_have_ours(row.headers) and not _are_marks(found):
                 found = {name: value for name, value in found.items() if not kept_headers.is_ours(name)}
             self._by_name = found
         return self._by_name
