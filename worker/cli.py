@@ -33,7 +33,7 @@ from worker.commands import (
 )
 from worker.errors import SyncError
 from worker.shown import plain
-from worker.store import sqlstates
+from worker.store import sessions, sqlstates
 
 # No pretty tracebacks: they print local variables, and these hold bodies and secrets.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -73,7 +73,7 @@ def _told(error: Exception) -> str | None:  # noqa: PLR0911 - a table
     if isinstance(error, SyncError):
         return str(error)
     if isinstance(error, OperationalError):
-        return f"the database does not answer: {type(error.orig).__name__}"
+        return sessions.refusal(error) or f"the database does not answer: {type(error.orig).__name__}"
     if isinstance(error, DBAPIError) and sqlstates.is_other_schema(error):
         return "the database is not at this version; run: contactsync migrate"
     if isinstance(error, ArgumentError):
