@@ -340,7 +340,7 @@ class EmbeddedPostgres(_Server):
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(**{**urls.arguments(self.url), "connect_timeout": "5"}).close()
+            psycopg.connect(urls.conninfo(self.url), connect_timeout=5).close()
         except psycopg.OperationalError:  # not there yet, or still recovering
             return False
         return True

@@ -173,9 +173,9 @@ def tenant_snapshot(organization_id: UUID) -> Iterator[Tx]:
 def check_scope(conn: Connection) -> None:
     """Raise an error if this transaction does not see every organization, before "not found" is taken for an answer.
 
-    The error is one of a database that is away: what was not found may be there.
+    The error is one of a database that is away: what was not found may be there. A schema before 0012 raises one, too.
     """
-    if run(conn, _SCOPE).scalar_one() != EVERYBODY:
+    if run(conn, _SCOPE).one()[0] != EVERYBODY:
         refused = sessions.RefusedError("the database sessions lose their settings: set DATABASE_POOLER=transaction")
         raise OperationalError(None, None, refused, hide_parameters=True)
 
@@ -226,7 +226,7 @@ def sql(statement: str) -> TextClause:
 
 
 _ONE_STATE = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_SCOPE = sql(f"SELECT current_setting('{TENANT}', true)")
+_SCOPE = sql(f"SELECT current_setting('{TENANT}', true), EXISTS (SELECT FROM connections)")
 _ENTER = sql(f"""
     SELECT clock_timestamp() FROM set_config('{TENANT}', CAST(CAST(:organization_id AS uuid) AS text), true)
 """)

@@ -9,18 +9,19 @@ makes up one of its own.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
 import structlog
 from sqlalchemy import Connection, Dialect, Engine, event
-from sqlalchemy.exc import OperationalError
 
+from worker import logs
 from worker.settings import settings
 from worker.store import batch_writer
 
 log = structlog.get_logger()
+_seldom = logs.Seldom()
 
 #: names the organization whose rows a session sees; a session without it sees no rows of anybody
 TENANT = "contactsync.organization_id"
@@ -35,11 +36,17 @@ _BEGIN = "contactsync_begin"
 _WHERE = """
     SELECT pg_backend_pid(), (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user)
 """
+_ABOVE_POLICIES = "the database's role is a superuser or has BYPASSRLS; use another"
+_NO_TRANSACTIONS = "the pooler is in statement mode: contactsync needs its transaction mode or its session mode"
 _said: set[tuple[int, str]] = set()
 
 
 class RefusedError(psycopg.OperationalError):
     """A session that would not do what we rely on; the message says why, and what the operator can do."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        _seldom.log(log.error, "database_session_refused", reason=reason)
 
 
 class Sessions:
@@ -73,9 +80,7 @@ class Sessions:
         cursor.execute(_WHERE)
         pid, is_above_policies = cursor.fetchone()
         if is_above_policies:
-            _say_once(
-                "row_level_security_is_off", reason="the database's role is a superuser or has BYPASSRLS; use another"
-            )
+            _say_once(log.warning, "row_level_security_is_off", reason=_ABOVE_POLICIES)
         kind = settings().database_pooler
         is_pooled = kind != "none" if kind != "auto" else pid != driver.info.backend_pid
         if is_pooled:
@@ -98,7 +103,7 @@ class Sessions:
             raise RefusedError(_NO_TRANSACTIONS) from None
         self._check(cursor, _NO_TRANSACTIONS)
         cursor.execute("COMMIT")
-        _say_once("database_pooler_found")
+        _say_once(log.info, "database_pooler_found")
 
     def _check(self, cursor: Any, reason: str) -> None:
         cursor.execute(f"SELECT current_setting('{TENANT}', true)")
@@ -112,9 +117,6 @@ class Sessions:
         if options.get("isolation_level") != "AUTOCOMMIT":
             opening, *more = options.get(_BEGIN, ("BEGIN",))
             conn.exec_driver_sql("; ".join([opening, self._set_local, *more]))
-
-
-_NO_TRANSACTIONS = "the pooler is in statement mode: contactsync needs its transaction mode or its session mode"
 
 
 def is_pooled(conn: Connection) -> bool:
@@ -133,17 +135,11 @@ def begin(conn: Connection, opening: str, *more: str) -> None:
     conn.exec_driver_sql("; ".join([opening, *more]))
 
 
-def refusal(error: BaseException) -> str | None:
-    """Return why a session was refused; None for an error of another kind."""
-    original = error.orig if isinstance(error, OperationalError) else error
-    return str(original) if isinstance(original, RefusedError) else None
-
-
 def _written(verb: str, values: Mapping[str, object]) -> str:
     return "; ".join(f"{verb} {name} = '{value}'" for name, value in values.items())
 
 
-def _say_once(what: str, **more: str) -> None:
+def _say_once(say: Callable[..., None], what: str, **more: str) -> None:
     if (os.getpid(), what) not in _said:
         _said.add((os.getpid(), what))
-        log.warning(what, **more)
+        say(what, **more)

@@ -3,7 +3,7 @@
 import re
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from worker.errors import ConfigError
 
@@ -28,7 +28,7 @@ def arguments(url: str, name: str = "DATABASE_URL") -> dict[str, str]:
     if not url:
         raise ConfigError(f"{name} is not set; expected {_EXPECTED}")
     scheme = _SCHEME.match(url)
-    if scheme is None:
+    if scheme is None or "\0" in url:
         raise ConfigError(f"{name}: expected {_EXPECTED}")
     try:
         found = conninfo_to_dict("postgresql://" + url[scheme.end() :])
@@ -39,6 +39,11 @@ def arguments(url: str, name: str = "DATABASE_URL") -> dict[str, str]:
     given = {key: str(value) for key, value in found.items() if value is not None}
     _check(given, url, name)
     return given
+
+
+def conninfo(url: str) -> str:
+    """Read a URL; return it as the driver takes it."""
+    return make_conninfo(**arguments(url))
 
 
 def _check(given: dict[str, str], url: str, name: str) -> None:
@@ -54,5 +59,3 @@ def _check(given: dict[str, str], url: str, name: str) -> None:
     for key, choices in _CHOICES.items():
         if key in given and given[key] not in choices:
             raise ConfigError(f"{name}: expected {key} to be one of {', '.join(choices)}")
-    if "\0" in "".join(given.values()):
-        raise ConfigError(f"{name}: expected text without NUL characters")
