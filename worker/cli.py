@@ -33,7 +33,6 @@ from worker.commands import (
 )
 from worker.errors import SyncError
 from worker.shown import plain
-from worker.store import sqlstates
 
 # No pretty tracebacks: they print local variables, and these hold bodies and secrets.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -66,18 +65,18 @@ def main() -> NoReturn:
     _finish(0)
 
 
-def _told(error: Exception) -> str | None:  # noqa: PLR0911 - a table
+def _told(error: Exception) -> str | None:
     """Return what an operator can do about an error; None if nobody expected it."""
-    from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError  # noqa: PLC0415 - takes a while to import
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - takes a while to import
+
+    from worker.store import sqlstates  # noqa: PLC0415 - as above
 
     if isinstance(error, SyncError):
         return str(error)
+    if sqlstates.is_setup_fault(error):
+        return sqlstates.reason(error)
     if isinstance(error, OperationalError):
         return f"the database does not answer: {type(error.orig).__name__}"
-    if isinstance(error, DBAPIError) and sqlstates.is_other_schema(error):
-        return "the database is not at this version; run: contactsync migrate"
-    if isinstance(error, ArgumentError):
-        return "DATABASE_URL: expected a URL such as postgresql://user:password@host/database"
     if isinstance(error, UnicodeEncodeError):
         return "an argument is no valid text; expected UTF-8"
     if isinstance(error, OSError):

@@ -1,6 +1,7 @@
 """Settings, all from environment variables; durations in seconds, sizes in bytes."""
 
 from functools import lru_cache
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -14,6 +15,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore")
 
     database_url: str = ""
+    #: what is between us and Postgres; ``auto`` finds out for each new connection
+    database_pooler: Literal["auto", "none", "session", "transaction"] = "auto"
     redis_url: str = ""
     port: int = 8000
     public_url: str = ""  #: origin that providers can reach; printed webhook URLs begin with it

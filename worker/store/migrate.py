@@ -6,6 +6,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import NullPool, create_engine
 
+from worker.store import db, urls
+from worker.store.sessions import TENANT, Sessions
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -14,7 +17,8 @@ def upgrade(database_url: str, revision: str = "head") -> None:
 
     A second call changes nothing, also at the same time from another process.
     """
-    engine = create_engine(database_url, poolclass=NullPool)
+    engine = create_engine(db.DRIVER, poolclass=NullPool, connect_args=urls.arguments(database_url))
+    Sessions({TENANT: ""}).serve(engine)  # a revision says itself whose rows it is about
     with engine.connect() as connection:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
