@@ -15,6 +15,9 @@ class Settings(BaseSettings):
 
     database_url: str = ""
     redis_url: str = ""
+    broker_url: str = ""  #: of Celery, if it is another than ``redis_url``: RabbitMQ or SQS
+    #: begins every key of ours in Redis, and every name of a queue in SQS
+    broker_prefix: str = Field(default="csync:", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:{}-]+$")
     port: int = 8000
     public_url: str = ""  #: origin that providers can reach; printed webhook URLs begin with it
     #: Fernet keys, comma separated; the first encrypts, all decrypt, so that keys can be rotated
@@ -39,6 +42,11 @@ class Settings(BaseSettings):
 
     crowd_limit: int = 10  #: if more customers of one source claim a value, it identifies nobody
     component_limit: int = 200  #: larger groups of connected records are joined by decisions only
+
+    @property
+    def celery_broker(self) -> str:
+        """The URL of Celery's broker; empty without one."""
+        return self.broker_url or self.redis_url
 
 
 @lru_cache

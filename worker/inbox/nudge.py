@@ -82,7 +82,7 @@ nudger = Nudger()
 def publish_once(lane: int) -> bool:
     """Publish one nudge from a command, which waits for it; return False if the broker does not take it.
 
-    Raises ConfigError if REDIS_URL names none.
+    Raises ConfigError if no broker can be at its URL.
     """
     from kombu.exceptions import OperationalError  # noqa: PLC0415 - only commands need it
 
@@ -91,7 +91,7 @@ def publish_once(lane: int) -> bool:
     except (OperationalError, OSError):
         return False
     except (KeyError, ValueError):  # Kombu's, with the URL in it
-        raise ConfigError("REDIS_URL: expected a URL such as redis://:password@host:6379/0") from None
+        raise ConfigError("BROKER_URL or REDIS_URL: expected a URL such as redis://:password@host:6379/0") from None
     return True
 
 
