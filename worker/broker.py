@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from queue import Empty
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import orjson
@@ -196,17 +196,23 @@ class _QoS(redis.QoS):
             self._remove_from_indices(tag).execute()  # type: ignore[no-untyped-call]
 
 
-class _Checked:
+if TYPE_CHECKING:
+    _Base = redis.Channel
+else:
+    _Base = object
+
+
+class _Checked(_Base):
     """What a channel of Kombu's does behind the check; keys of ours that hold another type are deleted."""
 
     QoS = _QoS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         try:
             self._prepare()
         except Exception:
-            self._disconnect_pools()  # as Kombu's channel does if its PING fails
+            self._disconnect_pools()  # type: ignore[no-untyped-call] # as Kombu's channel does if its PING fails
             raise
 
     def _prepare(self) -> None:

@@ -3,7 +3,6 @@
 ``docs/brokers.md`` has the forms of the URL. A connection with TLS is verified unless the URL says otherwise.
 """
 
-import ssl
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -44,7 +43,7 @@ class RedisUrl:
         import redis  # noqa: PLC0415 - a web process without Redis needs none of it
         from redis.sentinel import Sentinel  # noqa: PLC0415
 
-        waits = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+        waits: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
         given: dict[str, Any] = {"username": self.username, "password": self.password, "db": self.database}
         if self.path:
             connection: Any = redis.UnixDomainSocketConnection
@@ -80,14 +79,12 @@ def is_redis(url: str) -> bool:
 
 
 @lru_cache
-def redis_url(url: str, name: str = "REDIS_URL") -> RedisUrl:
-    """Return what a URL says. Raises ConfigError, which begins with ``name`` and quotes nothing of the URL."""
+def redis_url(url: str) -> RedisUrl:
+    """Return what a URL says. Raises ConfigError, which quotes nothing of the URL."""
     try:
         return _parsed(url)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from None
-    except ValueError:
-        raise ConfigError(f"{name}: expected a URL such as rediss://user:password@host:6379/0") from None
+    except ValueError:  # of urllib, with a part of the URL in it
+        raise ConfigError("expected a URL such as rediss://user:password@host:6379/0") from None
 
 
 def celery_options(url: str, prefix: str) -> dict[str, Any]:
@@ -99,7 +96,7 @@ def celery_options(url: str, prefix: str) -> dict[str, Any]:
     if not url:
         return {"broker_url": "memory://"}
     if is_redis(url):
-        kombu_url, more = redis_url(url, "the broker's URL").for_celery()
+        kombu_url, more = redis_url(url).for_celery()
         options = {"visibility_timeout": 120, "global_keyprefix": prefix, **_MESSAGES, **more}
         return {"broker_url": kombu_url, "broker_transport_options": options}
     if scheme in ("amqp", "amqps"):
@@ -110,12 +107,12 @@ def celery_options(url: str, prefix: str) -> dict[str, Any]:
         return {"broker_url": url, "broker_transport_options": options}
     if scheme == "memory":
         return {"broker_url": url}
-    raise ConfigError(
-        "BROKER_URL: expected redis://, rediss://, sentinel://, sentinels://, unix://, amqp://, amqps:// or sqs://"
-    )
+    raise ConfigError("expected redis://, rediss://, sentinel://, sentinels://, unix://, amqp://, amqps:// or sqs://")
 
 
 def _amqp_options(url: str, *, is_secure: bool) -> dict[str, Any]:
+    import ssl  # noqa: PLC0415 - every command reads the settings, and few need it
+
     # Without the time limits a frozen broker holds who publishes, and who waits for its answer, for ever.
     options: dict[str, Any] = {
         "broker_url": url,
@@ -142,22 +139,22 @@ def _parsed(url: str) -> RedisUrl:
     scheme = scheme.lower()
     parts = urlparse("http://" + rest)  # by the rules of http, whatever the scheme
     query = dict(parse_qsl(parts.query))
-    login = {
+    login: dict[str, Any] = {
         "username": unquote(parts.username) if parts.username else query.pop("username", None),
         "password": unquote(parts.password) if parts.password else query.pop("password", None),
     }
     if scheme in _SOCKETS:
-        database = _database(query.pop("db", None) or query.pop("virtual_host", "0"))
+        database = _database(query.pop("db", "") or query.pop("virtual_host", "0"))
         _all_known(query)
         return RedisUrl(path=unquote(parts.path), database=database, **login)
     if scheme not in (*_REDIS, *_SENTINEL):
         raise ConfigError("expected redis://, rediss://, sentinel://, sentinels:// or unix://")
     tls = _tls(query, is_on=scheme in _WITH_TLS)
-    database = _database(query.pop("db", None) or parts.path.strip("/") or "0")
+    database = _database(query.pop("db", "") or parts.path.strip("/") or "0")
     if scheme in _REDIS:
         _all_known(query)
         return RedisUrl(((parts.hostname or "127.0.0.1", parts.port or 6379),), database=database, tls=tls, **login)
-    master = query.pop("master", None) or query.pop("master_name", None)
+    master = query.pop("master", "") or query.pop("master_name", "")
     if not master:
         raise ConfigError("expected the name of the master, as in sentinel://host:26379,host2:26379/0?master=mymaster")
     auth = {name: query.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in query}

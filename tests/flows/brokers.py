@@ -224,10 +224,11 @@ class RabbitMQ:
         self._process: subprocess.Popen[bytes] | None = None
         # The wrapper in /usr/sbin wants to be root and becomes the account; the scripts behind it run as who calls.
         self._bin = max(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin"))
-        uid = shutil.os.stat("/var/lib/rabbitmq") if Path("/var/lib/rabbitmq").exists() else os.stat(path)
-        self._account: dict[str, Any] = {"user": uid.st_uid, "group": uid.st_gid} if os.geteuid() == 0 else {}
-        if self._account:
-            shutil.chown(path, uid.st_uid, uid.st_gid)
+        self._account: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            owner = Path("/var/lib/rabbitmq").stat()
+            self._account = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+            shutil.chown(path, owner.st_uid, owner.st_gid)
         (path / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\nloopback_users.guest = true\nlog.console.level = warning\n"
         )
@@ -271,7 +272,8 @@ class RabbitMQ:
         return self
 
     def _answers(self) -> bool:
-        assert self._process and self._process.poll() is None, "RabbitMQ ended"
+        assert self._process
+        assert self._process.poll() is None, "RabbitMQ ended"
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1):
                 return True
