@@ -20,6 +20,7 @@ import structlog
 from kombu.transport import redis
 from redis.exceptions import RedisError, ResponseError
 
+from worker.broker_urls import at_once
 from worker.settings import settings
 
 log = structlog.get_logger()
@@ -220,6 +221,10 @@ class _Checked(_Base):
         with self.conn_or_acquire() as client:
             client.execute_command("SET", _PROBE, b"", "EX", 60)
         self._delete_foreign()
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - Kombu's
+        params: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
+        return params | {"retry": at_once()}
 
     def _get_client(self) -> Any:
         return functools.partial(_Client, global_keyprefix=self.global_keyprefix)

@@ -12,6 +12,7 @@ from worker.errors import ConfigError
 
 if TYPE_CHECKING:
     from redis import ConnectionPool
+    from redis.retry import Retry
 
 _REDIS, _SENTINEL = ("redis", "rediss", "valkey", "valkeys"), ("sentinel", "sentinels")
 _SOCKETS = ("unix", "redis+socket", "redis+unix")
@@ -43,11 +44,13 @@ class RedisUrl:
         import redis  # noqa: PLC0415 - a web process without Redis needs none of it
         from redis.sentinel import Sentinel  # noqa: PLC0415
 
-        waits: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+        waits: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": at_once()}
         given: dict[str, Any] = {"username": self.username, "password": self.password, "db": self.database}
         if self.path:
             connection: Any = redis.UnixDomainSocketConnection
-            return redis.ConnectionPool(connection_class=connection, path=self.path, socket_timeout=timeout_s, **given)
+            return redis.ConnectionPool(
+                connection_class=connection, path=self.path, socket_timeout=timeout_s, retry=at_once(), **given
+            )
         if self.master:
             tls = {"ssl": True, **self.tls} if self.tls else {}
             sentinels = Sentinel(self.hosts, sentinel_kwargs=self.sentinel_auth | tls | waits, **given, **tls, **waits)  # type: ignore[no-untyped-call]
@@ -68,9 +71,18 @@ class RedisUrl:
             urls = [f"sentinel://{login}{_host(host)}:{port}/{self.database}{query}" for host, port in self.hosts]
             tls = {"ssl": True, **self.tls} if self.tls else {}
             waits = {name: _MESSAGES[name] for name in ("socket_timeout", "socket_connect_timeout")}
+            waits["retry"] = at_once()
             return ";".join(urls), {"master_name": self.master, "sentinel_kwargs": self.sentinel_auth | tls | waits}
         [(host, port)] = self.hosts
         return f"{'rediss' if self.tls else 'redis'}://{login}{_host(host)}:{port}/{self.database}{query}", {}
+
+
+def at_once() -> "Retry":
+    """Return how redis-py repeats a command: once, without a pause. By itself it would hold its caller for seconds."""
+    from redis.backoff import NoBackoff  # noqa: PLC0415 - see pool
+    from redis.retry import Retry  # noqa: PLC0415
+
+    return Retry(NoBackoff(), 1)
 
 
 def is_redis(url: str) -> bool:

@@ -83,7 +83,9 @@ class Redis:
     @property
     def admin(self) -> "redis.Redis":
         tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": f"{self.directory}/ca.pem"} if self._tls else {}
-        return redis.Redis(port=self.port, username="operator", password="operator", socket_timeout=5, **tls)
+        return redis.Redis(
+            host="127.0.0.1", port=self.port, username="operator", password="operator", socket_timeout=5, **tls
+        )
 
     def kill(self) -> None:
         if self._process:
@@ -118,9 +120,9 @@ def directory() -> Iterator[Path]:
 @contextmanager
 def redis_server(*lines: str, tls: bool = False) -> Iterator[Redis]:
     with directory() as path:
-        server = Redis(path, OPERATOR, *lines, tls=tls).start()
+        server = Redis(path, OPERATOR, *lines, tls=tls)
         try:
-            yield server
+            yield server.start()
         finally:
             server.kill()
 
