@@ -6,6 +6,7 @@ finds all work in Postgres.
 
 import threading
 import time
+from contextlib import suppress
 
 import structlog
 
@@ -72,8 +73,18 @@ class Nudger:
                     publish(lane)
             except Exception as error:  # noqa: BLE001 - whatever the broker does, only nudges are lost
                 log.warning("nudge_failed", error=type(error).__name__)
+                _forget_connections()
                 time.sleep(_BREAK_S)
             time.sleep(_PAUSE_S)
+
+
+def _forget_connections() -> None:
+    """Have the next publication connect anew: the name of the broker may mean another server by now."""
+    from worker.app import app  # noqa: PLC0415 - see publish
+
+    with suppress(Exception):
+        app.pool.force_close_all(close_pool=False)
+        app.amqp.producer_pool.force_close_all(close_pool=False)
 
 
 nudger = Nudger()
@@ -82,7 +93,7 @@ nudger = Nudger()
 def publish_once(lane: int) -> bool:
     """Publish one nudge from a command, which waits for it; return False if the broker does not take it.
 
-    Raises ConfigError if REDIS_URL names none.
+    Raises ConfigError if no broker can be at its URL.
     """
     from kombu.exceptions import OperationalError  # noqa: PLC0415 - only commands need it
 
@@ -91,7 +102,7 @@ def publish_once(lane: int) -> bool:
     except (OperationalError, OSError):
         return False
     except (KeyError, ValueError):  # Kombu's, with the URL in it
-        raise ConfigError("REDIS_URL: expected a URL such as redis://:password@host:6379/0") from None
+        raise ConfigError("BROKER_URL or REDIS_URL: expected a URL such as redis://:password@host:6379/0") from None
     return True
 
 
