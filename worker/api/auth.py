@@ -3,14 +3,13 @@
 The gate finds the key of a request before it looks at anything else of it. The routes say which scopes they take.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 
 from worker.api.errors import ApiError
@@ -26,6 +25,8 @@ _noted: dict[UUID, float] = {}
 #: Keys that were not seen valid before are looked up together, this often: a flood of wrong ones costs 20 statements a
 #: second and delays a new key by a moment.
 _STRANGE_EVERY_S = 0.05
+#: How long a valid key is remembered. A revoked one is forgotten sooner where the broker can tell (``limits.py``).
+_REMEMBERED_S = 2.0
 
 
 class Admitted(NamedTuple):
@@ -35,28 +36,71 @@ class Admitted(NamedTuple):
     headers: Mapping[str, str]  #: how many requests it has left
 
 
+class _Known(NamedTuple):
+    """A key as it was valid a moment ago; times are of the clock ``time.monotonic``."""
+
+    key: Key
+    stale_at: float  #: it is looked up again, while it still counts
+    until: float
+
+
 class Keys:
-    """Finds keys. A key that was valid before never waits for strange ones; it is looked up each time all the same."""
+    """Finds keys. A valid one is remembered for two seconds, and while it is used it is looked up beside the requests.
+
+    A key that was valid before never waits for strange ones.
+    """
 
     def __init__(self) -> None:
+        self._known: dict[bytes, _Known] = {}  #: by hash
         self._familiar: set[bytes] = set()  #: hashes of keys that were valid when they came last
+        self._refreshing: dict[bytes, asyncio.Task[Key | None]] = {}
         self._of_familiar = Lookups(_load)
         self._of_strange = Lookups(_load, every_s=_STRANGE_EVERY_S)
+        limiter().on_revoked = self.forget
 
     async def admit(self, headers: Iterable[tuple[bytes, bytes]]) -> Admitted:
         """Return the key of a request; raises ApiError: 401 if it is missing or unknown, 429 above its rate limit."""
         given, key = _given(headers), None
-        if api_keys.has_form(given):
+        if given:
             digest = sha256(given.encode()).digest()
-            key = await (self._of_familiar if digest in self._familiar else self._of_strange).find(given)
-            if key is None:
-                self._familiar.discard(digest)
+            known = self._known.get(digest)
+            if known is None or known.until < time.monotonic():
+                key = await self._find(digest, given) if api_keys.has_form(given) else None
             else:
-                self._familiar.add(digest)
+                key = known.key
+                if known.stale_at < time.monotonic() and digest not in self._refreshing:
+                    self._refresh(digest, given)
         if key is None:
             raise ApiError(401, "invalid or missing API key", headers={"WWW-Authenticate": "Bearer"})
-        allowed = key.rate_limit or settings().api_rate_limit
-        return Admitted(key, await to_thread.run_sync(limiter().spend, key.id, allowed, limiter=_counting()))
+        counting = limiter()
+        left = counting.spend(key.id, key.rate_limit or settings().api_rate_limit)
+        counting.settle_soon()
+        return Admitted(key, left)
+
+    def forget(self) -> None:
+        """Look every key up when it comes next."""
+        self._known.clear()
+
+    async def _find(self, digest: bytes, given: str) -> Key | None:
+        began = time.monotonic()
+        key = await (self._of_familiar if digest in self._familiar else self._of_strange).find(given)
+        if key is None:
+            self._familiar.discard(digest)
+            self._known.pop(digest, None)
+        else:
+            self._familiar.add(digest)
+            self._known[digest] = _Known(key, began + _REMEMBERED_S / 2, began + _REMEMBERED_S)
+        return key
+
+    def _refresh(self, digest: bytes, given: str) -> None:
+        task = self._refreshing[digest] = asyncio.create_task(self._find(digest, given))
+
+        def ended(task: "asyncio.Task[Key | None]") -> None:
+            self._refreshing.pop(digest, None)
+            if not task.cancelled():
+                task.exception()  # The key counts until its time is over; then the next request meets the same error.
+
+        task.add_done_callback(ended)
 
 
 def _given(headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -69,12 +113,6 @@ def _given(headers: Iterable[tuple[bytes, bytes]]) -> str:
             scheme, _, credentials = value.partition(b" ")
             bearer = credentials.strip() if scheme.lower() == b"bearer" else b""
     return bearer.decode("latin-1")
-
-
-@lru_cache
-def _counting() -> CapacityLimiter:
-    """Return the threads that count requests in Redis, apart from those that wait for Postgres."""
-    return CapacityLimiter(4)
 
 
 def _load(given: Sequence[str]) -> list[Key | None]:

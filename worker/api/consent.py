@@ -86,9 +86,15 @@ def sendability(
 
     Marketing needs an opt-in; other purposes only that the person has not refused. A suppression beats both.
     """
-    now = datetime.now(UTC)
     with db.tenant_snapshot(key.organization_id) as tx:
         view = load_view(tx, contact_id)
+    return sendability_of(view, channel, purpose, datetime.now(UTC))
+
+
+def sendability_of(
+    view: ContactView, channel: Channel, purpose: Purpose, now: datetime
+) -> api_schemas.SendabilityAnswer:
+    """Return the verdict about a contact, as it is answered."""
     verdict = view.verdict((channel, purpose), now)
     row = None if verdict.consent is None else view.since(verdict.consent)
     return api_schemas.SendabilityAnswer(

@@ -4,23 +4,22 @@ The routes are plain functions, so FastAPI runs them in its thread pool, and a w
 requests. A contact of another organization is answered as not found.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
-from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from worker import api_schemas, ids
-from worker.api import paging
+from worker import api_schemas
+from worker.api import paging, resolving
 from worker.api.auth import ReadKey
 from worker.api.contact_filters import Filters, given_once
-from worker.api.contact_writes import CONFLICT
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
-from worker.api.explanation import Explanation, ResolveAnswer, why_apart
+from worker.api.explanation import Explanation, ResolveAnswer
 from worker.api.json_route import JsonRoute
 from worker.api.loaded_contact import load_contact
-from worker.api.request_bodies import IdentifierIn, ResolveIn
+from worker.api.request_bodies import ResolveIn
+from worker.api.resolving import IMPOSSIBLE, Wanted
 from worker.domain import identifiers
 from worker.domain.rows import ContactRow
 from worker.pipeline import explain as explaining
@@ -32,11 +31,9 @@ from worker.store.former_contacts import FormerContactRow
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
 
-_IMPOSSIBLE = "not a value of its type, so it leads to nobody"
-_ITS_CONTACT = "belongs to this contact"
 #: why an identifier leads to no contact
 _REASONS = {
-    "not valid": _IMPOSSIBLE,
+    "not valid": IMPOSSIBLE,
     "identifies nobody": "so many have it that it identifies nobody",
     "evidence": "guests typed it, and it proves nothing",
     "no longer claimed": "nobody has it any more",
@@ -134,17 +131,14 @@ def resolve_contact(key: ReadKey, body: ResolveIn, response: Response, *, explai
 
     With ``explain=true`` the answer says why this is one person, and why others who share something with it are not.
     """
+    asked = resolving.wanted(body.identifiers, key.region)
     with db.tenant_snapshot(key.organization_id) as tx:
-        matches = _load_matches(tx, key, body.identifiers)
-        contacts_by_id = {row.id: row for row in matches if row is not None}
-        explained = explaining.explain(tx, contacts_by_id) if explain and contacts_by_id else {}
-        standings = _standings(tx, key, body.identifiers, matches) if explain else []
-    if not contacts_by_id:
-        details = _impossible_values(body.identifiers, key.region)
-        raise contact_not_found(_unmatched(standings) if explain else details)
-    if len(contacts_by_id) > 1:
-        raise ApiError(409, CONFLICT, details=_conflicting(body.identifiers, matches, explained))
-    (row,) = contacts_by_id.values()
+        (matches,) = resolving.load(tx, [asked])
+        found = {row.id: row for row in matches if row is not None}
+        explained = explaining.explain(tx, found) if explain and found else {}
+        standings = _standings(tx, asked, matches) if explain else []
+    unmatched = _unmatched(standings) if explain else None
+    row = resolving.the_one(body.identifiers, asked, matches, unmatched=unmatched, explained=explained)
     answer = ResolveAnswer(data=_answer(row, response).data)
     if explain:
         answer.explanation = Explanation.of(explained[row.id], standings)
@@ -171,73 +165,20 @@ def _answer(row: ContactRow, response: Response) -> api_schemas.ContactAnswer:
     return api_schemas.ContactAnswer(data=api_schemas.Contact.of(row))
 
 
-def _load_matches(tx: Tx, key: Key, given: Sequence[IdentifierIn]) -> list[ContactRow | None]:
-    """Load the contact that each identifier leads to, in the order of the identifiers; None if it leads to nobody."""
-    contact_ids = [_contact_id(identifier) for identifier in given]
-    stored_keys = [_stored_key(identifier, key.region) for identifier in given]
-    by_id = contacts.by_any_ids(tx, {id_ for id_ in contact_ids if id_ is not None})
-    by_key = contacts.by_keys(tx, {stored_key for stored_key in stored_keys if stored_key is not None})
-    return [
-        by_id.get(id_) if id_ is not None else by_key.get(stored_key) if stored_key is not None else None
-        for id_, stored_key in zip(contact_ids, stored_keys, strict=True)
-    ]
-
-
-def _contact_id(identifier: IdentifierIn) -> UUID | None:
-    return ids.parse(ids.CONTACT, identifier.value) if identifier.type == "contact_id" else None
-
-
-def _stored_key(identifier: IdentifierIn, region: str | None) -> contacts.Key | None:
-    """Return the (type, source, key) that an identifier is stored under; None if the value is not of the type."""
-    kind, value = identifier.type, identifier.value
-    if kind == "external_id":
-        return ("external_id", identifier.source or "", value)
-    if kind == "phone":
-        phone = identifiers.given_phone(value, region)
-        return None if phone is None else ("phone", "", phone.key)
-    if kind in ("whatsapp", "wa_id"):
-        return _stored_key_of_whatsapp(value, region)
-    if kind == "contact_id":
-        return None
-    address = identifiers.given_email(value) if kind == "email" else identifiers.normal_form(kind, value, None)
-    return None if address is None else (kind, "", address.key)
-
-
-def _stored_key_of_whatsapp(value: str, region: str | None) -> contacts.Key | None:
-    """Take a value for a phone number, which WhatsApp writes without the plus, else for a business-scoped user id."""
-    text = value.strip()
-    phone = identifiers.given_phone(text, region) if any(map(str.isdigit, text[:2])) else None
-    if phone is not None:
-        return ("phone", "", phone.key)
-    address = identifiers.normal_form("whatsapp_bsuid", text, None)
-    return None if address is None else ("whatsapp_bsuid", "", address.key)
-
-
-def _impossible_values(given: Sequence[IdentifierIn], region: str | None) -> list[Detail]:
-    """Name the values that are not of their type, so that the caller does not conclude that the contact is missing."""
-    return [
-        {"field": f"identifiers[{position}].value", "reason": _IMPOSSIBLE}
-        for position, identifier in enumerate(given)
-        if _contact_id(identifier) is None and _stored_key(identifier, region) is None
-    ]
-
-
 def _standings(
-    tx: Tx, key: Key, given: Sequence[IdentifierIn], matches: Sequence[ContactRow | None]
+    tx: Tx, asked: Sequence[Wanted], matches: Sequence[ContactRow | None]
 ) -> list[Literal["found", "not valid"] | explaining.Standing]:
     """Tell what each identifier leads to, in the order of the identifiers."""
-    stored = [_stored_key(identifier, key.region) for identifier in given]
-    idents = [None if one is None or one[0] == "external_id" else (one[0], one[2]) for one in stored]
+    idents = [None if one.key is None or one.key[0] == "external_id" else (one.key[0], one.key[2]) for one in asked]
     known = explaining.standings(tx, {ident for ident in idents if ident is not None})
     standings: list[Literal["found", "not valid"] | explaining.Standing] = []
-    for identifier, stored_key, ident, row in zip(given, stored, idents, matches, strict=True):
+    for one, ident, row in zip(asked, idents, matches, strict=True):
         if row is not None:
             standings.append("found")
         elif ident is not None:
             standings.append(known[ident])
         else:
-            is_valid = stored_key is not None or _contact_id(identifier) is not None
-            standings.append("unknown" if is_valid else "not valid")
+            standings.append("not valid" if one == (None, None) else "unknown")
     return standings
 
 
@@ -245,21 +186,4 @@ def _unmatched(standings: Sequence[str]) -> list[Detail]:
     return [
         {"field": f"identifiers[{position}].value", "reason": _REASONS[standing]}
         for position, standing in enumerate(standings)
-    ]
-
-
-def _conflicting(
-    given: Sequence[IdentifierIn],
-    matches: Sequence[ContactRow | None],
-    explained: Mapping[UUID, explaining.Explanation],
-) -> list[Detail]:
-    return [
-        {
-            "field": f"identifiers[{position}]",
-            "reason": _ITS_CONTACT + (f" ({why_apart(explained, row.id)})" if explained else ""),
-            "type": identifier.type,
-            "contact_id": ids.show(ids.CONTACT, row.id),
-        }
-        for position, (identifier, row) in enumerate(zip(given, matches, strict=True))
-        if row is not None
     ]

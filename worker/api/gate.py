@@ -13,6 +13,7 @@ from worker.api.bodies import Bodies, CrowdedError, EndedEarlyError, TooLargeErr
 from worker.api.errors import ApiError, answer_to, is_passing, unavailable
 from worker.api.http_protocol import recognise
 from worker.api.linger import linger
+from worker.api.reads import Reads
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 _BODY_S = 10.0
@@ -29,6 +30,7 @@ class Gate:
         self._app = app
         self._keys = Keys()
         self._bodies = Bodies(_MAX_HELD_BYTES)
+        self._reads = Reads(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, as an ASGI application."""
@@ -51,7 +53,7 @@ class Gate:
             await _refuse(scope, receive, send, unavailable(error))
         else:
             with self._bodies.held(len(body)):
-                await self._app(scope, _replay(body, receive), send)
+                await self._reads.answer(scope, body, _replay(body, receive), send)
 
     async def _read(self, receive: Receive) -> bytes:
         try:

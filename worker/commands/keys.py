@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker import ids
+from worker import ids, revocations
 from worker.commands.context import DataDir, Json, Organization, database, group, organization_id, show, transaction
 from worker.errors import ConfigError
 from worker.store import api_keys, organizations
@@ -52,4 +52,5 @@ def revoke_key(
     with database(data_dir) as conn:
         if id_ is None or not api_keys.revoke(Tx(conn, organization_id(conn, organization)), id_):
             raise ConfigError(f"no key {key_id}")
+    revocations.announce()
     show(as_json, {"key_id": key_id, "revoked": True})

@@ -30,6 +30,8 @@ TENANT_CONNECTIONS = 16
 OPERATION_CONNECTIONS = TENANT_CONNECTIONS // 2
 #: further sessions of the API, which look up keys
 KEY_CONNECTIONS = 2
+#: further ones on the event loop, for reads that share their statements
+LOOK_UP_CONNECTIONS = 4
 #: the organization of a session of the API until ``enter`` names one; it has no data
 NOBODY = UUID(int=0)
 
@@ -47,6 +49,10 @@ _SESSION = {
     "lock_timeout": "15s",
     "idle_in_transaction_session_timeout": "30s",
 }
+#: Of the API's sessions. A request waits for a lock for a short time only, because a client waits for the answer; it
+#: may come again. A request takes one core: parallel plans make other requests wait, and starting their workers costs
+#: more than they save.
+_OF_REQUESTS = {**_SESSION, "lock_timeout": "5s", "max_parallel_workers_per_gather": "0", TENANT: str(NOBODY)}
 
 
 def engine(url: str | None = None) -> Engine:
@@ -87,11 +93,18 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
 def make_tenant_engine(url: str) -> Engine:
     """Make an engine whose sessions see one organization at a time: row-level security is the second wall."""
     engine_ = create_engine(DRIVER, **{**_options(url, TENANT_CONNECTIONS + KEY_CONNECTIONS), "max_overflow": 0})
-    # A request waits for a lock for a short time only, because a client waits for the answer; it may come again.
-    # A request takes one core: parallel plans make other requests wait, and starting their workers costs more than
-    # they save.
-    of_requests = {"lock_timeout": "5s", "max_parallel_workers_per_gather": 0}
-    Sessions({**_SESSION, **of_requests, TENANT: NOBODY}).serve(engine_)
+    Sessions(_OF_REQUESTS).serve(engine_)
+    return engine_
+
+
+def make_look_up_engine(url: str) -> AsyncEngine:
+    """Make an engine for reads on the event loop; its sessions are those of ``make_tenant_engine``.
+
+    It does not ping a connection before its use, which would be a round trip more. Whoever uses it tries again.
+    """
+    options = {**_options(url, LOOK_UP_CONNECTIONS), "pool_pre_ping": False, "max_overflow": 0}
+    engine_ = create_async_engine(DRIVER, **options)
+    Sessions(_OF_REQUESTS).serve(engine_.sync_engine)
     return engine_
 
 
@@ -162,12 +175,18 @@ def tenant_snapshot(organization_id: UUID) -> Iterator[Tx]:
 
     One message to the server begins the transaction and scopes it; the driver would send three.
     """
-    with tenant_engine().connect() as conn:
-        # A message of several statements takes no parameters. A UUID in text is only hexadecimal digits and dashes.
-        # If the block raises, the pool rolls back.
-        sessions.begin(conn, _ONE_STATE, f"SET LOCAL {TENANT} = '{UUID(int=organization_id.int)}'")
-        yield Tx(conn, organization_id)
-        conn.commit()  # a rollback would make the driver forget its prepared statements
+    with tenant_engine().connect() as conn, scoped_snapshot(conn, organization_id) as tx:
+        yield tx
+
+
+@contextmanager
+def scoped_snapshot(conn: Connection, organization_id: UUID) -> Iterator[Tx]:
+    """Begin a transaction as ``tenant_snapshot`` does, on a connection of the API."""
+    # A message of several statements takes no parameters. A UUID in text is only hexadecimal digits and dashes.
+    # If the block raises, the pool rolls back.
+    sessions.begin(conn, _ONE_STATE, f"SET LOCAL {TENANT} = '{UUID(int=organization_id.int)}'")
+    yield Tx(conn, organization_id)
+    conn.commit()  # a rollback would make the driver forget its prepared statements
 
 
 def check_scope(conn: Connection) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import threading
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 from zlib import crc32
@@ -50,6 +51,16 @@ def url_of(client, source, external_id):
     return f"/v1/contacts/{contact['id']}"
 
 
+_threads = threading.local()
+
+
+def on_the_loop(coroutine):
+    """Run a coroutine on this thread's event loop. It stays, as that of a server does, and so do its connections."""
+    if not hasattr(_threads, "runner"):
+        _threads.runner = asyncio.Runner()
+    return _threads.runner.run(coroutine)
+
+
 class Client:
     """Calls the app as a server would. An exception in the app becomes an answer."""
 
@@ -70,7 +81,7 @@ class Client:
             ) as client:
                 return await client.request(method, path, **request)
 
-        return asyncio.run(call())
+        return on_the_loop(call())
 
 
 @pytest.fixture

@@ -6,11 +6,15 @@ import signal
 import tempfile
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from tests.worker.api.conftest import Client
+from worker import revocations
+from worker.api.errors import ApiError
 from worker.api.limits import Limiter
+from worker.settings import Settings
 from worker.stack.embedded import EmbeddedBroker
 from worker.store import api_keys, organizations
 from worker.store.db import Tx
@@ -70,23 +74,82 @@ def test_errors_have_the_headers_too(limited):
     assert answer.headers["ratelimit-remaining"] == "1"
 
 
-def test_with_a_frozen_broker_every_request_passes_and_one_waits(limited, broker, limiter):
+def test_with_a_frozen_broker_the_process_counts_for_itself_and_nobody_waits(limited, broker):
     os.kill(broker.pid, signal.SIGSTOP)
     try:
         began = time.monotonic()
-        answers = [limited.get("/v1/contacts") for _ in range(4)]
+        answers = [limited.get("/v1/contacts") for _ in range(3)]
         took = time.monotonic() - began
     finally:
         os.kill(broker.pid, signal.SIGCONT)
 
-    assert {answer.status_code for answer in answers} == {200}
-    assert "ratelimit-limit" not in answers[-1].headers
-    assert took < 2  # one waited for the time-out, the others did not ask the broker
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert took < 2
 
 
-def test_without_a_broker_every_request_passes(app, a_key, monkeypatch):
-    monkeypatch.setattr("worker.api.auth.limiter", lambda: Limiter("redis://127.0.0.1:1/0"))
+def test_without_a_broker_a_process_counts_for_itself():
+    alone = Limiter("")
+    key_id = uuid4()
 
-    answer = Client(app, {"X-Api-Key": a_key()}).get("/v1/contacts")
+    left = [alone.spend(key_id, 2)["RateLimit-Remaining"] for _ in range(2)]
+    alone.settle()
 
-    assert answer.status_code == 200
+    assert left == ["1", "0"]
+    with pytest.raises(ApiError):
+        alone.spend(key_id, 2)
+
+
+def test_two_processes_count_together_once_they_have_told(broker):
+    one, other = Limiter(broker.url), Limiter(broker.url)
+    key_id = uuid4()
+
+    one.spend(key_id, 10, 4)
+    one.settle()
+    other.spend(key_id, 10, 3)
+    other.settle()
+
+    assert other.spend(key_id, 10)["RateLimit-Remaining"] == "2"
+    one.spend(key_id, 10)
+    one.settle()
+    assert one.spend(key_id, 10)["RateLimit-Remaining"] == "1"
+
+
+def test_requests_that_come_while_a_process_tells_are_not_lost(broker, monkeypatch):
+    counting = Limiter(broker.url)
+    key_id = uuid4()
+    counting.spend(key_id, 10, 2)
+    tell = Limiter._tell
+
+    def meanwhile(self, told):
+        found = tell(self, told)
+        self.spend(key_id, 10, 3)
+        return found
+
+    monkeypatch.setattr(Limiter, "_tell", meanwhile)
+    counting.settle()
+
+    assert counting.spend(key_id, 10)["RateLimit-Remaining"] == "4"
+
+
+def test_more_requests_at_once_than_are_left_are_refused_and_not_counted(broker):
+    counting = Limiter(broker.url)
+    key_id = uuid4()
+    counting.spend(key_id, 10, 8)
+
+    with pytest.raises(ApiError):
+        counting.spend(key_id, 10, 3)
+
+    assert counting.spend(key_id, 10, 2)["RateLimit-Remaining"] == "0"
+
+
+def test_a_revocation_is_heard_with_the_next_count(broker, monkeypatch):
+    heard = []
+    counting = Limiter(broker.url, on_revoked=lambda: heard.append(True))
+    counting.settle()
+    monkeypatch.setattr(revocations, "settings", lambda: Settings(redis_url=broker.url))
+
+    revocations.announce()
+    counting.settle()
+    counting.settle()
+
+    assert heard == [True]

@@ -1,0 +1,25 @@
+"""Revocations: how web processes hear at once, where Redis can tell them, that a key of the API was revoked."""
+
+import structlog
+from redis import Redis, RedisError
+
+from worker.broker_urls import redis_url
+from worker.settings import settings
+
+log = structlog.get_logger()
+
+
+def counter(prefix: str) -> str:
+    """Return the key in Redis that counts revocations."""
+    return f"{prefix}revoked"
+
+
+def announce() -> None:
+    """Tell all web processes that a key was revoked. Where they do not hear it, they forget keys after two seconds."""
+    url = settings().redis_url
+    if not url:
+        return
+    try:
+        Redis(connection_pool=redis_url(url).pool(1.0)).incr(counter(settings().broker_prefix))
+    except (RedisError, OSError) as error:
+        log.info("revocation_not_announced", error=type(error).__name__)
