@@ -26,7 +26,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench import against, api, backfill, ingest, sync, upgrade
+from bench import against, api, api_speed, backfill, ingest, sync, upgrade
 from bench.events import body_bytes
 from bench.identity import comparison
 from bench.stack import Stack, stack
@@ -160,6 +160,7 @@ def _beside_baselines(sections: Sequence[str], size: Size, progress: Console) ->
         if "ingest" in sections:
             results |= _ingest(running, size, progress)
         if "api" in sections:
+            results |= api_speed.run(running, size.api_rounds, size.api_seconds, progress)
             results |= api.run(running, size.contacts, size.api_rounds, size.api_seconds, progress)
     return results
 
@@ -266,6 +267,7 @@ def _show(console: Console, results: dict[str, Any]) -> None:
             f"{results['load_generator_cpu']:.0%} of a CPU."
         )
     if "contacts" in results:
+        api_speed.show(table, results)
         api.show(table, results)
         notes.append(api.note(results))
     _show_apart(console, results)

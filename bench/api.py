@@ -66,7 +66,7 @@ def _time(at: datetime) -> str:
 
 
 RESOLVE = Operation("resolve a phone number", lambda _: "/v1/contacts/resolve", _identifiers)
-KEYED = Operation("an empty route with a key", lambda _: "/keyed", _identifiers)
+KEYED = Operation("an empty route with a key", lambda _: "/v1/keyed", _identifiers)
 CREATE = Operation("upsert, new contacts", lambda _: "/v1/contacts", _profile, "201")
 REPEAT = Operation("upsert, the same contacts", lambda _: "/v1/contacts", _profile)
 OPERATIONS = {
@@ -101,7 +101,7 @@ class Store:
         with engine.begin() as conn:
             organization_id = organizations.ensure(conn, "default")
             scopes = ("contacts:read", "contacts:write")
-            _, self._key = api_keys.insert_new(Tx(conn, organization_id), scopes, rate_limit=_NO_LIMIT)
+            _, self.key = api_keys.insert_new(Tx(conn, organization_id), scopes, rate_limit=_NO_LIMIT)
         self.people = Population(engine, organization_id, size)
         if size > SMALL:
             self.people.grow(SMALL)
@@ -134,7 +134,7 @@ class Store:
 
     def request(self, operation: Operation, person: Person) -> bytes:
         """Return the request about a person."""
-        headers = {"X-Api-Key": self._key}
+        headers = {"X-Api-Key": self.key}
         if operation.body is None:
             return load.get(operation.path(person), headers)
         headers["Content-Type"] = "application/json"

@@ -33,7 +33,7 @@ def keyed(_: ReadKey) -> dict[str, bool]:
 
 
 _keyed = APIRouter()
-_keyed.post("/keyed")(keyed)
+_keyed.post("/v1/keyed")(keyed)
 _api = make_api()
 _api.router.routes[:0] = _keyed.routes
 # The empty route comes first, because every route before it would cost a little time.

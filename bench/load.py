@@ -1,11 +1,12 @@
 """The load generator, a process of its own: it sends the next request as soon as the last one is answered.
 
-    python -m bench.load PORT CONNECTIONS SECONDS FILE
+    python -m bench.load PORT CONNECTIONS SECONDS FILE [RATE]
     python -m bench.load --in-turns PORT PORT SECONDS FILE FILE
 
 A FILE holds whole HTTP/1.1 requests, and before each of them its length in four bytes. Every connection is kept alive
-and has one request under way. With --in-turns, there is one request under way in all. It prints a JSON object, and
-with --in-turns a list of two.
+and has one request under way. With a RATE, that many requests a second fall due, and the time of a request counts from
+when it was due, whether or not a connection was free then. With --in-turns, there is one request under way in all. It
+prints a JSON object, and with --in-turns a list of two.
 """
 
 import asyncio
@@ -39,11 +40,22 @@ def get(path: str, headers: Mapping[str, str]) -> bytes:
 
 
 def send(
-    port: int, requests: Iterable[bytes], *, connections: int, seconds: float, file: Path, status: str = "200"
+    port: int,
+    requests: Iterable[bytes],
+    *,
+    connections: int,
+    seconds: float,
+    file: Path,
+    status: str = "200",
+    per_s: float | None = None,
 ) -> dict[str, Any]:
-    """Send requests, or as many as fit into ``seconds``, from a process of its own. Exits if a status differs."""
+    """Send requests, or as many as fit into ``seconds``, from a process of its own. Exits if a status differs.
+
+    With ``per_s`` so many a second, and not as many as are answered.
+    """
     save(file, requests)
-    (figures,) = _run([str(port), str(connections), str(seconds), str(file)], seconds, status)
+    rate = [] if per_s is None else [str(per_s)]
+    (figures,) = _run([str(port), str(connections), str(seconds), str(file), *rate], seconds, status)
     return figures
 
 
@@ -81,15 +93,25 @@ def save(path: Path, requests: Iterable[bytes]) -> None:
 class Run:
     """The requests that are left to send, and the answers that came back."""
 
-    def __init__(self, requests: Iterator[bytes], seconds: float) -> None:
+    def __init__(self, requests: Iterator[bytes], seconds: float, per_s: float | None = None) -> None:
         self._requests = requests
         self._end = time.perf_counter() + seconds
+        self._next_due = time.perf_counter()
+        self._every_s = 0.0 if per_s is None else 1 / per_s
         self.latencies: list[float] = []
         self.answers: Counter[str] = Counter()
 
     def take(self) -> bytes | None:
         """Return the next request, or None if all are sent or the time is up."""
         return None if time.perf_counter() > self._end else next(self._requests, None)
+
+    def due(self) -> float:
+        """Return when the next request is due; without a rate, now."""
+        if not self._every_s:
+            return time.perf_counter()
+        due = self._next_due
+        self._next_due += self._every_s
+        return due
 
 
 class Sender(asyncio.Protocol):
@@ -106,14 +128,22 @@ class Sender(asyncio.Protocol):
         self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's class does not inherit from it
 
     def send(self) -> None:
-        """Send the next request, if there is one."""
+        """Send the next request when it is due, if there is one."""
+        due = self._run.due()
+        early_s = due - time.perf_counter()
+        if early_s > 0:
+            asyncio.get_running_loop().call_later(early_s, self._send, due)
+        else:
+            self._send(due)
+
+    def _send(self, due: float) -> None:
         next_request = self._run.take()
         if next_request is None:
             if not self.is_done.done():
                 self.is_done.set_result(None)
             self._transport.close()
             return
-        self._sent_at = time.perf_counter()
+        self._sent_at = due
         self._transport.write(next_request)
 
     def data_received(self, data: bytes) -> None:
@@ -142,10 +172,12 @@ class Sender(asyncio.Protocol):
         self._transport.close()
 
 
-async def run(port: int, connections: int, seconds: float, requests: list[bytes]) -> dict[str, object]:
+async def run(
+    port: int, connections: int, seconds: float, requests: list[bytes], per_s: float | None = None
+) -> dict[str, object]:
     """Send all requests, or as many as fit into ``seconds``, and return the figures."""
     loop = asyncio.get_running_loop()
-    sending = Run(iter(requests), seconds)
+    sending = Run(iter(requests), seconds, per_s)
     senders = [(await loop.create_connection(lambda: Sender(sending), HOST, port))[1] for _ in range(connections)]
     began, cpu = time.perf_counter(), time.process_time()
     for sender in senders:
@@ -226,8 +258,9 @@ def main() -> None:
         requests = [list(_read(Path(file))) for file in files]
         print(json.dumps(uvloop.run(run_in_turns([int(first), int(second)], float(seconds), requests))))
         return
-    port, connections, seconds, file = sys.argv[1:]
-    print(json.dumps(uvloop.run(run(int(port), int(connections), float(seconds), list(_read(Path(file)))))))
+    port, connections, seconds, file, *rate = sys.argv[1:]
+    per_s = float(rate[0]) if rate else None
+    print(json.dumps(uvloop.run(run(int(port), int(connections), float(seconds), list(_read(Path(file))), per_s))))
 
 
 if __name__ == "__main__":
