@@ -106,13 +106,16 @@ def faulty() -> Iterator[Faulty]:
         front = Answering(server.port)
         stack = RunningStack(path, REDIS_URL=f"redis://127.0.0.1:{front.port}/0")
         stack.start()
+        running = Faulty(server, front, stack)
         try:
-            yield Faulty(server, front, stack)
+            yield running
         finally:
+            running.work.close()
             stack.stop()
             front.close()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a producer's, on a killed server
 @pytest.mark.parametrize("name", [*FAULTS, *MORE] if ALL else FAULTS)
 def test_a_broker_that_fails_holds_nothing_up_and_ends_no_worker(faulty, name):
     main = faulty.work.main()
