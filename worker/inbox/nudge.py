@@ -34,7 +34,8 @@ def publish(lane: int) -> None:
     from worker.app import app  # noqa: PLC0415 - a process that never nudges needs no broker
 
     name = "worker.tasks.read" if lane == READING else "worker.tasks.drain"
-    app.send_task(name, args=[lane], expires=_EXPIRES_S, retry=False)
+    # Workers drop what is older, and RabbitMQ what nobody has taken by then.
+    app.send_task(name, args=[lane], expires=_EXPIRES_S, expiration=_EXPIRES_S, retry=False)
 
 
 class Nudger:
