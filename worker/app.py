@@ -8,14 +8,19 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from worker import logs
 from worker.broker import INGEST, NUDGES
+from worker.broker_urls import celery_options
 from worker.settings import settings
 from worker.store import db
 
 # An alias and no `broker_transport`: Kombu treats the rest of a `rediss://` URL as before.
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "worker.broker:Transport"))
 
-app = Celery("contactsync", broker=settings().redis_url or "memory://", include=["worker.tasks"])
+TRANSPORT_ALIASES["sentinel"] = "worker.broker:SentinelTransport"
+
+_broker = celery_options(settings().celery_broker, settings().broker_prefix)
+app = Celery("contactsync", broker=_broker["broker_url"], include=["worker.tasks"])
 app.conf.update(
+    **_broker,
     task_ignore_result=True,
     task_store_errors_even_if_ignored=False,
     result_backend=None,
@@ -38,14 +43,6 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_channel_error_retry=True,  # else an error that the broker answers ends the worker
-    broker_transport_options={
-        "visibility_timeout": 120,
-        "socket_timeout": 2,
-        "socket_connect_timeout": 1,
-        "socket_keepalive": True,
-        "health_check_interval": 5,
-        "global_keyprefix": "csync:",
-    },
 )
 
 

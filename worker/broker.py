@@ -12,14 +12,15 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from queue import Empty
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import orjson
 import structlog
 from kombu.transport import redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
+from worker.broker_urls import at_once
 from worker.settings import settings
 
 log = structlog.get_logger()
@@ -36,6 +37,7 @@ _TASKS: Mapping[str, Mapping[str, type]] = {
 }
 _MAX_HEAD = 256 * 1024  #: bytes of a message beside its body; a nudge has 1,500
 _LOG_EVERY_S = 1.0
+_PROBE = "probe"  #: a key that is written to find out whether we can
 
 
 class NotOursError(Exception):
@@ -47,7 +49,11 @@ def checked(item: bytes, queue: str) -> dict[str, Any]:
     # A body is base64 in JSON in base64, and each base64 makes three bytes four.
     if len(item) > settings().max_body_bytes * 16 // 9 + _MAX_HEAD:
         raise NotOursError("too large")
-    message = _object(item, "the message")
+    return rebuilt(_object(item, "the message"), queue)
+
+
+def rebuilt(message: Mapping[str, Any], queue: str) -> dict[str, Any]:
+    """Return a message in Kombu's form, built anew. Raises ``NotOursError`` if it is not ours."""
     properties = _dict(message.get("properties"), "properties")
     headers = _dict(message.get("headers") or {}, "headers")
     if message.get("content-type") != "application/json" or headers.get("compression"):
@@ -191,14 +197,34 @@ class _QoS(redis.QoS):
             self._remove_from_indices(tag).execute()  # type: ignore[no-untyped-call]
 
 
-class Channel(redis.Channel):
-    """Kombu's channel, behind the check; keys of ours that hold another type are deleted."""
+if TYPE_CHECKING:
+    _Base = redis.Channel
+else:
+    _Base = object
+
+
+class _Checked(_Base):
+    """What a channel of Kombu's does behind the check; keys of ours that hold another type are deleted."""
 
     QoS = _QoS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+        try:
+            self._prepare()
+        except Exception:
+            self._disconnect_pools()  # type: ignore[no-untyped-call] # as Kombu's channel does if its PING fails
+            raise
+
+    def _prepare(self) -> None:
+        """See to it that we can write: a replica, a full memory or missing rights would fail each later step."""
+        with self.conn_or_acquire() as client:
+            client.execute_command("SET", _PROBE, b"", "EX", 60)
         self._delete_foreign()
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - Kombu's
+        params: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
+        return params | {"retry": at_once()}
 
     def _get_client(self) -> Any:
         return functools.partial(_Client, global_keyprefix=self.global_keyprefix)
@@ -230,7 +256,27 @@ class Channel(redis.Channel):
                 yield self._q_for_pri(queue, priority), b"list"  # type: ignore[no-untyped-call]
 
 
+class Channel(_Checked, redis.Channel):
+    """Kombu's channel, behind the check."""
+
+
+class SentinelChannel(_Checked, redis.SentinelChannel):
+    """Kombu's channel to the master that a Sentinel names, behind the check."""
+
+
 class Transport(redis.Transport):
-    """Kombu's transport for Redis and Valkey, behind the check."""
+    """Kombu's transport for Redis and Valkey, behind the check.
+
+    Whatever Redis answers is no reason to end: read-only, loading, a full memory, a right that was taken away. All of
+    it is an error of the connection, after which Celery connects anew.
+    """
 
     Channel = Channel
+    connection_errors = (*redis.Transport.connection_errors, RedisError)
+
+
+class SentinelTransport(redis.SentinelTransport):
+    """The same through Sentinel."""
+
+    Channel = SentinelChannel
+    connection_errors = Transport.connection_errors

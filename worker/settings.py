@@ -2,9 +2,10 @@
 
 from functools import lru_cache
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker.broker_urls import celery_options, redis_url
 from worker.errors import ConfigError
 
 
@@ -15,6 +16,9 @@ class Settings(BaseSettings):
 
     database_url: str = ""
     redis_url: str = ""
+    broker_url: str = ""  #: of Celery, if it is another than ``redis_url``: RabbitMQ or SQS
+    #: begins every key of ours in Redis, and every name of a queue in SQS
+    broker_prefix: str = Field(default="csync:", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:{}-]+$")
     port: int = 8000
     public_url: str = ""  #: origin that providers can reach; printed webhook URLs begin with it
     #: Fernet keys, comma separated; the first encrypts, all decrypt, so that keys can be rotated
@@ -40,6 +44,22 @@ class Settings(BaseSettings):
     crowd_limit: int = 10  #: if more customers of one source claim a value, it identifies nobody
     component_limit: int = 200  #: larger groups of connected records are joined by decisions only
 
+    @field_validator("redis_url", "broker_url")
+    @classmethod
+    def _names_a_broker(cls, url: str, info: ValidationInfo) -> str:
+        try:
+            if url and info.field_name == "redis_url":
+                redis_url(url)
+            celery_options(url, "")
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return url
+
+    @property
+    def celery_broker(self) -> str:
+        """The URL of Celery's broker; empty without one."""
+        return self.broker_url or self.redis_url
+
 
 @lru_cache
 def settings() -> Settings:
@@ -50,7 +70,8 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(f"{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors(include_url=False))
+        said = [(str(one["loc"][0]).upper(), one["msg"].removeprefix("Value error, ")) for one in error.errors()]
+        wrong = "; ".join(f"{name}: {message}" for name, message in said)
         raise ConfigError(wrong) from None
 
 

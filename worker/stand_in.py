@@ -51,7 +51,7 @@ def longest_s(kind: str) -> float:
 
 def patience_s() -> float:
     """Return for how long work may wait for a worker. Without a broker none will be told of it."""
-    return settings().sweep_after_s if settings().redis_url else 0.0
+    return settings().sweep_after_s if settings().celery_broker else 0.0
 
 
 def drain_round(engine: Engine, progress: Callable[[], None]) -> int:
@@ -120,7 +120,7 @@ def work(
                 continue
         if failures >= _FAILURES:
             return 1
-        is_over.wait(settings().sweep_interval_s * (1 if settings().redis_url else 0.4) * 2**failures)
+        is_over.wait(settings().sweep_interval_s * (1 if settings().celery_broker else 0.4) * 2**failures)
     return 0
 
 
@@ -150,7 +150,7 @@ def main(kind: str, slot: str) -> int:
         lambda: one_round(db.engine(), arm),
         arm,
         is_over=is_over,
-        linger_s=10.0 if settings().redis_url else 60.0,
+        linger_s=10.0 if settings().celery_broker else 60.0,
         life_s=_LIFE_S,
     )
 

@@ -36,7 +36,8 @@ class RunningStack:
 
     def __init__(self, directory: Path, workers: int = 2, **settings: str) -> None:
         self.data_dir = directory / "data"
-        self._env = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")} | settings
+        others = ("DATABASE_URL", "REDIS_URL", "BROKER_URL")
+        self._env = {k: v for k, v in os.environ.items() if k not in others} | settings
         self._workers = workers
         self._log = directory / "up.log"
         self._process: subprocess.Popen[bytes] | None = None

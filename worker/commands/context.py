@@ -61,6 +61,7 @@ def find_stack(data_dir: Path | None) -> None:
             "or set DATABASE_URL and REDIS_URL"
         )
     os.environ["DATABASE_URL"], os.environ["REDIS_URL"] = running["database_url"], running["redis_url"]
+    os.environ["BROKER_URL"] = running.get("broker_url", "")
     os.environ.setdefault("PUBLIC_URL", running["url"])
     if not os.environ.get("CONTACTSYNC_SECRET_KEYS"):
         os.environ["CONTACTSYNC_SECRET_KEYS"] = secret_key(directory)

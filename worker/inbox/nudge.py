@@ -6,6 +6,8 @@ finds all work in Postgres.
 
 import threading
 import time
+from contextlib import suppress
+from typing import Any
 
 import structlog
 
@@ -32,7 +34,8 @@ def publish(lane: int) -> None:
     from worker.app import app  # noqa: PLC0415 - a process that never nudges needs no broker
 
     name = "worker.tasks.read" if lane == READING else "worker.tasks.drain"
-    app.send_task(name, args=[lane], expires=_EXPIRES_S, retry=False)
+    # Workers drop what is older, and RabbitMQ what nobody has taken by then.
+    app.send_task(name, args=[lane], expires=_EXPIRES_S, expiration=_EXPIRES_S, retry=False)
 
 
 class Nudger:
@@ -67,13 +70,25 @@ class Nudger:
             self._flag.clear()
             with self._lock:
                 lanes, self._lanes = self._lanes, set()
+            used: list[Any] = []
             try:
+                used = _connections()
                 for lane in lanes:
                     publish(lane)
             except Exception as error:  # noqa: BLE001 - whatever the broker does, only nudges are lost
                 log.warning("nudge_failed", error=type(error).__name__)
+                with suppress(Exception):  # the name of the broker may mean another server by now: connect anew
+                    for pool in used:
+                        pool.force_close_all(close_pool=False)
                 time.sleep(_BREAK_S)
             time.sleep(_PAUSE_S)
+
+
+def _connections() -> list[Any]:
+    """Return what this process publishes through: Celery's pools."""
+    from worker.app import app  # noqa: PLC0415 - see publish
+
+    return [app.pool, app.amqp.producer_pool]
 
 
 nudger = Nudger()
@@ -82,7 +97,7 @@ nudger = Nudger()
 def publish_once(lane: int) -> bool:
     """Publish one nudge from a command, which waits for it; return False if the broker does not take it.
 
-    Raises ConfigError if REDIS_URL names none.
+    Raises ConfigError if no broker can be at its URL.
     """
     from kombu.exceptions import OperationalError  # noqa: PLC0415 - only commands need it
 
@@ -91,7 +106,7 @@ def publish_once(lane: int) -> bool:
     except (OperationalError, OSError):
         return False
     except (KeyError, ValueError):  # Kombu's, with the URL in it
-        raise ConfigError("REDIS_URL: expected a URL such as redis://:password@host:6379/0") from None
+        raise ConfigError("BROKER_URL or REDIS_URL: expected a URL such as redis://:password@host:6379/0") from None
     return True
 
 

@@ -49,7 +49,8 @@ def run(port: int, *, stay: bool) -> int:
         console = Console(width=140)  # output to a file or pipe: room for whole values
     with tempfile.TemporaryDirectory(prefix="contactsync-demo-", ignore_cleanup_errors=True) as directory:
         data_dir = Path(directory)
-        environ = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+        others = ("DATABASE_URL", "REDIS_URL", "BROKER_URL")
+        environ = {name: value for name, value in os.environ.items() if name not in others}
         supervisor = Supervisor(data_dir, port, environ=environ)
         stop, failed = threading.Event(), threading.Event()
 
@@ -78,6 +79,7 @@ def _play(running: Stack, data_dir: Path, console: Console, *, stay: bool) -> No
     os.environ.update(
         DATABASE_URL=running["database_url"],
         REDIS_URL=running["redis_url"],
+        BROKER_URL="",
         PUBLIC_URL=running["url"],
         CONTACTSYNC_SECRET_KEYS=os.environ.get("CONTACTSYNC_SECRET_KEYS") or secret_key(data_dir),
     )

@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 
 import structlog
 
@@ -53,13 +55,15 @@ class _StandIn:
                     pipe.close()
 
 
-def _start(kind: str, slot: int, *, carefully: bool) -> subprocess.Popen[bytes]:
+def _start(
+    kind: str, slot: int, *, carefully: bool, environment: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.Popen[bytes]:
     few = {"INBOX_BATCH": str(min(_FEW, settings().inbox_batch))} if carefully else {}
     process = subprocess.Popen(  # noqa: S603  # ours
         tied_to_us([sys.executable, "-m", stand_in.__name__, kind, str(slot)]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=os.environ | few,
+        env={**os.environ, **few, **environment},
         start_new_session=True,
     )
     if process.stdout:
@@ -92,6 +96,17 @@ class StandIns:
         self._running.append(_StandIn(kind, slot, process, time.monotonic()))
         log.info("stand_in_started", kind=kind, slot=slot)
 
+    @classmethod
+    def without_broker(cls) -> "StandIns":
+        """Return stand-ins that work as where there is no broker: at once, and for as long as nobody dismisses them."""
+        return cls(partial(_start, environment={"REDIS_URL": "", "BROKER_URL": ""}))
+
+    def dismiss(self) -> None:
+        """Let them finish what is under way and end; return at once. ``watch`` sees to their end."""
+        for one in self._running:
+            if one.process.stdin and not one.process.stdin.closed:
+                one.process.stdin.close()
+
     def watch(self) -> None:
         """Kill stand-ins that make no progress, and forget those that ended."""
         for one in list(self._running):
@@ -109,9 +124,7 @@ class StandIns:
 
     def close(self) -> None:
         """Let them finish what is under way, then kill what is left."""
-        for one in self._running:
-            if one.process.stdin:
-                one.process.stdin.close()
+        self.dismiss()
         until(lambda: all(one.process.poll() is not None for one in self._running), timeout_s=_LAST_S)
         for one in self._running:
             kill_group(one.process)

@@ -58,7 +58,8 @@ class Stack(TypedDict):
 
     pid: int
     database_url: str
-    redis_url: str  #: empty without a broker
+    redis_url: str  #: empty without a Redis
+    broker_url: str  #: of Celery, if it is another than Redis
     url: str
     port: int
     started_at: str
@@ -84,7 +85,8 @@ class Supervisor:
         self._migrate = migrate or _upgrade
         self._env = dict(environ)
         self._postgres = None if self._env.get("DATABASE_URL") else EmbeddedPostgres(self.data_dir)
-        self._broker = None if self._env.get("REDIS_URL") else EmbeddedBroker(self.data_dir)
+        is_given = self._env.get("REDIS_URL") or self._env.get("BROKER_URL")
+        self._broker = None if is_given else EmbeddedBroker(self.data_dir)
         self._children: list[Child] = []
         self._reaper: Reaper | None = None
         self._stop = threading.Event()
@@ -136,8 +138,9 @@ class Supervisor:
         self._env["PROMETHEUS_MULTIPROC_DIR"] = str(self._empty_metrics(account))
         self._migrate(self._env["DATABASE_URL"])
         self._reaper = Reaper()
+        has_broker = self._env.get("REDIS_URL") or self._env.get("BROKER_URL")
         for program in self._programs:
-            if self._env.get("REDIS_URL") or not program.needs_broker:
+            if has_broker or not program.needs_broker:
                 child = Child(program, self.data_dir, self._env, self._reaper, account)
                 self._children.append(child)
                 child.launch()
@@ -187,6 +190,7 @@ class Supervisor:
             pid=os.getpid(),
             database_url=self._env["DATABASE_URL"],
             redis_url=self._env.get("REDIS_URL", ""),
+            broker_url=self._env.get("BROKER_URL", ""),
             url=self.url,
             port=self.port,
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
