@@ -50,7 +50,7 @@ bench: $(INSTALLED)
 
 # In turns, whatever -j says: each of them wants the machine for itself. ARGS is emptied, as it can only be meant for one.
 everything:
-	STORY_ORDERS=all $(MAKE) test ARGS=
+	STORY_ORDERS=all BROKERS=all $(MAKE) test ARGS=
 	$(MAKE) fuzz ARGS='--examples 200'
 	$(MAKE) attack ARGS=
 	$(MAKE) bench ARGS=

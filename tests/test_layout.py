@@ -14,7 +14,7 @@ SOURCES = sorted(p for d in ("worker", "connectors") for p in (ROOT / d).rglob("
 WORKER = [path for path in SOURCES if path.parts[len(ROOT.parts)] == "worker"]
 
 #: modules directly in worker/ that a process starts from
-ENTRY_POINTS = {"tasks", "app", "beat", "stand_in", "cli"}
+ENTRY_POINTS = {"tasks", "app", "beat", "consumer", "stand_in", "cli"}
 #: rooms where an API request, a command or the stack begins its work
 ENTRY_ROOMS = {"api", "commands", "console", "stack"}
 #: which rooms each room may import; every room may also import ``domain``, and the modules directly in worker/ that are

@@ -70,7 +70,7 @@ class RedisUrl:
         if self.master:
             urls = [f"sentinel://{login}{_host(host)}:{port}/{self.database}{query}" for host, port in self.hosts]
             tls = {"ssl": True, **self.tls} if self.tls else {}
-            waits = {name: _MESSAGES[name] for name in ("socket_timeout", "socket_connect_timeout")}
+            waits: dict[str, Any] = {name: _MESSAGES[name] for name in ("socket_timeout", "socket_connect_timeout")}
             waits["retry"] = at_once()
             return ";".join(urls), {"master_name": self.master, "sentinel_kwargs": self.sentinel_auth | tls | waits}
         [(host, port)] = self.hosts

@@ -1,4 +1,4 @@
-"""Kinds of brokers: TLS, users with few rights, a shared database, Sentinel, RabbitMQ. ``docs/brokers.md`` has the table.
+"""Kinds of brokers: TLS, users with few rights, a shared database, Sentinel, RabbitMQ (``docs/brokers.md``).
 
 Those that need a stack of their own run with BROKERS=all, as ``make everything`` does.
 """
@@ -15,12 +15,14 @@ import redis
 from kombu import Connection, Queue
 
 import worker.app  # noqa: F401 - names our transports
-from tests.flows.broker_work import Work
+from tests.flows.broker_work import LONGEST_S, Work
 from tests.flows.brokers import OPERATOR, Redis, directory, free_port, rabbitmq, redis_server
 from tests.flows.stack import RunningStack, wait_until
 from worker.broker_urls import celery_options, redis_url
 
 needs_all = pytest.mark.skipif(os.environ.get("BROKERS") != "all", reason="a stack of its own: BROKERS=all runs it")
+#: the producer of a test loses connections of which the other side has been killed, or frozen
+abandoned = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 GUIDE = Path(__file__).parents[2] / "docs" / "brokers.md"
 
 
@@ -90,6 +92,7 @@ def test_a_socket_of_the_machine_is_a_place_for_a_broker(answers):
 
 
 @needs_all
+@abandoned
 def test_few_rights_tls_and_a_prefix_are_enough_beside_another_program():
     prefix = "shop-7:"
     with redis_server(acl("first", prefix), "user default off", tls=True) as server, directory() as path:
@@ -116,15 +119,17 @@ def test_few_rights_tls_and_a_prefix_are_enough_beside_another_program():
             # a rotation in the wrong order: the new password is known to Redis only
             server.admin.execute_command("ACL", "SETUSER", "contactsync", "resetpass", ">second")
             server.admin.execute_command("CLIENT", "KILL", "USER", "contactsync")
-            assert max(work.webhook() for _ in range(3)) < 10
+            assert max(work.webhook() for _ in range(3)) < LONGEST_S
             server.admin.execute_command("ACL", "SETUSER", "contactsync", ">first")
             work.public_task()
             assert work.main() == main
         finally:
+            work.close()
             stack.stop()
 
 
 @needs_all
+@abandoned
 def test_sentinels_lead_to_the_new_master_and_back_to_work():
     with directory() as path:
         first = Redis(path / "first", OPERATOR, "user default on >first ~* &* +@all", "masterauth first").start()
@@ -150,7 +155,7 @@ def test_sentinels_lead_to_the_new_master_and_back_to_work():
             assert limiter_answers(url)
             work.public_task()
             first.kill()
-            assert max(work.webhook() for _ in range(3)) < 10
+            assert max(work.webhook() for _ in range(3)) < LONGEST_S
             wait_until(lambda: second.admin.info("replication")["role"] == "master", 30)
             began = time.monotonic()
             work.public_task()
@@ -158,12 +163,14 @@ def test_sentinels_lead_to_the_new_master_and_back_to_work():
             assert work.main() == main
             assert limiter_answers(url)
         finally:
+            work.close()
             stack.stop()
             for server in (sentinel, second, first):
                 server.kill()
 
 
 @needs_all
+@abandoned
 def test_rabbitmq_brings_messages_and_may_do_what_redis_may():
     with rabbitmq() as broker, directory() as path:
         stack = RunningStack(path, BROKER_URL=broker.url)
@@ -173,17 +180,17 @@ def test_rabbitmq_brings_messages_and_may_do_what_redis_may():
             work = Work(stack, broker.url)
             work._producer.conf.broker_transport_options = {"read_timeout": 2, "write_timeout": 2}
             main = work.main()
-            assert work.webhook() < 10
+            assert work.webhook() < LONGEST_S
             work.public_task()
             _limits_are_counted(stack)
             for fault in (_garbage, _restarted, _frozen, _alarmed, _refused, _emptied):
-                print(fault.__name__, time.strftime("%X"))
                 fault(broker, work)
                 work.public_task()
                 assert work.main() == main, fault.__name__
             log = (stack.data_dir / "logs" / "worker.log").read_text()
             assert "ayu.lestari" not in log
         finally:
+            work.close()
             stack.stop()
 
 
@@ -220,30 +227,30 @@ def _garbage(broker, work):
 
 def _restarted(broker, work):
     broker.kill()
-    assert max(work.webhook() for _ in range(3)) < 10
+    assert max(work.webhook() for _ in range(3)) < LONGEST_S
     broker.start()
 
 
 def _frozen(broker, work):
     broker.signal(signal.SIGSTOP)
-    assert max(work.webhook() for _ in range(3)) < 10
+    assert max(work.webhook() for _ in range(3)) < LONGEST_S
     broker.signal(signal.SIGCONT)
 
 
 def _alarmed(broker, work):
     broker.ctl("set_vm_memory_high_watermark", "absolute", "1MB")  # every publication waits from now on
-    assert max(work.webhook() for _ in range(3)) < 10
+    assert max(work.webhook() for _ in range(3)) < LONGEST_S
     broker.ctl("set_vm_memory_high_watermark", "0.4")
 
 
 def _refused(broker, work):
     broker.ctl("change_password", "guest", "second")
     broker.ctl("close_all_connections", "a test")
-    assert max(work.webhook() for _ in range(3)) < 10
+    assert max(work.webhook() for _ in range(3)) < LONGEST_S
     broker.ctl("change_password", "guest", "guest")
 
 
 def _emptied(broker, work):
     broker.ctl("delete_queue", "wake")
     broker.ctl("delete_queue", "ingest")
-    assert max(work.webhook() for _ in range(3)) < 10
+    assert max(work.webhook() for _ in range(3)) < LONGEST_S

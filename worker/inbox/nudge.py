@@ -7,6 +7,7 @@ finds all work in Postgres.
 import threading
 import time
 from contextlib import suppress
+from typing import Any
 
 import structlog
 
@@ -33,7 +34,8 @@ def publish(lane: int) -> None:
     from worker.app import app  # noqa: PLC0415 - a process that never nudges needs no broker
 
     name = "worker.tasks.read" if lane == READING else "worker.tasks.drain"
-    app.send_task(name, args=[lane], expires=_EXPIRES_S, retry=False)
+    # Workers drop what is older, and RabbitMQ what nobody has taken by then.
+    app.send_task(name, args=[lane], expires=_EXPIRES_S, expiration=_EXPIRES_S, retry=False)
 
 
 class Nudger:
@@ -68,23 +70,25 @@ class Nudger:
             self._flag.clear()
             with self._lock:
                 lanes, self._lanes = self._lanes, set()
+            used: list[Any] = []
             try:
+                used = _connections()
                 for lane in lanes:
                     publish(lane)
             except Exception as error:  # noqa: BLE001 - whatever the broker does, only nudges are lost
                 log.warning("nudge_failed", error=type(error).__name__)
-                _forget_connections()
+                with suppress(Exception):  # the name of the broker may mean another server by now: connect anew
+                    for pool in used:
+                        pool.force_close_all(close_pool=False)
                 time.sleep(_BREAK_S)
             time.sleep(_PAUSE_S)
 
 
-def _forget_connections() -> None:
-    """Have the next publication connect anew: the name of the broker may mean another server by now."""
+def _connections() -> list[Any]:
+    """Return what this process publishes through: Celery's pools."""
     from worker.app import app  # noqa: PLC0415 - see publish
 
-    with suppress(Exception):
-        app.pool.force_close_all(close_pool=False)
-        app.amqp.producer_pool.force_close_all(close_pool=False)
+    return [app.pool, app.amqp.producer_pool]
 
 
 nudger = Nudger()

@@ -87,8 +87,9 @@ def test_with_a_frozen_broker_the_process_counts_for_itself_and_nobody_waits(lim
     assert took < 2
 
 
-def test_without_a_broker_a_process_counts_for_itself():
-    alone = Limiter("")
+@pytest.mark.parametrize("url", ["", "redis://127.0.0.1:1/0", "rediss://127.0.0.1:1/0?ssl_ca_certs=/nowhere/ca.pem"])
+def test_without_redis_a_process_counts_for_itself(url):
+    alone = Limiter(url)
     key_id = uuid4()
 
     left = [alone.spend(key_id, 2)["RateLimit-Remaining"] for _ in range(2)]
@@ -153,3 +154,15 @@ def test_a_revocation_is_heard_with_the_next_count(broker, monkeypatch):
     counting.settle()
 
     assert heard == [True]
+
+
+def test_keys_of_another_prefix_are_counted_apart(broker):
+    key_id = uuid4()
+    left = []
+    for prefix in ("a:", "a:", "b:"):
+        counting = Limiter(broker.url, prefix)
+        counting.spend(key_id, 9)
+        counting.settle()
+        left.append(counting._counts[key_id].made)
+
+    assert left == [1, 2, 1]

@@ -63,6 +63,14 @@ def test_a_nudge_names_the_task_of_its_lane(messages, lane_, task):
     assert app.tasks[task.name] is not None
 
 
+def test_rabbitmq_may_forget_a_nudge_that_nobody_takes(messages):
+    publish(0)
+
+    message = messages.get(timeout=10)
+    message.ack()
+    assert message.properties["expiration"] == "30000"
+
+
 def test_nudges_leave_off_the_callers_path(messages):
     nudger = Nudger()
     nudger.nudge({1, READING})

@@ -160,3 +160,34 @@ def test_a_real_one_finishes_when_it_is_let_go(database_url):
         ours.close()
 
     assert one.process.returncode == 0
+
+
+def test_one_that_is_dismissed_ends_by_itself_and_another_may_come(standing):
+    stand_ins, starts = standing(IDLE)
+    stand_ins.call(DRAIN)
+
+    stand_ins.dismiss()
+    stand_ins.dismiss()
+
+    assert until(lambda: starts.processes[0].poll() is not None, timeout_s=10)
+    assert starts.processes[0].returncode == 0
+    stand_ins.watch()
+    stand_ins.call(DRAIN)
+    assert len(starts.started) == 2
+
+
+def test_those_of_a_worker_without_its_broker_know_of_none(monkeypatch):
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    given = []
+    start = subprocess.Popen
+
+    def started(command, *, env, **options):
+        given.append(env)
+        return start([sys.executable, "-c", IDLE], env=env, **options)
+
+    monkeypatch.setattr(module.subprocess, "Popen", started)
+    stand_ins = StandIns.without_broker()
+    stand_ins.call(DRAIN)
+    stand_ins.close()
+
+    assert [(env["REDIS_URL"], env["BROKER_URL"]) for env in given] == [("", "")]
