@@ -20,6 +20,6 @@ def announce() -> None:
     if not url:
         return
     try:
-        Redis(connection_pool=redis_url(url).pool(1.0)).incr(counter(settings().broker_prefix))
+        Redis(connection_pool=redis_url(url).pool(1.0)).incrby(counter(settings().broker_prefix), 1)
     except (RedisError, OSError) as error:
         log.info("revocation_not_announced", error=type(error).__name__)

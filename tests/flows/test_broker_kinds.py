@@ -110,7 +110,7 @@ def test_few_rights_tls_and_a_prefix_are_enough_beside_another_program():
             client = stack.client("brokers")
             shared = int(client.get("/v1/contacts").headers["RateLimit-Remaining"])
             assert int(client.get("/v1/contacts").headers["RateLimit-Remaining"]) == shared - 1
-            assert server.admin.keys(f"{prefix}limits*") != []
+            wait_until(lambda: server.admin.keys(f"{prefix}limits*") != [], 10)
             ours = {key.decode() for key in server.admin.keys(f"{prefix}*")}
             assert {key.decode() for key in server.admin.keys("*")} - ours == {"wake", "ingest", "celery"}
             assert {server.admin.llen(name) for name in ("wake", "ingest", "celery")} == {50}

@@ -47,7 +47,7 @@ def revoke_key(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """End a key at once."""
+    """End a key. Where there is no Redis, web processes take it for up to two more seconds."""
     id_ = ids.parse(ids.KEY, key_id)
     with database(data_dir) as conn:
         if id_ is None or not api_keys.revoke(Tx(conn, organization_id(conn, organization)), id_):

@@ -103,7 +103,7 @@ def of_organization(tx: Tx) -> list[dict[str, Any]]:
 
 
 def revoke(tx: Tx, id_: UUID) -> bool:
-    """End a key at once; return whether there was one."""
+    """End a key; return whether there was one. Web processes remember it for up to two seconds."""
     return tx.run(_REVOKE, {"id": id_}).rowcount > 0
 
 

@@ -3,7 +3,9 @@
 import pytest
 from sqlalchemy import text
 
+from tests.flows.stack import wait_until
 from tests.worker.api.conftest import PHONE, a_profile
+from worker.api import auth
 from worker.store import api_keys, organizations
 from worker.store.db import Tx
 
@@ -55,15 +57,39 @@ def test_a_key_without_the_scope_is_forbidden(stranger, a_key):
     assert answer.json()["code"] == "forbidden"
 
 
-def test_a_revoked_key_is_refused_at_once(engine, stranger, organization_id):
-    with engine.begin() as conn:
-        id_, key = api_keys.insert_new(Tx(conn, organization_id), ["contacts:read"])
-    assert stranger.get("/v1/contacts", headers={"X-Api-Key": key}).status_code == 200
+@pytest.fixture
+def revoked(engine, stranger, organization_id):
+    """A key that was used and then revoked."""
 
-    with engine.begin() as conn:
-        api_keys.revoke(Tx(conn, organization_id), id_)
+    def revoked():
+        with engine.begin() as conn:
+            id_, key = api_keys.insert_new(Tx(conn, organization_id), ["contacts:read"])
+        assert stranger.get("/v1/contacts", headers={"X-Api-Key": key}).status_code == 200
+        with engine.begin() as conn:
+            api_keys.revoke(Tx(conn, organization_id), id_)
+        return {"X-Api-Key": key}
 
-    assert stranger.get("/v1/contacts", headers={"X-Api-Key": key}).status_code == 401
+    return revoked
+
+
+def test_a_revoked_key_is_refused_when_the_time_to_remember_it_is_over(stranger, revoked, monkeypatch):
+    monkeypatch.setattr(auth, "_REMEMBERED_S", 0.0)
+
+    assert stranger.get("/v1/contacts", headers=revoked()).status_code == 401
+
+
+def test_a_revoked_key_is_refused_as_soon_as_the_process_hears_of_it(stranger, revoked):
+    headers = revoked()
+
+    auth.limiter().on_revoked()
+
+    assert stranger.get("/v1/contacts", headers=headers).status_code == 401
+
+
+def test_while_a_key_is_used_it_is_looked_up_beside_the_requests(stranger, revoked):
+    headers = revoked()
+
+    wait_until(lambda: stranger.get("/v1/contacts", headers=headers).status_code == 401, 2.5)
 
 
 def test_the_use_of_a_key_is_stored(engine, client):
