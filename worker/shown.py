@@ -6,6 +6,7 @@ terminal, move its cursor or write to its clipboard, marks that turn the order o
 
 import unicodedata
 
+from rich.table import Column
 from rich.text import Text
 
 _MOST = 1_000  #: characters of one cell
@@ -25,6 +26,11 @@ def plain(text: str, *, most: int = _MOST) -> str:
 def cell(value: object) -> Text:
     """Return a value as a cell of a table, without markup; empty for None."""
     return Text("" if value is None else plain(str(value)))
+
+
+def column(name: str) -> Column:
+    """Return a column of a table; a value that is too wide for the terminal goes on in the next line, uncut."""
+    return Column(cell(name), overflow="fold")
 
 
 def _escape(character: str) -> str:
