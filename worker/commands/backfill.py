@@ -12,9 +12,8 @@ from worker import ids
 from worker.commands.connections import ConnectionId, find
 from worker.commands.context import DataDir, Json, Organization, database, find_stack, organization_id, show
 from worker.commands.groups import group
-from worker.commands.tables import console
 from worker.errors import ConfigError
-from worker.shown import plain
+from worker.shown import console, plain
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -2,7 +2,7 @@
 
 from worker.commands.context import DataDir, Json, Organization, show, transaction
 from worker.commands.groups import Commands
-from worker.commands.tables import console
+from worker.shown import console
 
 app = Commands()
 

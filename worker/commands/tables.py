@@ -1,23 +1,11 @@
-"""Tables: the result of a command, for a person.
+"""Tables: the result of a command, for a person."""
 
-In a pipe or a file a table is as wide as what it holds: an id that is cut is no id.
-"""
-
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from worker.shown import cell, column
-
-_NO_LIMIT = 100_000  #: columns, where no terminal says how many it has
-
-
-def console() -> Console:
-    """Return stdout as rich sees it; without a terminal it has room for every value."""
-    return Console() if sys.stdout.isatty() else Console(width=_NO_LIMIT)
+from worker.shown import cell, columns, console
 
 
 def print_tables(found: Any) -> None:
@@ -41,7 +29,7 @@ def _of_document(title: str, found: Mapping[str, Any]) -> Iterator[Table]:
     if plain:
         table = _table(title, ("what", "value"))
         for name, value in plain.items():
-            if value is not None:
+            if value not in (None, {}, []):
                 table.add_row(cell(name), cell(_text(value)))
         yield table
     for name, value in found.items():
@@ -67,7 +55,7 @@ def _of_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _table(title: str, names: Sequence[str]) -> Table:
-    return Table(*map(column, names), title=title.replace("_", " ") or None, title_justify="left", box=None)
+    return Table(*columns(*names), title=title.replace("_", " ") or None, title_justify="left", box=None)
 
 
 def _has_parts(value: Any) -> bool:
