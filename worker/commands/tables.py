@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from worker.shown import cell, columns, console
@@ -11,17 +13,25 @@ from worker.shown import cell, columns, console
 def print_tables(found: Any) -> None:
     """Print a list as a table with a row for each item, and a document with a line for each value.
 
-    What a document holds of other documents and lists comes after it, in tables of their own.
+    What a document holds of other documents and lists comes after it, in tables of their own. If the rows of a list are
+    too wide for the terminal, each item is printed like a document.
     """
+    out = console()
     tables = [_of_rows("", found)] if isinstance(found, list) else list(_of_document("", found))
+    if isinstance(found, list) and not _fits(tables[0], out):
+        tables = [table for item in found for table in _of_document("", item)]
     if not any(table.row_count for table in tables):
         print("none")
         return
-    out = console()
     for number, table in enumerate(tables):
         if number:
             out.print()
         out.print(table)
+
+
+def _fits(table: Table, out: Console) -> bool:
+    wide = out.options.update(max_width=out.width + 1)
+    return Measurement.get(out, wide, table).maximum <= out.width
 
 
 def _of_document(title: str, found: Mapping[str, Any]) -> Iterator[Table]:

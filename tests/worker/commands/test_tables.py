@@ -30,13 +30,21 @@ def test_an_id_in_a_pipe_is_whole_on_one_line(capsys):
     assert ID.replace("env", "run") in row
 
 
-def test_an_id_on_a_narrow_terminal_goes_on_in_the_next_line(capsys, monkeypatch):
+@pytest.mark.parametrize("width", [100, 60, 20])
+def test_an_id_on_a_terminal_is_whole_too(capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    print_tables([{"id": ID, "reason": "x" * 30}])
+    print_tables([{"id": ID, "reason": "x" * 40}] * 2)
 
-    printed = capsys.readouterr().out
-    assert "…" not in printed
-    assert "".join(line.split()[0] for line in printed.splitlines()[1:]).startswith(ID)
+    lines = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in "".join(lines)
+    if width == 100:
+        assert [line.split() for line in lines[1:]] == [[ID, "x" * 40]] * 2
+    if width == 60:
+        assert [line.split() for line in lines[:3]] == [["what", "value"], ["id", ID], ["reason", "x" * 40]]
+    if width == 20:
+        assert "".join(line[9:].strip() for line in lines).startswith(f"value{ID}")
 
 
 def test_rows_with_different_names_stand_under_their_own(capsys):
