@@ -4,12 +4,15 @@
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
+KUBERNETES := 1.25.0 1.37.0
 INSTALLED := $(VENV)/.installed
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # What a Python must be able to do; a name on the PATH may be a shim of a version that is not installed.
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test lint docs fuzz attack bench everything lock clean
+MANIFESTS := build/manifests/bin/kubernetes-validate
+
+.PHONY: help demo test lint docs manifests fuzz attack bench everything lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -17,6 +20,7 @@ help:
 	@echo "make test    run the tests on a real Postgres and Valkey (ARGS=--cov for coverage)"
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    the documentation site, in build/site"
+	@echo "make manifests  deploy/kubernetes, by the schemas of Kubernetes"
 	@echo "make fuzz    try the API against its own document (ARGS='--examples 200')"
 	@echo "make attack  attack a running stack and print what held"
 	@echo "make bench   measure it beside its baselines"
@@ -38,6 +42,11 @@ lint: $(INSTALLED)
 # Not --quiet: that hides warnings from --strict too.
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --config-file docs/site/mkdocs.yml $(ARGS)
+
+# The oldest and the newest Kubernetes that the package knows. KEDA's objects and kustomizations are in no schema.
+manifests: $(MANIFESTS)
+	files=$$(find deploy/kubernetes -name '*.yaml' ! -name kustomization.yaml ! -name keda.yaml); \
+	for version in $(KUBERNETES); do $(MANIFESTS) --strict --quiet -k $$version $$files || exit 1; done
 
 fuzz: $(INSTALLED)
 	$(VENV)/bin/python -m tests.flows.fuzz $(ARGS)
@@ -63,6 +72,11 @@ lock:
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# It has the schemas with it, 100 MB of them, and is apart from .venv, which it has no part in.
+$(MANIFESTS):
+	"$(PYTHON)" -m venv --clear build/manifests
+	build/manifests/bin/python -m pip --disable-pip-version-check --quiet install kubernetes-validate==1.37.0
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@for python in "$(PYTHON)" python3.13 python3.12 python3.11; do \

