@@ -50,6 +50,8 @@ class Primary(_Replicated):
 class Replica(_Replicated):
     """A Postgres that follows a primary, and only answers reads. The primary has to run when it starts first."""
 
+    name = "replica"
+
     def __init__(self, data_dir: Path, primary: Primary) -> None:
         super().__init__(data_dir, may_create_databases=True)
         self._primary = primary
