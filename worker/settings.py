@@ -16,9 +16,7 @@ class Settings(BaseSettings):
     database_url: str = ""
     redis_url: str = ""
     replica_database_url: str = ""  #: a streaming replica, for lists of contacts
-    replica_max_lag_s: float = Field(
-        default=5.0, ge=2
-    )  #: if it is further behind, lists come from the primary
+    replica_max_lag_s: float = Field(default=5.0, ge=2)  #: if it is further behind, lists come from the primary
     port: int = 8000
     public_url: str = ""  #: origin that providers can reach; printed webhook URLs begin with it
     #: Fernet keys, comma separated; the first encrypts, all decrypt, so that keys can be rotated

@@ -25,9 +25,7 @@ class Replayed(NamedTuple):
 
     position: int | None
     cluster: int
-    behind_s: (
-        float | None
-    )  #: age of the last replayed transaction, by the replica's clock; for people
+    behind_s: float | None  #: age of the last replayed transaction, by the replica's clock; for people
 
 
 _WRITTEN = sql("""

@@ -1,0 +1,103 @@
+"""An organization moves to another server with everything that it has, and goes on there."""
+
+from uuid import uuid4
+
+import orjson
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from bench.events import DOMAIN, SECRET, events
+from connectors.shopify.simulator.shop import signed
+from deploy.move import main
+from worker.files import export_json
+from worker.inbox.drain import drain
+from worker.inbox.ingest import accept, source_of
+from worker.store import api_keys, connections, db, envelopes, organizations
+from worker.store.db import Tx
+from worker.store.lanes import LANES
+from worker.store.migrate import upgrade
+
+
+@pytest.fixture
+def elsewhere(database_url):
+    """Another database, as another server would have it."""
+    name = f"elsewhere_{uuid4().hex}"
+    url = f"{database_url.rpartition('/')[0]}/{name}"
+    with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+        upgrade(url)
+        engine = db.make_engine(url)
+        yield engine
+        engine.dispose()
+        server.execute(f"DROP DATABASE {name}")
+
+
+def connect(engine, organization):
+    with engine.begin() as conn:
+        tx = Tx(conn, organizations.ensure(conn, organization))
+        api_keys.insert_new(tx, ("contacts:read",))
+        return connections.insert_new(
+            tx,
+            connector="shopify",
+            source="shopify",
+            options={"shop_domain": DOMAIN},
+            region="ID",
+            priority=100,
+            webhook_secrets=[SECRET],
+        )
+
+
+def deliver(engine, connection_id, n, start=0, *, drained=True):
+    with engine.begin() as conn:
+        source = source_of(connections.by_id(conn, connection_id))
+        deliveries = [
+            signed(orjson.dumps(body), SECRET, domain=DOMAIN, webhook_id=id_) for id_, body in events(n, start=start)
+        ]
+        envelopes.keep(conn, [accept(source, list(one.headers.items()), one.body) for one in deliveries])
+    for lane in range(LANES if drained else 0):
+        drain(engine, lane, budget_s=30)
+
+
+def export(engine, organization):
+    with db.snapshot(engine) as conn:
+        return b"".join(export_json.canonical(Tx(conn, organizations.find(conn, organization))))
+
+
+def url_of(engine):
+    return engine.url.render_as_string(hide_password=False)
+
+
+def test_an_organization_moves_with_everything_and_goes_on_there(engine, elsewhere, capsys):
+    connection_id, other_id = connect(engine, "ours"), connect(engine, "others")
+    deliver(engine, connection_id, 30)
+    deliver(engine, other_id, 10)
+
+    assert main([url_of(engine), url_of(elsewhere), "ours"]) == 0
+
+    assert "30 envelopes" in capsys.readouterr().out
+    assert export(elsewhere, "ours") == export(engine, "ours") != b""
+    with elsewhere.connect() as conn:
+        assert organizations.find(conn, "others") is None
+        assert conn.execute(text("SELECT count(DISTINCT organization_id) FROM records")).scalar_one() == 1
+    for one in (engine, elsewhere):
+        deliver(one, connection_id, 20, start=20)  # some were delivered before
+    assert export(elsewhere, "ours") == export(engine, "ours")
+
+
+@pytest.mark.parametrize("trouble", ["unknown", "queue", "there already", "schema"])
+def test_what_cannot_be_moved_stays_and_says_why(engine, elsewhere, capsys, trouble):
+    connection_id = connect(engine, "ours")
+    deliver(engine, connection_id, 3, drained=trouble != "queue")
+    with elsewhere.begin() as conn:
+        if trouble == "there already":
+            organizations.ensure(conn, "ours")
+        if trouble == "schema":
+            conn.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+
+    assert main([url_of(engine), url_of(elsewhere), "nobody" if trouble == "unknown" else "ours"]) == 1
+
+    reasons = {"unknown": "no organization", "queue": "queue", "there already": "already", "schema": "schemas differ"}
+    assert reasons[trouble] in capsys.readouterr().err
+    with elsewhere.connect() as conn:
+        assert conn.execute(text("SELECT count(*) FROM records")).scalar_one() == 0
