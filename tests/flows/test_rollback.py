@@ -16,6 +16,7 @@ import threading
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import orjson
@@ -112,7 +113,7 @@ def by_old(code, url, *arguments):
     return subprocess.run(command, cwd=code, env=env, check=True, capture_output=True, timeout=60).stdout
 
 
-#: adds a connection and a key; both releases understand it
+#: adds a connection, and a key of another organization; both releases understand it
 CONNECT = f"""
 from worker import ids
 from worker.store import api_keys, connections, db, organizations
@@ -122,7 +123,8 @@ with db.engine().begin() as conn:
     id_ = connections.insert_new(tx, connector="shopify", source="shopify", options={{"shop_domain": {DOMAIN!r}}},
                                  region="ID", priority=100, webhook_secrets=[{SECRET!r}])
     print(ids.show(ids.CONNECTION, id_))
-    print(api_keys.insert_new(tx, ("contacts:read", "contacts:write"), rate_limit=1_000_000)[1])
+    other = Tx(conn, organizations.ensure(conn, "other"))
+    print(api_keys.insert_new(other, ("contacts:read", "contacts:write"), rate_limit=1_000_000)[1])
 """
 
 
@@ -160,18 +162,17 @@ def undisturbed(server_url, deliveries):
 
 
 def use(url, key):
-    """Read and write through the API of a web process."""
+    """Write, find and list through the API of a web process."""
     with httpx.Client(base_url=url, headers={"X-Api-Key": key}, timeout=20, trust_env=False) as api:
-        (contact, *_) = api.get("/v1/contacts", params={"limit": 5}).json()["data"]
-        noted = api.post(f"/v1/contacts/{contact['id']}/notes", json={"body": "seen"})
-        assert noted.status_code == 201, noted.text
-        resolved = api.post(
-            "/v1/contacts/resolve", json={"identifiers": [{"type": "email", "value": contact["email"]}]}
-        )
-        assert resolved.json()["data"]["id"] == contact["id"]
+        email = f"{uuid4().hex}@example.com"
+        made = api.post("/v1/contacts", json={"name": "Ujang", "email": email})
+        assert made.status_code == 201, made.text
+        resolved = api.post("/v1/contacts/resolve", json={"identifiers": [{"type": "email", "value": email}]})
+        assert resolved.json()["data"]["id"] == made.json()["data"]["id"]
+        assert api.get("/v1/contacts", params={"search": email}).json()["data"][0]["email"] == email
 
 
-def test_the_release_before_works_beside_the_new_schema_and_on_it_after_a_rollback(directory, before, servers):
+def test_the_release_before_works_beside_the_new_schema_and_on_it_after_a_rollback(directory, before, servers, request):
     url = servers[0]
     deliveries = [
         signed(orjson.dumps(body), SECRET, domain=DOMAIN, webhook_id=delivery_id)
@@ -181,7 +182,8 @@ def test_the_release_before_works_beside_the_new_schema_and_on_it_after_a_rollba
     stages = [deliveries[n * EACH : (n + 1) * EACH] for n in range(STAGES)]
     by_old(before, url, "-m", "worker.cli", "migrate")
     connection_id, key = by_old(before, url, "-c", CONNECT).decode().split()
-    engine = db.make_engine(url)
+    engine = db.make_engine(url, pool_size=1)
+    request.addfinalizer(engine.dispose)
     migrating = threading.Thread(target=upgrade, args=(url,))
 
     def deliver(stage, *urls, during=lambda _: None):
@@ -207,4 +209,3 @@ def test_the_release_before_works_beside_the_new_schema_and_on_it_after_a_rollba
         use(old, key)
 
     assert export(engine) == undisturbed(url, deliveries)
-    engine.dispose()
