@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import httpx
 import orjson
+import psycopg
 import pytest
 
 from bench.events import DOMAIN, SECRET, events
@@ -144,9 +145,8 @@ def export(engine):
 
 def undisturbed(server_url, deliveries):
     """Return the export of a new database that only ever knew this release."""
-    with db.make_engine(server_url).connect() as conn:
-        conn.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("CREATE DATABASE fresh")
-        conn.engine.dispose()
+    with psycopg.connect(server_url.replace("+psycopg", ""), autocommit=True) as conn:
+        conn.execute("CREATE DATABASE fresh")
     url = f"{server_url.rpartition('/')[0]}/fresh"
     upgrade(url)
     connection_id, _ = by_old(ROOT, url, "-c", CONNECT).decode().split()
