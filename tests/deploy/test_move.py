@@ -20,17 +20,22 @@ from worker.store.migrate import upgrade
 
 
 @pytest.fixture
-def elsewhere(database_url):
+def elsewhere_url(database_url):
     """Another database, as another server would have it."""
     name = f"elsewhere_{uuid4().hex}"
     url = f"{database_url.rpartition('/')[0]}/{name}"
     with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as server:
         server.execute(f"CREATE DATABASE {name}")
         upgrade(url)
-        engine = db.make_engine(url)
-        yield engine
-        engine.dispose()
+        yield url
         server.execute(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def elsewhere(elsewhere_url):
+    engine = db.make_engine(elsewhere_url)
+    yield engine
+    engine.dispose()
 
 
 def connect(engine, organization):
@@ -64,16 +69,14 @@ def export(engine, organization):
         return b"".join(export_json.canonical(Tx(conn, organizations.find(conn, organization))))
 
 
-def url_of(engine):
-    return engine.url.render_as_string(hide_password=False)
-
-
-def test_an_organization_moves_with_everything_and_goes_on_there(engine, elsewhere, capsys):
+def test_an_organization_moves_with_everything_and_goes_on_there(
+    engine, database_url, elsewhere, elsewhere_url, capsys
+):
     connection_id, other_id = connect(engine, "ours"), connect(engine, "others")
     deliver(engine, connection_id, 30)
     deliver(engine, other_id, 10)
 
-    assert main([url_of(engine), url_of(elsewhere), "ours"]) == 0
+    assert main([database_url, elsewhere_url, "ours"]) == 0
 
     assert "30 envelopes" in capsys.readouterr().out
     assert export(elsewhere, "ours") == export(engine, "ours") != b""
@@ -86,7 +89,7 @@ def test_an_organization_moves_with_everything_and_goes_on_there(engine, elsewhe
 
 
 @pytest.mark.parametrize("trouble", ["unknown", "queue", "there already", "schema"])
-def test_what_cannot_be_moved_stays_and_says_why(engine, elsewhere, capsys, trouble):
+def test_what_cannot_be_moved_stays_and_says_why(engine, database_url, elsewhere, elsewhere_url, capsys, trouble):
     connection_id = connect(engine, "ours")
     deliver(engine, connection_id, 3, drained=trouble != "queue")
     with elsewhere.begin() as conn:
@@ -95,7 +98,7 @@ def test_what_cannot_be_moved_stays_and_says_why(engine, elsewhere, capsys, trou
         if trouble == "schema":
             conn.execute(text("UPDATE alembic_version SET version_num = '0001'"))
 
-    assert main([url_of(engine), url_of(elsewhere), "nobody" if trouble == "unknown" else "ours"]) == 1
+    assert main([database_url, elsewhere_url, "nobody" if trouble == "unknown" else "ours"]) == 1
 
     reasons = {"unknown": "no organization", "queue": "queue", "there already": "already", "schema": "schemas differ"}
     assert reasons[trouble] in capsys.readouterr().err
