@@ -59,19 +59,18 @@ class PgBouncer:
 
     name = "pgbouncer"
 
-    def __init__(self, directory: Path, database_url: str) -> None:
+    def __init__(self, database_url: str) -> None:
         from bench import pgbouncer  # noqa: PLC0415 - needed with --pgbouncer only
         from worker.store import urls  # noqa: PLC0415
 
-        self._directory = directory
-        directory.mkdir()
+        # In a directory of its own, because it runs as another user, who may not enter ours.
+        self._directory = Path(tempfile.mkdtemp(prefix="contactsync-pgbouncer-"))
         self._program = pgbouncer.program()
         if self._program is None:
             raise SystemExit("no PgBouncer here; Debian's package is named pgbouncer")
         self.port = free_port()
         server = urls.arguments(database_url)
-        directory.chmod(0o755)
-        self._account = pgbouncer._write(directory, server, self.port, {"pool_mode": "transaction"})
+        self._account = pgbouncer._write(self._directory, server, self.port, {"pool_mode": "transaction"})
         self.url = database_url.replace(f":{server['port']}/", f":{self.port}/")
         self._process: Any = None
 
@@ -95,6 +94,7 @@ class PgBouncer:
         if self.pid:
             os.kill(self.pid, signal.SIGKILL)
             self._process.wait()
+        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 class Fleet(RunningStack):
@@ -126,7 +126,7 @@ class Fleet(RunningStack):
             replica = self.servers["replica"] = Replica(self._directory / "replica", primary)
             env["REPLICA_DATABASE_URL"] = replica.start()
         if self._has_pgbouncer:
-            pooler = self.servers["pgbouncer"] = PgBouncer(self._directory / "pgbouncer", database_url)
+            pooler = self.servers["pgbouncer"] = PgBouncer(database_url)
             pooler.launch()
             database_url = pooler.url
         self._state = {"database_url": primary.url, "redis_url": env["REDIS_URL"]}
@@ -228,8 +228,8 @@ class Reader:
 
 def run(fleet: Fleet, deliveries: Sequence[Delivery], *, kills: bool) -> dict[str, Any]:
     """Deliver, kill on the way, wait until all is worked off; return what is stored."""
-    took = fleet.start()
     try:
+        took = fleet.start()
         with fleet._engine().begin() as conn:
             tx = Tx(conn, organizations.ensure(conn, "default"))
             connection_id = connections.insert_new(
