@@ -50,6 +50,8 @@ from worker.store.migrate import upgrade
 KILLS = ("web", "worker", "beat", "replica", "broker", "postgres", "pgbouncer")
 _KEYS = ("DATABASE_URL", "REDIS_URL", "REPLICA_DATABASE_URL")
 _SEED = 18
+#: Half a second apart: a sender goes on for hours, and we for minutes.
+_ATTEMPTS = 400
 
 log = structlog.get_logger()
 
@@ -70,7 +72,9 @@ class PgBouncer:
             raise SystemExit("no PgBouncer here; Debian's package is named pgbouncer")
         self.port = free_port()
         server = urls.arguments(database_url)
-        self._account = pgbouncer._write(self._directory, server, self.port, {"pool_mode": "transaction"})
+        self._account = pgbouncer._write(
+            self._directory, server, self.port, {"pool_mode": "transaction", "server_login_retry": 1}
+        )
         self.url = database_url.replace(f":{server['port']}/", f":{self.port}/")
         self._process: Any = None
 
@@ -248,7 +252,9 @@ def run(fleet: Fleet, deliveries: Sequence[Delivery], *, kills: bool) -> dict[st
         reader = Reader(fleet.urls, fleet.key("default", "contacts:read"))
         began = time.monotonic()
         with ThreadPoolExecutor(1) as sender:
-            sending = sender.submit(send, pairs, during=lambda n: fleet.kill(at[n]) if n in at else None)
+            sending = sender.submit(
+                send, pairs, attempts=_ATTEMPTS, during=lambda n: fleet.kill(at[n]) if n in at else None
+            )
             _keep(fleet, sending.done)
         answers = sending.result()
         with ThreadPoolExecutor(1) as settler:
