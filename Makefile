@@ -62,6 +62,7 @@ everything:
 	STORY_ORDERS=all BROKERS=all $(MAKE) test ARGS=
 	$(MAKE) fuzz ARGS='--examples 200'
 	$(MAKE) attack ARGS=
+	$(VENV)/bin/python -m deploy.many
 	$(MAKE) bench ARGS=
 
 # After a change of dependencies in pyproject.toml; needs uv. setuptools builds the package itself.

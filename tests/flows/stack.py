@@ -204,17 +204,20 @@ def processes() -> Iterable[tuple[int, str]]:
                 continue
 
 
-def send(deliveries: Iterable[tuple[str, Delivery]], *, during: Callable[[int], None] = lambda _: None) -> Counter[int]:
+def send(
+    deliveries: Iterable[tuple[str, Delivery]], *, during: Callable[[int], None] = lambda _: None, attempts: int = 20
+) -> Counter[int]:
     """Post each delivery to its URL, and retry as Shopify would; count the first answers by status.
 
-    ``during`` is called after each answer with the number of answers so far.
+    ``during`` is called after each answer with the number of answers so far. Those that were never answered but by 503
+    are counted as 0.
     """
     answers: Counter[int] = Counter()
 
     async def post(client: httpx.AsyncClient, queue: "asyncio.Queue[tuple[str, Delivery]]") -> None:
         while not queue.empty():
             url, delivery = queue.get_nowait()
-            for attempt in range(20):
+            for attempt in range(attempts):
                 try:
                     answer = await client.post(url, content=delivery.body, headers=delivery.headers)
                 except httpx.TransportError:
@@ -226,6 +229,8 @@ def send(deliveries: Iterable[tuple[str, Delivery]], *, during: Callable[[int], 
                 if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                     break
                 await asyncio.sleep(0.5)
+            else:
+                answers[0] += 1
 
     async def main() -> None:
         queue: asyncio.Queue[tuple[str, Delivery]] = asyncio.Queue()

@@ -20,6 +20,7 @@ from worker.api import (
     errors,
     health,
     openapi,
+    replica,
     subresources,
     webhooks,
 )
@@ -36,7 +37,9 @@ async def _process(_: FastAPI) -> AsyncIterator[None]:
     """Prepare the process: as many threads as connections, so that no request times out while it waits for one."""
     logs.take_over_hooks()
     to_thread.current_default_thread_limiter().total_tokens = db.TENANT_CONNECTIONS - MAX_CONCURRENT_OPERATIONS
+    replica.lists().watch()
     yield
+    replica.lists().close()
 
 
 def make_api() -> FastAPI:

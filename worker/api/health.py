@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from worker.api import replica
 from worker.api.lookups import Lookups
 from worker.settings import settings
 from worker.store import db, ready
@@ -99,6 +100,7 @@ def _metrics() -> Response:
     else:
         registry.register(REGISTRY)
     registry.register(_Queue())
+    registry.register(replica.Lag())
     try:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
     except SQLAlchemyError:

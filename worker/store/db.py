@@ -184,12 +184,14 @@ def snapshot(on: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def tenant_snapshot(organization_id: UUID) -> Iterator[Tx]:
+def tenant_snapshot(organization_id: UUID, on: Engine | None = None) -> Iterator[Tx]:
     """Open a read-only transaction of the API that sees one state of one organization's data.
+
+    ``on`` is the engine of a replica; without it the primary answers.
 
     One message to the server begins the transaction and scopes it; the driver would send three.
     """
-    with tenant_engine().connect() as conn:
+    with (on or tenant_engine()).connect() as conn:
         # AUTOCOMMIT keeps the driver from a BEGIN of its own. If the block raises, the pool rolls back.
         conn.execution_options(isolation_level="AUTOCOMMIT")
         # A message of several statements takes no parameters. A UUID in text is only hexadecimal digits and dashes.
