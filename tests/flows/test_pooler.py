@@ -40,7 +40,7 @@ def connect(stack, shops, organization):
 
 
 def test_order_and_repetition_give_the_same_bytes_through_a_pooler(pooled):
-    history = two_shops(11, 150)
+    history = two_shops(11, 60)
     in_order = connect(pooled, shops_of(history), "in-order")
     shuffled = connect(pooled, shops_of(history), "shuffled")
 
@@ -51,7 +51,7 @@ def test_order_and_repetition_give_the_same_bytes_through_a_pooler(pooled):
 
     assert set(first) == set(second) == {200}
     expected = pooled.export("in-order")
-    assert expected.count(b"\n") > 10
+    assert expected.count(b"\n") > 5
     assert pooled.export("shuffled") == expected
     with pooled._engine().connect() as conn:
         assert sessions.is_pooled(conn)
