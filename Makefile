@@ -60,6 +60,8 @@ bench: $(INSTALLED)
 # In turns, whatever -j says: each of them wants the machine for itself. ARGS is emptied, as it can only be meant for one.
 everything:
 	STORY_ORDERS=all BROKERS=all $(MAKE) test ARGS=
+	for mode in $$(PATH="$$PATH:/usr/sbin" sh -c 'command -v pgbouncer >/dev/null && echo transaction session'); do \
+		TEST_POOLER=$$mode $(MAKE) test ARGS=tests/flows || exit 1; done
 	$(MAKE) fuzz ARGS='--examples 200'
 	$(MAKE) attack ARGS=
 	$(VENV)/bin/python -m deploy.many

@@ -73,20 +73,18 @@ def _prepare() -> None:
     logs.configure(least=logging.WARNING)  # what a command does it tells in its result
 
 
-def _told(error: Exception) -> str | None:  # noqa: PLR0911 - a table
+def _told(error: Exception) -> str | None:
     """Return what an operator can do about an error; None if nobody expected it."""
     if isinstance(error, SyncError):
         return str(error)
-    from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError  # noqa: PLC0415 - takes a while to import
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - takes a while to import
 
     from worker.store import sqlstates  # noqa: PLC0415 - as above
 
+    if sqlstates.is_setup_fault(error):
+        return sqlstates.reason(error)
     if isinstance(error, OperationalError):
         return f"the database does not answer: {type(error.orig).__name__}"
-    if isinstance(error, DBAPIError) and sqlstates.is_other_schema(error):
-        return "the database is not at this version; run: contactsync migrate"
-    if isinstance(error, ArgumentError):
-        return "DATABASE_URL: expected a URL such as postgresql://user:password@host/database"
     if isinstance(error, UnicodeEncodeError):
         return "an argument is no valid text; expected UTF-8"
     if isinstance(error, OSError):

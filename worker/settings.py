@@ -1,6 +1,7 @@
 """Settings, all from environment variables; durations in seconds, sizes in bytes."""
 
 from functools import lru_cache
+from typing import Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +16,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore")
 
     database_url: str = ""
+    #: what is between us and Postgres; ``auto`` finds out for each new connection
+    database_pooler: Literal["auto", "none", "session", "transaction"] = "auto"
     redis_url: str = ""
     broker_url: str = ""  #: of Celery, if it is another than ``redis_url``: RabbitMQ or SQS
     #: begins every key of ours in Redis, and every name of a queue in SQS

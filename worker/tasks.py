@@ -61,6 +61,7 @@ def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> Non
             row = None if id_ is None else connections.by_id(conn, id_)
             source = None if row is None else source_of(row)
             if source is None:
+                db.check_scope(conn)
                 log.warning("ingest_refused", reason="unknown or removed connection")
                 return
             try:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from bench import pgbouncer
 from connectors.simulation.deliveries import Delivery
 from worker import ids, status
 from worker.backfill import slices
 from worker.files import export_json
 from worker.inbox.drain import drain
 from worker.inbox.replay import queue_replay
+from worker.stack.embedded import EmbeddedPostgres
 from worker.store import api_keys, connections, db, organizations, runs
 from worker.store.db import Tx
 from worker.store.lanes import LANES
@@ -31,11 +34,17 @@ from worker.store.lanes import LANES
 CONCURRENCY = 16
 
 
+#: ``transaction`` or ``session``: all stacks reach their Postgres through a PgBouncer in this mode
+POOLER = os.environ.get("TEST_POOLER")
+
+
 class RunningStack:
     """One stack on a directory of its own."""
 
-    def __init__(self, directory: Path, workers: int = 2, **settings: str) -> None:
+    def __init__(self, directory: Path, workers: int = 2, *, pooler: str | None = POOLER, **settings: str) -> None:
         self.data_dir = directory / "data"
+        self._pooler = pooler
+        self._servers = ExitStack()
         others = ("DATABASE_URL", "REDIS_URL", "BROKER_URL")
         self._env = {k: v for k, v in os.environ.items() if k not in others} | settings
         self._workers = workers
@@ -47,6 +56,11 @@ class RunningStack:
     def start(self) -> float:
         """Start the stack and wait until it answers; return the seconds that this took."""
         began = time.monotonic()
+        if self._pooler:
+            postgres = EmbeddedPostgres(self.data_dir.with_name("postgres"))
+            self._servers.callback(postgres.stop)
+            way = pgbouncer.in_front_of(postgres.start(), self._pooler)
+            self._env["DATABASE_URL"] = self._servers.enter_context(way)
         with self._log.open("ab") as log:
             command = ["up", "--data-dir", str(self.data_dir), "--port", "0", "--workers", str(self._workers)]
             self._process = subprocess.Popen(
@@ -67,6 +81,7 @@ class RunningStack:
         self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(40)
         self._process = None
+        self._servers.close()
         return code
 
     def state(self) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker import logs
-from worker.errors import TransientError
+from worker.errors import ConfigError, TransientError
+from worker.store import sqlstates
 
 log = structlog.get_logger()
 _seldom = logs.Seldom()
@@ -47,7 +48,7 @@ KINDS = {
 }
 _RETRY_AFTER_S = "5"
 #: Errors that may be over in a moment. The pool raises TimeoutError if no connection became free in time.
-PASSING = (database.OperationalError, database.InterfaceError, database.TimeoutError, TransientError)
+_PASSING = (database.OperationalError, database.InterfaceError, database.TimeoutError, TransientError, ConfigError)
 #: A request id from outside ends up in logs, so an id with other characters is replaced.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: Our words for those messages of pydantic that quote the value or speak of code.
@@ -110,8 +111,9 @@ def install(app: FastAPI) -> None:
     """Add our errors and the request ids to an app."""
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _not_valid)
-    for passing in PASSING:
+    for passing in _PASSING:
         app.add_exception_handler(passing, _unavailable)
+    app.add_exception_handler(database.ProgrammingError, _not_set_up)
     app.add_middleware(Requests)
 
 
@@ -164,6 +166,11 @@ def answer_to(scope: Scope, error: ApiError) -> Response:
     )
 
 
+def is_passing(error: Exception) -> bool:
+    """Return whether an error may be over in a moment, or when the operator has acted."""
+    return isinstance(error, _PASSING) or sqlstates.is_setup_fault(error)
+
+
 def unavailable(error: Exception) -> ApiError:
     """Return the error for a failure that may be over in a moment."""
     _seldom.log(log.warning, "request_unavailable", error=type(error).__name__)
@@ -200,6 +207,12 @@ async def _not_valid(request: Request, error: Exception) -> Response:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     return answer_to(request.scope, unavailable(error))
+
+
+async def _not_set_up(request: Request, error: Exception) -> Response:
+    if not is_passing(error):
+        raise error
+    return await _unavailable(request, error)
 
 
 def _id_of(request: Request) -> str:

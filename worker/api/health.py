@@ -21,8 +21,9 @@ from starlette.responses import JSONResponse, Response
 
 from worker.api import replica
 from worker.api.lookups import Lookups
+from worker.errors import ConfigError
 from worker.settings import settings
-from worker.store import db, ready
+from worker.store import db, ready, sqlstates
 
 _READY_FOR_S = 1.0
 #: Headers that a proxy adds. A request with one of them comes from elsewhere, though its last step is on this machine.
@@ -58,8 +59,9 @@ def _look_ready(askers: list[None]) -> list[tuple[int, dict[str, object]]]:
     try:
         with db.engine().connect() as conn:
             oldest = max((lane.age_s for lane in ready.waiting(conn)), default=0.0)
-    except SQLAlchemyError:
-        return [(503, {"status": "unavailable", "reason": "no database"})] * len(askers)
+            db.check_scope(conn)
+    except (SQLAlchemyError, ConfigError) as error:
+        return [(503, {"status": "unavailable", "reason": sqlstates.reason(error)})] * len(askers)
     return [(200, {"status": "ok", "oldest_due_s": round(oldest, 3)})] * len(askers)
 
 

@@ -186,7 +186,7 @@ class _Writer:
             return await self._keep(self._engine, batch)
 
     async def _keep(self, engine: AsyncEngine, batch: list[Incoming]) -> list[Kept]:
-        async with engine.connect() as conn:
+        async with engine.begin() as conn:
             return await conn.run_sync(envelopes.keep, batch)
 
 
@@ -225,6 +225,8 @@ class Sources:
 def _load(ids_: list[UUID]) -> list[Source | None]:
     with db.engine().connect() as conn:
         rows = connections.by_ids(conn, set(ids_))
+        if len(rows) < len(ids_):
+            db.check_scope(conn)  # a sender that is answered 404 may not come again
     found = {id_: source_of(row) for id_, row in rows.items()}
     return [found.get(id_) for id_ in ids_]
 

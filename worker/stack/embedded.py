@@ -40,6 +40,7 @@ from worker.stack.processes import (
     sync_directory,
     write_private,
 )
+from worker.store import urls
 
 _DATABASE = "contactsync"  #: also the role that owns it; no superuser, because superusers bypass row-level security
 
@@ -342,7 +343,7 @@ class EmbeddedPostgres(_Server):
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(self.url.replace("+psycopg", ""), connect_timeout=5).close()
+            psycopg.connect(urls.conninfo(self.url), connect_timeout=5).close()
         except psycopg.OperationalError:  # not there yet, or still recovering
             return False
         return True

@@ -12,15 +12,15 @@ from uuid import UUID
 
 import orjson
 import psycopg
-from sqlalchemy import Connection, Dialect, Engine, bindparam, create_engine, event, text
+from sqlalchemy import Connection, Dialect, Engine, bindparam, create_engine, text
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.types import TypeEngine
 
-from worker.errors import ConfigError
-from worker.store import batch_writer
+from worker.store import batch_writer, sessions, urls
+from worker.store.sessions import EVERYBODY, TENANT, Sessions
 
 _engines: dict[tuple[int, str], Engine] = {}
 
@@ -32,6 +32,9 @@ OPERATION_CONNECTIONS = TENANT_CONNECTIONS // 2
 KEY_CONNECTIONS = 2
 #: the organization of a session of the API until ``enter`` names one; it has no data
 NOBODY = UUID(int=0)
+
+#: the URL of an engine; what DATABASE_URL says goes to the driver as it is
+DRIVER = "postgresql+psycopg://"
 
 #: a statement of ours takes milliseconds; beyond these limits it waits for something that will not come
 _SESSION = {
@@ -75,34 +78,21 @@ def _engine(kind: str, make: Callable[[str], Engine]) -> Engine:
 
 
 def make_engine(url: str, *, pool_size: int = 5) -> Engine:
-    """Make an engine with our session settings."""
-    engine_ = create_engine(sqlalchemy_url(url), **_options(pool_size))
-    event.listen(engine_, "connect", _send_arrays_in_binary)
+    """Make an engine with our session settings, whose sessions see every organization."""
+    engine_ = create_engine(DRIVER, **_options(url, pool_size))
+    Sessions({**_SESSION, TENANT: EVERYBODY}).serve(engine_)
     return engine_
 
 
 def make_tenant_engine(url: str) -> Engine:
     """Make an engine whose sessions see one organization at a time: row-level security is the second wall."""
+    engine_ = create_engine(DRIVER, **{**_options(url, TENANT_CONNECTIONS + KEY_CONNECTIONS), "max_overflow": 0})
     # A request waits for a lock for a short time only, because a client waits for the answer; it may come again.
     # A request takes one core: parallel plans make other requests wait, and starting their workers costs more than
     # they save.
-    options = _options(
-        TENANT_CONNECTIONS + KEY_CONNECTIONS,
-        **{_TENANT: NOBODY, "lock_timeout": "5s", "max_parallel_workers_per_gather": 0},
-    )
-    engine_ = create_engine(sqlalchemy_url(url), **{**options, "max_overflow": 0})
-    event.listen(engine_, "connect", _send_arrays_in_binary)
-    event.listen(engine_, "connect", _check_that_it_is_scoped)
+    of_requests = {"lock_timeout": "5s", "max_parallel_workers_per_gather": 0}
+    Sessions({**_SESSION, **of_requests, TENANT: NOBODY}).serve(engine_)
     return engine_
-
-
-def _check_that_it_is_scoped(connection: Any, _record: object) -> None:
-    """Refuse a session that ignored its start-up options, as behind some poolers: it would see every organization."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT current_setting('{_TENANT}', true)")
-        if cursor.fetchone() != (str(NOBODY),):
-            raise ConfigError("the database session ignored its start-up options; let the pooler pass `options` on")
-    connection.rollback()
 
 
 class Tx(NamedTuple):
@@ -127,15 +117,16 @@ def make_ingest_engine(url: str) -> AsyncEngine:
     """Make the engine of the webhook route: on the event loop, each statement in a transaction of its own.
 
     Statements run through ``AsyncConnection.run_sync``. A single statement keeps a batch, so BEGIN, COMMIT and a ping
-    of the connection would each be a round trip more.
+    of the connection would each be a round trip more. Behind a pooler a statement needs a transaction around it, which
+    sets what the statement needs; so whoever uses the engine has to commit.
     """
-    options = {**_options(2), "pool_pre_ping": False, "isolation_level": "AUTOCOMMIT"}
-    engine_ = create_async_engine(sqlalchemy_url(url), **options)
-    event.listen(engine_.sync_engine, "connect", _send_arrays_in_binary)
+    options = {**_options(url, 2), "pool_pre_ping": False, "isolation_level": "AUTOCOMMIT"}
+    engine_ = create_async_engine(DRIVER, **options)
+    Sessions({**_SESSION, TENANT: EVERYBODY}).serve(engine_.sync_engine)
     return engine_
 
 
-def _options(pool_size: int, **more: object) -> dict[str, Any]:
+def _options(url: str, pool_size: int) -> dict[str, Any]:
     return {
         "pool_size": pool_size,
         "max_overflow": 5,
@@ -146,27 +137,8 @@ def _options(pool_size: int, **more: object) -> dict[str, Any]:
         "json_serializer": lambda value: orjson.dumps(value).decode(),
         # Exceptions are printed and logged, so they must not carry contact data.
         "hide_parameters": True,
-        "connect_args": {
-            "connect_timeout": 3,
-            "application_name": "contactsync",
-            "options": " ".join(f"-c {name}={value}" for name, value in {**_SESSION, **more}.items()),
-        },
+        "connect_args": {"connect_timeout": 3, **urls.arguments(url), "application_name": sessions.APPLICATION},
     }
-
-
-def _send_arrays_in_binary(connection: Any, _record: object) -> None:
-    # In text form a regular expression escapes every quote of a JSON document, again on each level of nesting, which
-    # took half of a drain's time.
-    driver: psycopg.Connection | psycopg.AsyncConnection = getattr(connection, "driver_connection", connection)
-    batch_writer.send_written(driver)
-
-
-def sqlalchemy_url(url: str) -> str:
-    """Accept the plain ``postgres://`` URLs that platforms hand out."""
-    for plain in ("postgres://", "postgresql://"):
-        if url.startswith(plain):
-            return "postgresql+psycopg://" + url.removeprefix(plain)
-    return url
 
 
 def forget_engine() -> None:
@@ -180,7 +152,8 @@ def forget_engine() -> None:
 def snapshot(on: Engine) -> Iterator[Connection]:
     """Open a read-only transaction that sees one state of the store in all its statements."""
     with on.connect() as conn:
-        yield conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        sessions.begin(conn, _ONE_STATE)
+        yield conn
 
 
 @contextmanager
@@ -192,14 +165,21 @@ def tenant_snapshot(organization_id: UUID, on: Engine | None = None) -> Iterator
     One message to the server begins the transaction and scopes it; the driver would send three.
     """
     with (on or tenant_engine()).connect() as conn:
-        # AUTOCOMMIT keeps the driver from a BEGIN of its own. If the block raises, the pool rolls back.
-        conn.execution_options(isolation_level="AUTOCOMMIT")
         # A message of several statements takes no parameters. A UUID in text is only hexadecimal digits and dashes.
-        conn.exec_driver_sql(
-            f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL {_TENANT} = '{UUID(int=organization_id.int)}'"
-        )
+        # If the block raises, the pool rolls back.
+        sessions.begin(conn, _ONE_STATE, f"SET LOCAL {TENANT} = '{UUID(int=organization_id.int)}'")
         yield Tx(conn, organization_id)
         conn.commit()  # a rollback would make the driver forget its prepared statements
+
+
+def check_scope(conn: Connection) -> None:
+    """Raise an error if this transaction does not see every organization, before "not found" is taken for an answer.
+
+    The error is one of a database that is away: what was not found may be there. A schema before 0012 raises one, too.
+    """
+    if run(conn, _SCOPE).one()[0] != EVERYBODY:
+        refused = sessions.RefusedError("the database sessions lose their settings: set DATABASE_POOLER=transaction")
+        raise OperationalError(None, None, refused, hide_parameters=True)
 
 
 def run(
@@ -247,9 +227,10 @@ def sql(statement: str) -> TextClause:
     return text(statement).bindparams(*(bindparam(name, type_=type_) for name, type_ in types.items()))
 
 
-_TENANT = "contactsync.organization_id"
+_ONE_STATE = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_SCOPE = sql(f"SELECT current_setting('{TENANT}', true), EXISTS (SELECT FROM connections)")
 _ENTER = sql(f"""
-    SELECT clock_timestamp() FROM set_config('{_TENANT}', CAST(CAST(:organization_id AS uuid) AS text), true)
+    SELECT clock_timestamp() FROM set_config('{TENANT}', CAST(CAST(:organization_id AS uuid) AS text), true)
 """)
 
 

@@ -9,6 +9,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine
 
+from worker.store import db, urls
+from worker.store.sessions import TENANT, Sessions
+
 log = structlog.get_logger()
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -20,7 +23,8 @@ def upgrade(database_url: str, revision: str = "head") -> None:
     A second call changes nothing, also at the same time from another process. Nor does a call on a schema of a later
     release, so that this release can be deployed on it again (``docs/scaling.md``).
     """
-    engine = create_engine(database_url, poolclass=NullPool)
+    engine = create_engine(db.DRIVER, poolclass=NullPool, connect_args=urls.arguments(database_url))
+    Sessions({TENANT: ""}).serve(engine)  # a revision says itself whose rows it is about
     with engine.connect() as connection:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))

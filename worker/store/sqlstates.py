@@ -6,6 +6,7 @@ Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from worker.errors import ConfigError
+from worker.store.sessions import RefusedError
 
 #: serialization failure and deadlock; unique and foreign key violations, which here mean that another writer was faster
 _RACES = frozenset({"40001", "40P01", "23505", "23503"})
@@ -15,6 +16,10 @@ _POISON = ("22", "23502", "23514", "54")
 _SYSTEM = ("08", "53", "57P", "42", "58")
 #: an undefined table, column, function or other object
 _MISSING = frozenset({"42P01", "42703", "42883", "42704"})
+#: the role may not do it
+_DENIED = "42501"
+#: A schema before 0012 takes what a session says to see all rows for an id (``worker/store/sessions.py``).
+_NO_ID = "22P02"
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -57,3 +62,21 @@ def is_system_fault(error: Exception) -> bool:
 def is_other_schema(error: DBAPIError) -> bool:
     """Return whether a table, column, function or type is missing: the database is not migrated, or further than we."""
     return sqlstate(error) in _MISSING
+
+
+def is_setup_fault(error: BaseException) -> bool:
+    """Return whether the operator has to act before anything works: the role, the schema, or what is in between."""
+    return isinstance(getattr(error, "orig", None), RefusedError) or sqlstate(error) in {_DENIED, *_MISSING}
+
+
+def reason(error: Exception) -> str:
+    """Say why the database serves nobody, for its operator; nothing of the error is quoted."""
+    original = getattr(error, "orig", None)
+    if isinstance(error, ConfigError) or isinstance(original, RefusedError):
+        return str(original or error)
+    state = sqlstate(error)
+    if state == _DENIED:
+        return "the database's role may not use our tables: all processes need the role that migrated"
+    if state in _MISSING or state == _NO_ID:
+        return "the database is not at this version; run: contactsync migrate"
+    return "no database"

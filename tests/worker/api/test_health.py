@@ -2,12 +2,16 @@
 
 import asyncio
 import os
+import uuid
 
 import httpx
 import pytest
+from sqlalchemy import event
 
-from worker import settings
+from bench import pgbouncer
+from worker import ids, settings
 from worker.api import health
+from worker.api.app import App
 from worker.store import db
 
 LOCAL = "http://127.0.0.1:8000"
@@ -93,3 +97,61 @@ def test_without_a_database_it_is_not_ready(app, client, monkeypatch):
 
     assert client.get("/readyz").status_code == 503
     assert client.get("/healthz").status_code == 200
+
+
+def deliver(app):
+    """Send a webhook to a connection that nobody has."""
+
+    async def call():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(App(app)), base_url=LOCAL) as client:
+            return await client.post(f"/webhooks/{ids.show(ids.CONNECTION, uuid.uuid4())}", content=b"{}")
+
+    return asyncio.run(call())
+
+
+@pytest.mark.skipif(pgbouncer.program() is None, reason="this machine has no PgBouncer")
+def test_a_pooler_that_cannot_be_used_is_named_and_webhooks_are_answered_503(app, client, monkeypatch, database_url):
+    with pgbouncer.in_front_of(database_url, "statement") as url:
+        for kind, make in (("all", db.make_engine), ("tenant", db.make_tenant_engine)):
+            monkeypatch.setitem(db._engines, (os.getpid(), kind), make(url))
+
+        ready = client.get("/readyz")
+        hooked, read = deliver(app), client.get("/v1/contacts")
+
+    assert ready.status_code == hooked.status_code == read.status_code == 503
+    assert "statement mode" in ready.json()["reason"]
+
+
+def test_sessions_that_see_nothing_are_not_ready_and_deny_no_connection(app, client, monkeypatch, database_url):
+    assert deliver(app).status_code == 404
+    blind = db.make_engine(database_url)
+    event.listen(blind, "checkout", lambda driver, *_: driver.execute("SET contactsync.organization_id = ''"))
+    monkeypatch.setitem(db._engines, (os.getpid(), "all"), blind)
+
+    ready, hooked = client.get("/readyz"), deliver(app)
+
+    assert ready.status_code == hooked.status_code == 503
+    assert "DATABASE_POOLER" in ready.json()["reason"]
+    blind.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://u:hidden@h/db", "DATABASE_URL: expected postgresql://"),
+        ("postgresql://nobody@127.0.0.1:1/nothing", "no database"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_said_without_its_value(client, monkeypatch, url, reason):
+    monkeypatch.setenv("DATABASE_URL", url)
+    settings.reload()
+    monkeypatch.setattr(db, "_engines", {})
+    try:
+        answer, read = client.get("/readyz"), client.get("/v1/contacts")
+    finally:
+        monkeypatch.undo()
+        settings.reload()
+
+    assert answer.status_code == read.status_code == 503
+    assert answer.json()["reason"].startswith(reason)
+    assert "hidden" not in answer.text + read.text
