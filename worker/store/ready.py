@@ -95,22 +95,25 @@ _LEASE_CLEAN = sql(_LEASE.format(suspicion="= 0 AND lease_until IS NULL", first=
 _SHAKY = ">= 0 AND (crashes > 0 OR lease_until IS NOT NULL)"
 _LEASE_SHAKY = sql(_LEASE.format(suspicion=_SHAKY, first="coalesce(lease_until, next_run_at), "))
 
-#: rows that we lease; the token is beside each key, because the planner expects one row of a token that is a constant
-_LEASED = {"envelope_id": "uuid", "lease_token": "uuid"}
+# The rows that we lease, by their ctids, as in ``_LEASE``: a join by key would read the whole queue here, too.
+_LEASED = f"""
+    r.ctid = ANY(ARRAY(
+        SELECT q.ctid FROM {keys_of(envelope_id="uuid")}
+         CROSS JOIN LATERAL (
+            SELECT ctid FROM ready WHERE organization_id = new.organization_id AND envelope_id = new.envelope_id
+               AND lease_token = :token LIMIT 1 FOR UPDATE) AS q
+     ))
+"""
 
 _DELETE = sql(f"""
-    DELETE FROM ready r USING {keys_of(**_LEASED)}
-     WHERE r.organization_id = new.organization_id AND r.envelope_id = new.envelope_id
-       AND r.lease_token = new.lease_token
+    DELETE FROM ready r WHERE {_LEASED}
 """)
 
 _POSTPONE = sql(f"""
     UPDATE ready r
        SET attempts = attempts + :failed, lease_until = NULL, lease_token = NULL,
            next_run_at = clock_timestamp() + :delay
-      FROM {keys_of(**_LEASED)}
-     WHERE r.organization_id = new.organization_id AND r.envelope_id = new.envelope_id
-       AND r.lease_token = new.lease_token
+     WHERE {_LEASED}
 """)
 
 # Leased rows stay as they are: their drain works on them, or sets them aside itself.
@@ -130,9 +133,7 @@ _SET_ASIDE = sql(f"""
     UPDATE ready r
        SET lease_until = NULL, lease_token = NULL,
            next_run_at = CASE WHEN connection_id IN (SELECT id FROM paused) THEN 'infinity' ELSE now() END
-      FROM {keys_of(**_LEASED)}
-     WHERE r.organization_id = new.organization_id AND r.envelope_id = new.envelope_id
-       AND r.lease_token = new.lease_token
+     WHERE {_LEASED}
 """)
 
 _UNHOLD = sql("""
@@ -298,8 +299,8 @@ def set_aside(
     tx.run(_SET_ASIDE, {**_leased(envelope_ids, token), "connection_ids": list(connection_ids)})
 
 
-def _leased(envelope_ids: Collection[UUID], token: UUID) -> dict[str, list[UUID]]:
-    return {"envelope_id": list(envelope_ids), "lease_token": [token] * len(envelope_ids)}
+def _leased(envelope_ids: Collection[UUID], token: UUID) -> dict[str, object]:
+    return {"envelope_id": list(envelope_ids), "token": token}
 
 
 def hold(tx: Tx, connection_id: UUID) -> None:

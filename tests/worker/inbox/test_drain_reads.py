@@ -144,9 +144,10 @@ def _read(plan):
     pages = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
     pages -= sum(step["Shared Hit Blocks"] + step["Shared Read Blocks"] for step in below)
     is_scan = plan["Node Type"].endswith("Scan") and not below
+    is_small = is_scan and 0 < pages <= _PAGES * loops  # read whole, or by an index: the one is as cheap as the other
     yield (
         f"{plan['Node Type']} {plan.get('Relation Name', '')} {plan.get('Index Name', '')}",
-        (plan["Actual Rows"] + kept_out) * loops,
+        0 if is_small else (plan["Actual Rows"] + kept_out) * loops,
         pages if is_scan else 0,
     )
     for step in below:
