@@ -3,18 +3,22 @@
 
 PYTHON ?= python3
 ARGS ?=
+POSTGRES ?= 15
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # What a Python must be able to do; a name on the PATH may be a shim of a version that is not installed.
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test lint docs fuzz attack bench everything lock clean
+.PHONY: help demo test test-installed lint docs fuzz attack bench everything lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    run everything on this machine and show it at work (ARGS=--exit to stop at the end)"
 	@echo "make test    run the tests on a real Postgres and Valkey (ARGS=--cov for coverage)"
+	@echo "             on another Postgres: make test TEST_DATABASE_URL=postgresql://role:password@host/database,"
+	@echo "             whose tables they empty; the role needs CREATEDB"
+	@echo "make test-installed    the same on a Postgres that is installed here (POSTGRES=15, ARGS=tests/worker/store)"
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    the documentation site, in build/site"
 	@echo "make fuzz    try the API against its own document (ARGS='--examples 200')"
@@ -28,6 +32,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+# Starts it on a temporary directory and installs nothing; without that Postgres it says so.
+test-installed: $(INSTALLED)
+	$(VENV)/bin/python -m tests.installed_postgres $(POSTGRES) $(ARGS)
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check
@@ -51,6 +59,8 @@ bench: $(INSTALLED)
 # In turns, whatever -j says: each of them wants the machine for itself. ARGS is emptied, as it can only be meant for one.
 everything:
 	STORY_ORDERS=all $(MAKE) test ARGS=
+	$(MAKE) test-installed POSTGRES=15 \
+		ARGS='tests/worker/store tests/worker/inbox tests/worker/pipeline tests/worker/upgrade tests/flows'
 	$(MAKE) fuzz ARGS='--examples 200'
 	$(MAKE) attack ARGS=
 	$(MAKE) bench ARGS=

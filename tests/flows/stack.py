@@ -1,6 +1,7 @@
 """A real stack for a test: `contactsync up` in a process of its own, used from outside as a user would."""
 
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -11,9 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import redis
+import sqlalchemy
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -37,6 +40,8 @@ class RunningStack:
     def __init__(self, directory: Path, workers: int = 2, **settings: str) -> None:
         self.data_dir = directory / "data"
         self._env = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")} | settings
+        if server := os.environ.get("TEST_DATABASE_URL"):
+            self._env["DATABASE_URL"] = _new_database(server)
         self._workers = workers
         self._log = directory / "up.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -192,6 +197,20 @@ class RunningStack:
         except OSError:
             return False
         return self.state()["database_url"].encode() in environment
+
+
+def _new_database(server: str) -> str:
+    """Make a database beside the one of the tests; it goes when this process ends. Return its URL."""
+    name = f"flows_{uuid4().hex}"
+    url = sqlalchemy.make_url(db.sqlalchemy_url(server))
+
+    def execute(statement: str) -> None:
+        with sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT").connect() as conn:
+            conn.execute(text(statement))
+
+    execute(f"CREATE DATABASE {name}")
+    atexit.register(execute, f"DROP DATABASE {name} WITH (FORCE)")
+    return url.set(database=name).render_as_string(hide_password=False)
 
 
 def processes() -> Iterable[tuple[int, str]]:
