@@ -43,14 +43,16 @@ def main() -> int:
     known, arguments = parser.parse_known_args()
     programs = programs_of(known.version)
     if programs is None:
-        print(f"skipped: no Postgres {known.version} here; on Debian: apt-get install postgresql-{known.version}")
+        package = f"postgresql-{known.version}"
+        sys.stdout.write(f"skipped: no Postgres {known.version} here; on Debian: apt-get install {package}\n")
         return 1 if known.required else 0
     # Below /tmp, because Postgres runs as another user if we are root.
     directory = Path(tempfile.mkdtemp(prefix="contactsync-postgres-"))
     server = InstalledPostgres(directory, programs)
     try:
         environment = {**os.environ, "TEST_DATABASE_URL": server.start()}
-        print(f"on the Postgres of {programs}", flush=True)
+        sys.stdout.write(f"on the Postgres of {programs}\n")
+        sys.stdout.flush()
         return subprocess.call([sys.executable, "-m", "pytest", *arguments], env=environment)
     finally:
         server.stop()

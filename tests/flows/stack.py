@@ -15,9 +15,9 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import redis
-import sqlalchemy
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.simulation.deliveries import Delivery
@@ -202,15 +202,15 @@ class RunningStack:
 def _new_database(server: str) -> str:
     """Make a database beside the one of the tests; it goes when this process ends. Return its URL."""
     name = f"flows_{uuid4().hex}"
-    url = sqlalchemy.make_url(db.sqlalchemy_url(server))
+    plain = make_url(db.sqlalchemy_url(server)).set(drivername="postgresql")
 
     def execute(statement: str) -> None:
-        with sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT").connect() as conn:
-            conn.execute(text(statement))
+        with psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True) as conn:
+            conn.execute(statement)
 
     execute(f"CREATE DATABASE {name}")
     atexit.register(execute, f"DROP DATABASE {name} WITH (FORCE)")
-    return url.set(database=name).render_as_string(hide_password=False)
+    return plain.set(database=name).render_as_string(hide_password=False)
 
 
 def processes() -> Iterable[tuple[int, str]]:

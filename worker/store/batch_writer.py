@@ -209,8 +209,8 @@ def rows_of(**columns: str) -> str:
 def keys_of(**columns: str) -> str:
     """Write the SQL of ``rows_of`` for keys by which rows are looked up, with the organization beside each key.
 
-    The planner should find each row by an index, and never read the organization or the table. Two things are kept
-    from it, which it would take for better reasons than they are.
+    The planner should find each row by an index, and never read the organization or the table. So two things are
+    hidden from it.
 
     - The organization is a column. As a constant it would be a condition by itself, and an index would be read from
       the first row of the organization to the last where statistics make it look small, as they do if it is new.
