@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+POSTGRES ?= 15
 VENV := .venv
 KUBERNETES := 1.25.0 1.37.0
 INSTALLED := $(VENV)/.installed
@@ -12,12 +13,15 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 MANIFESTS := build/manifests/bin/kubernetes-validate
 
-.PHONY: help demo test lint docs manifests fuzz attack bench everything lock clean
+.PHONY: help demo test test-installed lint docs manifests fuzz attack bench everything lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    run everything on this machine and show it at work (ARGS=--exit to stop at the end)"
 	@echo "make test    run the tests on a real Postgres and Valkey (ARGS=--cov for coverage)"
+	@echo "             on another Postgres: make test TEST_DATABASE_URL=postgresql://role:password@host/database,"
+	@echo "             whose tables they empty; the role needs CREATEDB"
+	@echo "make test-installed    the same on a Postgres that is installed here (POSTGRES=15, ARGS=tests/worker/store)"
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    the documentation site, in build/site"
 	@echo "make manifests  deploy/kubernetes, by the schemas of Kubernetes"
@@ -32,6 +36,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+# Starts it on a temporary directory and installs nothing; without that Postgres it says so.
+test-installed: $(INSTALLED)
+	$(VENV)/bin/python -m tests.installed_postgres $(POSTGRES) $(ARGS)
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check
@@ -62,6 +70,8 @@ everything:
 	STORY_ORDERS=all BROKERS=all $(MAKE) test ARGS=
 	for mode in $$(PATH="$$PATH:/usr/sbin" sh -c 'command -v pgbouncer >/dev/null && echo transaction session'); do \
 		TEST_POOLER=$$mode $(MAKE) test ARGS=tests/flows || exit 1; done
+	$(MAKE) test-installed POSTGRES=15 \
+		ARGS='tests/worker/store tests/worker/inbox tests/worker/pipeline tests/worker/upgrade tests/flows'
 	$(MAKE) fuzz ARGS='--examples 200'
 	$(MAKE) attack ARGS=
 	$(VENV)/bin/python -m deploy.many

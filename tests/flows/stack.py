@@ -1,6 +1,7 @@
 """A real stack for a test: `contactsync up` in a process of its own, used from outside as a user would."""
 
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -12,10 +13,12 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
+import psycopg
 import redis
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from bench import pgbouncer
@@ -47,6 +50,8 @@ class RunningStack:
         self._servers = ExitStack()
         others = ("DATABASE_URL", "REDIS_URL", "BROKER_URL")
         self._env = {k: v for k, v in os.environ.items() if k not in others} | settings
+        if server := os.environ.get("TEST_DATABASE_URL"):
+            self._env["DATABASE_URL"] = _new_database(server)
         self._workers = workers
         self._log = directory / "up.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -208,6 +213,20 @@ class RunningStack:
         except OSError:
             return False
         return self.state()["database_url"].encode() in environment
+
+
+def _new_database(server: str) -> str:
+    """Make a database beside the one of the tests; it goes when this process ends. Return its URL."""
+    name = f"flows_{uuid4().hex}"
+    plain = make_url("postgresql" + server[server.index("://") :])
+
+    def execute(statement: str) -> None:
+        with psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True) as conn:
+            conn.execute(statement)
+
+    execute(f"CREATE DATABASE {name}")
+    atexit.register(execute, f"DROP DATABASE {name} WITH (FORCE)")
+    return plain.set(database=name).render_as_string(hide_password=False)
 
 
 def processes() -> Iterable[tuple[int, str]]:

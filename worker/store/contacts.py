@@ -10,7 +10,7 @@ from sqlalchemy import TextClause
 from worker.domain.golden import Golden
 from worker.domain.rows import ContactRow, EncodedContact
 from worker.domain.terms import EVIDENCE
-from worker.store.batch_writer import array, columns_of, json_bytes, rows_of
+from worker.store.batch_writer import array, columns_of, json_bytes, keys_of, rows_of
 from worker.store.db import Tx, sql
 
 #: (type, source, key) of an identifier; the source is empty except for an external id
@@ -21,18 +21,18 @@ COLUMNS = (
     "c.first_id, c.shown, c.created_at, c.updated_at"
 )
 _VALUES = ("id", "name", "email", "phone_number", "external_source", "external_id", "custom_fields", "tags", "first_id")
-_NEW = rows_of(
-    id="uuid",
-    name="text",
-    email="text",
-    phone_number="text",
-    external_source="text",
-    external_id="text",
-    custom_fields="json",
-    tags="text",
-    first_id="uuid",
-    shown="json",
-)
+_NEW = {
+    "id": "uuid",
+    "name": "text",
+    "email": "text",
+    "phone_number": "text",
+    "external_source": "text",
+    "external_id": "text",
+    "custom_fields": "json",
+    "tags": "text",
+    "first_id": "uuid",
+    "shown": "json",
+}
 _TAGS = "CAST(new.tags AS text[])"  # sent as text, because arrays in an array must have one length
 
 _BY_IDS = sql(f"""
@@ -45,7 +45,7 @@ _INSERT = sql(f"""
     INSERT INTO contacts (organization_id, {", ".join(_VALUES)}, shown, updated_at)
     SELECT :organization_id, id, name, email, phone_number, external_source, external_id, custom_fields::jsonb, {_TAGS},
            first_id, shown::json, clock_timestamp()
-      FROM {_NEW}
+      FROM {rows_of(**_NEW)}
 """)
 
 _UPDATE = sql(f"""
@@ -54,21 +54,25 @@ _UPDATE = sql(f"""
            external_source = new.external_source, external_id = new.external_id,
            custom_fields = new.custom_fields::jsonb, tags = {_TAGS}, first_id = new.first_id,
            shown = coalesce(new.shown::json, c.shown), updated_at = clock_timestamp()
-      FROM {_NEW}
-     WHERE c.organization_id = :organization_id AND c.id = new.id AND c.id = ANY(CAST(:id AS uuid[]))
+      FROM {keys_of(**_NEW)}
+     WHERE c.organization_id = new.organization_id AND c.id = new.id
 """)
 
-_TOUCH = sql("""
-    UPDATE contacts SET updated_at = clock_timestamp() WHERE organization_id = :organization_id AND id = ANY(:ids)
+_TOUCH = sql(f"""
+    UPDATE contacts c SET updated_at = clock_timestamp() FROM {keys_of(id="uuid")}
+     WHERE c.organization_id = new.organization_id AND c.id = new.id
 """)
 
 _SHOW = sql(f"""
     UPDATE contacts c SET shown = new.shown::json, updated_at = clock_timestamp()
-      FROM {rows_of(id="uuid", shown="json")}
-     WHERE c.organization_id = :organization_id AND c.id = new.id AND c.id = ANY(CAST(:id AS uuid[]))
+      FROM {keys_of(id="uuid", shown="json")}
+     WHERE c.organization_id = new.organization_id AND c.id = new.id
 """)
 
-_DELETE = sql("DELETE FROM contacts WHERE organization_id = :organization_id AND id = ANY(:ids)")
+_DELETE = sql(f"""
+    DELETE FROM contacts c USING {keys_of(id="uuid")}
+     WHERE c.organization_id = new.organization_id AND c.id = new.id
+""")
 
 _COUNT = sql("SELECT count(*) FROM contacts WHERE organization_id = :organization_id")
 
@@ -250,13 +254,13 @@ def show(tx: Tx, shown: Mapping[UUID, Mapping[str, str]]) -> None:
 def touch(tx: Tx, ids: Collection[UUID]) -> None:
     """Note the time of a change that is not in a contact's own columns."""
     if ids:
-        tx.run(_TOUCH, {"ids": sorted(ids)})
+        tx.run(_TOUCH, {"id": sorted(ids)})
 
 
 def delete(tx: Tx, ids: Collection[UUID]) -> None:
     """Delete contacts that no record belongs to any more."""
     if ids:
-        tx.run(_DELETE, {"ids": sorted(ids)})
+        tx.run(_DELETE, {"id": sorted(ids)})
 
 
 def _write(tx: Tx, rows: Iterable[tuple[Any, ...]], statement: TextClause) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.store.batch_writer import columns_of, rows_of
+from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, read_binary, run, sql
 from worker.store.envelopes import EnvelopeRow
 from worker.store.lanes import LANES, lane_sql
@@ -95,16 +95,25 @@ _LEASE_CLEAN = sql(_LEASE.format(suspicion="= 0 AND lease_until IS NULL", first=
 _SHAKY = ">= 0 AND (crashes > 0 OR lease_until IS NOT NULL)"
 _LEASE_SHAKY = sql(_LEASE.format(suspicion=_SHAKY, first="coalesce(lease_until, next_run_at), "))
 
-_DELETE = sql("""
-    DELETE FROM ready
-     WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids) AND lease_token = :token
+# The rows that we lease, by their ctids, as in ``_LEASE``: a join by key would read the whole queue here, too.
+_LEASED = f"""
+    r.ctid = ANY(ARRAY(
+        SELECT q.ctid FROM {keys_of(envelope_id="uuid")}
+         CROSS JOIN LATERAL (
+            SELECT ctid FROM ready WHERE organization_id = new.organization_id AND envelope_id = new.envelope_id
+               AND lease_token = :token LIMIT 1 FOR UPDATE) AS q
+     ))
+"""
+
+_DELETE = sql(f"""
+    DELETE FROM ready r WHERE {_LEASED}
 """)
 
-_POSTPONE = sql("""
-    UPDATE ready
+_POSTPONE = sql(f"""
+    UPDATE ready r
        SET attempts = attempts + :failed, lease_until = NULL, lease_token = NULL,
            next_run_at = clock_timestamp() + :delay
-     WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids) AND lease_token = :token
+     WHERE {_LEASED}
 """)
 
 # Leased rows stay as they are: their drain works on them, or sets them aside itself.
@@ -116,7 +125,7 @@ _HOLD = sql("""
 
 # The connection may have been resumed since the drain looked. Then the rows become due, or they would wait for good.
 # FOR SHARE waits for a resume that is under way, and keeps a later one waiting for us.
-_SET_ASIDE = sql("""
+_SET_ASIDE = sql(f"""
     WITH paused AS (
         SELECT id FROM connections
          WHERE organization_id = :organization_id AND id = ANY(:connection_ids) AND state = 'paused' FOR SHARE
@@ -124,7 +133,7 @@ _SET_ASIDE = sql("""
     UPDATE ready r
        SET lease_until = NULL, lease_token = NULL,
            next_run_at = CASE WHEN connection_id IN (SELECT id FROM paused) THEN 'infinity' ELSE now() END
-     WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids) AND lease_token = :token
+     WHERE {_LEASED}
 """)
 
 _UNHOLD = sql("""
@@ -157,8 +166,8 @@ _SETTLE_AGAIN = sql(f"""{_SETTLE}
 
 _CONFIRM = sql(f"""
     UPDATE outcomes o SET outcome = new.outcome, detail = new.detail, settled_at = now()
-      FROM {rows_of(envelope_id="uuid", outcome="text", detail="text")}
-     WHERE o.organization_id = :organization_id AND o.envelope_id = new.envelope_id AND o.outcome = 'ignored'
+      FROM {keys_of(envelope_id="uuid", outcome="text", detail="text")}
+     WHERE o.organization_id = new.organization_id AND o.envelope_id = new.envelope_id AND o.outcome = 'ignored'
 """)
 
 # The head of a lane is enough to look at, because leased rows stay there while a drain works on the lane.
@@ -218,8 +227,9 @@ _LIST_REMARKED = sql("""
 # A replay puts an envelope back into the queue. The drain withdraws its old statements.
 _REPLAY = sql(f"""
     WITH replayed AS (
-        SELECT e.organization_id, e.id, e.connection_id FROM envelopes e
-         WHERE e.organization_id = :organization_id AND e.id = ANY(:envelope_ids) AND e.body IS NOT NULL
+        SELECT e.organization_id, e.id, e.connection_id FROM {keys_of(envelope_id="uuid")}
+          JOIN envelopes e ON e.organization_id = new.organization_id AND e.id = new.envelope_id
+         WHERE e.body IS NOT NULL
     ), unparked AS (
         DELETE FROM parked p USING replayed r WHERE p.organization_id = r.organization_id AND p.envelope_id = r.id
     ), unsettled AS (
@@ -264,7 +274,7 @@ def lease_due(
 
 def delete(tx: Tx, envelope_ids: Collection[UUID], token: UUID) -> int:
     """Delete rows that we lease; return their number, which is too small if another drain has leased some of them."""
-    return tx.run(_DELETE, {"envelope_ids": list(envelope_ids), "token": token}).rowcount
+    return tx.run(_DELETE, _leased(envelope_ids, token)).rowcount
 
 
 def postpone(
@@ -276,10 +286,7 @@ def postpone(
     failed: bool,
 ) -> None:
     """Give rows back, due again after ``delay``; ``failed`` counts an attempt."""
-    tx.run(
-        _POSTPONE,
-        {"envelope_ids": list(envelope_ids), "token": token, "delay": delay, "failed": int(failed)},
-    )
+    tx.run(_POSTPONE, {**_leased(envelope_ids, token), "delay": delay, "failed": int(failed)})
 
 
 def set_aside(
@@ -289,10 +296,11 @@ def set_aside(
     token: UUID,
 ) -> None:
     """Give back rows of paused connections, to wait until the connections resume."""
-    tx.run(
-        _SET_ASIDE,
-        {"envelope_ids": list(envelope_ids), "connection_ids": list(connection_ids), "token": token},
-    )
+    tx.run(_SET_ASIDE, {**_leased(envelope_ids, token), "connection_ids": list(connection_ids)})
+
+
+def _leased(envelope_ids: Collection[UUID], token: UUID) -> dict[str, object]:
+    return {"envelope_id": list(envelope_ids), "token": token}
 
 
 def hold(tx: Tx, connection_id: UUID) -> None:
@@ -364,4 +372,4 @@ def list_parked(tx: Tx, limit: int) -> list[dict[str, Any]]:
 
 def replay(tx: Tx, envelope_ids: Collection[UUID]) -> list[UUID]:
     """Queue envelopes again; return the ids of those whose bodies are still kept."""
-    return [row[0] for row in tx.run(_REPLAY, {"envelope_ids": list(envelope_ids)})]
+    return [row[0] for row in tx.run(_REPLAY, {"envelope_id": list(envelope_ids)})]
