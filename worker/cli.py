@@ -72,10 +72,12 @@ def _told(error: Exception) -> str | None:  # noqa: PLR0911 - a table
 
     if isinstance(error, SyncError):
         return str(error)
-    if isinstance(error, OperationalError):
-        return f"the database does not answer: {type(error.orig).__name__}"
     if isinstance(error, DBAPIError) and sqlstates.is_other_schema(error):
         return "the database is not at this version; run: contactsync migrate"
+    if isinstance(error, DBAPIError) and sqlstates.is_for_an_operator(error):
+        return f"the database refuses it: {type(error.orig).__name__} (SQLSTATE {sqlstates.sqlstate(error)})"
+    if isinstance(error, OperationalError):
+        return f"the database does not answer: {type(error.orig).__name__}"
     if isinstance(error, ArgumentError):
         return "DATABASE_URL: expected a URL such as postgresql://user:password@host/database"
     if isinstance(error, UnicodeEncodeError):

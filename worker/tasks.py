@@ -76,7 +76,7 @@ def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> Non
         log.warning("ingest_refused", reason="expected headers as an object and the body in base64")
         return
     except (OperationalError, InterfaceError, ConfigError) as error:
-        log.warning("ingest_waits", error=type(error).__name__)
+        log.warning("ingest_waits", error=error)
         time.sleep(1)
         raise Reject(requeue=True) from None
     except Exception as error:  # Celery would log its message, which may quote a person
@@ -95,7 +95,7 @@ def drain(lane: int) -> None:
     try:
         draining.drain(db.engine(), lane, budget_s=budget, on_full=_call_for_help)
     except (TransientError, DBAPIError) as error:
-        log.warning("drain_stopped", lane=lane, error=type(error).__name__)
+        log.warning("drain_stopped", lane=lane, error=error)
         return
     except Exception as error:  # as in ingest; the drain has given its envelopes back
         log.error("drain_failed", lane=lane, exc_info=error)
@@ -115,7 +115,7 @@ def read(_: int) -> None:
     try:
         is_more = slices.work(db.engine(), budget_s=settings().drain_budget_s)
     except (TransientError, DBAPIError) as error:
-        log.warning("reading_stopped", error=type(error).__name__)
+        log.warning("reading_stopped", error=error)
         return
     except Exception as error:  # as in ingest
         log.error("reading_failed", exc_info=error)
@@ -190,6 +190,6 @@ def tick() -> None:
         try:
             step()
         except (TransientError, DBAPIError) as error:
-            log.warning("sweep_failed", step=step.__name__, error=type(error).__name__)
+            log.warning("sweep_failed", step=step.__name__, error=error)
         except Exception as error:  # as in ingest
             log.error("sweep_failed", step=step.__name__, exc_info=error)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -27,6 +28,8 @@ from worker.api.gate import Gate
 from worker.api.operation import MAX_CONCURRENT_OPERATIONS
 from worker.store import db
 
+log = structlog.get_logger()
+
 #: The body of every error. ``openapi`` knows which operation can answer which error.
 _PROBLEM: dict[int | str, dict[str, Any]] = {422: {"model": api_schemas.Problem}}
 
@@ -35,13 +38,18 @@ _PROBLEM: dict[int | str, dict[str, Any]] = {422: {"model": api_schemas.Problem}
 async def _process(_: FastAPI) -> AsyncIterator[None]:
     """Prepare the process: as many threads as connections, so that no request times out while it waits for one."""
     logs.take_over_hooks()
+    log.info("web_started")
     to_thread.current_default_thread_limiter().total_tokens = db.TENANT_CONNECTIONS - MAX_CONCURRENT_OPERATIONS
     yield
+    log.info("web_ended")
 
 
 def make_api() -> FastAPI:
     """Build the API with all its routes."""
-    logs.configure()
+    if logs.is_program("uvicorn"):
+        logs.begin()
+    else:
+        logs.configure()
     api = FastAPI(
         version="1",
         openapi_url=None,

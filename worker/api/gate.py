@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.api.auth import Keys
 from worker.api.bodies import Bodies, CrowdedError, EndedEarlyError, TooLargeError
-from worker.api.errors import PASSING, ApiError, answer_to, unavailable
+from worker.api.errors import ApiError, answer_to, is_passing, unavailable
 from worker.api.http_protocol import recognise
 from worker.api.linger import linger
 
@@ -45,7 +45,9 @@ class Gate:
             await _refuse(scope, receive, send, error)
         except EndedEarlyError:
             return  # Nobody is there to be answered.
-        except PASSING as error:
+        except Exception as error:
+            if not is_passing(error):
+                raise
             await _refuse(scope, receive, send, unavailable(error))
         else:
             with self._bodies.held(len(body)):

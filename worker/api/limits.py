@@ -44,7 +44,7 @@ class Limiter:
             return self._count(key_id, allowed)
         except RedisError as error:
             self._paused_until = time.monotonic() + _PAUSE_S
-            log.warning("rate_limit_off", error=type(error).__name__, for_s=_PAUSE_S)
+            log.warning("rate_limit_off", error=error, for_s=_PAUSE_S)
             return {}
 
     def _count(self, key_id: UUID, allowed: int) -> dict[str, str]:

@@ -56,7 +56,7 @@ class Nudger:
                 try:
                     thread.start()
                 except RuntimeError as error:  # no more threads; the sweeper finds what waits
-                    log.warning("nudge_failed", error=type(error).__name__)
+                    log.warning("nudge_failed", error=error)
                     return
                 self._thread = thread
         self._flag.set()
@@ -71,7 +71,7 @@ class Nudger:
                 for lane in lanes:
                     publish(lane)
             except Exception as error:  # noqa: BLE001 - whatever the broker does, only nudges are lost
-                log.warning("nudge_failed", error=type(error).__name__)
+                log.warning("nudge_failed", error=error)
                 time.sleep(_BREAK_S)
             time.sleep(_PAUSE_S)
 
