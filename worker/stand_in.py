@@ -59,7 +59,7 @@ def drain_round(engine: Engine, progress: Callable[[], None]) -> int:
     What no process has died with comes first, so that it waits for one deadline at most; then what others died with,
     each alone, and what was leased last comes last.
     """
-    from worker.inbox.drain import drain_batch  # noqa: PLC0415 - see main
+    from worker.inbox.drain import drain_batch, tell_times  # noqa: PLC0415 - see main
     from worker.store import ready  # noqa: PLC0415
 
     with engine.connect() as conn:
@@ -76,6 +76,7 @@ def drain_round(engine: Engine, progress: Callable[[], None]) -> int:
                 break
             leased += 1
             progress()
+    tell_times(engine)
     return leased
 
 

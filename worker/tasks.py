@@ -33,13 +33,13 @@ from worker.privacy import expiry, shops
 from worker.settings import settings
 from worker.stack.stand_ins import StandIns
 from worker.stand_in import DRAIN, READ, patience_s
-from worker.store import connections, db, envelopes, idempotency_keys, ready, runs
+from worker.store import connections, counts, db, envelopes, idempotency_keys, ready, runs
 from worker.store.lanes import LANES
 
 log = structlog.get_logger()
 
 #: between two batches of expired rows, in each process
-_EXPIRE_EVERY_S = 20.0
+_TIDY_UP_EVERY_S = 20.0
 
 
 @app.task(name="worker.tasks.ingest", acks_late=True, reject_on_worker_lost=True)
@@ -124,22 +124,24 @@ def read(_: int) -> None:
         nudger.nudge({READING})
 
 
-class _Expiry:
-    """Remembers when this process deletes expired rows next."""
+class _Housekeeping:
+    """Remembers when this process tidies up next."""
 
     next_at = 0.0
 
 
-_expiry = _Expiry()
+_housekeeping = _Housekeeping()
 
 
-def _delete_expired() -> None:
-    """Delete rows that are kept for a limited time, a batch at a time."""
-    if time.monotonic() < _expiry.next_at:
+def _tidy_up() -> None:
+    """Delete rows that are kept for a limited time, a batch at a time; add up counters."""
+    if time.monotonic() < _housekeeping.next_at:
         return
-    _expiry.next_at = time.monotonic() + _EXPIRE_EVERY_S
+    _housekeeping.next_at = time.monotonic() + _TIDY_UP_EVERY_S
     with db.engine().begin() as conn:
         idempotency_keys.delete_expired(conn)
+    with db.engine().begin() as conn:
+        counts.fold(conn)
 
 
 def _read_due() -> None:
@@ -186,7 +188,7 @@ def tick() -> None:
     number may run at once. What fails in one step keeps no other step from its turn.
     """
     stand_ins.watch()
-    for step in (_drain_due, _read_due, _delete_expired, _expire_bodies, _hide_shops):
+    for step in (_drain_due, _read_due, _tidy_up, _expire_bodies, _hide_shops):
         try:
             step()
         except (TransientError, DBAPIError) as error:

@@ -1,13 +1,14 @@
 """The web process: it takes webhooks and answers the Contacts API."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -24,6 +25,7 @@ from worker.api import (
     subresources,
     webhooks,
 )
+from worker.api.answers import answers
 from worker.api.gate import Gate
 from worker.api.operation import MAX_CONCURRENT_OPERATIONS
 from worker.store import db
@@ -41,6 +43,8 @@ async def _process(_: FastAPI) -> AsyncIterator[None]:
     log.info("web_started")
     to_thread.current_default_thread_limiter().total_tokens = db.TENANT_CONNECTIONS - MAX_CONCURRENT_OPERATIONS
     yield
+    with suppress(SQLAlchemyError):
+        await answers.tell()
     log.info("web_ended")
 
 

@@ -21,7 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import Receive, Scope, Send
 
 from connectors.contract import BadSignatureError
-from worker import ids, logs, metrics
+from worker import ids, logs
+from worker.api.answers import answers
 from worker.api.bodies import Bodies, CrowdedError, EndedEarlyError, TooLargeError
 from worker.api.http_protocol import recognise
 from worker.api.linger import linger
@@ -248,7 +249,7 @@ async def receive(scope: Scope, receive_: Receive, send: Send) -> None:
     except _Refused as refused:
         await _refuse(receive_, send, refused)
     except EndedEarlyError:
-        metrics.answered(400)  # Nobody is there to read it.
+        answers.count(400)  # Nobody is there to read it.
     except Exception as error:
         state = sqlstate_behind(error)
         if isinstance(error, TimeoutError | Unavailable | CrowdedError | SQLAlchemyError | ConfigError):
@@ -312,7 +313,7 @@ async def _answer(send: Send, status: int, content: Mapping[str, object], **head
 
 async def _begin_answer(send: Send, status: int, content: Mapping[str, object], headers: Mapping[str, str]) -> bytes:
     """Send the head of an answer; return its body."""
-    metrics.answered(status)
+    answers.count(status)
     body = orjson.dumps(content)
     raw = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     raw += [(name.encode(), value.encode()) for name, value in headers.items()]
