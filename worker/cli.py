@@ -117,7 +117,10 @@ def _finish(code: int | str | None) -> NoReturn:
 
 
 def _fail(message: str, *, code: int = 1) -> NoReturn:
-    print(*map(plain, f"contactsync: {message}".splitlines()), sep="\n", file=sys.stderr)
+    if sys.argv[1:2] == ["migrate"] and not sys.stderr.isatty():  # a step of a deployment, whose output is a log
+        logs.tell_failure(message)
+    else:
+        print(*map(plain, f"contactsync: {message}".splitlines()), sep="\n", file=sys.stderr)
     _print_error(message)
     _finish(code)
 

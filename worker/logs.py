@@ -136,6 +136,11 @@ def fail(error: ConfigError) -> NoReturn:
     sys.exit(1)
 
 
+def tell_failure(reason: str) -> None:
+    """Log why a command failed, in words that quote nobody."""
+    _line("critical", "command_failed", reason=" ".join(reason.split()))
+
+
 def _printed(stream: str, place: str, characters: int, text: str | None) -> None:
     shown = {} if text is None else {"text": text}
     _line("warning", "printed", stream=stream, place=place, characters=characters, **shown)

@@ -4,12 +4,15 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
-from worker import settings
+from worker import logs, settings
 from worker.commands.context import DEFAULT_DATA_DIR, DataDir, find_stack
 from worker.stack.supervisor import Stack, Supervisor
 from worker.store import db, upgrades
+
+log = structlog.get_logger()
 
 #: added without a name, so that its commands stand beside the groups
 app = typer.Typer()
@@ -52,6 +55,11 @@ def migrate_(data_dir: DataDir = None) -> None:
     migrate.upgrade(settings.settings().database_url)
     with db.engine().begin() as conn:
         due = upgrades.due(conn)
-    if due:
+    if not sys.stderr.isatty():  # a step of a deployment, whose output is a log
+        logs.configure()
+        log.info("migrated")
+        if due:
+            log.warning("upgrade_due", organizations=due, next="stop the workers, then: contactsync upgrade")
+    elif due:
         print(f"contacts follow the rules of an earlier release in: {', '.join(due)}")
         print("stop the workers, then: contactsync upgrade --dry-run, contactsync upgrade --apply")
