@@ -59,7 +59,8 @@ def migrate_(data_dir: DataDir = None) -> None:
         logs.configure()
         log.info("migrated")
         if due:
-            log.warning("upgrade_due", organizations=due, next="stop the workers, then: contactsync upgrade")
+            next_ = "stop the workers, then: contactsync upgrade --dry-run, contactsync upgrade --apply"
+            log.warning("upgrade_due", organizations=due, next=next_)
     elif due:
         print(f"contacts follow the rules of an earlier release in: {', '.join(due)}")
         print("stop the workers, then: contactsync upgrade --dry-run, contactsync upgrade --apply")
