@@ -73,16 +73,18 @@ def _prepare() -> None:
     logs.configure(least=logging.WARNING)  # what a command does it tells in its result
 
 
-def _told(error: Exception) -> str | None:
+def _told(error: Exception) -> str | None:  # noqa: PLR0911 - a table
     """Return what an operator can do about an error; None if nobody expected it."""
     if isinstance(error, SyncError):
         return str(error)
-    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - takes a while to import
+    from sqlalchemy.exc import DBAPIError, OperationalError  # noqa: PLC0415 - takes a while to import
 
     from worker.store import sqlstates  # noqa: PLC0415 - as above
 
     if sqlstates.is_setup_fault(error):
         return sqlstates.reason(error)
+    if isinstance(error, DBAPIError) and sqlstates.is_for_an_operator(error):
+        return f"the database refuses it: {type(error.orig).__name__} (SQLSTATE {sqlstates.sqlstate(error)})"
     if isinstance(error, OperationalError):
         return f"the database does not answer: {type(error.orig).__name__}"
     if isinstance(error, UnicodeEncodeError):
@@ -126,7 +128,12 @@ def _finish(code: int | str | None) -> NoReturn:
 
 
 def _fail(message: str, *, code: int = 1) -> NoReturn:
-    print(*map(plain, f"contactsync: {message}".splitlines()), sep="\n", file=sys.stderr)
+    if sys.argv[1:2] == ["migrate"] and not sys.stderr.isatty():  # a step of a deployment, whose output is a log
+        from worker import logs  # noqa: PLC0415 - see _prepare
+
+        logs.tell_failure(message)
+    else:
+        print(*map(plain, f"contactsync: {message}".splitlines()), sep="\n", file=sys.stderr)
     _print_error(message)
     _finish(code)
 

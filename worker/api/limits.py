@@ -46,7 +46,7 @@ class Limiter:
                 return _count(self._in_redis(), key_id, allowed)
             except (RedisError, OSError) as error:  # OSError: a file of certificates cannot be read
                 self._paused_until = time.monotonic() + _PAUSE_S
-                log.warning("rate_limit_not_shared", error=type(error).__name__, for_s=_PAUSE_S)
+                log.warning("rate_limit_not_shared", error=error, for_s=_PAUSE_S)
         return _count(self._own, key_id, allowed)
 
     def _in_redis(self) -> FixedWindowRateLimiter:

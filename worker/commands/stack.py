@@ -46,13 +46,22 @@ def demo(
 @app.command(name="migrate")
 def migrate_(data_dir: DataDir = None) -> None:
     """Bring the database to the newest schema; `upgrade` brings its contacts to the newest rules."""
-    from worker import settings
+    import structlog
+
+    from worker import logs, settings
     from worker.store import db, migrate, upgrades
 
     find_stack(data_dir)
     migrate.upgrade(settings.settings().database_url)
     with db.engine().begin() as conn:
         due = upgrades.due(conn)
-    if due:
+    if not sys.stderr.isatty():  # a step of a deployment, whose output is a log
+        logs.configure()
+        log = structlog.get_logger()
+        log.info("migrated")
+        if due:
+            next_ = "stop the workers, then: contactsync upgrade --dry-run, contactsync upgrade --apply"
+            log.warning("upgrade_due", organizations=due, next=next_)
+    elif due:
         print(f"contacts follow the rules of an earlier release in: {', '.join(due)}")
         print("stop the workers, then: contactsync upgrade --dry-run, contactsync upgrade --apply")

@@ -91,7 +91,7 @@ class StandIns:
         try:
             process = self._start(kind, slot, carefully=self._is_careful)
         except OSError as error:  # no more processes; the next tick tries again
-            log.warning("stand_in_not_started", kind=kind, error=type(error).__name__)
+            log.warning("stand_in_not_started", kind=kind, error=error)
             return
         self._running.append(_StandIn(kind, slot, process, time.monotonic()))
         log.info("stand_in_started", kind=kind, slot=slot)

@@ -3,14 +3,16 @@
 When an envelope is drained, its row goes, and an outcome (``outcomes``) or a reason (``parked``) is left.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, TextClause
 
+from worker.store import counts
 from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, read_binary, run, sql
 from worker.store.envelopes import EnvelopeRow
@@ -65,7 +67,7 @@ class Parked(NamedTuple):
 # was empty when its statistics were made.
 # A row whose envelope is gone is leased too, without a body, so that it is parked like an expired envelope.
 _LEASE = """
-    WITH leased AS (
+    WITH {counting}leased AS (
         UPDATE ready r
            SET crashes = crashes + (lease_until IS NOT NULL)::integer,
                lease_until = clock_timestamp() + :lease, lease_token = :token
@@ -86,14 +88,7 @@ _LEASE = """
         SELECT topic, delivery_id, sent_at, received_at, headers, body, marks FROM envelopes
          WHERE organization_id = l.organization_id AND id = l.envelope_id LIMIT 1) AS e ON true
 """
-# The numbers are literals, so that a search for suspects uses their own small index.
-_LEASE_ORDINARY = sql(_LEASE.format(suspicion="< 2", first=""))
-_LEASE_SUSPECTS = sql(_LEASE.format(suspicion="= 2", first=""))
-_LEASE_ALONE = sql(_LEASE.format(suspicion=">= 3", first=""))
-# For a stand-in, which has nobody beside it. The row that was leased last is the likeliest to hang its process again.
-_LEASE_CLEAN = sql(_LEASE.format(suspicion="= 0 AND lease_until IS NULL", first=""))
-_SHAKY = ">= 0 AND (crashes > 0 OR lease_until IS NOT NULL)"
-_LEASE_SHAKY = sql(_LEASE.format(suspicion=_SHAKY, first="coalesce(lease_until, next_run_at), "))
+
 
 # The rows that we lease, by their ctids, as in ``_LEASE``: a join by key would read the whole queue here, too.
 _LEASED = f"""
@@ -105,15 +100,41 @@ _LEASED = f"""
      ))
 """
 
+
+def _lease(suspicion: str, first: str = "") -> tuple[TextClause, TextClause]:
+    """Make the statement that leases, and one that takes along what was counted since the last."""
+    plain, counting = (_LEASE.format(suspicion=suspicion, first=first, counting=c) for c in ("", f"{counts.ADDED}, "))
+    return sql(plain), sql(counting)
+
+
+# The numbers are literals, so that a search for suspects uses their own small index.
+_LEASE_ORDINARY = _lease("< 2")
+_LEASE_SUSPECTS = _lease("= 2")
+_LEASE_ALONE = _lease(">= 3")
+# For a stand-in, which has nobody beside it. The row that was leased last is the likeliest to hang its process again.
+_LEASE_CLEAN = _lease("= 0 AND lease_until IS NULL")
+_SHAKY = ">= 0 AND (crashes > 0 OR lease_until IS NOT NULL)"
+_LEASE_SHAKY = _lease(_SHAKY, "coalesce(lease_until, next_run_at), ")
+
+# What became of the rows is counted with it. Its lock keeps a row for whoever deletes it until the commit.
 _DELETE = sql(f"""
+    WITH {counts.ADDED}
     DELETE FROM ready r WHERE {_LEASED}
 """)
 
+_COUNT_POSTPONED = """
+    INSERT INTO counts (name, value)
+    SELECT 'envelopes/postponed', count(*) FROM postponed HAVING count(*) > 0
+"""
+
 _POSTPONE = sql(f"""
-    UPDATE ready r
-       SET attempts = attempts + :failed, lease_until = NULL, lease_token = NULL,
-           next_run_at = clock_timestamp() + :delay
-     WHERE {_LEASED}
+    WITH postponed AS (
+        UPDATE ready r
+           SET attempts = attempts + :failed, lease_until = NULL, lease_token = NULL,
+               next_run_at = clock_timestamp() + :delay
+         WHERE {_LEASED}
+        RETURNING 1
+    ){_COUNT_POSTPONED}
 """)
 
 # Leased rows stay as they are: their drain works on them, or sets them aside itself.
@@ -129,11 +150,13 @@ _SET_ASIDE = sql(f"""
     WITH paused AS (
         SELECT id FROM connections
          WHERE organization_id = :organization_id AND id = ANY(:connection_ids) AND state = 'paused' FOR SHARE
-    )
-    UPDATE ready r
-       SET lease_until = NULL, lease_token = NULL,
-           next_run_at = CASE WHEN connection_id IN (SELECT id FROM paused) THEN 'infinity' ELSE now() END
-     WHERE {_LEASED}
+    ), postponed AS (
+        UPDATE ready r
+           SET lease_until = NULL, lease_token = NULL,
+               next_run_at = CASE WHEN connection_id IN (SELECT id FROM paused) THEN 'infinity' ELSE now() END
+         WHERE {_LEASED}
+        RETURNING 1
+    ){_COUNT_POSTPONED}
 """)
 
 _UNHOLD = sql("""
@@ -253,28 +276,41 @@ class Only(Enum):
 
 
 def lease_due(
-    conn: Connection, lane: int, *, most: int, lease: timedelta, token: UUID, only: Only = Only.ORDINARY
+    conn: Connection,
+    lane: int,
+    *,
+    most: int,
+    lease: timedelta,
+    token: UUID,
+    only: Only = Only.ORDINARY,
+    counted: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Leased]:
-    """Lease due envelopes of a lane, those first that have been due longest."""
+    """Lease due envelopes of a lane, those first that have been due longest, and add what is ``counted``."""
     parameters = {"lane": lane, "most": most, "lease": lease, "token": token}
+    also = counts.parameters(counted) if counted else {}
     if only is Only.ORDINARY:
-        rows = read_binary(conn, _LEASE_ORDINARY, parameters)
+        rows = read_binary(conn, _LEASE_ORDINARY[bool(also)], {**parameters, **also})
     elif only is Only.SUSPECTS:
-        rows = read_binary(conn, _LEASE_SUSPECTS, {**parameters, "most": min(most, _FEW)})
-        rows = rows or read_binary(conn, _LEASE_ALONE, {**parameters, "most": 1})
+        rows = read_binary(conn, _LEASE_SUSPECTS[bool(also)], {**parameters, **also, "most": min(most, _FEW)})
+        rows = rows or read_binary(conn, _LEASE_ALONE[0], {**parameters, "most": 1})
     elif only is Only.CLEAN:
-        rows = read_binary(conn, _LEASE_CLEAN, parameters)
+        rows = read_binary(conn, _LEASE_CLEAN[bool(also)], {**parameters, **also})
     else:
-        rows = read_binary(conn, _LEASE_SHAKY, {**parameters, "most": 1})
+        rows = read_binary(conn, _LEASE_SHAKY[bool(also)], {**parameters, **also, "most": 1})
     return [
         Leased(EnvelopeRow(*envelope), attempts, crashes, replay, run_id)
         for attempts, crashes, replay, run_id, *envelope in rows
     ]
 
 
-def delete(tx: Tx, envelope_ids: Collection[UUID], token: UUID) -> int:
-    """Delete rows that we lease; return their number, which is too small if another drain has leased some of them."""
-    return tx.run(_DELETE, _leased(envelope_ids, token)).rowcount
+def delete(
+    tx: Tx, envelope_ids: Collection[UUID], token: UUID, counted: Mapping[str, float] = MappingProxyType({})
+) -> int:
+    """Delete rows that we lease, and add what is ``counted`` about them to the counters.
+
+    Returns the number of rows, which is too small if another drain has leased some of them; then roll back.
+    """
+    return tx.run(_DELETE, {**_leased(envelope_ids, token), **counts.parameters(counted)}).rowcount
 
 
 def postpone(
