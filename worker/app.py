@@ -6,7 +6,7 @@ from typing import Any
 from celery import Celery, signals
 from kombu.transport import TRANSPORT_ALIASES
 
-from worker import logs
+from worker import logs, stopping
 from worker.broker import INGEST, NUDGES
 from worker.settings import settings
 from worker.store import db
@@ -54,6 +54,11 @@ def _set_up_logging(**_: Any) -> None:
     """Take logging over in every Celery process, before anything of it runs; Celery then sets up nothing."""
     logs.configure()
     logs.take_over_hooks()
+
+
+@signals.worker_shutting_down.connect
+def _stop(**_: Any) -> None:
+    stopping.end_soon()
 
 
 @signals.worker_process_init.connect
