@@ -7,7 +7,7 @@ from deploy.engine import ROOT, FailedError, docker
 
 _LOCK = ROOT / "requirements-image.lock"
 #: a service, or the base of our own image -> the image that docker-compose.yml names, and its stand-in
-_IMAGES = {
+IMAGES = {
     "postgres": ("postgres:18.6", "postgres"),
     "valkey": ("valkey/valkey:8.1.8", "valkey"),
     "proxy": ("caddy:2.10.2", "caddy"),
@@ -25,7 +25,7 @@ def choose(*, only_stand_ins: bool) -> dict[str, str]:
         made["proxy"] = caddy
     used = {}
     for service, image in made.items():
-        name = _IMAGES[service][1]
+        name = IMAGES[service][1]
         directory = ROOT / "build" / "standins" / name
         standins.write_context(name, image, directory)
         used[service] = f"contactsync-stand-in-{name}"
@@ -35,7 +35,7 @@ def choose(*, only_stand_ins: bool) -> dict[str, str]:
 
 
 def _pulled() -> bool:
-    for real, _ in _IMAGES.values():
+    for real, _ in IMAGES.values():
         try:
             docker("image", "inspect", real)
         except FailedError:

@@ -15,14 +15,19 @@ _STOPPED = ("web", "worker", "beat")
 _PROMISED_S = 6.0
 #: the engine's own signal to kill comes after this, so that it is not what keeps the promise
 _GIVEN_UP_S = 30
+_UP_IN_S = 30.0
+#: the processes of a worker when its pool is there, init among them
+_PROCESSES = 4
+_COMMANDS = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
 _SLOW = 8  #: clients of each kind
 
 
-def stopped(project: Project, url: str) -> Iterator[Line]:
+def stopped(project: Project, path: str) -> Iterator[Line]:
     """Stop the three in each situation, and start them again."""
     port = int(project.environment["PORT"])
     yield _stop(project, "stop, at rest")
-    with _slow_clients(port, url):
+    _bring_up(project)
+    with _slow_clients(port, path):
         yield _stop(project, "stop, with clients that send and read slowly")
     for service in ("valkey", "postgres"):
         with _frozen(project, service):
@@ -49,11 +54,20 @@ def _stop(project: Project, what: str) -> Line:
     return Line(what, found, max(took.values()) < _PROMISED_S and not killed)
 
 
+def _bring_up(project: Project) -> None:
+    """Start what has ended, and wait until the worker waits for its first message."""
+    project("up", "--detach", "--wait", "postgres", "valkey", *_STOPPED)
+    (worker,) = project.containers("worker")
+    end = time.monotonic() + _UP_IN_S
+    while docker("exec", worker, "sh", "-c", _COMMANDS).count("worker.app") < _PROCESSES and time.monotonic() < end:
+        time.sleep(0.5)
+    time.sleep(2)
+
+
 @contextmanager
 def _frozen(project: Project, service: str) -> Iterator[None]:
     """Freeze a service while the others run and are busy, and thaw it at the end."""
-    project("up", "--detach", "--wait", "postgres", "valkey", *_STOPPED)
-    time.sleep(3)  # the workers wait for their first message
+    _bring_up(project)
     (container,) = project.containers(service)
     docker("kill", "--signal=STOP", container)
     time.sleep(2)  # each has asked it something
