@@ -13,7 +13,7 @@ from deploy.line import Line
 from deploy.organization import export, wait_empty
 from deploy.sender import send
 
-_UP_IN_S = 30.0
+_UP_IN_S = 120.0
 
 
 def tried(

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,7 +19,10 @@ _ATTEMPTS = 120
 _PAUSE_S = 0.5
 
 
-def send(deliveries: Iterable[tuple[str, Delivery]], *, at: dict[int, Callable[[], None]] | None = None) -> Counter[str]:
+Steps = dict[int, Callable[[], None]]
+
+
+def send(deliveries: Iterable[tuple[str, Delivery]], *, at: Steps | None = None) -> Counter[str]:
     """Post each delivery until it is answered 200; count the answers. ``at`` says what to do after so many answers."""
     answers: Counter[str] = Counter()
     todo = dict(at or {})
@@ -46,7 +50,7 @@ def send(deliveries: Iterable[tuple[str, Delivery]], *, at: dict[int, Callable[[
         for pair in deliveries:
             waiting.put_nowait(pair)
         # No check of the name: behind the proxy it is one that its own authority signed.
-        async with httpx.AsyncClient(timeout=10, trust_env=False, verify=False) as client:  # noqa: S501
+        async with httpx.AsyncClient(timeout=10, trust_env=False, verify=False) as client:
             await asyncio.gather(*(post(client, waiting) for _ in range(_SENDERS)))
 
     asyncio.run(main())
@@ -62,7 +66,7 @@ class Watch:
         self._thread = threading.Thread(target=self._ask, daemon=True)
         self.longest_s = 0.0
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -82,7 +82,7 @@ class Image:
         for path in ("bin", "sbin", "lib", "lib64"):
             if (Path("/") / path).is_symlink():
                 self.link(f"/{path}", f"usr/{path}")
-        self.directory("/tmp", mode=0o1777)  # noqa: S108 - of the image
+        self.directory("/tmp", mode=0o1777)
         self.directory("/root", mode=0o700)
         for path in ("/proc", "/sys", "/dev", "/etc", "/run", "/var/lib", "/var/log", "/usr/local/bin", "/opt"):
             self.directory(path)

@@ -1,4 +1,4 @@
-"""How long web, worker and beat take to end: at rest, with a slow client, with a frozen broker, with a frozen database."""
+"""How long web, worker and beat take to end: at rest, with slow clients, with a frozen broker or database."""
 
 import socket
 import threading

@@ -1,8 +1,11 @@
 """Stopping: a worker that is told to end does so within seconds, whatever it is at.
 
-Celery waits for the tasks that run, without a limit, and for the broker. A drain would go on for its whole budget, so it
-asks here between two batches. What has not ended after a few seconds is cut off: Celery's cold shutdown first, then the
-process. Nothing is lost by that: what was not committed is due again when its lease ends.
+Celery waits for the tasks that run, without a limit, and for the broker. A drain would go on for its whole budget, so
+it asks here between two batches. What has not ended after a few seconds is cut off: Celery's cold shutdown first, then
+the process. Nothing is lost by that: what was not committed is due again when its lease ends.
+
+Celery's soft shutdown is not used: it needs a variable in the environment of each worker, and sleeps its whole time
+whenever a task runs, even if that ends at once.
 """
 
 import mmap
