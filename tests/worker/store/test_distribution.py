@@ -13,6 +13,7 @@ from sqlalchemy import text
 SHARED_TABLES = {
     "organizations": "the list of the organizations: its id is the key of the distribution",
     "alembic_version": "the revision of the schema, which each server has for itself",
+    "counts": "what the processes of a deployment count, of no organization and nobody",
 }
 #: keys and unique indexes that do not begin with the organization, each with its reason
 OTHER_KEYS = {
@@ -23,7 +24,7 @@ OTHER_KEYS = {
     "connections_id": "a webhook's URL names only the connection; the id is made by us, and leads to the organization",
 }
 #: tables that are read before it is known who calls, so no policy guards them
-WITHOUT_POLICY = {"organizations", "api_keys", "alembic_version"}
+WITHOUT_POLICY = {"counts", "organizations", "api_keys", "alembic_version"}
 
 _TABLES = """
     SELECT c.relname AS name, c.relforcerowsecurity AND c.relrowsecurity AS is_guarded, a.attnotnull AS is_required
