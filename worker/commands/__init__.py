@@ -11,6 +11,9 @@ from types import TracebackType
 def _uncaught(type_: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     from worker import logs
 
+    if isinstance(error, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return
     sys.excepthook = sys.__excepthook__  # logs leave a hook of somebody else where it is
     logs.take_over_hooks()
     sys.excepthook(type_, error, traceback)
