@@ -1,13 +1,14 @@
 """``make bench``: measure the worker beside its baselines, in one run on this machine.
 
-    python -m bench [--quick] [--json] [--rounds N] [--only sync|backfill|ingest|api|identity|upgrade]
+    python -m bench [--quick] [--json] [--rounds N] [--only sync|backfill|ingest|api|identity|upgrade|workers]
     python -m bench --against COMMIT [--quick] [--json] [--rounds N] [--contested SHARE] [--only sync|backfill|ingest]
 
 Absolute figures depend on the machine and on its other work, so compare the ratios. Both sides run in turns (A B A B),
 on the same Postgres and the same broker, and the table shows the median of each side. With --against, the baseline is
 an older commit (``bench/against.py``). ``identity`` measures no speed: it counts how often two records are
 wrongly taken for one person, or missed (``bench/identity/``); it needs no servers, and its figures are always the same.
-``upgrade`` brings a store of release 0.1 to today's rules, and only if it is asked for (``bench/upgrade.py``).
+``upgrade`` brings a store of release 0.1 to today's rules, and ``workers`` shows what grows with what; both only if
+they are asked for (``bench/upgrade.py``, ``bench/workers.py``).
 """
 
 import argparse
@@ -26,7 +27,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench import against, api, api_speed, backfill, ingest, sync, upgrade
+from bench import against, api, api_speed, backfill, ingest, sync, upgrade, workers
 from bench.events import body_bytes
 from bench.identity import comparison
 from bench.stack import Stack, stack
@@ -86,8 +87,8 @@ QUICK = Size(
     upgraded=50_000,
 )
 SECTIONS = ("sync", "backfill", "ingest", "api", "identity")
-#: measured if it is asked for: it takes a quarter of an hour
-RARE = ("upgrade",)
+#: measured if it is asked for: it takes a quarter of an hour, or the machine for itself
+RARE = ("upgrade", "workers")
 
 
 def main() -> int:
@@ -159,6 +160,8 @@ def _beside_baselines(sections: Sequence[str], size: Size, progress: Console) ->
             results |= _backfill(running, size, progress)
         if "ingest" in sections:
             results |= _ingest(running, size, progress)
+        if "workers" in sections:
+            results |= workers.run(running, size.synced, size.rounds, progress)
         if "api" in sections:
             results |= api_speed.run(running, size.api_rounds, size.api_seconds, progress)
             results |= api.run(running, size.contacts, size.api_rounds, size.api_seconds, progress)
@@ -287,7 +290,7 @@ def _show(console: Console, results: dict[str, Any]) -> None:
 
 def _show_apart(console: Console, results: dict[str, Any]) -> None:
     """Show the sections that have nothing of ours beside a baseline in the table."""
-    for name, section in (("identity", comparison), ("upgrade", upgrade)):
+    for name, section in (("identity", comparison), ("upgrade", upgrade), ("workers", workers)):
         if name in results:
             section.show(console, results)
 

@@ -49,9 +49,7 @@ class Stack:
             REDIS_URL=broker_url,
             BASELINE_BROKER_URL=self.baseline_broker_url,
             CONTACTSYNC_SECRET_KEYS=secret_key(directory),
-            PROMETHEUS_MULTIPROC_DIR=str(directory / "metrics"),
         )
-        (directory / "metrics").mkdir()
         worker_settings.reload()
         logs.configure()
         self._reaper = reaper

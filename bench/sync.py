@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -63,16 +63,22 @@ class Workers:
         if not until(lambda: self._holds(_IS_EMPTY), seconds=_START_S):
             raise stack.failure("worker", f"did not drain {_WARM_UP} envelopes in {_START_S:.0f} s")
 
-    def drain(self, n: int, *, seconds: float) -> Measured:
-        """Drain ``n`` envelopes. The clock runs from the first lease until the queue is empty or the time is up."""
+    def drain(
+        self, n: int, *, seconds: float, beside: Callable[[], AbstractContextManager[object]] = nullcontext
+    ) -> Measured:
+        """Drain ``n`` envelopes. The clock runs from the first lease until the queue is empty or the time is up.
+
+        ``beside`` is entered before the nudge.
+        """
         self._stack.empty()
         self._fill(n)
-        self.nudge()
-        if not until(lambda: self._holds(_IS_LEASED), seconds=_START_S, every_s=0.001):
-            raise self._stack.failure("worker", f"leased nothing in {_START_S:.0f} s")
-        began = time.perf_counter()
-        until(lambda: self._holds(_IS_EMPTY), seconds=seconds)
-        elapsed = time.perf_counter() - began
+        with beside():
+            self.nudge()
+            if not until(lambda: self._holds(_IS_LEASED), seconds=_START_S, every_s=0.001):
+                raise self._stack.failure("worker", f"leased nothing in {_START_S:.0f} s")
+            began = time.perf_counter()
+            until(lambda: self._holds(_IS_EMPTY), seconds=seconds)
+            elapsed = time.perf_counter() - began
         with self._stack.engine.connect() as conn:
             left = int(conn.execute(text("SELECT count(*) FROM ready")).scalar_one())
             settled = int(conn.execute(text("SELECT count(*) FROM outcomes WHERE outcome = 'settled'")).scalar_one())

@@ -17,8 +17,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import event
 
-from bench.old_store import OldStore
+from bench.old_store import OldStore, as_before
 from bench.stack import ROOT
 from worker import ids, logs
 from worker import settings as worker_settings
@@ -43,6 +44,7 @@ def run(people: int, progress: Console) -> dict[str, Any]:
         logs.configure()
         upgrade(url, _OLD)
         engine = db.engine()
+        event.listen(engine, "connect", as_before)
         at_end.callback(engine.dispose)
         with engine.begin() as conn:
             organization_id = organizations.ensure(conn, "default")

@@ -24,7 +24,7 @@ TABLES = (
     "organizations, api_keys, connections, envelopes, ready, outcomes, parked, contacts, records, claims, decisions, "
     "consents, suppressions, tombstones, changes, envelope_records, privacy_requests, notes, contact_terms, "
     "former_contacts, contact_aliases, deletions, idempotency_keys, channels, runs, run_rows, schedules, wanted, "
-    "upgrades, loose_ties, reading_leases, expiries, held_bodies, shop_erasures"
+    "upgrades, loose_ties, reading_leases, expiries, held_bodies, shop_erasures, counts"
 )
 
 

@@ -328,6 +328,7 @@ class Problem(BaseModel):
     error: str
     code: str
     request_id: str
+    sqlstate: str | None = None
     details: list[Detail] | None = None
 
 

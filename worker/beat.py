@@ -33,7 +33,7 @@ class SweepScheduler(Scheduler):
             with self._breaker.after(_LONGEST_S):
                 tick()
         except (DBAPIError, TransientError) as error:
-            log.warning("sweep_failed", error=type(error).__name__)
+            log.warning("sweep_failed", error=error)
             return 1.0
         except Exception as error:
             log.error("sweep_failed", exc_info=error)

@@ -14,10 +14,8 @@ from typing import NoReturn
 import orjson
 import typer
 
-from worker import logs
 from worker.commands import (
     backfill,
-    channels,
     connections,
     connectors,
     envelopes,
@@ -31,6 +29,7 @@ from worker.commands import (
     status,
     upgrade,
 )
+from worker.commands.groups import group, later
 from worker.errors import SyncError
 from worker.shown import plain
 
@@ -53,28 +52,39 @@ def main() -> NoReturn:
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal that cannot show a letter is no error
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        logs.configure(least=logging.WARNING)  # what a command does it tells in its result
-        app()
+        app(obj=_prepare)
     except SystemExit as end:  # the parser has told on stderr what is wrong with the command
         _finish(end.code)
     except KeyboardInterrupt:
         _finish(_INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - none may reach the terminal as it is
+        from worker import logs  # noqa: PLC0415 - as below
+
         told = _told(error)
         _fail(told or f"unexpected error: {logs.described(error)}", code=1 if told else _BUG)
     _finish(0)
 
 
-def _told(error: Exception) -> str | None:
+def _prepare() -> None:
+    """Set up the logs for a command that runs."""
+    from worker import logs  # noqa: PLC0415 - the help of a command does not wait for it
+
+    logs.take_over_hooks()
+    logs.configure(least=logging.WARNING)  # what a command does it tells in its result
+
+
+def _told(error: Exception) -> str | None:  # noqa: PLR0911 - a table
     """Return what an operator can do about an error; None if nobody expected it."""
-    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - takes a while to import
+    if isinstance(error, SyncError):
+        return str(error)
+    from sqlalchemy.exc import DBAPIError, OperationalError  # noqa: PLC0415 - takes a while to import
 
     from worker.store import sqlstates  # noqa: PLC0415 - as above
 
-    if isinstance(error, SyncError):
-        return str(error)
     if sqlstates.is_setup_fault(error):
         return sqlstates.reason(error)
+    if isinstance(error, DBAPIError) and sqlstates.is_for_an_operator(error):
+        return f"the database refuses it: {type(error.orig).__name__} (SQLSTATE {sqlstates.sqlstate(error)})"
     if isinstance(error, OperationalError):
         return f"the database does not answer: {type(error.orig).__name__}"
     if isinstance(error, UnicodeEncodeError):
@@ -93,7 +103,11 @@ app.add_typer(imports.app)
 app.add_typer(organizations.app, name="organizations")
 app.add_typer(keys.app, name="keys")
 app.add_typer(connections.app, name="connections")
-app.add_typer(channels.app, name="channels")
+app.add_typer(
+    group("Channels: accounts on messaging platforms, for looking up profiles."),
+    cls=later("worker.commands.channels"),
+    name="channels",
+)
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(schedules.app, name="schedules")
@@ -114,7 +128,12 @@ def _finish(code: int | str | None) -> NoReturn:
 
 
 def _fail(message: str, *, code: int = 1) -> NoReturn:
-    print(*map(plain, f"contactsync: {message}".splitlines()), sep="\n", file=sys.stderr)
+    if sys.argv[1:2] == ["migrate"] and not sys.stderr.isatty():  # a step of a deployment, whose output is a log
+        from worker import logs  # noqa: PLC0415 - see _prepare
+
+        logs.tell_failure(message)
+    else:
+        print(*map(plain, f"contactsync: {message}".splitlines()), sep="\n", file=sys.stderr)
     _print_error(message)
     _finish(code)
 

@@ -30,3 +30,16 @@ class PermanentError(SyncError):
 
 class ConfigError(SyncError):
     """The operator must act; the message says how."""
+
+
+def sqlstate_behind(error: BaseException) -> str | None:
+    """Return the SQLSTATE of a database error, or of the one that an error comes from; None where there is none."""
+    seen: BaseException | None = error
+    for _ in range(10):
+        if seen is None:
+            return None
+        state = getattr(seen, "sqlstate", None) or getattr(getattr(seen, "orig", None), "sqlstate", None)
+        if isinstance(state, str):
+            return state
+        seen = seen.__cause__ or seen.__context__
+    return None

@@ -1,23 +1,28 @@
 """Logs: one line for each event, with a constant name and ids; never a person's name, an address or a body.
 
-Everything goes to stderr. An exception is shown by its types and places only, because its message may quote anything;
-that holds for lines of libraries, for uncaught exceptions and for warnings too. With LOG_LEVEL=DEBUG the places that an
-exception came through follow, without messages and values.
+Every line is a JSON object on stderr: ours, those of libraries (they have a ``logger``), uncaught exceptions, warnings,
+and what somebody prints (``worker/printed.py``). An exception is shown by its types and places only, because its
+message may quote anything; the SQLSTATE of a database error and the name of an ``errno`` quote nothing, and are shown.
+With LOG_LEVEL=DEBUG the places that an exception came through follow, without messages and values.
 """
 
+import errno
 import logging
+import re
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, NoReturn
 
 import structlog
 
-from worker.errors import ConfigError, SyncError
+from worker import printed
+from worker.errors import ConfigError, SyncError, sqlstate_behind
 from worker.settings import settings
 
 log = structlog.get_logger()
@@ -27,6 +32,8 @@ _NOISY = ("httpx", "sqlalchemy", "celery.beat", "uvicorn.access")
 #: loggers to which uvicorn gives handlers of its own, one of them on stdout
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access")
 _DEEPEST = 20  #: exceptions in a chain
+#: how ``warnings.formatwarning`` begins
+_WARNING = re.compile(r"(?P<place>[^\s'\"(][^\n]*?:\d+): (?P<category>\w+): ")
 
 
 def configure(*, least: int = logging.NOTSET) -> None:
@@ -38,7 +45,7 @@ def configure(*, least: int = logging.NOTSET) -> None:
     root = logging.getLogger()
     if not any(isinstance(handler, _Handler) for handler in root.handlers):
         root.addHandler(_Handler())
-    root.setLevel(logging.WARNING)
+    root.setLevel(max(level, logging.WARNING))
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in _UVICORN:
@@ -47,17 +54,29 @@ def configure(*, least: int = logging.NOTSET) -> None:
         logger.setLevel(logging.NOTSET)
         logger.propagate = True
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _exception_without_message,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *_PROCESSORS],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is then: tests give it another stream
+        logger_factory=lambda *_: structlog.WriteLogger(_OUT),
         cache_logger_on_first_use=False,
     )
+
+
+class _Out:
+    """The stderr of now, which may be another than that of the start; a log that cannot be written ends nothing."""
+
+    def write(self, text: str) -> None:
+        """Write a line with its end at once, because other processes write to the same pipe."""
+        # RuntimeError: a signal came while a line was being written, and its handler logs.
+        with suppress(OSError, ValueError, RuntimeError, AttributeError):
+            stream = printed.behind(sys.stderr)
+            stream.write(text)
+            stream.flush()
+
+    def flush(self) -> None:
+        """Do nothing; each line is flushed."""
+
+
+_OUT: Any = _Out()
 
 
 class Seldom:
@@ -90,6 +109,41 @@ def take_over_hooks() -> None:
         threading.excepthook = _uncaught_in_thread
     if warnings.showwarning.__module__ == "warnings" and not sys.warnoptions:
         warnings.showwarning = _warned
+
+
+def begin() -> None:
+    """Set up a process that serves, and is nobody's terminal: whatever happens in it is a line.
+
+    If the settings are wrong, the process ends with a line that says so.
+    """
+    try:
+        configure()
+    except ConfigError as error:
+        fail(error)
+    take_over_hooks()
+    printed.take_over(_printed)
+
+
+def is_program(*names: str) -> bool:
+    """Return whether this process is one of these programs, started by its script or as ``python -m``."""
+    path = Path(sys.argv[0] if sys.argv else "")
+    return (path.parent.name if path.name == "__main__.py" else path.name) in names
+
+
+def fail(error: ConfigError) -> NoReturn:
+    """End a process that cannot start, with a line that says what the operator has to do."""
+    _line("critical", "not_started", reason=str(error), error=error)
+    sys.exit(1)
+
+
+def tell_failure(reason: str) -> None:
+    """Log why a command failed, in words that quote nobody."""
+    _line("critical", "command_failed", reason=" ".join(reason.split()))
+
+
+def _printed(stream: str, place: str, characters: int, text: str | None) -> None:
+    shown = {} if text is None else {"text": text}
+    _line("warning", "printed", stream=stream, place=place, characters=characters, **shown)
 
 
 def described(error: BaseException) -> str:
@@ -126,51 +180,105 @@ def _way(error: BaseException) -> Iterator[str]:
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
 
 
-def _exception_without_message(
-    _logger: object, _name: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
-    """Reduce an exception to its type and place, because its message may quote personal data."""
-    error = event.pop("exc_info", None)
+def _shown(error: BaseException) -> dict[str, Any]:
+    """Reduce an exception to what quotes nobody."""
+    shown: dict[str, Any] = {"type": type(error).__name__, "place": _place(error.__traceback__), **_codes(error)}
+    if _is_debug():
+        shown["way"] = list(_way(error))
+    return shown
+
+
+def _codes(error: BaseException) -> dict[str, str]:
+    codes = {}
+    if state := sqlstate_behind(error):
+        codes["sqlstate"] = state
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
+        codes["errno"] = errno.errorcode[error.errno]
+    return codes
+
+
+def _without_messages(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Show the exceptions of a line without their messages: ``error`` by its type, ``exc_info`` with its place."""
+    error = event.get("error")
     if isinstance(error, BaseException):
-        event["exception"] = {"type": type(error).__name__, "place": _place(error.__traceback__)}
-        if _is_debug():
-            event["exception"]["way"] = list(_way(error))
+        event["error"] = type(error).__name__
+        event.update(_codes(error))
+    raised = event.pop("exc_info", None)
+    if isinstance(raised, BaseException):
+        event["exception"] = _shown(raised)
     return event
 
 
-class _Handler(logging.StreamHandler):  # type: ignore[type-arg] # the stream is stderr
+_PROCESSORS: tuple[Any, ...] = (
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    _without_messages,
+    structlog.processors.JSONRenderer(default=lambda value: type(value).__name__),
+)
+
+
+def _line(level: str, event: str, **fields: Any) -> None:
+    """Write a line whatever is set up, and whatever level is asked for."""
+    found: Any = {**fields, "level": level, "event": event}
+    for process in _PROCESSORS:
+        found = process(None, "", found)
+    _OUT.write(f"{found}\n")
+
+
+class _Handler(logging.Handler):
     """Prints records of libraries, one line each."""
 
     def __init__(self) -> None:
-        logging.Handler.__init__(self)  # that of StreamHandler would set the stream
+        super().__init__()
         self.setFormatter(_Formatter())
 
-    @property
-    def stream(self) -> TextIO:
-        """The stderr of now, which may be another than that of the start."""
-        return sys.stderr
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        try:
+            _OUT.write(self.format(record) + "\n")
+        except Exception:  # noqa: BLE001 - as logging asks for
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Say that a record could not be printed; Python would quote its arguments."""
-        sys.stderr.write(f"ERROR {record.name} a line could not be printed: {type(sys.exception()).__name__}\n")
+        _line("error", "line_not_printed", logger=record.name, error=sys.exception())
 
 
 class _Formatter(logging.Formatter):
     """Shows what a library logs without what it quotes: exceptions by type, and of values only numbers and text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = str(record.msg)
-        if record.name == "asyncio":  # its other lines show tasks with their exceptions
-            message = message.partition("\n")[0]
-        args: Any = _safe(record.args)
-        if record.name == "celery.app.trace" and isinstance(args, dict):
-            args |= {"exc": "", "traceback": "", "args": "", "kwargs": "", "return_value": ""}
-        with suppress(TypeError, ValueError):  # it wants to format a value that is not shown
-            message = message % args if args else message
-        text = " ".join(message.split())
-        error = record.exc_info[1] if record.exc_info else None
-        shown = "" if error is None else f": {described(error)}"
-        return f"{record.levelname} {record.name} {text}{shown}"
+        """Return a record as our lines are."""
+        fields: dict[str, Any] = {"logger": record.name, "level": record.levelname.lower()}
+        if record.name == "py.warnings":  # Celery has warnings logged, with their text and the line of code
+            fields |= _of_warning(str(record.args))
+        elif isinstance(record.msg, BaseException):  # uvicorn's way to say that it cannot listen
+            fields["event"] = type(record.msg).__name__
+            fields |= _codes(record.msg)
+        else:
+            fields["event"] = _text(record)
+        if record.exc_info and record.exc_info[1] is not None:
+            fields["exc_info"] = record.exc_info[1]
+        found: Any = fields
+        for process in _PROCESSORS:
+            found = process(None, "", found)
+        return str(found)
+
+
+def _of_warning(text: str) -> dict[str, str]:
+    found = _WARNING.search(text)
+    return {"event": "warning", **({} if found is None else found.groupdict())}
+
+
+def _text(record: logging.LogRecord) -> str:
+    message = str(record.msg)
+    if record.name == "asyncio":  # its other lines show tasks with their exceptions
+        message = message.partition("\n")[0]
+    args: Any = _safe(record.args)
+    if record.name == "celery.app.trace" and isinstance(args, dict):
+        args |= {"exc": "", "traceback": "", "args": "", "kwargs": "", "return_value": ""}
+    with suppress(TypeError, ValueError):  # it wants to format a value that is not shown
+        message = message % args if args else message
+    return " ".join(message.split())
 
 
 def _safe(args: Any) -> Any:
@@ -194,20 +302,23 @@ class _Named:
 
 
 def _uncaught(_type: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
-    # What we raise on purpose tells what to do, and quotes nobody.
-    told = str(error) if isinstance(error, SyncError) else described(error)
-    sys.stderr.write("interrupted\n" if isinstance(error, KeyboardInterrupt) else f"uncaught: {told}\n")
+    if isinstance(error, KeyboardInterrupt):
+        _line("warning", "interrupted")
+    elif isinstance(error, SyncError):  # What we raise on purpose tells what to do, and quotes nobody.
+        _line("critical", "uncaught", reason=str(error), error=error)
+    else:
+        _line("critical", "uncaught", exc_info=error)
 
 
 def _unraisable(hooked: "sys.UnraisableHookArgs") -> None:
-    shown = "nothing" if hooked.exc_value is None else described(hooked.exc_value)
-    sys.stderr.write(f"ignored: {shown}\n")
+    _line("error", "ignored", exc_info=hooked.exc_value)
 
 
 def _uncaught_in_thread(hooked: threading.ExceptHookArgs) -> None:
     if hooked.exc_value is not None and hooked.exc_type is not SystemExit:
-        sys.stderr.write(f"uncaught in a thread: {described(hooked.exc_value)}\n")
+        thread = None if hooked.thread is None else hooked.thread.name
+        _line("error", "uncaught_in_thread", thread=thread, exc_info=hooked.exc_value)
 
 
 def _warned(message: object, category: type[Warning], filename: str, lineno: int, *_: object, **__: object) -> None:  # noqa: ARG001 - its name is given
-    sys.stderr.write(f"warning: {category.__name__} at {filename}:{lineno}\n")
+    _line("warning", "warning", category=category.__name__, place=f"{filename}:{lineno}")

@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     broker_url: str = ""  #: of Celery, if it is another than ``redis_url``: RabbitMQ or SQS
     #: begins every key of ours in Redis, and every name of a queue in SQS
     broker_prefix: str = Field(default="csync:", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:{}-]+$")
+    replica_database_url: str = ""  #: a streaming replica, for lists of contacts
+    replica_max_lag_s: float = Field(default=5.0, ge=2)  #: if it is further behind, lists come from the primary
     port: int = 8000
     public_url: str = ""  #: origin that providers can reach; printed webhook URLs begin with it
     #: Fernet keys, comma separated; the first encrypts, all decrypt, so that keys can be rotated

@@ -16,7 +16,6 @@ from contextlib import suppress
 from datetime import timedelta
 
 import structlog
-from prometheus_client import values
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -37,7 +36,7 @@ _SHAKY_AT_ONCE = 50
 #: failures in a row, of the system or of our code, after which another process had better try
 _FAILURES = 3
 #: to finish what is under way, once beat has gone
-_LAST_S = 8.0
+_LAST_S = 4.5
 
 
 def longest_s(kind: str) -> float:
@@ -60,7 +59,7 @@ def drain_round(engine: Engine, progress: Callable[[], None]) -> int:
     What no process has died with comes first, so that it waits for one deadline at most; then what others died with,
     each alone, and what was leased last comes last.
     """
-    from worker.inbox.drain import drain_batch  # noqa: PLC0415 - see main
+    from worker.inbox.drain import drain_batch, tell_times  # noqa: PLC0415 - see main
     from worker.store import ready  # noqa: PLC0415
 
     with engine.connect() as conn:
@@ -77,6 +76,7 @@ def drain_round(engine: Engine, progress: Callable[[], None]) -> int:
                 break
             leased += 1
             progress()
+    tell_times(engine)
     return leased
 
 
@@ -108,7 +108,7 @@ def work(
         try:
             did = one_round()
         except (TransientError, DBAPIError) as error:
-            log.warning("stand_in_waits", error=type(error).__name__)
+            log.warning("stand_in_waits", error=error)
             failures += 1
         except Exception as error:  # as in the tasks; the drain has given its envelopes back
             log.error("stand_in_failed", exc_info=error)
@@ -125,17 +125,13 @@ def work(
 
 
 def main(kind: str, slot: str) -> int:
-    """Be a stand-in of a kind; ``slot`` tells it from others that beat started."""
+    """Be a stand-in of a kind; ``slot`` tells its lines from those of others that beat started."""
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
-    # Each process has files of metrics under its number, for ever. Those of stand-ins, which come and go, are used on.
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        identity = f"stand-in-{os.getppid()}-{kind}-{slot}"
-        values.ValueClass = values.MultiProcessValue(lambda: identity)  # type: ignore[no-untyped-call]
-    # Imported behind the line above, because counters look it up when they are made.
-    from worker.app import collect_seldom  # noqa: PLC0415
+    logs.begin()
+    structlog.contextvars.bind_contextvars(stand_in=kind, slot=slot)
+    from worker.app import collect_seldom  # noqa: PLC0415 - takes a while to import
     from worker.store import db  # noqa: PLC0415
 
-    logs.configure()
     collect_seldom()
     is_over = threading.Event()
     threading.Thread(target=_end_with_beat, args=(is_over,), name="beat", daemon=True).start()

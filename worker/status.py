@@ -6,11 +6,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.exc import DBAPIError
 
 from worker import ids
 from worker.domain.statements import CLOCK_AHEAD, LEFT_OUT
-from worker.shown import cell, plain
-from worker.store import connections, contacts, privacy_requests, ready, upgrades
+from worker.settings import settings
+from worker.shown import cell, columns, plain
+from worker.store import connections, contacts, db, privacy_requests, ready, replica, upgrades
 from worker.store.db import Tx
 from worker.store.ready import MOST_PARKED
 
@@ -37,6 +39,7 @@ def status(tx: Tx) -> dict[str, Any]:
         },
         "contacts": contacts.count(tx),
         "upgrade": _upgrade(tx),
+        "replica": _replica(tx),
         "privacy_requests": [
             {
                 "privacy_request_id": ids.show(ids.PRIVACY_REQUEST, row["id"]),
@@ -71,6 +74,27 @@ def _upgrade(tx: Tx) -> str | None:
     if row is None or row.done_at is not None:
         return None
     return "due" if row.began_at is None else "under way"
+
+
+def _replica(tx: Tx) -> dict[str, Any] | None:
+    """Return how far the replica is; None if there is none."""
+    if not settings().replica_database_url:
+        return None
+    engine = db.make_engine(settings().replica_database_url, pool_size=1)
+    try:
+        written = replica.written(tx.conn)
+        with engine.connect() as conn:
+            replayed = replica.replayed(conn)
+    except DBAPIError:
+        return {"state": "away", "lag_s": None, "behind_bytes": None}
+    finally:
+        engine.dispose()
+    if replayed.position is None:
+        return {"state": "no replica", "lag_s": None, "behind_bytes": None}
+    if replayed.cluster != written.cluster:
+        return {"state": "replica of another primary", "lag_s": None, "behind_bytes": None}
+    behind = max(0, written.position - replayed.position)
+    return {"state": "follows", "lag_s": round(replayed.behind_s or 0.0, 3) if behind else 0.0, "behind_bytes": behind}
 
 
 def parked(tx: Tx) -> list[dict[str, Any]]:
@@ -114,10 +138,15 @@ def show(console: Console, found: Mapping[str, Any]) -> None:
     console.print(f"Contacts: {found['contacts']}")
     if found["upgrade"]:
         console.print(f"Upgrade {found['upgrade']}: contacts follow the rules of an earlier release")
+    if found["replica"]:
+        lag = "" if found["replica"]["lag_s"] is None else f", {found['replica']['lag_s']} s behind"
+        console.print(f"Replica {found['replica']['state']}{lag}")
     for title in ("connections", "privacy_requests"):
         rows = found[title]
         if rows:
-            table = Table(*rows[0], title=title.replace("_", " ").capitalize(), title_justify="left", box=None)
+            table = Table(
+                *columns(*rows[0]), title=title.replace("_", " ").capitalize(), title_justify="left", box=None
+            )
             for row in rows:
                 table.add_row(*map(cell, row.values()))
             console.print(table)

@@ -33,13 +33,13 @@ from worker.privacy import expiry, shops
 from worker.settings import settings
 from worker.stack.stand_ins import StandIns
 from worker.stand_in import DRAIN, READ, patience_s
-from worker.store import connections, db, envelopes, idempotency_keys, ready, runs
+from worker.store import connections, counts, db, envelopes, idempotency_keys, ready, runs
 from worker.store.lanes import LANES
 
 log = structlog.get_logger()
 
 #: between two batches of expired rows, in each process
-_EXPIRE_EVERY_S = 20.0
+_TIDY_UP_EVERY_S = 20.0
 
 
 @app.task(name="worker.tasks.ingest", acks_late=True, reject_on_worker_lost=True)
@@ -77,7 +77,7 @@ def ingest(connection_id: str, headers: dict[str, str], body_base64: str) -> Non
         log.warning("ingest_refused", reason="expected headers as an object and the body in base64")
         return
     except (OperationalError, InterfaceError, ConfigError) as error:
-        log.warning("ingest_waits", error=type(error).__name__)
+        log.warning("ingest_waits", error=error)
         time.sleep(1)
         raise Reject(requeue=True) from None
     except Exception as error:  # Celery would log its message, which may quote a person
@@ -96,7 +96,7 @@ def drain(lane: int) -> None:
     try:
         draining.drain(db.engine(), lane, budget_s=budget, on_full=_call_for_help)
     except (TransientError, DBAPIError) as error:
-        log.warning("drain_stopped", lane=lane, error=type(error).__name__)
+        log.warning("drain_stopped", lane=lane, error=error)
         return
     except Exception as error:  # as in ingest; the drain has given its envelopes back
         log.error("drain_failed", lane=lane, exc_info=error)
@@ -116,7 +116,7 @@ def read(_: int) -> None:
     try:
         is_more = slices.work(db.engine(), budget_s=settings().drain_budget_s)
     except (TransientError, DBAPIError) as error:
-        log.warning("reading_stopped", error=type(error).__name__)
+        log.warning("reading_stopped", error=error)
         return
     except Exception as error:  # as in ingest
         log.error("reading_failed", exc_info=error)
@@ -125,22 +125,24 @@ def read(_: int) -> None:
         nudger.nudge({READING})
 
 
-class _Expiry:
-    """Remembers when this process deletes expired rows next."""
+class _Housekeeping:
+    """Remembers when this process tidies up next."""
 
     next_at = 0.0
 
 
-_expiry = _Expiry()
+_housekeeping = _Housekeeping()
 
 
-def _delete_expired() -> None:
-    """Delete rows that are kept for a limited time, a batch at a time."""
-    if time.monotonic() < _expiry.next_at:
+def _tidy_up() -> None:
+    """Delete rows that are kept for a limited time, a batch at a time; add up counters."""
+    if time.monotonic() < _housekeeping.next_at:
         return
-    _expiry.next_at = time.monotonic() + _EXPIRE_EVERY_S
+    _housekeeping.next_at = time.monotonic() + _TIDY_UP_EVERY_S
     with db.engine().begin() as conn:
         idempotency_keys.delete_expired(conn)
+    with db.engine().begin() as conn:
+        counts.fold(conn)
 
 
 def _read_due() -> None:
@@ -187,10 +189,10 @@ def tick() -> None:
     number may run at once. What fails in one step keeps no other step from its turn.
     """
     stand_ins.watch()
-    for step in (_drain_due, _read_due, _delete_expired, _expire_bodies, _hide_shops):
+    for step in (_drain_due, _read_due, _tidy_up, _expire_bodies, _hide_shops):
         try:
             step()
         except (TransientError, DBAPIError) as error:
-            log.warning("sweep_failed", step=step.__name__, error=type(error).__name__)
+            log.warning("sweep_failed", step=step.__name__, error=error)
         except Exception as error:  # as in ingest
             log.error("sweep_failed", step=step.__name__, exc_info=error)

@@ -1,6 +1,7 @@
 """A real stack for a test: `contactsync up` in a process of its own, used from outside as a user would."""
 
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -9,20 +10,25 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
+import psycopg
 import redis
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from bench import pgbouncer
 from connectors.simulation.deliveries import Delivery
 from worker import ids, status
 from worker.backfill import slices
 from worker.files import export_json
 from worker.inbox.drain import drain
 from worker.inbox.replay import queue_replay
+from worker.stack.embedded import EmbeddedPostgres
 from worker.store import api_keys, connections, db, organizations, runs
 from worker.store.db import Tx
 from worker.store.lanes import LANES
@@ -31,13 +37,21 @@ from worker.store.lanes import LANES
 CONCURRENCY = 16
 
 
+#: ``transaction`` or ``session``: all stacks reach their Postgres through a PgBouncer in this mode
+POOLER = os.environ.get("TEST_POOLER")
+
+
 class RunningStack:
     """One stack on a directory of its own."""
 
-    def __init__(self, directory: Path, workers: int = 2, **settings: str) -> None:
+    def __init__(self, directory: Path, workers: int = 2, *, pooler: str | None = POOLER, **settings: str) -> None:
         self.data_dir = directory / "data"
+        self._pooler = pooler
+        self._servers = ExitStack()
         others = ("DATABASE_URL", "REDIS_URL", "BROKER_URL")
         self._env = {k: v for k, v in os.environ.items() if k not in others} | settings
+        if server := os.environ.get("TEST_DATABASE_URL"):
+            self._env["DATABASE_URL"] = _new_database(server)
         self._workers = workers
         self._log = directory / "up.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,6 +61,11 @@ class RunningStack:
     def start(self) -> float:
         """Start the stack and wait until it answers; return the seconds that this took."""
         began = time.monotonic()
+        if self._pooler:
+            postgres = EmbeddedPostgres(self.data_dir.with_name("postgres"))
+            self._servers.callback(postgres.stop)
+            way = pgbouncer.in_front_of(postgres.start(), self._pooler)
+            self._env["DATABASE_URL"] = self._servers.enter_context(way)
         with self._log.open("ab") as log:
             command = ["up", "--data-dir", str(self.data_dir), "--port", "0", "--workers", str(self._workers)]
             self._process = subprocess.Popen(
@@ -67,6 +86,7 @@ class RunningStack:
         self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(40)
         self._process = None
+        self._servers.close()
         return code
 
     def state(self) -> dict[str, Any]:
@@ -195,6 +215,20 @@ class RunningStack:
         return self.state()["database_url"].encode() in environment
 
 
+def _new_database(server: str) -> str:
+    """Make a database beside the one of the tests; it goes when this process ends. Return its URL."""
+    name = f"flows_{uuid4().hex}"
+    plain = make_url("postgresql" + server[server.index("://") :])
+
+    def execute(statement: str) -> None:
+        with psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True) as conn:
+            conn.execute(statement)
+
+    execute(f"CREATE DATABASE {name}")
+    atexit.register(execute, f"DROP DATABASE {name} WITH (FORCE)")
+    return plain.set(database=name).render_as_string(hide_password=False)
+
+
 def processes() -> Iterable[tuple[int, str]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -204,17 +238,20 @@ def processes() -> Iterable[tuple[int, str]]:
                 continue
 
 
-def send(deliveries: Iterable[tuple[str, Delivery]], *, during: Callable[[int], None] = lambda _: None) -> Counter[int]:
+def send(
+    deliveries: Iterable[tuple[str, Delivery]], *, during: Callable[[int], None] = lambda _: None, attempts: int = 20
+) -> Counter[int]:
     """Post each delivery to its URL, and retry as Shopify would; count the first answers by status.
 
-    ``during`` is called after each answer with the number of answers so far.
+    ``during`` is called after each answer with the number of answers so far. Those that were never answered but by 503
+    are counted as 0.
     """
     answers: Counter[int] = Counter()
 
     async def post(client: httpx.AsyncClient, queue: "asyncio.Queue[tuple[str, Delivery]]") -> None:
         while not queue.empty():
             url, delivery = queue.get_nowait()
-            for attempt in range(20):
+            for attempt in range(attempts):
                 try:
                     answer = await client.post(url, content=delivery.body, headers=delivery.headers)
                 except httpx.TransportError:
@@ -226,6 +263,8 @@ def send(deliveries: Iterable[tuple[str, Delivery]], *, during: Callable[[int], 
                 if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                     break
                 await asyncio.sleep(0.5)
+            else:
+                answers[0] += 1
 
     async def main() -> None:
         queue: asyncio.Queue[tuple[str, Delivery]] = asyncio.Queue()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
-from sqlalchemy.exc import ArgumentError, DataError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from worker import cli, logs, settings
 from worker.errors import ConfigError
@@ -56,7 +56,6 @@ MARK = "ayu.lestari@example.com"
         (ProgrammingError(MARK, {}, psycopg.errors.UndefinedTable(MARK)), 1, "contactsync migrate"),
         (ProgrammingError(MARK, {}, psycopg.errors.SyntaxError(MARK)), 70, "unexpected error: ProgrammingError at "),
         (DataError(MARK, {"p": MARK}, psycopg.DataError(MARK)), 70, "unexpected error: DataError at "),
-        (ArgumentError(MARK), 1, "DATABASE_URL: expected"),
         (FileNotFoundError(2, "No such file or directory", "list.csv"), 1, "list.csv: No such file or directory"),
         (IsADirectoryError(21, "Is a directory", "lists"), 1, "lists: Is a directory"),
         (PermissionError(13, "Permission denied", "list.csv"), 1, "list.csv: Permission denied"),

@@ -55,6 +55,7 @@ def test_status_shows_any_topic_source_and_remark(text):
         | {"ignored_topics": {text: 1}, "noted": {}, "undecided": {text: 2}},
         "contacts": 0,
         "upgrade": None,
+        "replica": None,
         "privacy_requests": [row],
         "connections": [row],
     }

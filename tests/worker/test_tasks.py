@@ -111,8 +111,8 @@ def test_a_step_that_fails_keeps_no_other_from_its_turn(engine, source, organiza
     keep(engine, source, {"id": "1"})
     run_now(engine, "3 s")
     monkeypatch.setattr(schedules, "start_due", fail)
-    monkeypatch.setattr(tasks, "_delete_expired", lambda: done.append(1))
-    tasks._delete_expired.__name__ = "_delete_expired"
+    monkeypatch.setattr(tasks, "_tidy_up", lambda: done.append(1))
+    tasks._tidy_up.__name__ = "_tidy_up"
     done = []
 
     assert tick()[0] == [DRAIN]

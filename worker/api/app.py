@@ -1,12 +1,14 @@
 """The web process: it takes webhooks and answers the Contacts API."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import structlog
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -20,12 +22,16 @@ from worker.api import (
     errors,
     health,
     openapi,
+    replica,
     subresources,
     webhooks,
 )
+from worker.api.answers import answers
 from worker.api.gate import Gate
 from worker.api.operation import MAX_CONCURRENT_OPERATIONS
 from worker.store import db
+
+log = structlog.get_logger()
 
 #: The body of every error. ``openapi`` knows which operation can answer which error.
 _PROBLEM: dict[int | str, dict[str, Any]] = {422: {"model": api_schemas.Problem}}
@@ -35,13 +41,22 @@ _PROBLEM: dict[int | str, dict[str, Any]] = {422: {"model": api_schemas.Problem}
 async def _process(_: FastAPI) -> AsyncIterator[None]:
     """Prepare the process: as many threads as connections, so that no request times out while it waits for one."""
     logs.take_over_hooks()
+    log.info("web_started")
     to_thread.current_default_thread_limiter().total_tokens = db.TENANT_CONNECTIONS - MAX_CONCURRENT_OPERATIONS
+    replica.lists().watch()
     yield
+    replica.lists().close()
+    with suppress(SQLAlchemyError):
+        await answers.tell()
+    log.info("web_ended")
 
 
 def make_api() -> FastAPI:
     """Build the API with all its routes."""
-    logs.configure()
+    if logs.is_program("uvicorn"):
+        logs.begin()
+    else:
+        logs.configure()
     api = FastAPI(
         version="1",
         openapi_url=None,

@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 from worker.api.errors import ApiError
 from worker.api.limits import limiter
 from worker.api.lookups import Lookups
+from worker.scopes import SCOPES
 from worker.settings import settings
 from worker.store import api_keys, db
 from worker.store.api_keys import Key
@@ -144,7 +145,7 @@ def _allowed(*scopes: str) -> Callable[[Request], Awaitable[Key]]:
 
 
 #: The caller's key, whatever its scopes. The caller sees only the organization of the key.
-Caller = Annotated[Key, Depends(_allowed(*api_keys.SCOPES))]
+Caller = Annotated[Key, Depends(_allowed(*SCOPES))]
 ReadKey = Annotated[Key, Depends(_allowed("contacts:read"))]
 WriteKey = Annotated[Key, Depends(_allowed("contacts:write"))]
 #: A look-up at a provider needs its own scope, or the scope to write contacts.

@@ -2,14 +2,13 @@
 
 from collections import Counter
 from typing import Annotated, Literal
-from uuid import UUID
 
 from fastapi import Request
 from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from worker.api.errors import not_valid
 from worker.api.field_types import Email, Line, Phone, Time, Value
-from worker.api.paging import Change, Paging
+from worker.api.paging import Change, Paging, Place
 from worker.domain import identifiers
 from worker.store.contact_lists import MIN_WORD
 from worker.store.contact_terms import words
@@ -30,7 +29,7 @@ class Filters(Paging):
     """Which contacts to list, and which page of them. A contact is listed if every given filter fits."""
 
     model_config = ConfigDict(extra="forbid")
-    _orders = (UUID, Change)
+    _orders = (Place, Change)
 
     search: Annotated[str, StringConstraints(min_length=MIN_WORD, max_length=255), _SEARCHABLE] | None = Field(
         None, description="Beginnings of words of the name, or of an e-mail address or phone number"

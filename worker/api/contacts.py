@@ -11,7 +11,7 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from worker import api_schemas
-from worker.api import paging, resolving
+from worker.api import paging, replica, resolving
 from worker.api.auth import ReadKey
 from worker.api.contact_filters import Filters, given_once
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
@@ -43,8 +43,11 @@ _ALL_BUT_POST = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "DELETE"]
 
 
 @router.get("", dependencies=[Depends(given_once)])
-def list_contacts(key: ReadKey, query: Annotated[Filters, Query()]) -> api_schemas.ContactList:
+def list_contacts(key: ReadKey, query: Annotated[Filters, Query()], response: Response) -> api_schemas.ContactList:
     """List stored contacts, newest first; filters find every contact that claims the value.
+
+    Without `updated_after` the list may come from a replica: then `Replica-Lag` says how many seconds it is behind at
+    most. What must be up to date is found by an id or an identifier.
 
     With ``updated_after`` the oldest change comes first, and a change shows up once all that came before it can:
     followed from cursor to cursor, the feed misses none. With ``include=removed`` it has rows of another form among the
@@ -56,12 +59,16 @@ def list_contacts(key: ReadKey, query: Annotated[Filters, Query()]) -> api_schem
     )
     if query.updated_after is not None or query.after is not None:
         return _feed_page(key, query, contact_filter, includes_removed=includes_removed)
-    with db.tenant_snapshot(key.organization_id) as tx:
-        rows = contact_lists.page(tx, contact_filter, query.before, query.limit + 1)
+    rows, headers, position = replica.lists().read(
+        key.organization_id,
+        query.position,
+        lambda tx: contact_lists.page(tx, contact_filter, query.before, query.limit + 1),
+    )
+    response.headers.update(headers)
     shown = paging.fitting(rows, query.limit, _size)
+    next_cursor = paging.write(shown[-1].first_id, position) if len(rows) > len(shown) else None
     return api_schemas.ContactList(
-        data=[api_schemas.Contact.of(row) for row in shown],
-        meta=api_schemas.Meta(next_cursor=paging.write(shown[-1].first_id) if len(rows) > len(shown) else None),
+        data=[api_schemas.Contact.of(row) for row in shown], meta=api_schemas.Meta(next_cursor=next_cursor)
     )
 
 

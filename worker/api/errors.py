@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker import logs
-from worker.errors import ConfigError, TransientError
+from worker.errors import ConfigError, TransientError, sqlstate_behind
 from worker.store import sqlstates
 
 log = structlog.get_logger()
@@ -75,9 +75,11 @@ class ApiError(HTTPException):
         code: str | None = None,
         details: Sequence[Detail] | None = None,
         headers: Mapping[str, str] | None = None,
+        sqlstate: str | None = None,
     ) -> None:
         super().__init__(status, text, headers)
         self.code = code  #: None: the usual code of the status
+        self.sqlstate = sqlstate  #: of the database error behind it
         self.details = details
 
 
@@ -92,7 +94,12 @@ def not_valid(field: str, reason: str) -> ApiError:
 
 
 def problem(
-    request_id: str, status: int, text: str, details: Sequence[Detail] | None = None, code: str | None = None
+    request_id: str,
+    status: int,
+    text: str,
+    details: Sequence[Detail] | None = None,
+    code: str | None = None,
+    sqlstate: str | None = None,
 ) -> dict[str, Any]:
     """Return the body of an error."""
     title, usual = KINDS.get(status, (text, "error"))
@@ -104,6 +111,8 @@ def problem(
         "code": code or usual,
         "request_id": request_id,
     }
+    if sqlstate is not None:
+        body["sqlstate"] = sqlstate
     return {**body, "details": list(details)} if details else body
 
 
@@ -113,7 +122,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _not_valid)
     for passing in _PASSING:
         app.add_exception_handler(passing, _unavailable)
-    app.add_exception_handler(database.ProgrammingError, _not_set_up)
+    app.add_exception_handler(database.DBAPIError, _database_error)
     app.add_middleware(Requests)
 
 
@@ -162,32 +171,40 @@ def _request_id(scope: Scope) -> str:
 def answer_to(scope: Scope, error: ApiError) -> Response:
     """Return the answer for an error that was raised outside of the framework."""
     return _answer(
-        scope["state"]["request_id"], error.status_code, error.detail, error.details, error.headers, error.code
+        scope["state"]["request_id"],
+        error.status_code,
+        error.detail,
+        error.details,
+        error.headers,
+        error.code,
+        error.sqlstate,
     )
-
-
-def is_passing(error: Exception) -> bool:
-    """Return whether an error may be over in a moment, or when the operator has acted."""
-    return isinstance(error, _PASSING) or sqlstates.is_setup_fault(error)
 
 
 def unavailable(error: Exception) -> ApiError:
     """Return the error for a failure that may be over in a moment."""
-    _seldom.log(log.warning, "request_unavailable", error=type(error).__name__)
-    return ApiError(503, "unavailable, try again", headers={"Retry-After": _RETRY_AFTER_S})
+    _seldom.log(log.warning, "request_unavailable", error=error)
+    headers = {"Retry-After": _RETRY_AFTER_S}
+    return ApiError(503, "unavailable, try again", headers=headers, sqlstate=sqlstate_behind(error))
+
+
+def is_passing(error: Exception) -> bool:
+    """Return whether the same request may succeed later: nothing is wrong with it, nor with our code."""
+    is_operators = isinstance(error, database.DBAPIError) and sqlstates.is_for_an_operator(error)
+    return isinstance(error, _PASSING) or is_operators or sqlstates.is_setup_fault(error)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the handler's contract
     text, headers = error.detail, error.headers
-    details = code = None
+    details = code = state = None
     if isinstance(error, ApiError):
-        details, code = error.details, error.code
+        details, code, state = error.details, error.code, error.sqlstate
     elif error.status_code == 404:
         text = "no such route"
     elif error.status_code == 405:
         headers = {"Allow": ", ".join(sorted(_methods(request)))}
-    return _answer(_id_of(request), error.status_code, text, details, headers, code)
+    return _answer(_id_of(request), error.status_code, text, details, headers, code, state)
 
 
 def _methods(request: Request) -> set[str]:
@@ -209,10 +226,11 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     return answer_to(request.scope, unavailable(error))
 
 
-async def _not_set_up(request: Request, error: Exception) -> Response:
+async def _database_error(request: Request, error: Exception) -> Response:
+    """Answer for a database that is read-only, full, not migrated, or refuses our role; all else is a bug."""
     if not is_passing(error):
         raise error
-    return await _unavailable(request, error)
+    return answer_to(request.scope, unavailable(error))
 
 
 def _id_of(request: Request) -> str:
@@ -226,8 +244,9 @@ def _answer(
     details: Sequence[Detail] | None = None,
     headers: Mapping[str, str] | None = None,
     code: str | None = None,
+    sqlstate: str | None = None,
 ) -> Response:
-    body = problem(request_id, status, text, details, code)
+    body = problem(request_id, status, text, details, code, sqlstate)
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
 
 

@@ -125,7 +125,7 @@ class Limiter:
                 self.on_revoked()
         except (RedisError, OSError) as error:  # OSError: a file of certificates cannot be read
             self._paused_until = time.monotonic() + _PAUSE_S
-            log.warning("rate_limit_not_shared", error=type(error).__name__, for_s=_PAUSE_S)
+            log.warning("rate_limit_not_shared", error=error, for_s=_PAUSE_S)
         return settled
 
     def _take_over(self, settled: list[_Settled]) -> None:

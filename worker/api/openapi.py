@@ -55,6 +55,11 @@ _HEADERS: Json = {
     "WWW-Authenticate": ("How to show a key", {"type": "string", "const": "Bearer"}, True),
     "ETag": ("Names this state of the contact, for `If-Match`", {"type": "string"}, True),
     "Location": ("Where the new contact is", {"type": "string", "format": "uri-reference"}, True),
+    "Replica-Lag": (
+        "The list came from a replica that is so many seconds behind at most; absent if it is up to date",
+        {"type": "number", "minimum": 0},
+        False,
+    ),
     "Idempotent-Replayed": ("`true` if this answers an earlier request again", {"const": "true"}, False),
 }
 _RATE = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
@@ -285,6 +290,8 @@ def _headers_of(status: str, operation: Json) -> Iterator[str]:
             yield "ETag"
             if status == "201":
                 yield "Location"
+        if operation["operationId"] == "list_contacts":
+            yield "Replica-Lag"
         if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
             yield "Idempotent-Replayed"
 

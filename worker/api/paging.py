@@ -21,7 +21,7 @@ MAX_LIMIT = 100
 #: An answer has no more rows once it has so many bytes; the next page goes on.
 MAX_BYTES = 4 * 1024 * 1024
 #: First byte of a cursor: the order of the list that the cursor belongs to.
-_BELOW_ID, _AFTER_CHANGE = b"\x01", b"\x02"
+_BELOW_ID, _AFTER_CHANGE, _BELOW_ID_AT = b"\x01", b"\x02", b"\x03"
 _NOT_OURS = "not a cursor of this list"
 
 Row = TypeVar("Row")
@@ -37,6 +37,13 @@ class Change(NamedTuple):
     id: UUID
 
 
+class Place(NamedTuple):
+    """A key in a list by id, and how far a replica has to be for the next page (``worker/api/replica.py``)."""
+
+    id: UUID
+    position: int | None = None
+
+
 class Paging(BaseModel):
     """Which page of a list to answer."""
 
@@ -44,7 +51,7 @@ class Paging(BaseModel):
     cursor: Cursor | None = Field(None, description="`meta.next_cursor` of the page before")
 
     #: The orders of the list: by id, by last change, or both.
-    _orders: ClassVar[tuple[type[UUID | Change], ...]] = (UUID,)
+    _orders: ClassVar[tuple[type[Place | Change], ...]] = (Place,)
 
     @field_validator("cursor")
     @classmethod
@@ -57,7 +64,13 @@ class Paging(BaseModel):
     def before(self) -> UUID | None:
         """The page holds smaller ids than this; None for the first page, and for a cursor of the feed."""
         key = None if self.cursor is None else _parse(self.cursor)
-        return key if isinstance(key, UUID) else None
+        return key.id if isinstance(key, Place) else None
+
+    @property
+    def position(self) -> int | None:
+        """How far a replica has to be to show the page; None if that does not matter."""
+        key = None if self.cursor is None else _parse(self.cursor)
+        return key.position if isinstance(key, Place) else None
 
     @property
     def after(self) -> Change | None:
@@ -76,27 +89,33 @@ def fitting(rows: Sequence[Row], limit: int, size_of: Callable[[Row], int]) -> S
     return rows[:limit]
 
 
-def write(last: UUID | Change) -> str:
-    """Return the cursor of the page that follows the row with this key."""
+def write(last: UUID | Change, position: int | None = None) -> str:
+    """Return the cursor of the page that follows the row with this key; a replica has to be at the position for it."""
     if isinstance(last, UUID):
-        packed = _BELOW_ID + last.bytes
+        packed = _BELOW_ID + last.bytes if position is None else _BELOW_ID_AT + last.bytes + position.to_bytes(8, "big")
     else:
         packed = _AFTER_CHANGE + microseconds(last.updated_at).to_bytes(8, "big") + last.id.bytes
     return urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def _parse(cursor: str) -> UUID | Change:
+def _parse(cursor: str) -> Place | Change:
     """Return the key in a cursor; raises ValueError if ``write`` did not make the cursor."""
     try:
         packed = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except (Error, ValueError):
         packed = b""
-    key: UUID | Change | None = None
+    key: Place | Change | None = None
     if len(packed) == 17 and packed[:1] == _BELOW_ID:
-        key = UUID(bytes=packed[1:])
+        key = Place(UUID(bytes=packed[1:]))
+    elif len(packed) == 25 and packed[:1] == _BELOW_ID_AT:
+        key = Place(UUID(bytes=packed[1:17]), int.from_bytes(packed[17:], "big"))
     elif len(packed) == 25 and packed[:1] == _AFTER_CHANGE:
         with suppress(OverflowError):
             key = Change(moment(int.from_bytes(packed[1:9], "big")) or EPOCH, UUID(bytes=packed[9:]))
-    if key is None or write(key) != cursor:  # The decoder skips characters outside its alphabet.
+    if key is None or _written(key) != cursor:  # The decoder skips characters outside its alphabet.
         raise ValueError(_NOT_OURS)
     return key
+
+
+def _written(key: Place | Change) -> str:
+    return write(key) if isinstance(key, Change) else write(key.id, key.position)

@@ -21,12 +21,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import Receive, Scope, Send
 
 from connectors.contract import BadSignatureError
-from worker import ids, logs, metrics
+from worker import ids, logs
+from worker.api.answers import answers
 from worker.api.bodies import Bodies, CrowdedError, EndedEarlyError, TooLargeError
 from worker.api.http_protocol import recognise
 from worker.api.linger import linger
 from worker.api.lookups import Lookups
-from worker.errors import ConfigError
+from worker.errors import ConfigError, sqlstate_behind
 from worker.inbox.ingest import Source, accept, is_ping, source_of
 from worker.inbox.nudge import nudger
 from worker.settings import settings
@@ -132,10 +133,12 @@ class Inbox:
             async with asyncio.timeout(_FLUSH_TIMEOUT_S):
                 kept = await self.write([incoming for incoming, _ in batch])
         except Exception as error:  # noqa: BLE001 - every waiting request has to be answered
-            log.error("ingest_failed", requests=len(batch), error=type(error).__name__)
+            log.error("ingest_failed", requests=len(batch), error=error)
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(Unavailable())
+                    unavailable = Unavailable()
+                    unavailable.__cause__ = error  # for its SQLSTATE
+                    future.set_exception(unavailable)
             return
         lanes = set()
         for (incoming, future), result in zip(batch, kept, strict=True):
@@ -164,7 +167,7 @@ class Inbox:
         try:
             await asyncio.to_thread(_note_deliveries, rows)
         except SQLAlchemyError as error:
-            log.warning("notes_lost", error=type(error).__name__)
+            log.warning("notes_lost", error=error)
 
 
 class _Writer:
@@ -248,13 +251,16 @@ async def receive(scope: Scope, receive_: Receive, send: Send) -> None:
     except _Refused as refused:
         await _refuse(receive_, send, refused)
     except EndedEarlyError:
-        metrics.answered(400)  # Nobody is there to read it.
+        answers.count(400)  # Nobody is there to read it.
     except Exception as error:
+        state = sqlstate_behind(error)
         if isinstance(error, TimeoutError | Unavailable | CrowdedError | SQLAlchemyError | ConfigError):
-            _seldom.log(log.error, "ingest_unavailable", error=type(error).__name__)
+            _seldom.log(log.error, "ingest_unavailable", error=error)
         else:
-            log.error("ingest_unavailable", error=type(error).__name__, exc_info=error)
+            log.error("ingest_unavailable", error=error, exc_info=error)
         content = {"error": "not kept, try again", "code": "unavailable"}
+        if state is not None:
+            content = {**content, "sqlstate": state}
         await _answer(send, 503, content, **{"retry-after": _RETRY_AFTER_S})
 
 
@@ -309,7 +315,7 @@ async def _answer(send: Send, status: int, content: Mapping[str, object], **head
 
 async def _begin_answer(send: Send, status: int, content: Mapping[str, object], headers: Mapping[str, str]) -> bytes:
     """Send the head of an answer; return its body."""
-    metrics.answered(status)
+    answers.count(status)
     body = orjson.dumps(content)
     raw = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     raw += [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -63,7 +63,7 @@ class ReadingLease:
                 with self._engine.begin() as conn:
                     reading_leases.release(conn, *self._key, token=self._token)
             except DBAPIError as error:  # it runs out
-                log.warning("lease_not_released", error=type(error).__name__)
+                log.warning("lease_not_released", error=error)
 
     @property
     def _key(self) -> tuple[UUID, UUID]:
@@ -79,6 +79,6 @@ class ReadingLease:
                         self._until = 0.0
                         return
             except DBAPIError as error:
-                log.warning("lease_not_renewed", error=type(error).__name__)
+                log.warning("lease_not_renewed", error=error)
             else:
                 self._until = began + LEASE.total_seconds()

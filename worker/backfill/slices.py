@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 import connectors
 from connectors.contract import MalformedPayloadError
 from connectors.reader import Cursor, Kind, NotYetError, Page, ReadingError, Row, TryAgainError
+from worker import stopping
 from worker.backfill import reconcile
 from worker.backfill.reading_lease import LEASE, LeaseLostError, ReadingLease
 from worker.backfill.refetch import envelope_of_row, refetch
@@ -241,7 +242,7 @@ class _Slice:
 
     def _drain_backlog(self) -> bool:
         """Drain while too many rows of the run wait; return True if the slice is over."""
-        if time.monotonic() > self.until:
+        if time.monotonic() > self.until or stopping.is_told():
             self._release()
             return True
         lane = lane_of(self.connection.id)
@@ -255,7 +256,7 @@ class _Slice:
             if row is None or row.state != "running":
                 raise LeaseLostError
             self.row = row
-            if time.monotonic() > self.until:
+            if time.monotonic() > self.until or stopping.is_told():
                 self._release()
                 return True
         return False

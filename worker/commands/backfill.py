@@ -1,27 +1,24 @@
 """Commands about runs: start reading a provider, watch and cancel."""
 
 import time
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from sqlalchemy import Connection
 
 from worker import ids
-from worker.backfill import reconcile, slices
 from worker.commands.connections import ConnectionId, find
-from worker.commands.context import DataDir, Json, Organization, database, find_stack, group, organization_id, show
+from worker.commands.context import DataDir, Json, Organization, database, find_stack, organization_id, show
+from worker.commands.groups import group
 from worker.errors import ConfigError
-from worker.inbox.nudge import READING, publish_once
-from worker.shown import plain
-from worker.store import db, runs
-from worker.store.db import Tx
-from worker.store.runs import RunRow
+from worker.shown import console, plain
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from worker.store.runs import RunRow
 
 app = group("Backfill: read what a provider has, as much as was missed or all of it.")
 
@@ -51,6 +48,11 @@ def start(
     as_json: Json = False,
 ) -> None:
     """Begin to read a connection's provider; the workers do it."""
+    from worker.backfill import slices
+    from worker.inbox.nudge import READING, publish_once
+    from worker.store import runs
+    from worker.store.db import Tx
+
     moment = None if since is None else _moment(since)
     if moment is not None and kind is not Kind.increment:
         raise ConfigError("--since goes with --kind increment only")
@@ -89,6 +91,9 @@ def list_runs(
     as_json: Json = False,
 ) -> None:
     """List the newest runs."""
+    from worker.store import runs
+    from worker.store.db import Tx
+
     with database(data_dir) as conn:
         id_ = None if connection_id is None else find(conn, organization, connection_id).id
         rows = runs.latest(Tx(conn, organization_id(conn, organization)), id_, 50)
@@ -98,8 +103,18 @@ def list_runs(
 @app.command("watch")
 def watch(run_id: RunId, organization: Organization = "default", data_dir: DataDir = None) -> None:
     """Follow a run until it ends: progress, rate, remaining time, waits for the provider."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from worker.store import db
+
     find_stack(data_dir)
-    console = Console()
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -109,7 +124,7 @@ def watch(run_id: RunId, organization: Organization = "default", data_dir: DataD
         TimeRemainingColumn(),
         TextColumn("{task.fields[waits]}", markup=False),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console()) as progress:
         bar = progress.add_task("starting", total=None, rate="", waits="")
         began, first = time.monotonic(), -1
         while True:
@@ -129,7 +144,7 @@ def watch(run_id: RunId, organization: Organization = "default", data_dir: DataD
             if row.state != "running":
                 break
             time.sleep(_REFRESH_S)
-    show(as_json=False, found=_for_people(row))
+    show(as_json=False, found=described(row))
     if row.state != "done":
         raise ConfigError(row.error or f"the run was {row.state}")
 
@@ -139,6 +154,8 @@ def cancel(
     run_id: RunId, organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False
 ) -> None:
     """End a run where it stands; what it has read stays."""
+    from worker.store import runs
+
     with database(data_dir) as conn:
         row = _run(conn, organization, run_id)
         if not runs.end(conn, row, "cancelled", "cancelled by the operator"):
@@ -146,8 +163,10 @@ def cancel(
     show(as_json, {"run_id": run_id, "state": "cancelled"})
 
 
-def described(row: RunRow) -> dict[str, Any]:
+def described(row: "RunRow") -> dict[str, Any]:
     """Return a run as the output document of the commands."""
+    from worker.backfill import reconcile
+
     shown: dict[str, Any] = {
         "run_id": ids.show(ids.RUN, row.id),
         "connection_id": ids.show(ids.CONNECTION, row.connection_id),
@@ -173,29 +192,16 @@ def described(row: RunRow) -> dict[str, Any]:
     return shown
 
 
-def _for_people(row: RunRow) -> list[Mapping[str, Any]]:
-    return [{"what": name, "value": value} for name, value in _lines(described(row)) if value not in (None, {})]
-
-
-def _lines(shown: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield one line for each value; the values inside reports and their examples get lines of their own."""
-    for name, value in shown.items():
-        if name == "examples":
-            for one in value:
-                yield f"{one['kind']} {one['external_id']}", ", ".join(one["fields"])
-        elif isinstance(value, Mapping):
-            yield from _lines(value)
-        else:
-            yield name, value
-
-
-def _waits(row: RunRow) -> str:
+def _waits(row: "RunRow") -> str:
     if row.error is not None and row.state == "running":
         return f"waits: {plain(row.error)}"
     return f"waited {row.waited_s:,.0f} s for the provider" if row.waited_s >= 1 else ""
 
 
-def _run(conn: Connection, organization: str, shown_id: str) -> RunRow:
+def _run(conn: "Connection", organization: str, shown_id: str) -> "RunRow":
+    from worker.store import runs
+    from worker.store.db import Tx
+
     id_: UUID | None = ids.parse(ids.RUN, shown_id)
     row = None if id_ is None else runs.by_id(Tx(conn, organization_id(conn, organization)), id_)
     if row is None:

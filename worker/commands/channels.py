@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import IntegrityError
 
 from connectors.channels import CHANNELS
 from connectors.channels.contract import Platform
@@ -14,16 +13,14 @@ from worker.commands.context import (
     Organization,
     SecretInputs,
     database,
-    group,
     organization_id,
     show,
     transaction,
 )
+from worker.commands.groups import group
 from worker.errors import ConfigError
-from worker.store import channels, organizations
-from worker.store.db import Tx
 
-app = group("Channels: accounts on messaging platforms, for looking up profiles.")
+app = group("")  # its help stands in `worker.cli`: this module is imported when one of its commands is asked for
 
 _MAX_NAME = 100
 _PLATFORMS = ", ".join(sorted(CHANNELS))
@@ -42,6 +39,11 @@ def add_channel(
     as_json: Json = False,
 ) -> None:
     """Connect an account on a messaging platform."""
+    from sqlalchemy.exc import IntegrityError
+
+    from worker.store import channels, organizations
+    from worker.store.db import Tx
+
     known = CHANNELS.get(platform)
     if known is None:
         raise ConfigError(f"PLATFORM: expected {_PLATFORMS}")
@@ -69,6 +71,8 @@ def add_channel(
 @app.command("list")
 def list_channels(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the connected channels of an organization, without their tokens."""
+    from worker.store import channels
+
     with transaction(data_dir, organization) as tx:
         rows = channels.of_organization(tx)
     found = [
@@ -92,6 +96,9 @@ def remove_channel(
     as_json: Json = False,
 ) -> None:
     """Disconnect a channel and forget its token."""
+    from worker.store import channels
+    from worker.store.db import Tx
+
     id_ = ids.parse(ids.CHANNEL, channel_id)
     with database(data_dir) as conn:
         if id_ is None or not channels.remove(Tx(conn, organization_id(conn, organization)), id_):
@@ -114,7 +121,7 @@ def _token(platform: Platform, given: str | None) -> str | None:
 
 
 def _origin(given: str, *, is_private_allowed: bool) -> str:
-    from worker.providers import allowed_origins  # noqa: PLC0415 - only this command needs it, and it loads an HTTP client
+    from worker.providers import allowed_origins
 
     try:
         origin = allowed_origins.origin(given)

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy.exc import IntegrityError
 
 from connectors import CONNECTORS, can_read, connector, reader_of
 from connectors.contract import Connector
 from connectors.reader import ReadingError
-from worker import ids, settings
+from worker import ids
 from worker.commands.context import (
     CredentialFiles,
     DataDir,
@@ -25,17 +24,15 @@ from worker.commands.context import (
     WebhookSecretFiles,
     country,
     database,
-    group,
     pairs,
     show,
+    webhook_url,
 )
+from worker.commands.groups import group
 from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
-from worker.providers.allowed_origins import origin, require_public
-from worker.store import connections, organizations, schedules
-from worker.store.db import Tx
 
-app = group("Add a connection.")
+app = group("")  # its help stands in `worker.commands.connections`
 
 _Secrets = Annotated[
     list[str] | None, typer.Option("--webhook-secret", help="Secret that signs webhooks; repeat for old ones.")
@@ -110,6 +107,11 @@ def _add(
 
     A connection with credentials gets the default schedules. Errors do not repeat secrets or credentials.
     """
+    from sqlalchemy.exc import IntegrityError
+
+    from worker.store import connections, organizations, schedules
+    from worker.store.db import Tx
+
     name = provider.name if source is None else source.strip()
     if not name or not all(secret.strip() for secret in webhook_secrets):
         raise ConfigError("--source and --webhook-secret must not be empty")
@@ -155,6 +157,8 @@ def _settled(
     is_private_allowed: bool,
 ) -> dict[str, str]:
     """Return the options as the connector's ``settle`` returns them, with the origin of its API checked."""
+    from worker.providers.allowed_origins import origin, require_public
+
     given = dict(options) if api_url is None else {**options, "api_url": api_url.strip()}
     settled = settled_options(provider, given)
     try:
@@ -176,12 +180,6 @@ def settled_options(provider: Connector, given: Mapping[str, str]) -> dict[str, 
         return dict(settle(given))
     except (ValueError, ReadingError) as error:  # the connector's message names the option and what it expected
         raise ConfigError(f"--{error}") from None
-
-
-def webhook_url(id_: Any) -> str:
-    """Return the URL to which the provider should send a connection's webhooks."""
-    url = settings.settings().public_url or f"http://127.0.0.1:{settings.settings().port}"
-    return f"{url.rstrip('/')}/webhooks/{ids.show(ids.CONNECTION, id_)}"
 
 
 def _command(provider: Connector) -> Callable[..., None]:

@@ -2,18 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 from uuid import UUID
 
 import typer
-from sqlalchemy import Connection
 
-from connectors import can_read, connector, reader_of
-from connectors.contract import MalformedPayloadError
-from connectors.reader import ReadingError, Subscriber
 from worker import ids
-from worker.commands import connection_add
-from worker.commands.connection_add import settled_options, webhook_url
 from worker.commands.context import (
     CredentialFiles,
     DataDir,
@@ -22,20 +16,24 @@ from worker.commands.context import (
     SecretInputs,
     WebhookSecretFiles,
     database,
-    group,
     organization_id,
     show,
     transaction,
+    webhook_url,
 )
+from worker.commands.groups import group, later
 from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
-from worker.providers.session import job_of, provider_session
-from worker.store import connections, db, ready
-from worker.store.connections import ConnectionRow
-from worker.store.db import Tx
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from connectors.reader import Subscriber
+    from worker.store.connections import ConnectionRow
+    from worker.store.db import Tx
 
 app = group("Connections: accounts at providers.")
-app.add_typer(connection_add.app, name="add")
+app.add_typer(group("Add a connection."), cls=later("worker.commands.connection_add"), name="add")
 
 ConnectionId = Annotated[str, typer.Argument(help="con_…")]
 Secrets = Annotated[
@@ -46,6 +44,8 @@ Secrets = Annotated[
 @app.command("list")
 def list_connections(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the connections of an organization."""
+    from worker.store import connections
+
     with transaction(data_dir, organization) as tx:
         rows = connections.of_organization(tx)
     show(as_json, [connections.describe(row) for row in rows])
@@ -56,6 +56,8 @@ def show_connection(
     connection_id: ConnectionId, organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False
 ) -> None:
     """Show one connection."""
+    from worker.store import connections
+
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
     show(as_json, {**connections.describe(row), "webhook_url": webhook_url(row.id)})
@@ -66,6 +68,8 @@ def pause(
     connection_id: ConnectionId, organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False
 ) -> None:
     """Keep what arrives, but work on none of it until it is resumed."""
+    from worker.store import ready
+
     _change(data_dir, organization, connection_id, as_json, "paused", ready.hold)
 
 
@@ -74,6 +78,8 @@ def resume(
     connection_id: ConnectionId, organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False
 ) -> None:
     """Work on a paused connection again."""
+    from worker.store import ready
+
     _change(data_dir, organization, connection_id, as_json, "active", ready.unhold)
 
 
@@ -82,6 +88,8 @@ def remove(
     connection_id: ConnectionId, organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False
 ) -> None:
     """Refuse its webhooks from now on and forget its secrets; what it said stays."""
+    from worker.store import ready
+
     _change(data_dir, organization, connection_id, as_json, "removed", ready.unhold)
 
 
@@ -96,6 +104,9 @@ def rotate_secret(
     as_json: Json = False,
 ) -> None:
     """Accept new webhook secrets beside the old ones: a provider may sign with the oldest for an hour."""
+    from worker.store import connections
+    from worker.store.db import Tx
+
     new = SecretInputs().all("--webhook-secret", webhook_secret, webhook_secret_file)
     if not new or not all(secret.strip() for secret in new):
         raise ConfigError("--webhook-secret: expected a secret, by this option or by --webhook-secret-file")
@@ -118,6 +129,10 @@ def authorize(
     as_json: Json = False,
 ) -> None:
     """Give a connection new credentials for its provider's API, as after the app was installed again."""
+    from connectors import can_read, reader_of
+    from worker.store import connections
+    from worker.store.db import Tx
+
     given = SecretInputs().named("--credential", credential, credential_file)
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
@@ -138,6 +153,12 @@ def subscribe(
     as_json: Json = False,
 ) -> None:
     """Register our webhooks at the provider, and repair those that were removed."""
+    from connectors import connector
+    from connectors.contract import MalformedPayloadError
+    from connectors.reader import ReadingError
+    from worker.providers.session import job_of, provider_session
+    from worker.store import db
+
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
     if not row.can_be_read or not hasattr(connector(row.connector), "subscribe"):
@@ -161,6 +182,10 @@ def approve_fields(
     as_json: Json = False,
 ) -> None:
     """Name the protected fields the provider shows us: there, null means empty; elsewhere, not shown."""
+    from connectors import connector
+    from worker.store import connections
+    from worker.store.db import Tx
+
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         known = connector(row.connector).PROTECTED_FIELDS
@@ -181,6 +206,11 @@ def set_option(
     as_json: Json = False,
 ) -> None:
     """Set an option of the connector. To apply it to events that were kept before, replay them."""
+    from connectors import connector
+    from worker.commands.connection_add import settled_options
+    from worker.store import connections
+    from worker.store.db import Tx
+
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         known = getattr(connector(row.connector), "OPTIONS", {})
@@ -192,8 +222,10 @@ def set_option(
     show(as_json, {"connection_id": connection_id, "options": options})
 
 
-def find(conn: Connection, organization: str, shown_id: str) -> ConnectionRow:
+def find(conn: "Connection", organization: str, shown_id: str) -> "ConnectionRow":
     """Return the connection with an id such as ``con_…``; raises ConfigError if the organization has none."""
+    from worker.store import connections
+
     id_ = ids.parse(ids.CONNECTION, shown_id)
     row = None if id_ is None else connections.by_id(conn, id_)
     # Edits through the API belong to an internal connection, which operators must not change.
@@ -208,8 +240,11 @@ def _change(
     connection_id: str,
     as_json: bool,
     state: str,
-    queue: Callable[[Tx, UUID], None],
+    queue: Callable[["Tx", UUID], None],
 ) -> None:
+    from worker.store import connections
+    from worker.store.db import Tx
+
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         if row.state == "removed" and state != "removed":

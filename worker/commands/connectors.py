@@ -2,15 +2,18 @@
 
 from collections import Counter
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connectors import ENTRY_POINTS, Origin, connector, origins
-from connectors.contract import Connector
-from worker.commands.context import Json, group, show
+from worker.commands.context import Json, show
+from worker.commands.groups import group
 from worker.errors import ConfigError
 from worker.shown import plain
+
+if TYPE_CHECKING:
+    from connectors import Origin
+    from connectors.contract import Connector
 
 app = group("Connectors: what translates a provider's webhooks and pages.")
 
@@ -18,6 +21,8 @@ app = group("Connectors: what translates a provider's webhooks and pages.")
 @app.command("list")
 def list_connectors(as_json: Json = False) -> None:
     """List the connectors, ours and those of installed packages, also ones that cannot be imported."""
+    from connectors import origins
+
     found: list[dict[str, Any]] = []
     taken: dict[str, str] = {}
     for origin in origins():
@@ -38,7 +43,7 @@ def list_connectors(as_json: Json = False) -> None:
 @app.command("check")
 def check(name: Annotated[str, typer.Argument(help="As `connectors list` shows it.")], as_json: Json = False) -> None:
     """Run the conformance suite over a connector, by its own examples; exits with 1 if a check fails."""
-    from connectors import conformance  # noqa: PLC0415 - only this command needs it
+    from connectors import ENTRY_POINTS, conformance, origins
 
     origin = next((origin for origin in origins() if origin.name == name), None)
     if origin is None:
@@ -60,8 +65,10 @@ def check(name: Annotated[str, typer.Argument(help="As `connectors list` shows i
         raise typer.Exit(1)
 
 
-def _import(origin: Origin) -> Connector:
+def _import(origin: "Origin") -> "Connector":
     """Import a connector; any failure of another package becomes a ConfigError of one line."""
+    from connectors import connector
+
     try:
         return connector(origin.name)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a module of another package may raise anything
@@ -70,7 +77,7 @@ def _import(origin: Origin) -> Connector:
         ) from None
 
 
-def _offers(found: Connector) -> dict[str, bool]:
+def _offers(found: "Connector") -> dict[str, bool]:
     return {
         "webhooks": bool(getattr(found, "WEBHOOKS", True)),
         "reads": callable(getattr(found, "read", None)),

@@ -6,22 +6,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from getpass import getpass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Column, Table
-from sqlalchemy import Connection
 
-from connectors.countries import code_of
-from worker import settings
+from worker import ids
+from worker.commands.tables import print_tables
 from worker.errors import ConfigError
-from worker.shown import cell
-from worker.stack.supervisor import secret_key, stack
-from worker.store import db, organizations
-from worker.store.db import Tx
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from worker.store.db import Tx
 
 DEFAULT_DATA_DIR = Path(".contactsync")
 _MAX_SECRET = 65_536  #: bytes
@@ -37,17 +35,15 @@ CredentialFiles = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def group(help_: str) -> typer.Typer:
-    """Return a new group of commands."""
-    return typer.Typer(no_args_is_help=True, help=help_)
-
-
 def find_stack(data_dir: Path | None) -> None:
     """Set the settings of this process to those of a stack.
 
     ``data_dir`` comes first, then DATABASE_URL, then ``.contactsync``. Raises ConfigError, which says what to do, if
     no stack runs there.
     """
+    from worker import settings
+    from worker.stack.supervisor import secret_key, stack
+
     if data_dir is None and os.environ.get("DATABASE_URL"):
         if (DEFAULT_DATA_DIR / "secret.key").exists():
             os.environ.setdefault("CONTACTSYNC_SECRET_KEYS", secret_key(DEFAULT_DATA_DIR))
@@ -70,19 +66,25 @@ def find_stack(data_dir: Path | None) -> None:
 
 def database(data_dir: Path | None) -> Any:
     """Open the one transaction of a command, as a context manager that yields a Connection."""
+    from worker.store import db
+
     find_stack(data_dir)
     return db.engine().begin()
 
 
 @contextmanager
-def transaction(data_dir: Path | None, organization: str) -> Iterator[Tx]:
+def transaction(data_dir: Path | None, organization: str) -> Iterator["Tx"]:
     """Open the one transaction of a command for an organization; raises ConfigError if it does not exist."""
+    from worker.store.db import Tx
+
     with database(data_dir) as conn:
         yield Tx(conn, organization_id(conn, organization))
 
 
-def organization_id(conn: Connection, name: str) -> UUID:
+def organization_id(conn: "Connection", name: str) -> UUID:
     """Return the id of an organization; raises ConfigError if there is none. The first use creates ``default``."""
+    from worker.store import organizations
+
     found = organizations.find(conn, name)
     if found is None and name == "default":
         return organizations.ensure(conn, name)
@@ -93,25 +95,28 @@ def organization_id(conn: Connection, name: str) -> UUID:
 
 def country(option: str, text: str) -> str:
     """Return the code of a country that is given by code or name; ``option`` is named in the ConfigError."""
+    from connectors.countries import code_of
+
     code = code_of(text)
     if code is None:
         raise ConfigError(f"{option}: expected a country, e.g. ID, IDN or Indonesia")
     return code
 
 
+def webhook_url(id_: UUID) -> str:
+    """Return the URL to which the provider should send a connection's webhooks."""
+    from worker import settings
+
+    url = settings.settings().public_url or f"http://127.0.0.1:{settings.settings().port}"
+    return f"{url.rstrip('/')}/webhooks/{ids.show(ids.CONNECTION, id_)}"
+
+
 def show(as_json: bool, found: Any) -> None:
-    """Print the result of a command: one JSON document, or a table with a row for each item."""
+    """Print the result of a command: one JSON document, or tables."""
     if as_json:
         sys.stdout.buffer.write(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z) + b"\n")
-        return
-    rows = found if isinstance(found, list) else [found]
-    if not rows:
-        print("none")
-        return
-    table = Table(*(Column(cell(name)) for name in rows[0]), box=None)
-    for row in rows:
-        table.add_row(*map(cell, row.values()))
-    Console(soft_wrap=True).print(table)
+    else:
+        print_tables(found)
 
 
 class SecretInputs:

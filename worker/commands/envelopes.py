@@ -4,19 +4,18 @@ from typing import Annotated
 
 import typer
 
-from worker import status
 from worker.commands.context import DataDir, Json, Organization, show, transaction
+from worker.commands.groups import Commands
 from worker.errors import ConfigError
-from worker.inbox.nudge import nudge_all
-from worker.inbox.replay import queue_replay
 
-#: added without a name, so that its commands stand beside the groups
-app = typer.Typer()
+app = Commands()
 
 
 @app.command()
 def parked(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the envelopes that were set aside, with the reason."""
+    from worker import status
+
     with transaction(data_dir, organization) as tx:
         rows = status.parked(tx)
     show(as_json, rows)
@@ -31,6 +30,9 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Read envelopes again, under today's connectors; what they had stated is withdrawn first."""
+    from worker.inbox.nudge import nudge_all
+    from worker.inbox.replay import queue_replay
+
     if (envelope_id is None) == (not parked_):
         raise ConfigError("give one envelope id, or --parked")
     with transaction(data_dir, organization) as tx:

@@ -7,12 +7,10 @@ from typing import Annotated
 import typer
 
 from worker.commands.context import DataDir, Organization, database, organization_id
+from worker.commands.groups import Commands
 from worker.errors import ConfigError
-from worker.store import db
-from worker.store.db import Tx
 
-#: added without a name, so that its command stands beside the groups
-app = typer.Typer()
+app = Commands()
 
 
 class Format(StrEnum):
@@ -32,7 +30,9 @@ def export(
     data_dir: DataDir = None,
 ) -> None:
     """Print every contact: canonical (equal stores print equal bytes), as jsonl (as the API shows them), or as csv."""
-    from worker.files import export_csv, export_json  # noqa: PLC0415 - only this command needs them
+    from worker.files import export_csv, export_json
+    from worker.store import db
+    from worker.store.db import Tx
 
     if canonical and format_ not in (None, Format.CANONICAL):
         raise ConfigError("--canonical and --format name two formats; give one of them")

@@ -4,26 +4,22 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table as Shown
 
-from connectors import files
 from worker import ids
 from worker.commands.context import DataDir, Json, Organization, country, database, organization_id, pairs, show
+from worker.commands.groups import Commands
+from worker.commands.tables import print_tables
 from worker.domain.terms import API_SOURCE
 from worker.errors import ConfigError
-from worker.files import column_guess, importing, known_exports, vcard
-from worker.files.importing import File, Imported
-from worker.files.rejects import Rejects
-from worker.files.tabular import Table, open_table
-from worker.shown import cell
-from worker.store import db, organizations
 
-#: added without a name, so that its command stands beside the groups
-app = typer.Typer()
+if TYPE_CHECKING:
+    from worker.files.importing import Imported
+    from worker.files.tabular import Table
+
+app = Commands()
 
 
 @app.command("import")
@@ -61,6 +57,15 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Import customers from a file; rows that cannot be read are listed beside it, with the reason."""
+    from rich.console import Console
+
+    from connectors import files
+    from worker.files import importing
+    from worker.files.importing import File
+    from worker.files.rejects import Rejects
+    from worker.files.tabular import open_table
+    from worker.store import db, organizations
+
     if undo is not None:
         _undo(undo, organization, data_dir, as_json=as_json)
         return
@@ -81,7 +86,7 @@ def import_(
         console = Console(stderr=True)
         with Rejects(file) as rejects, console.status("reading", spinner="dots") as status:
 
-            def progress(so_far: Imported) -> None:
+            def progress(so_far: "Imported") -> None:
                 status.update(f"{so_far.read:,} rows read, {so_far.changed:,} changed, {so_far.rejected:,} rejected")
 
             done = importing.import_rows(
@@ -112,7 +117,7 @@ def import_(
     show(as_json, found)
 
 
-def _result(done: Imported, speaks_for: datetime, taken_for: str | None) -> dict[str, Any]:
+def _result(done: "Imported", speaks_for: datetime, taken_for: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "read": done.read,
         "changed": done.changed,
@@ -130,6 +135,9 @@ def _result(done: Imported, speaks_for: datetime, taken_for: str | None) -> dict
 
 
 def _undo(shown_id: str, organization: str, data_dir: Path | None, *, as_json: bool) -> None:
+    from worker.files import importing
+    from worker.store import db
+
     run_id = ids.parse(ids.RUN, shown_id)
     if run_id is None:
         raise ConfigError("--undo: expected the id of an import, run_…")
@@ -139,13 +147,15 @@ def _undo(shown_id: str, organization: str, data_dir: Path | None, *, as_json: b
 
 
 def _mapping(
-    table: Table, given: list[str] | None, fixed: dict[str, str], *, is_agreed: bool, as_json: bool
+    table: "Table", given: list[str] | None, fixed: dict[str, str], *, is_agreed: bool, as_json: bool
 ) -> tuple[str | None, dict[str, str], dict[str, str]]:
     """Return the name of the known export (None if it is none), the mapping, and the values of ``--set``.
 
     The mapping is that of ``--map``, or a guess that the operator has confirmed. ``is_agreed`` confirms in advance.
     Raises ConfigError with the guess if nobody is there to confirm it.
     """
+    from worker.files import column_guess, known_exports, vcard
+
     if given:
         return None, pairs("--map", given), fixed
     known = known_exports.recognise(table.columns) if table.format == "csv" else None
@@ -167,19 +177,19 @@ def _mapping(
     looks = "This guess looks right" if taken_for is None else f"This is taken for {taken_for}"
     if as_json or not sys.stdin.isatty():
         raise ConfigError(f"which column is which? {looks}; confirm it with --yes, or give: {options}")
-    shown = Shown("name", "column", "first value", title=f"{looks}; is it so?", box=None)
     first = table.sample[0] if table.sample else {}
-    for ours, column in guessed.items():
-        shown.add_row(*map(cell, (ours, column, str(first.get(column, ""))[:40])))
-    for ours, value in fixed.items():
-        shown.add_row(*map(cell, (ours, "(all rows)", value)))
-    Console().print(shown)
+    shown = [
+        {"name": ours, "column": column, "first value": str(first.get(column, ""))[:40]}
+        for ours, column in guessed.items()
+    ]
+    print(f"{looks}; is it so?")
+    print_tables(shown + [{"name": ours, "column": "(all rows)", "first value": said} for ours, said in fixed.items()])
     if not typer.confirm("Import them so?"):
         raise ConfigError(f"nothing was imported; give the columns yourself: {options}")
     return taken_for, guessed, fixed
 
 
-def _filled(mapping: Mapping[str, str], table: Table) -> dict[str, str]:
+def _filled(mapping: Mapping[str, str], table: "Table") -> dict[str, str]:
     """Drop the column of ids from a mapping if a row has none: the rows are then known by their e-mails."""
     has_ids = bool(table.sample) and all(row.get(mapping["external_id"]) for row in table.sample)
     return {ours: column for ours, column in mapping.items() if has_ids or ours != "external_id"}

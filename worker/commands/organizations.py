@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from worker.commands.context import DataDir, Json, country, database, group, organization_id, show
-from worker.store import organizations
+from worker.commands.context import DataDir, Json, country, database, organization_id, show
+from worker.commands.groups import group
 
 app = group("Organizations: whose data it is. One comes with its first connection, channel or key.")
 
@@ -13,6 +13,8 @@ app = group("Organizations: whose data it is. One comes with its first connectio
 @app.command("list")
 def list_organizations(data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the organizations."""
+    from worker.store import organizations
+
     with database(data_dir) as conn:
         found = organizations.every(conn)
     show(as_json, [{"organization": row.pop("name"), **row} for row in found])
@@ -26,6 +28,8 @@ def set_region(
     as_json: Json = False,
 ) -> None:
     """Name the country of phone numbers that the API is given in national form."""
+    from worker.store import organizations
+
     home = None if region.lower() == "none" else country("REGION", region)
     with database(data_dir) as conn:
         organizations.set_region(conn, organization_id(conn, organization), home)

@@ -9,10 +9,9 @@ import typer
 from worker import ids
 from worker.commands.backfill import Kind
 from worker.commands.connections import ConnectionId, find
-from worker.commands.context import DataDir, Json, Organization, database, group, show, transaction
+from worker.commands.context import DataDir, Json, Organization, database, show, transaction
+from worker.commands.groups import group
 from worker.errors import ConfigError
-from worker.store import connections, schedules
-from worker.store.db import Tx
 
 app = group("Schedules: how often each connection is read.")
 
@@ -23,6 +22,8 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 @app.command("list")
 def list_schedules(organization: Organization = "default", data_dir: DataDir = None, as_json: Json = False) -> None:
     """List what is read how often, and when next."""
+    from worker.store import connections, schedules
+
     with transaction(data_dir, organization) as tx:
         rows = schedules.of_organization(tx)
         known = {row.id: row for row in connections.of_organization(tx)}
@@ -55,6 +56,9 @@ def set_schedule(
     as_json: Json = False,
 ) -> None:
     """Read a connection so often, from one period from now on; resumes what was paused."""
+    from worker.store import schedules
+    from worker.store.db import Tx
+
     period = _period(every)
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
@@ -74,6 +78,9 @@ def pause(
     as_json: Json = False,
 ) -> None:
     """Stop reading a connection by schedule; runs under way go on."""
+    from worker.store import schedules
+    from worker.store.db import Tx
+
     with database(data_dir) as conn:
         row = find(conn, organization, connection_id)
         only = None if kind is None else kind.value

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import typer
 
-from worker.commands.context import DataDir, Json, find_stack, group, show
-from worker.store import db, sealed_secrets
+from worker.commands.context import DataDir, Json, find_stack, show
+from worker.commands.groups import group
 
 app = group("Secrets: what is stored of connections and channels, encrypted.")
 
@@ -24,6 +24,8 @@ def reencrypt(
 
     Exits with 1 if something fits none of the keys: it stays as it is.
     """
+    from worker.store import db, sealed_secrets
+
     find_stack(data_dir)
     count: Counter[str] = Counter()
     for table in sealed_secrets.TABLES:

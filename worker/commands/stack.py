@@ -2,19 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker import settings
 from worker.commands.context import DEFAULT_DATA_DIR, DataDir, find_stack
-from worker.stack.supervisor import Stack, Supervisor
-from worker.store import db, upgrades
+from worker.commands.groups import Commands
 
-#: added without a name, so that its commands stand beside the groups
-app = typer.Typer()
+if TYPE_CHECKING:
+    from worker.stack.supervisor import Stack
 
-# A module that only one command needs is imported in that command, so that `status` does not wait for Alembic.
+app = Commands()
 
 
 @app.command()
@@ -24,9 +22,11 @@ def up(
     workers: Annotated[int, typer.Option(min=1, help="Celery pool processes.")] = 2,
 ) -> None:
     """Run everything on this machine until SIGTERM; what is missing (Postgres, broker) is embedded."""
+    from worker.stack.supervisor import Supervisor
+
     supervisor = Supervisor(data_dir, port, workers)
 
-    def say(running: Stack) -> None:
+    def say(running: "Stack") -> None:
         print(f"contactsync is up: {running['url']}  (data in {data_dir}, logs in {data_dir / 'logs'})", flush=True)
 
     sys.exit(supervisor.run(on_ready=say))
@@ -38,7 +38,7 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
 ) -> None:
     """Play a simulated shop against a real stack and show what becomes of it."""
-    from worker.stack import demo as demonstration  # noqa: PLC0415 - see above
+    from worker.stack import demo as demonstration
 
     sys.exit(demonstration.run(port, stay=not exit_))
 
@@ -46,12 +46,22 @@ def demo(
 @app.command(name="migrate")
 def migrate_(data_dir: DataDir = None) -> None:
     """Bring the database to the newest schema; `upgrade` brings its contacts to the newest rules."""
-    from worker.store import migrate  # noqa: PLC0415 - see above
+    import structlog
+
+    from worker import logs, settings
+    from worker.store import db, migrate, upgrades
 
     find_stack(data_dir)
     migrate.upgrade(settings.settings().database_url)
     with db.engine().begin() as conn:
         due = upgrades.due(conn)
-    if due:
+    if not sys.stderr.isatty():  # a step of a deployment, whose output is a log
+        logs.configure()
+        log = structlog.get_logger()
+        log.info("migrated")
+        if due:
+            next_ = "stop the workers, then: contactsync upgrade --dry-run, contactsync upgrade --apply"
+            log.warning("upgrade_due", organizations=due, next=next_)
+    elif due:
         print(f"contacts follow the rules of an earlier release in: {', '.join(due)}")
         print("stop the workers, then: contactsync upgrade --dry-run, contactsync upgrade --apply")

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.commands.context import DataDir, Json, database, organization_id, show
+from worker.commands.groups import Commands
 from worker.errors import ConfigError
-from worker.store import db, upgrades
 
 if TYPE_CHECKING:
     from worker.upgrade.report import Report
 
-#: added without a name, so that its command stands beside the groups
-app = typer.Typer()
+app = Commands()
 
 
 @app.command()
@@ -26,7 +25,8 @@ def upgrade(
     as_json: Json = False,
 ) -> None:
     """Group all contacts again, by the rules of this release. Run it once, after `migrate`. After a stop it goes on."""
-    from worker.upgrade.regroup import regroup  # noqa: PLC0415 - only this command needs it
+    from worker.store import db, upgrades
+    from worker.upgrade.regroup import regroup
 
     if dry_run == apply_:
         raise ConfigError("give --dry-run or --apply")

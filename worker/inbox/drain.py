@@ -20,14 +20,14 @@ from sqlalchemy.exc import DBAPIError
 
 from connectors import reader_of
 from connectors.contract import MalformedPayloadError
-from worker import metrics
+from worker import metrics, stopping
 from worker.domain.statements import EnvelopeStatements
 from worker.errors import PermanentError, TransientError
 from worker.inbox import doubts, kept_envelopes, replay, retries
 from worker.inbox.doubts import Doubt
 from worker.pipeline.apply import Applied, Batch, apply
 from worker.settings import settings
-from worker.store import connections, ready, refetches, runs, sqlstates
+from worker.store import connections, counts, ready, refetches, runs, sqlstates
 from worker.store.connections import ConnectionRow
 from worker.store.db import Tx
 from worker.store.envelopes import EnvelopeRow
@@ -105,11 +105,12 @@ class _Settling(Batch):
     items: Sequence[_Item]
     outcomes: Sequence[tuple[UUID, str, str | None]]
     refetch: Sequence[tuple[UUID, str]]  #: (connection, external_id)
+    counted: Mapping[str, float]  #: for the metrics
 
     def begin(self, tx: Tx, now: datetime) -> None:  # noqa: ARG002 - a hook's
         """Remove the queue rows first: they stay locked until the commit, so no other drain can take them over."""
         ids_ = [item.envelope.id for item in self.items]
-        if ready.delete(tx, ids_, self.token) != len(ids_):
+        if ready.delete(tx, ids_, self.token, self.counted) != len(ids_):
             raise LeaseLostError
         ready.park(tx, [item.parked for item in self.items if item.parked is not None])
         is_replay = any(item.leased.replay for item in self.items)
@@ -125,7 +126,9 @@ class _Settling(Batch):
 
 
 def drain(engine: Engine, lane: int, *, budget_s: float, on_full: Callable[[int], None] = lambda _: None) -> Drained:
-    """Drain a lane until nothing is due or the budget is spent. Any number of drains may work on one lane.
+    """Drain a lane until nothing is due, the budget is spent, or this worker has to end.
+
+    Any number of drains may work on one lane.
 
     ``on_full`` is called with the lane after each lease of a full batch: more may be due, and other workers could help.
     """
@@ -136,7 +139,7 @@ def drain(engine: Engine, lane: int, *, budget_s: float, on_full: Callable[[int]
         suspect = drain_batch(engine, lane, only=Only.SUSPECTS)
         total += batch
         total += suspect
-        if batch.leased + suspect.leased == 0 or time.monotonic() - began > budget_s:
+        if batch.leased + suspect.leased == 0 or time.monotonic() - began > budget_s or stopping.is_told():
             return total
 
 
@@ -146,18 +149,34 @@ def drain_batch(
     """Lease one batch and work it off; ``only`` says which envelopes, by whether they may have killed processes."""
     token = uuid4()
     with engine.begin() as conn:
-        lease = timedelta(seconds=settings().lease_s)
-        leased = ready.lease_due(conn, lane, most=settings().inbox_batch, lease=lease, token=token, only=only)
+        leased = ready.lease_due(
+            conn,
+            lane,
+            most=settings().inbox_batch,
+            lease=timedelta(seconds=settings().lease_s),
+            token=token,
+            only=only,
+            counted=metrics.batch_times.take(),
+        )
         if not leased:
             return Drained()
         accounts = connections.by_ids(conn, {row.envelope.connection_id for row in leased})
     if len(leased) == settings().inbox_batch:
         on_full(lane)
-    with metrics.batch_seconds.time():
+    began = time.perf_counter()
+    try:
         result = _LeasedBatch(engine, token, accounts).work(leased)
-    metrics.count(result)
+    finally:
+        metrics.batch_times.add(time.perf_counter() - began)
     log.info("inbox_drained", lane=lane, **{name: getattr(result, name) for name in Drained.__slots__})
     return result
+
+
+def tell_times(engine: Engine) -> None:
+    """Store the times of batches that no later lease took along."""
+    if times := metrics.batch_times.take():
+        with engine.begin() as conn:
+            counts.add(conn, times)
 
 
 class _LeasedBatch:
@@ -260,24 +279,27 @@ class _LeasedBatch:
         outcomes = [item.outcome() for item in good]
         connection_of = {item.envelope.id: item.envelope.connection_id for item in items}
         replayed = [item.envelope for item in items if item.is_withdrawn]
+        statements = [item.statements for item in good if item.statements is not None]
+        ignored = sum(1 for outcome in outcomes if outcome[1] == "ignored")
+        result = Drained(
+            settled=len(outcomes) - ignored,
+            ignored=ignored,
+            parked=parked,
+            left_out=sum(len(stated.left_out) for stated in statements),
+            clamped=sum(stated.clamped for stated in statements),
+        )
         settling = _Settling(
-            [item.statements for item in good if item.statements is not None],
+            statements,
             connection_of,
             replay.replay_of(replayed, self._accounts, connection_of) if replayed else None,
             token=self._token,
             items=items,
             outcomes=outcomes,
             refetch=self._to_refetch(good),
+            counted=metrics.of_batch(result),
         )
         apply(self._engine, organization_id, settling)
-        ignored = sum(1 for outcome in outcomes if outcome[1] == "ignored")
-        return Drained(
-            settled=len(outcomes) - ignored,
-            ignored=ignored,
-            parked=parked,
-            left_out=sum(len(stated.left_out) for stated in settling.statements),
-            clamped=sum(stated.clamped for stated in settling.statements),
-        )
+        return result
 
     def _to_refetch(self, items: Sequence[_Item]) -> list[tuple[UUID, str]]:
         """Return the customers, as (connection, external id), of whom an envelope does not say everything.
@@ -318,7 +340,7 @@ class _LeasedBatch:
         """Park one envelope, in a transaction of its own."""
         with self._engine.begin() as conn:
             tx = Tx(conn, organization_id)
-            if ready.delete(tx, [item.envelope.id], self._token) != 1:
+            if ready.delete(tx, [item.envelope.id], self._token, metrics.of_batch(Drained(parked=1))) != 1:
                 return Drained()  # another drain has it now
             ready.park(tx, [item.park(kind, reason)])
             runs.add_counts(tx, _counts([item], ()))

@@ -59,7 +59,7 @@ class Nudger:
                 try:
                     thread.start()
                 except RuntimeError as error:  # no more threads; the sweeper finds what waits
-                    log.warning("nudge_failed", error=type(error).__name__)
+                    log.warning("nudge_failed", error=error)
                     return
                 self._thread = thread
         self._flag.set()
@@ -76,7 +76,7 @@ class Nudger:
                 for lane in lanes:
                     publish(lane)
             except Exception as error:  # noqa: BLE001 - whatever the broker does, only nudges are lost
-                log.warning("nudge_failed", error=type(error).__name__)
+                log.warning("nudge_failed", error=error)
                 with suppress(Exception):  # the name of the broker may mean another server by now: connect anew
                     for pool in used:
                         pool.force_close_all(close_pool=False)

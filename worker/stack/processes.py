@@ -41,7 +41,10 @@ if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, death_signal)  # PR_SET_PDEATHSIG
 if os.getppid() != parent:
     sys.exit("our parent ended before we began")
-os.execv(sys.argv[5], sys.argv[5:])
+try:
+    os.execv(sys.argv[5], sys.argv[5:])
+except OSError as error:
+    sys.exit(f"{sys.argv[5]} cannot be started: {error.strerror}")
 """
 
 _REAPER = """\

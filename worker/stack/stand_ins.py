@@ -29,7 +29,7 @@ _STUCK_S = 3.0
 #: envelopes that a stand-in leases at once after one ended badly, so that fewer suffer with the one that is to blame
 _FEW = 50
 #: to finish what is under way when beat ends
-_LAST_S = 5.0
+_LAST_S = 4.0
 
 
 @dataclass
@@ -91,7 +91,7 @@ class StandIns:
         try:
             process = self._start(kind, slot, carefully=self._is_careful)
         except OSError as error:  # no more processes; the next tick tries again
-            log.warning("stand_in_not_started", kind=kind, error=type(error).__name__)
+            log.warning("stand_in_not_started", kind=kind, error=error)
             return
         self._running.append(_StandIn(kind, slot, process, time.monotonic()))
         log.info("stand_in_started", kind=kind, slot=slot)

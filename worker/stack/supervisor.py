@@ -8,10 +8,8 @@ import http.client
 import json
 import logging
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,7 +89,6 @@ class Supervisor:
         self._reaper: Reaper | None = None
         self._stop = threading.Event()
         self._signals = 0
-        self._metrics_elsewhere: Path | None = None
         self._log = _stderr_log()
 
     def run(self, *, on_ready: Callable[[Stack], object] | None = None, stop: threading.Event | None = None) -> int:
@@ -135,7 +132,6 @@ class Supervisor:
         if not self._env.get("CONTACTSYNC_SECRET_KEYS"):
             self._env["CONTACTSYNC_SECRET_KEYS"] = secret_key(self.data_dir)
         account = self._account()
-        self._env["PROMETHEUS_MULTIPROC_DIR"] = str(self._empty_metrics(account))
         self._migrate(self._env["DATABASE_URL"])
         self._reaper = Reaper()
         has_broker = self._env.get("REDIS_URL") or self._env.get("BROKER_URL")
@@ -155,18 +151,6 @@ class Supervisor:
         if chosen.reason is not None:
             self._log.warning("running_as_root", reason=chosen.reason)
         return chosen.account
-
-    def _empty_metrics(self, account: Account | None) -> Path:
-        """Return an empty directory for metrics: those of processes that died would count for ever."""
-        directory = self.data_dir / "metrics"
-        shutil.rmtree(directory, ignore_errors=True)
-        if account is None or account.can_enter(self.data_dir):
-            directory.mkdir()
-        else:  # it is below /root, as servers' files may not be either
-            directory = self._metrics_elsewhere = Path(tempfile.mkdtemp(prefix="contactsync-metrics-"))
-        if account is not None:
-            os.chown(directory, account.uid, account.gid)
-        return directory
 
     def _is_ready(self) -> bool:
         """Whether the web process answers; raises StackError if a process has ended or we are to stop."""
@@ -218,8 +202,6 @@ class Supervisor:
             child.stop()
         if self._reaper:
             self._reaper.close()
-        if self._metrics_elsewhere:
-            shutil.rmtree(self._metrics_elsewhere, ignore_errors=True)
         for server in (self._broker, self._postgres):
             if server:
                 server.stop(hurry=self._is_hurried)

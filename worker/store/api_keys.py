@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from worker import ids
 from worker.store.db import Tx, run, sql
 
-SCOPES = ("contacts:read", "contacts:write", "channels:lookup", "admin")
 #: a prefix that secret scanners can find
 _PREFIX = "csk"
 #: our keys have 80 characters

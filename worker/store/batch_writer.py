@@ -206,6 +206,23 @@ def rows_of(**columns: str) -> str:
     return f"(SELECT {selected}) AS new"
 
 
+def keys_of(**columns: str) -> str:
+    """Write the SQL of ``rows_of`` for keys by which rows are looked up, with the organization beside each key.
+
+    The planner should find each row by an index, and never read the organization or the table. So two things are
+    hidden from it.
+
+    - The organization is a column. As a constant it would be a condition by itself, and an index would be read from
+      the first row of the organization to the last where statistics make it look small, as they do if it is new.
+    - The number of keys. Arrays out of a subquery count for ten rows, however long they are. The planner would rather
+      hash a table of some ten thousand rows than look up a hundred.
+    """
+    arrays = ", ".join(f"{_array(name, kind)} AS {name}" for name, kind in columns.items())
+    selected = ", ".join(f"unnest({name}) AS {name}" for name in columns)
+    given = f"(SELECT CAST(:organization_id AS uuid) AS organization_id, {arrays} OFFSET 0) AS given"
+    return f"(SELECT organization_id, {selected} FROM {given}) AS new"
+
+
 def _array(name: str, kind: str) -> str:
     if kind != "text":
         return f"CAST(:{name} AS {'text' if kind == 'json' else kind}[])"

@@ -8,7 +8,7 @@ from uuid import UUID
 from worker import ids
 from worker.domain.changes import Change
 from worker.domain.terms import API_SOURCE
-from worker.store.batch_writer import columns_of, document, json_bytes, rows_of
+from worker.store.batch_writer import columns_of, document, json_bytes, keys_of, rows_of
 from worker.store.db import Tx, sql
 
 #: the mark of a request's envelope that names the API key
@@ -76,8 +76,9 @@ _CAUSES = sql(f"""
       JOIN connections c ON c.organization_id = e.organization_id AND c.id = e.connection_id
 """)
 
-_FORGET = sql("""
-    UPDATE changes SET details = '{}' WHERE organization_id = :organization_id AND contact_id = ANY(:contact_ids)
+_FORGET = sql(f"""
+    UPDATE changes c SET details = '{{}}' FROM {keys_of(contact_id="uuid")}
+     WHERE c.organization_id = new.organization_id AND c.contact_id = new.contact_id
 """)
 
 
@@ -107,7 +108,7 @@ def _cause(row: Any) -> CauseRow:
 def forget(tx: Tx, contact_ids: Collection[UUID]) -> None:
     """Empty the entries of contacts of whom somebody is to be forgotten. That something happened stays."""
     if contact_ids:
-        tx.run(_FORGET, {"contact_ids": sorted(contact_ids)})
+        tx.run(_FORGET, {"contact_id": sorted(contact_ids)})
 
 
 def append(tx: Tx, entries: Iterable[Change]) -> None:

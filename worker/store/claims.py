@@ -9,7 +9,7 @@ from sqlalchemy import TextClause
 
 from worker.domain.rows import ClaimRow
 from worker.domain.terms import EVIDENCE, Ident, Ref
-from worker.store.batch_writer import columns_of, rows_of
+from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, sql
 
 
@@ -21,44 +21,45 @@ class HeldRow(NamedTuple):
 
 
 _CLAIMANTS = sql(f"""
-    SELECT c.* FROM {rows_of(type="text", key="text")}
+    SELECT c.* FROM {keys_of(type="text", key="text")}
      CROSS JOIN LATERAL (
         SELECT {", ".join(ClaimRow._fields)}
-          FROM claims WHERE organization_id = :organization_id AND type = new.type AND key = new.key
+          FROM claims WHERE organization_id = new.organization_id AND type = new.type AND key = new.key
          ORDER BY record_id LIMIT :most) AS c
 """)
 
 # What guests gave beside their keys may be so much that nothing else fits in the limit.
 _BUT_EVIDENCE = sql(f"""
-    SELECT c.* FROM {rows_of(type="text", key="text")}
+    SELECT c.* FROM {keys_of(type="text", key="text")}
      CROSS JOIN LATERAL (
         SELECT {", ".join(ClaimRow._fields)} FROM claims
-         WHERE organization_id = :organization_id AND type = new.type AND key = new.key AND role <> {EVIDENCE}
+         WHERE organization_id = new.organization_id AND type = new.type AND key = new.key AND role <> {EVIDENCE}
          ORDER BY record_id LIMIT :most) AS c
 """)
 
 _BY_RECORDS = sql(f"""
     SELECT {", ".join("c." + name for name in ClaimRow._fields)}, r.source, r.external_id
-      FROM claims c
+      FROM {keys_of(record_id="uuid")}
+      JOIN claims c ON c.organization_id = new.organization_id AND c.record_id = new.record_id
       LEFT JOIN LATERAL (
         SELECT record_id FROM claims
-         WHERE organization_id = :organization_id AND type = c.type AND key = c.key AND is_owner LIMIT 1) AS o ON true
+         WHERE organization_id = new.organization_id AND type = c.type AND key = c.key AND is_owner
+         LIMIT 1) AS o ON true
       LEFT JOIN LATERAL (
         SELECT source, external_id FROM records
-         WHERE organization_id = :organization_id AND id = o.record_id LIMIT 1) AS r ON true
-     WHERE c.organization_id = :organization_id AND c.record_id = ANY(:record_ids)
+         WHERE organization_id = new.organization_id AND id = o.record_id LIMIT 1) AS r ON true
 """)
 
 _DELETE = sql(f"""
-    DELETE FROM claims c USING {rows_of(type="text", key="text", record_id="uuid")}
-     WHERE c.organization_id = :organization_id AND c.type = new.type AND c.key = new.key
-       AND c.record_id = new.record_id AND c.record_id = ANY(CAST(:record_id AS uuid[]))
+    DELETE FROM claims c USING {keys_of(record_id="uuid", type="text", key="text")}
+     WHERE c.organization_id = new.organization_id AND c.type = new.type AND c.key = new.key
+       AND c.record_id = new.record_id
 """)
 
 _DISOWN = sql(f"""
-    UPDATE claims c SET is_owner = false FROM {rows_of(type="text", key="text", record_id="uuid")}
-     WHERE c.organization_id = :organization_id AND c.type = new.type AND c.key = new.key
-       AND c.record_id = new.record_id AND c.record_id = ANY(CAST(:record_id AS uuid[]))
+    UPDATE claims c SET is_owner = false FROM {keys_of(record_id="uuid", type="text", key="text")}
+     WHERE c.organization_id = new.organization_id AND c.type = new.type AND c.key = new.key
+       AND c.record_id = new.record_id
 """)
 
 _NAMES = ClaimRow._fields
@@ -87,8 +88,10 @@ _ENSURE = sql(f"""{_NEW}
            is_contested = excluded.is_contested, role = excluded.role
 """)
 _OWNING = sql(f"""
-    SELECT {", ".join("k." + name for name in ClaimRow._fields)} FROM {rows_of(type="text", key="text")}
-      JOIN claims k ON k.organization_id = :organization_id AND k.type = new.type AND k.key = new.key AND k.is_owner
+    SELECT {", ".join("k." + name for name in ClaimRow._fields)} FROM {keys_of(type="text", key="text")}
+     CROSS JOIN LATERAL (
+        SELECT * FROM claims
+         WHERE organization_id = new.organization_id AND type = new.type AND key = new.key AND is_owner LIMIT 1) AS k
 """)
 
 
@@ -123,7 +126,7 @@ def owning(tx: Tx, idents: Collection[Ident]) -> list[ClaimRow]:
 
 def by_records(tx: Tx, record_ids: Collection[UUID]) -> list[HeldRow]:
     """Load all claims of these records, each with the owner of its identifier."""
-    found = tx.run(_BY_RECORDS, {"record_ids": list(record_ids)})
+    found = tx.run(_BY_RECORDS, {"record_id": list(record_ids)})
     size = len(ClaimRow._fields)
     return [HeldRow(ClaimRow(*row[:size]), None if row[size] is None else (row[size], row[size + 1])) for row in found]
 

@@ -10,7 +10,7 @@ from worker.domain.consent import ConsentEntry
 from worker.domain.keyed_consents import KeyedConsent
 from worker.domain.terms import Ref
 from worker.domain.times import microseconds
-from worker.store.batch_writer import columns_of, json_bytes, rows_of
+from worker.store.batch_writer import columns_of, json_bytes, keys_of, rows_of
 from worker.store.db import Tx, sql
 
 _ALWAYS = {
@@ -71,13 +71,14 @@ _PAGE = sql(f"""
      ORDER BY s.statement_key LIMIT :limit
 """)
 
-_STORED = sql("""
-    SELECT statement_key FROM consents
-     WHERE organization_id = :organization_id AND statement_key = ANY(CAST(:keys AS bytea[]))
+_STORED = sql(f"""
+    SELECT c.statement_key FROM {keys_of(statement_key="bytea")}
+      JOIN consents c ON c.organization_id = new.organization_id AND c.statement_key = new.statement_key
 """)
 
-_DELETE = sql("""
-    DELETE FROM consents WHERE organization_id = :organization_id AND statement_key = ANY(CAST(:keys AS bytea[]))
+_DELETE = sql(f"""
+    DELETE FROM consents c USING {keys_of(statement_key="bytea")}
+     WHERE c.organization_id = new.organization_id AND c.statement_key = new.statement_key
 """)
 
 _CORRECT = sql(f"""
@@ -85,7 +86,7 @@ _CORRECT = sql(f"""
        SET statement_key = new.new_key, occurred_at = new.occurred_at, external_id = new.external_id,
            method = new.method, evidence = new.evidence::jsonb, origin = new.origin, legal_basis = new.legal_basis
       FROM {
-    rows_of(
+    keys_of(
         statement_key="bytea",
         new_key="bytea",
         occurred_at="timestamptz",
@@ -96,12 +97,12 @@ _CORRECT = sql(f"""
         legal_basis="text",
     )
 }
-     WHERE c.organization_id = :organization_id AND c.statement_key = new.statement_key
-       AND c.statement_key = ANY(CAST(:statement_key AS bytea[]))
+     WHERE c.organization_id = new.organization_id AND c.statement_key = new.statement_key
 """)
 
-_WITHDRAW = sql("""
-    DELETE FROM consents WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
+_WITHDRAW = sql(f"""
+    DELETE FROM consents c USING {keys_of(envelope_id="uuid")}
+     WHERE c.organization_id = new.organization_id AND c.envelope_id = new.envelope_id
     RETURNING channel, address
 """)
 
@@ -187,7 +188,7 @@ def correct(tx: Tx, said: Mapping[bytes, KeyedConsent]) -> None:
             changed = (c.occurred or None, c.ref[1], c.method, json_bytes(dict(c.evidence)), c.origin, c.legal_basis)
             kept[new_key] = (key, new_key, *changed)
     if gone:
-        tx.run(_DELETE, {"keys": gone})
+        tx.run(_DELETE, {"statement_key": gone})
     if kept:
         names = ("statement_key", "new_key", "occurred_at", "external_id", "method", "evidence", "origin")
         tx.run(_CORRECT, columns_of(list(kept.values()), *names, "legal_basis"))
@@ -195,7 +196,7 @@ def correct(tx: Tx, said: Mapping[bytes, KeyedConsent]) -> None:
 
 def stored(tx: Tx, keys: Collection[bytes]) -> set[bytes]:
     """Return which of these statements are stored, by their keys."""
-    return {bytes(row[0]) for row in tx.run(_STORED, {"keys": list(keys)})} if keys else set()
+    return {bytes(row[0]) for row in tx.run(_STORED, {"statement_key": list(keys)})} if keys else set()
 
 
 def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> set[tuple[str, str]]:
@@ -203,5 +204,5 @@ def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> set[tuple[str, str]]:
 
     That is (channel, address).
     """
-    rows = tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})
+    rows = tx.run(_WITHDRAW, {"envelope_id": list(envelope_ids)})
     return {(channel, address) for channel, address in rows if address is not None}

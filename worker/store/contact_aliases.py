@@ -3,12 +3,15 @@
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
-from worker.store.batch_writer import columns_of, rows_of
+from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, sql
 
-_OF_RECORDS = sql("""
-    SELECT id, record_id FROM contact_aliases
-     WHERE organization_id = :organization_id AND (record_id = ANY(:ids) OR id = ANY(:ids))
+_OF_RECORDS = sql(f"""
+    SELECT a.id, a.record_id FROM {keys_of(id="uuid")}
+      JOIN contact_aliases a ON a.organization_id = new.organization_id AND a.record_id = new.id
+     UNION ALL
+    SELECT a.id, a.record_id FROM {keys_of(id="uuid")}
+      JOIN contact_aliases a ON a.organization_id = new.organization_id AND a.id = new.id
 """)
 
 _ENSURE = sql(f"""
@@ -20,7 +23,7 @@ _ENSURE = sql(f"""
 
 def of_records(tx: Tx, record_ids: Collection[UUID]) -> dict[UUID, UUID]:
     """Return the ids that these records carry, and what became of their own; by alias."""
-    return {row[0]: row[1] for row in tx.run(_OF_RECORDS, {"ids": list(record_ids)})} if record_ids else {}
+    return {row[0]: row[1] for row in tx.run(_OF_RECORDS, {"id": list(record_ids)})} if record_ids else {}
 
 
 def ensure(tx: Tx, carriers: Mapping[UUID, UUID]) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import TextClause
 
 from connectors.cleaning import is_normalisable, normalised
 from worker.domain.rows import TermsChange
-from worker.store.batch_writer import array, columns_of, rows_of
+from worker.store.batch_writer import array, columns_of, keys_of, rows_of
 from worker.store.db import Tx, sql
 
 _WORD = re.compile(r"\w+")
@@ -32,9 +32,8 @@ _INSERT = sql(f"""
 """)
 
 _DELETE = sql(f"""
-    DELETE FROM contact_terms t USING {rows_of(term="text", contact_id="uuid")}
-     WHERE t.organization_id = :organization_id AND t.term = new.term AND t.contact_id = new.contact_id
-       AND t.contact_id = ANY(CAST(:contact_id AS uuid[]))
+    DELETE FROM contact_terms t USING {keys_of(contact_id="uuid", term="text")}
+     WHERE t.organization_id = new.organization_id AND t.term = new.term AND t.contact_id = new.contact_id
 """)
 
 _IS_USED = sql("""

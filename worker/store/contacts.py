@@ -10,7 +10,7 @@ from sqlalchemy import TextClause
 from worker.domain.golden import Golden
 from worker.domain.rows import ContactRow, EncodedContact
 from worker.domain.terms import EVIDENCE
-from worker.store.batch_writer import array, columns_of, json_bytes, rows_of
+from worker.store.batch_writer import array, columns_of, json_bytes, keys_of, rows_of
 from worker.store.db import Tx, sql
 
 #: (type, source, key) of an identifier; the source is empty except for an external id
@@ -21,18 +21,18 @@ COLUMNS = (
     "c.first_id, c.shown, c.created_at, c.updated_at"
 )
 _VALUES = ("id", "name", "email", "phone_number", "external_source", "external_id", "custom_fields", "tags", "first_id")
-_NEW = rows_of(
-    id="uuid",
-    name="text",
-    email="text",
-    phone_number="text",
-    external_source="text",
-    external_id="text",
-    custom_fields="json",
-    tags="text",
-    first_id="uuid",
-    shown="json",
-)
+_NEW = {
+    "id": "uuid",
+    "name": "text",
+    "email": "text",
+    "phone_number": "text",
+    "external_source": "text",
+    "external_id": "text",
+    "custom_fields": "json",
+    "tags": "text",
+    "first_id": "uuid",
+    "shown": "json",
+}
 _TAGS = "CAST(new.tags AS text[])"  # sent as text, because arrays in an array must have one length
 
 _BY_IDS = sql(f"""
@@ -45,7 +45,7 @@ _INSERT = sql(f"""
     INSERT INTO contacts (organization_id, {", ".join(_VALUES)}, shown, updated_at)
     SELECT :organization_id, id, name, email, phone_number, external_source, external_id, custom_fields::jsonb, {_TAGS},
            first_id, shown::json, clock_timestamp()
-      FROM {_NEW}
+      FROM {rows_of(**_NEW)}
 """)
 
 _UPDATE = sql(f"""
@@ -54,21 +54,25 @@ _UPDATE = sql(f"""
            external_source = new.external_source, external_id = new.external_id,
            custom_fields = new.custom_fields::jsonb, tags = {_TAGS}, first_id = new.first_id,
            shown = coalesce(new.shown::json, c.shown), updated_at = clock_timestamp()
-      FROM {_NEW}
-     WHERE c.organization_id = :organization_id AND c.id = new.id AND c.id = ANY(CAST(:id AS uuid[]))
+      FROM {keys_of(**_NEW)}
+     WHERE c.organization_id = new.organization_id AND c.id = new.id
 """)
 
-_TOUCH = sql("""
-    UPDATE contacts SET updated_at = clock_timestamp() WHERE organization_id = :organization_id AND id = ANY(:ids)
+_TOUCH = sql(f"""
+    UPDATE contacts c SET updated_at = clock_timestamp() FROM {keys_of(id="uuid")}
+     WHERE c.organization_id = new.organization_id AND c.id = new.id
 """)
 
 _SHOW = sql(f"""
     UPDATE contacts c SET shown = new.shown::json, updated_at = clock_timestamp()
-      FROM {rows_of(id="uuid", shown="json")}
-     WHERE c.organization_id = :organization_id AND c.id = new.id AND c.id = ANY(CAST(:id AS uuid[]))
+      FROM {keys_of(id="uuid", shown="json")}
+     WHERE c.organization_id = new.organization_id AND c.id = new.id
 """)
 
-_DELETE = sql("DELETE FROM contacts WHERE organization_id = :organization_id AND id = ANY(:ids)")
+_DELETE = sql(f"""
+    DELETE FROM contacts c USING {keys_of(id="uuid")}
+     WHERE c.organization_id = new.organization_id AND c.id = new.id
+""")
 
 _COUNT = sql("SELECT count(*) FROM contacts WHERE organization_id = :organization_id")
 
@@ -92,48 +96,51 @@ _FIELD_NAMES = sql("""
 
 # A contact answers to its own id, to those that its records carry, and to those of its live records.
 _BY_ANY_IDS = sql(f"""
-    SELECT c.id AS given, {COLUMNS}, 0 AS distance FROM contacts c
-     WHERE c.organization_id = :organization_id AND c.id = ANY(:ids)
+    WITH new AS MATERIALIZED (SELECT * FROM {keys_of(id="uuid")})
+    SELECT new.id AS given, {COLUMNS}, 0 AS distance FROM new
+      JOIN contacts c ON c.organization_id = new.organization_id AND c.id = new.id
      UNION ALL
-    SELECT a.id, {COLUMNS}, 1 FROM contact_aliases a
-      JOIN records r ON r.organization_id = a.organization_id AND r.id = a.record_id
-      JOIN contacts c ON c.organization_id = r.organization_id AND c.id = r.contact_id
-     WHERE a.organization_id = :organization_id AND a.id = ANY(:ids) AND (r.is_live OR r.is_lost)
+    SELECT new.id, {COLUMNS}, 1 FROM new
+      JOIN contact_aliases a ON a.organization_id = new.organization_id AND a.id = new.id
+      JOIN records r ON r.organization_id = new.organization_id AND r.id = a.record_id
+      JOIN contacts c ON c.organization_id = new.organization_id AND c.id = r.contact_id
+     WHERE r.is_live OR r.is_lost
      UNION ALL
-    SELECT r.id, {COLUMNS}, 2 FROM records r
-      JOIN contacts c ON c.organization_id = r.organization_id AND c.id = r.contact_id
-     WHERE r.organization_id = :organization_id AND r.id = ANY(:ids) AND (r.is_live OR r.is_lost) AND r.kind <> 'edit'
-       AND NOT EXISTS (SELECT FROM contact_aliases a WHERE a.organization_id = :organization_id AND a.id = r.id)
+    SELECT new.id, {COLUMNS}, 2 FROM new
+      JOIN records r ON r.organization_id = new.organization_id AND r.id = new.id
+      JOIN contacts c ON c.organization_id = new.organization_id AND c.id = r.contact_id
+     WHERE (r.is_live OR r.is_lost) AND r.kind <> 'edit'
+       AND NOT EXISTS (SELECT FROM contact_aliases a WHERE a.organization_id = new.organization_id AND a.id = r.id)
      ORDER BY distance DESC
 """)
 
 # From the tables, because for a few keys of the view ``identities`` the planner reads the whole view.
 _IDS_BY_KEYS = sql(f"""
-    WITH new AS MATERIALIZED (SELECT * FROM {rows_of(type="text", source="text", key="text")})
+    WITH new AS MATERIALIZED (SELECT * FROM {keys_of(type="text", source="text", key="text")})
     SELECT new.type, new.source, new.key, r.contact_id
       FROM new
-      JOIN claims k ON k.organization_id = :organization_id AND k.type = new.type AND k.key = new.key AND k.is_owner
+      JOIN claims k ON k.organization_id = new.organization_id AND k.type = new.type AND k.key = new.key AND k.is_owner
                    AND k.role <> {EVIDENCE}
-      JOIN records r ON r.organization_id = :organization_id AND r.id = k.record_id
+      JOIN records r ON r.organization_id = new.organization_id AND r.id = k.record_id
      WHERE new.source = '' AND r.contact_id IS NOT NULL
      UNION ALL
     SELECT new.type, new.source, new.key, r.contact_id
       FROM new
-      JOIN records r ON r.organization_id = :organization_id AND r.source = new.source AND r.external_id = new.key
+      JOIN records r ON r.organization_id = new.organization_id AND r.source = new.source AND r.external_id = new.key
      WHERE new.type = 'external_id' AND r.kind = 'customer' AND (r.is_live OR r.is_lost) AND r.contact_id IS NOT NULL
 """)
 
 # Keys and contacts in one statement: resolving is the most frequent request, and each round trip counts.
 _BY_CLAIMED_KEYS = sql(f"""
-    SELECT k.type, '', k.key, {COLUMNS} FROM {rows_of(type="text", key="text")}
-      JOIN claims k ON k.organization_id = :organization_id AND k.type = new.type AND k.key = new.key AND k.is_owner
-      JOIN records r ON r.organization_id = :organization_id AND r.id = k.record_id
-      JOIN contacts c ON c.organization_id = :organization_id AND c.id = r.contact_id
+    SELECT k.type, '', k.key, {COLUMNS} FROM {keys_of(type="text", key="text")}
+      JOIN claims k ON k.organization_id = new.organization_id AND k.type = new.type AND k.key = new.key AND k.is_owner
+      JOIN records r ON r.organization_id = new.organization_id AND r.id = k.record_id
+      JOIN contacts c ON c.organization_id = new.organization_id AND c.id = r.contact_id
 """)
 _BY_EXTERNAL_IDS = sql(f"""
-    SELECT 'external_id', r.source, r.external_id, {COLUMNS} FROM {rows_of(source="text", key="text")}
-      JOIN records r ON r.organization_id = :organization_id AND r.source = new.source AND r.external_id = new.key
-      JOIN contacts c ON c.organization_id = :organization_id AND c.id = r.contact_id
+    SELECT 'external_id', r.source, r.external_id, {COLUMNS} FROM {keys_of(source="text", key="text")}
+      JOIN records r ON r.organization_id = new.organization_id AND r.source = new.source AND r.external_id = new.key
+      JOIN contacts c ON c.organization_id = new.organization_id AND c.id = r.contact_id
      WHERE r.kind = 'customer' AND (r.is_live OR r.is_lost)
 """)
 
@@ -152,7 +159,7 @@ def by_any_ids(tx: Tx, ids: Collection[UUID]) -> dict[UUID, ContactRow]:
     """Load contacts by their ids, or by ids that were merged into them; unknown ids are left out."""
     if not ids:
         return {}
-    return {values[0]: ContactRow(*values[1:-1]) for values in tx.run(_BY_ANY_IDS, {"ids": list(ids)})}
+    return {values[0]: ContactRow(*values[1:-1]) for values in tx.run(_BY_ANY_IDS, {"id": list(ids)})}
 
 
 def ids_by_keys(tx: Tx, keys: Collection[Key]) -> dict[Key, UUID]:
@@ -250,13 +257,13 @@ def show(tx: Tx, shown: Mapping[UUID, Mapping[str, str]]) -> None:
 def touch(tx: Tx, ids: Collection[UUID]) -> None:
     """Note the time of a change that is not in a contact's own columns."""
     if ids:
-        tx.run(_TOUCH, {"ids": sorted(ids)})
+        tx.run(_TOUCH, {"id": sorted(ids)})
 
 
 def delete(tx: Tx, ids: Collection[UUID]) -> None:
     """Delete contacts that no record belongs to any more."""
     if ids:
-        tx.run(_DELETE, {"ids": sorted(ids)})
+        tx.run(_DELETE, {"id": sorted(ids)})
 
 
 def _write(tx: Tx, rows: Iterable[tuple[Any, ...]], statement: TextClause) -> None:

@@ -170,12 +170,14 @@ def snapshot(on: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def tenant_snapshot(organization_id: UUID) -> Iterator[Tx]:
+def tenant_snapshot(organization_id: UUID, on: Engine | None = None) -> Iterator[Tx]:
     """Open a read-only transaction of the API that sees one state of one organization's data.
+
+    ``on`` is the engine of a replica; without it the primary answers.
 
     One message to the server begins the transaction and scopes it; the driver would send three.
     """
-    with tenant_engine().connect() as conn, scoped_snapshot(conn, organization_id) as tx:
+    with (on or tenant_engine()).connect() as conn, scoped_snapshot(conn, organization_id) as tx:
         yield tx
 
 

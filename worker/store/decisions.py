@@ -7,18 +7,20 @@ from worker import ids
 from worker.domain.snapshot import NewDecision
 from worker.domain.terms import Decision, Ref
 from worker.domain.times import microseconds, moment
-from worker.store.batch_writer import columns_of, rows_of
+from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, sql
 
 _BY_REFS = sql(f"""
-    WITH new AS MATERIALIZED (SELECT * FROM {rows_of(source="text", external_id="text")})
+    WITH new AS MATERIALIZED (SELECT * FROM {keys_of(source="text", external_id="text")})
     SELECT d.kind, d.source_a, d.external_id_a, d.source_b, d.external_id_b, d.occurred_at, d.tie
-      FROM new JOIN decisions d ON d.organization_id = :organization_id
-       AND d.source_b = new.source AND d.external_id_b = new.external_id
+      FROM new CROSS JOIN LATERAL (
+        SELECT * FROM decisions WHERE organization_id = new.organization_id
+           AND source_b = new.source AND external_id_b = new.external_id OFFSET 0) AS d
      UNION
     SELECT d.kind, d.source_a, d.external_id_a, d.source_b, d.external_id_b, d.occurred_at, d.tie
-      FROM new JOIN decisions d ON d.organization_id = :organization_id
-       AND d.source_a = new.source AND d.external_id_a = new.external_id
+      FROM new CROSS JOIN LATERAL (
+        SELECT * FROM decisions WHERE organization_id = new.organization_id
+           AND source_a = new.source AND external_id_a = new.external_id OFFSET 0) AS d
 """)
 
 _INSERT = sql(f"""
@@ -43,8 +45,9 @@ _INSERT = sql(f"""
         ON CONFLICT DO NOTHING
 """)
 
-_WITHDRAW = sql("""
-    DELETE FROM decisions WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
+_WITHDRAW = sql(f"""
+    DELETE FROM decisions d USING {keys_of(envelope_id="uuid")}
+     WHERE d.organization_id = new.organization_id AND d.envelope_id = new.envelope_id
     RETURNING source_a, external_id_a, source_b, external_id_b
 """)
 
@@ -71,6 +74,6 @@ def ensure(tx: Tx, rows: Iterable[NewDecision]) -> None:
 def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> set[Ref]:
     """Delete the decisions of these envelopes, before a replay states them anew; return their records."""
     refs: set[Ref] = set()
-    for source_a, id_a, source_b, id_b in tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)}):
+    for source_a, id_a, source_b, id_b in tx.run(_WITHDRAW, {"envelope_id": list(envelope_ids)}):
         refs |= {(source_a, id_a), (source_b, id_b)}
     return refs

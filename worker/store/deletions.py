@@ -7,7 +7,7 @@ from uuid import UUID
 from worker.domain.deletions import Deletion
 from worker.domain.statements import EnvelopeStatements
 from worker.domain.times import microseconds, moment
-from worker.store.batch_writer import columns_of, rows_of
+from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, json, sql
 
 _ENSURE = sql(f"""
@@ -17,12 +17,15 @@ _ENSURE = sql(f"""
         ON CONFLICT (organization_id, digest, envelope_id) DO NOTHING
 """)
 
-_BY_DIGESTS = sql("""
-    SELECT digest, envelope_id, deleted_at, spared FROM deletions
-     WHERE organization_id = :organization_id AND digest = ANY(CAST(:digests AS bytea[]))
+_BY_DIGESTS = sql(f"""
+    SELECT d.digest, d.envelope_id, d.deleted_at, d.spared FROM {keys_of(digest="bytea")}
+      JOIN deletions d ON d.organization_id = new.organization_id AND d.digest = new.digest
 """)
 
-_WITHDRAW = sql("DELETE FROM deletions WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)")
+_WITHDRAW = sql(f"""
+    DELETE FROM deletions d USING {keys_of(envelope_id="uuid")}
+     WHERE d.organization_id = new.organization_id AND d.envelope_id = new.envelope_id
+""")
 
 
 def ensure(tx: Tx, statements: Iterable[EnvelopeStatements]) -> None:
@@ -41,7 +44,7 @@ def by_digests(tx: Tx, digests: Collection[bytes]) -> dict[bytes, list[Deletion]
     """Load the deletions of these addresses, by digest."""
     found: dict[bytes, list[Deletion]] = defaultdict(list)
     if digests:
-        for digest, envelope_id, deleted_at, spared in tx.run(_BY_DIGESTS, {"digests": list(digests)}):
+        for digest, envelope_id, deleted_at, spared in tx.run(_BY_DIGESTS, {"digest": list(digests)}):
             refs = frozenset((source, external_id) for source, external_id in spared)
             found[bytes(digest)].append(Deletion(envelope_id, microseconds(deleted_at), refs))
     return found
@@ -49,4 +52,4 @@ def by_digests(tx: Tx, digests: Collection[bytes]) -> dict[bytes, list[Deletion]
 
 def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:
     """Forget what these envelopes deleted, before a replay deletes it anew."""
-    tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})
+    tx.run(_WITHDRAW, {"envelope_id": list(envelope_ids)})

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, TextClause
 
-from worker.store.batch_writer import columns_of, rows_of
+from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, run, sql
 from worker.store.lanes import lane_of, lane_sql
 
@@ -111,32 +111,37 @@ _KEEP_SETTLED = sql("""
 _BY_DELIVERY = sql(f"""
     SELECT e.connection_id, e.delivery_id, e.id, e.body_sha256
       FROM {rows_of(organization_id="uuid", connection_id="uuid", delivery_id="text")}
-      JOIN envelopes e ON e.organization_id = new.organization_id AND e.connection_id = new.connection_id
-                      AND e.delivery_id = new.delivery_id
+     CROSS JOIN LATERAL (
+        SELECT * FROM envelopes WHERE organization_id = new.organization_id AND connection_id = new.connection_id
+           AND delivery_id = new.delivery_id LIMIT 1) AS e
 """)
 
 _BY_RECORDS = sql(f"""
     SELECT DISTINCT {", ".join("e." + name for name in _FIELDS if name not in ("headers", "body", "marks"))},
            e.headers::text, e.body, e.marks::text
-      FROM envelope_records er
-      JOIN envelopes e ON e.organization_id = er.organization_id AND e.id = er.envelope_id
-     WHERE er.organization_id = :organization_id AND er.record_id = ANY(:record_ids) AND e.body IS NOT NULL
+      FROM {keys_of(record_id="uuid")}
+      JOIN envelope_records er ON er.organization_id = new.organization_id AND er.record_id = new.record_id
+     CROSS JOIN LATERAL (
+        SELECT * FROM envelopes WHERE organization_id = new.organization_id AND id = er.envelope_id LIMIT 1) AS e
+     WHERE e.body IS NOT NULL
      ORDER BY e.id LIMIT :most
 """)
 
-_LINKED_RECORDS = sql("""
-    SELECT DISTINCT record_id FROM envelope_records
-     WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
+_LINKED_RECORDS = sql(f"""
+    SELECT DISTINCT er.record_id FROM {keys_of(envelope_id="uuid")}
+      JOIN envelope_records er ON er.organization_id = new.organization_id AND er.envelope_id = new.envelope_id
 """)
 
-_DELETE_LINKS = sql("""
-    DELETE FROM envelope_records WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
+_DELETE_LINKS = sql(f"""
+    DELETE FROM envelope_records er USING {keys_of(envelope_id="uuid")}
+     WHERE er.organization_id = new.organization_id AND er.envelope_id = new.envelope_id
 """)
 
-_STILL_LINKED = sql("""
-    SELECT given_id FROM unnest(CAST(:record_ids AS uuid[])) AS given_id
-     WHERE EXISTS (SELECT 1 FROM envelope_records er
-                    WHERE er.organization_id = :organization_id AND er.record_id = given_id)
+_STILL_LINKED = sql(f"""
+    SELECT new.record_id FROM {keys_of(record_id="uuid")}
+     CROSS JOIN LATERAL (
+        SELECT 1 FROM envelope_records
+         WHERE organization_id = new.organization_id AND record_id = new.record_id LIMIT 1) AS er
 """)
 
 _LINK = f"""
@@ -191,7 +196,7 @@ def keep_settled(conn: Connection, incoming: Incoming) -> datetime:
 
 def by_records(tx: Tx, record_ids: Collection[UUID], most: int) -> list[EnvelopeRow]:
     """Load the envelopes that are linked to these records and whose bodies are still kept; at most ``most``."""
-    rows = tx.run(_BY_RECORDS, {"record_ids": list(record_ids), "most": most})
+    rows = tx.run(_BY_RECORDS, {"record_id": list(record_ids), "most": most})
     return [EnvelopeRow._make(fields) for fields in rows]
 
 
@@ -210,17 +215,17 @@ def rename(tx: Tx, connection_id: UUID, since: UUID, *, mark: tuple[str, str], t
 
 def linked_records(tx: Tx, envelope_ids: Collection[UUID]) -> list[UUID]:
     """Load the ids of the records that these envelopes are linked to."""
-    return [row[0] for row in tx.run(_LINKED_RECORDS, {"envelope_ids": list(envelope_ids)})]
+    return [row[0] for row in tx.run(_LINKED_RECORDS, {"envelope_id": list(envelope_ids)})]
 
 
 def delete_links(tx: Tx, envelope_ids: Collection[UUID]) -> None:
     """Delete the links of these envelopes to records, before a replay adds them anew."""
-    tx.run(_DELETE_LINKS, {"envelope_ids": list(envelope_ids)})
+    tx.run(_DELETE_LINKS, {"envelope_id": list(envelope_ids)})
 
 
 def still_linked(tx: Tx, record_ids: Collection[UUID]) -> set[UUID]:
     """Return those of the records that at least one envelope is linked to."""
-    return {row[0] for row in tx.run(_STILL_LINKED, {"record_ids": list(record_ids)})}
+    return {row[0] for row in tx.run(_STILL_LINKED, {"record_id": list(record_ids)})}
 
 
 def insert_new_links(tx: Tx, pairs: Collection[tuple[UUID, UUID]]) -> None:

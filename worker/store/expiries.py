@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from worker import ids
+from worker.store.batch_writer import keys_of
 from worker.store.db import Tx, run, sql
 
 #: how long an envelope that was still needed is left alone
@@ -67,17 +68,19 @@ _HOLD = sql("""
     SELECT :organization_id, envelope_id FROM unnest(CAST(:envelope_ids AS uuid[])) AS envelope_id
         ON CONFLICT (organization_id, envelope_id) DO UPDATE SET looked_at = now()
 """)
-_LET_GO = sql("""
-    DELETE FROM held_bodies WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
+_LET_GO = sql(f"""
+    DELETE FROM held_bodies h USING {keys_of(envelope_id="uuid")}
+     WHERE h.organization_id = new.organization_id AND h.envelope_id = new.envelope_id
 """)
 # The headers of a request name the API key, which the change log shows for as long as it is kept.
-_EXPIRE = sql("""
-    UPDATE envelopes
+_EXPIRE = sql(f"""
+    UPDATE envelopes e
        SET body = NULL,
            headers = CASE WHEN delivery_id LIKE 'api:%' THEN
                 (SELECT coalesce(json_agg(header), '[]') FROM json_array_elements(headers) AS header
                   WHERE header->>0 = 'actor') ELSE '[]' END
-     WHERE organization_id = :organization_id AND id = ANY(:envelope_ids)
+      FROM {keys_of(envelope_id="uuid")}
+     WHERE e.organization_id = new.organization_id AND e.id = new.envelope_id
 """)
 
 
@@ -102,7 +105,7 @@ def expire(tx: Tx, kept: timedelta, most: int) -> int:
     held = tx.run(_HELD, {**about, "again": LOOK_AGAIN}).all()
     _settle(tx, held)
     if done := [row.id for row in held if row.is_due or not row.is_kept]:
-        tx.run(_LET_GO, {"envelope_ids": done})
+        tx.run(_LET_GO, {"envelope_id": done})
     tx.run(_ADVANCE, {"after": page[-1].id if page else begun.after_id})
     return max(len(page), len(held))
 
@@ -111,6 +114,6 @@ def _settle(tx: Tx, rows: Sequence[Any]) -> None:
     due = [row.id for row in rows if row.is_due]
     needed = [row.id for row in rows if row.is_kept and not row.is_due]
     if due:
-        tx.run(_EXPIRE, {"envelope_ids": due})
+        tx.run(_EXPIRE, {"envelope_id": due})
     if needed:
         tx.run(_HOLD, {"envelope_ids": needed})

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from worker.store.batch_writer import columns_of, rows_of
+from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, sql
 
 
@@ -28,7 +28,10 @@ _ENSURE = sql(f"""
         DO UPDATE SET updated_at = clock_timestamp(), merged_into = EXCLUDED.merged_into
 """)
 
-_DELETE = sql("DELETE FROM former_contacts WHERE organization_id = :organization_id AND id = ANY(:ids)")
+_DELETE = sql(f"""
+    DELETE FROM former_contacts f USING {keys_of(id="uuid")}
+     WHERE f.organization_id = new.organization_id AND f.id = new.id
+""")
 
 _CHANGED = sql("""
     SELECT id, updated_at, merged_into FROM former_contacts
@@ -57,7 +60,7 @@ def ensure(tx: Tx, rows: Iterable[tuple[UUID, UUID | None]]) -> None:
 def delete(tx: Tx, ids: Collection[UUID]) -> None:
     """Forget ids that are contacts again; other ids change nothing."""
     if ids:
-        tx.run(_DELETE, {"ids": sorted(ids)})
+        tx.run(_DELETE, {"id": sorted(ids)})
 
 
 def changed(tx: Tx, since: datetime, after_id: UUID | None, until: datetime, limit: int) -> list[FormerContactRow]:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from worker.store.batch_writer import keys_of
 from worker.store.db import Tx, json, run, sql
 
 #: a client that has not repeated a request within a day will not do so
@@ -44,10 +45,11 @@ _ANSWER = sql("""
      WHERE organization_id = :organization_id AND api_key_id = :api_key_id AND key = :key
 """)
 # The key stays, so that a client that repeats the request does not bring back who was forgotten.
-_FORGET = sql("""
-    UPDATE idempotency_keys
-       SET status = 0, headers = '{}', body = '', request_sha256 = decode(repeat('00', 32), 'hex'), contact_id = NULL
-     WHERE organization_id = :organization_id AND contact_id = ANY(:contact_ids)
+_FORGET = sql(f"""
+    UPDATE idempotency_keys k
+       SET status = 0, headers = '{{}}', body = '', request_sha256 = decode(repeat('00', 32), 'hex'), contact_id = NULL
+      FROM {keys_of(contact_id="uuid")}
+     WHERE k.organization_id = new.organization_id AND k.contact_id = new.contact_id
 """)
 _DELETE_EXPIRED = sql("""
     DELETE FROM idempotency_keys WHERE (organization_id, api_key_id, key) IN (
@@ -86,7 +88,7 @@ def answer(
 def forget(tx: Tx, contact_ids: Collection[UUID]) -> None:
     """Delete the answers that tell of these contacts. Their keys stay in use as long as all keys."""
     if contact_ids:
-        tx.run(_FORGET, {"contact_ids": sorted(contact_ids)})
+        tx.run(_FORGET, {"contact_id": sorted(contact_ids)})
 
 
 def delete_expired(conn: Connection) -> None:

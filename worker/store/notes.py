@@ -7,7 +7,7 @@ from uuid import UUID
 
 from worker.domain.ledger import NewNote
 from worker.domain.times import moment
-from worker.store.batch_writer import columns_of, rows_of
+from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, sql
 
 
@@ -56,11 +56,15 @@ _PAGE = sql(f"""
 """)
 
 _BY_ENVELOPES = sql(f"""
-    SELECT {_COLUMNS} FROM notes n WHERE n.organization_id = :organization_id AND n.envelope_id = ANY(:envelope_ids)
+    SELECT {_COLUMNS} FROM {keys_of(envelope_id="uuid")}
+      JOIN notes n ON n.organization_id = new.organization_id AND n.envelope_id = new.envelope_id
      ORDER BY n.envelope_id, n.position
 """)
 
-_WITHDRAW = sql("DELETE FROM notes WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)")
+_WITHDRAW = sql(f"""
+    DELETE FROM notes n USING {keys_of(envelope_id="uuid")}
+     WHERE n.organization_id = new.organization_id AND n.envelope_id = new.envelope_id
+""")
 
 
 def append(tx: Tx, rows: Iterable[NewNote]) -> None:
@@ -96,9 +100,9 @@ def page(tx: Tx, since: Mapping[UUID, int | None], before: UUID | None, limit: i
 
 def by_envelopes(tx: Tx, envelope_ids: Collection[UUID]) -> list[NoteRow]:
     """Load the notes of these envelopes."""
-    return [NoteRow(*row) for row in tx.run(_BY_ENVELOPES, {"envelope_ids": list(envelope_ids)})]
+    return [NoteRow(*row) for row in tx.run(_BY_ENVELOPES, {"envelope_id": list(envelope_ids)})]
 
 
 def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:
     """Delete the notes of these envelopes, before a replay adds them anew."""
-    tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})
+    tx.run(_WITHDRAW, {"envelope_id": list(envelope_ids)})

@@ -7,7 +7,7 @@ from uuid import UUID
 from worker import ids
 from worker.domain.statements import PrivacyRequest
 from worker.domain.times import moment
-from worker.store.batch_writer import columns_of, rows_of
+from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, json, sql
 
 #: Shopify gives thirty days for each of its three compliance topics; the GDPR gives a month
@@ -50,9 +50,9 @@ _OPEN = sql("""
      WHERE organization_id = :organization_id AND state = 'open' ORDER BY due_at, id LIMIT 1000
 """)
 
-_WITHDRAW = sql("""
-    DELETE FROM privacy_requests
-     WHERE organization_id = :organization_id AND state = 'open' AND envelope_id = ANY(:envelope_ids)
+_WITHDRAW = sql(f"""
+    DELETE FROM privacy_requests p USING {keys_of(envelope_id="uuid")}
+     WHERE p.organization_id = new.organization_id AND p.envelope_id = new.envelope_id AND p.state = 'open'
 """)
 
 
@@ -86,4 +86,4 @@ def open_requests(tx: Tx) -> list[dict[str, Any]]:
 
 def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> None:
     """Delete the open requests of these envelopes, before a replay adds them anew."""
-    tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})
+    tx.run(_WITHDRAW, {"envelope_id": list(envelope_ids)})

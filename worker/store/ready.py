@@ -3,15 +3,17 @@
 When an envelope is drained, its row goes, and an outcome (``outcomes``) or a reason (``parked``) is left.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, TextClause
 
-from worker.store.batch_writer import columns_of, rows_of
+from worker.store import counts
+from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, read_binary, run, sql
 from worker.store.envelopes import EnvelopeRow
 from worker.store.lanes import LANES, lane_sql
@@ -65,7 +67,7 @@ class Parked(NamedTuple):
 # was empty when its statistics were made.
 # A row whose envelope is gone is leased too, without a body, so that it is parked like an expired envelope.
 _LEASE = """
-    WITH leased AS (
+    WITH {counting}leased AS (
         UPDATE ready r
            SET crashes = crashes + (lease_until IS NOT NULL)::integer,
                lease_until = clock_timestamp() + :lease, lease_token = :token
@@ -86,25 +88,53 @@ _LEASE = """
         SELECT topic, delivery_id, sent_at, received_at, headers, body, marks FROM envelopes
          WHERE organization_id = l.organization_id AND id = l.envelope_id LIMIT 1) AS e ON true
 """
-# The numbers are literals, so that a search for suspects uses their own small index.
-_LEASE_ORDINARY = sql(_LEASE.format(suspicion="< 2", first=""))
-_LEASE_SUSPECTS = sql(_LEASE.format(suspicion="= 2", first=""))
-_LEASE_ALONE = sql(_LEASE.format(suspicion=">= 3", first=""))
-# For a stand-in, which has nobody beside it. The row that was leased last is the likeliest to hang its process again.
-_LEASE_CLEAN = sql(_LEASE.format(suspicion="= 0 AND lease_until IS NULL", first=""))
-_SHAKY = ">= 0 AND (crashes > 0 OR lease_until IS NOT NULL)"
-_LEASE_SHAKY = sql(_LEASE.format(suspicion=_SHAKY, first="coalesce(lease_until, next_run_at), "))
 
-_DELETE = sql("""
-    DELETE FROM ready
-     WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids) AND lease_token = :token
+
+# The rows that we lease, by their ctids, as in ``_LEASE``: a join by key would read the whole queue here, too.
+_LEASED = f"""
+    r.ctid = ANY(ARRAY(
+        SELECT q.ctid FROM {keys_of(envelope_id="uuid")}
+         CROSS JOIN LATERAL (
+            SELECT ctid FROM ready WHERE organization_id = new.organization_id AND envelope_id = new.envelope_id
+               AND lease_token = :token LIMIT 1 FOR UPDATE) AS q
+     ))
+"""
+
+
+def _lease(suspicion: str, first: str = "") -> tuple[TextClause, TextClause]:
+    """Make the statement that leases, and one that takes along what was counted since the last."""
+    plain, counting = (_LEASE.format(suspicion=suspicion, first=first, counting=c) for c in ("", f"{counts.ADDED}, "))
+    return sql(plain), sql(counting)
+
+
+# The numbers are literals, so that a search for suspects uses their own small index.
+_LEASE_ORDINARY = _lease("< 2")
+_LEASE_SUSPECTS = _lease("= 2")
+_LEASE_ALONE = _lease(">= 3")
+# For a stand-in, which has nobody beside it. The row that was leased last is the likeliest to hang its process again.
+_LEASE_CLEAN = _lease("= 0 AND lease_until IS NULL")
+_SHAKY = ">= 0 AND (crashes > 0 OR lease_until IS NOT NULL)"
+_LEASE_SHAKY = _lease(_SHAKY, "coalesce(lease_until, next_run_at), ")
+
+# What became of the rows is counted with it. Its lock keeps a row for whoever deletes it until the commit.
+_DELETE = sql(f"""
+    WITH {counts.ADDED}
+    DELETE FROM ready r WHERE {_LEASED}
 """)
 
-_POSTPONE = sql("""
-    UPDATE ready
-       SET attempts = attempts + :failed, lease_until = NULL, lease_token = NULL,
-           next_run_at = clock_timestamp() + :delay
-     WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids) AND lease_token = :token
+_COUNT_POSTPONED = """
+    INSERT INTO counts (name, value)
+    SELECT 'envelopes/postponed', count(*) FROM postponed HAVING count(*) > 0
+"""
+
+_POSTPONE = sql(f"""
+    WITH postponed AS (
+        UPDATE ready r
+           SET attempts = attempts + :failed, lease_until = NULL, lease_token = NULL,
+               next_run_at = clock_timestamp() + :delay
+         WHERE {_LEASED}
+        RETURNING 1
+    ){_COUNT_POSTPONED}
 """)
 
 # Leased rows stay as they are: their drain works on them, or sets them aside itself.
@@ -116,15 +146,17 @@ _HOLD = sql("""
 
 # The connection may have been resumed since the drain looked. Then the rows become due, or they would wait for good.
 # FOR SHARE waits for a resume that is under way, and keeps a later one waiting for us.
-_SET_ASIDE = sql("""
+_SET_ASIDE = sql(f"""
     WITH paused AS (
         SELECT id FROM connections
          WHERE organization_id = :organization_id AND id = ANY(:connection_ids) AND state = 'paused' FOR SHARE
-    )
-    UPDATE ready r
-       SET lease_until = NULL, lease_token = NULL,
-           next_run_at = CASE WHEN connection_id IN (SELECT id FROM paused) THEN 'infinity' ELSE now() END
-     WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids) AND lease_token = :token
+    ), postponed AS (
+        UPDATE ready r
+           SET lease_until = NULL, lease_token = NULL,
+               next_run_at = CASE WHEN connection_id IN (SELECT id FROM paused) THEN 'infinity' ELSE now() END
+         WHERE {_LEASED}
+        RETURNING 1
+    ){_COUNT_POSTPONED}
 """)
 
 _UNHOLD = sql("""
@@ -157,8 +189,8 @@ _SETTLE_AGAIN = sql(f"""{_SETTLE}
 
 _CONFIRM = sql(f"""
     UPDATE outcomes o SET outcome = new.outcome, detail = new.detail, settled_at = now()
-      FROM {rows_of(envelope_id="uuid", outcome="text", detail="text")}
-     WHERE o.organization_id = :organization_id AND o.envelope_id = new.envelope_id AND o.outcome = 'ignored'
+      FROM {keys_of(envelope_id="uuid", outcome="text", detail="text")}
+     WHERE o.organization_id = new.organization_id AND o.envelope_id = new.envelope_id AND o.outcome = 'ignored'
 """)
 
 # The head of a lane is enough to look at, because leased rows stay there while a drain works on the lane.
@@ -218,8 +250,9 @@ _LIST_REMARKED = sql("""
 # A replay puts an envelope back into the queue. The drain withdraws its old statements.
 _REPLAY = sql(f"""
     WITH replayed AS (
-        SELECT e.organization_id, e.id, e.connection_id FROM envelopes e
-         WHERE e.organization_id = :organization_id AND e.id = ANY(:envelope_ids) AND e.body IS NOT NULL
+        SELECT e.organization_id, e.id, e.connection_id FROM {keys_of(envelope_id="uuid")}
+          JOIN envelopes e ON e.organization_id = new.organization_id AND e.id = new.envelope_id
+         WHERE e.body IS NOT NULL
     ), unparked AS (
         DELETE FROM parked p USING replayed r WHERE p.organization_id = r.organization_id AND p.envelope_id = r.id
     ), unsettled AS (
@@ -243,28 +276,41 @@ class Only(Enum):
 
 
 def lease_due(
-    conn: Connection, lane: int, *, most: int, lease: timedelta, token: UUID, only: Only = Only.ORDINARY
+    conn: Connection,
+    lane: int,
+    *,
+    most: int,
+    lease: timedelta,
+    token: UUID,
+    only: Only = Only.ORDINARY,
+    counted: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Leased]:
-    """Lease due envelopes of a lane, those first that have been due longest."""
+    """Lease due envelopes of a lane, those first that have been due longest, and add what is ``counted``."""
     parameters = {"lane": lane, "most": most, "lease": lease, "token": token}
+    also = counts.parameters(counted) if counted else {}
     if only is Only.ORDINARY:
-        rows = read_binary(conn, _LEASE_ORDINARY, parameters)
+        rows = read_binary(conn, _LEASE_ORDINARY[bool(also)], {**parameters, **also})
     elif only is Only.SUSPECTS:
-        rows = read_binary(conn, _LEASE_SUSPECTS, {**parameters, "most": min(most, _FEW)})
-        rows = rows or read_binary(conn, _LEASE_ALONE, {**parameters, "most": 1})
+        rows = read_binary(conn, _LEASE_SUSPECTS[bool(also)], {**parameters, **also, "most": min(most, _FEW)})
+        rows = rows or read_binary(conn, _LEASE_ALONE[0], {**parameters, "most": 1})
     elif only is Only.CLEAN:
-        rows = read_binary(conn, _LEASE_CLEAN, parameters)
+        rows = read_binary(conn, _LEASE_CLEAN[bool(also)], {**parameters, **also})
     else:
-        rows = read_binary(conn, _LEASE_SHAKY, {**parameters, "most": 1})
+        rows = read_binary(conn, _LEASE_SHAKY[bool(also)], {**parameters, **also, "most": 1})
     return [
         Leased(EnvelopeRow(*envelope), attempts, crashes, replay, run_id)
         for attempts, crashes, replay, run_id, *envelope in rows
     ]
 
 
-def delete(tx: Tx, envelope_ids: Collection[UUID], token: UUID) -> int:
-    """Delete rows that we lease; return their number, which is too small if another drain has leased some of them."""
-    return tx.run(_DELETE, {"envelope_ids": list(envelope_ids), "token": token}).rowcount
+def delete(
+    tx: Tx, envelope_ids: Collection[UUID], token: UUID, counted: Mapping[str, float] = MappingProxyType({})
+) -> int:
+    """Delete rows that we lease, and add what is ``counted`` about them to the counters.
+
+    Returns the number of rows, which is too small if another drain has leased some of them; then roll back.
+    """
+    return tx.run(_DELETE, {**_leased(envelope_ids, token), **counts.parameters(counted)}).rowcount
 
 
 def postpone(
@@ -276,10 +322,7 @@ def postpone(
     failed: bool,
 ) -> None:
     """Give rows back, due again after ``delay``; ``failed`` counts an attempt."""
-    tx.run(
-        _POSTPONE,
-        {"envelope_ids": list(envelope_ids), "token": token, "delay": delay, "failed": int(failed)},
-    )
+    tx.run(_POSTPONE, {**_leased(envelope_ids, token), "delay": delay, "failed": int(failed)})
 
 
 def set_aside(
@@ -289,10 +332,11 @@ def set_aside(
     token: UUID,
 ) -> None:
     """Give back rows of paused connections, to wait until the connections resume."""
-    tx.run(
-        _SET_ASIDE,
-        {"envelope_ids": list(envelope_ids), "connection_ids": list(connection_ids), "token": token},
-    )
+    tx.run(_SET_ASIDE, {**_leased(envelope_ids, token), "connection_ids": list(connection_ids)})
+
+
+def _leased(envelope_ids: Collection[UUID], token: UUID) -> dict[str, object]:
+    return {"envelope_id": list(envelope_ids), "token": token}
 
 
 def hold(tx: Tx, connection_id: UUID) -> None:
@@ -364,4 +408,4 @@ def list_parked(tx: Tx, limit: int) -> list[dict[str, Any]]:
 
 def replay(tx: Tx, envelope_ids: Collection[UUID]) -> list[UUID]:
     """Queue envelopes again; return the ids of those whose bodies are still kept."""
-    return [row[0] for row in tx.run(_REPLAY, {"envelope_ids": list(envelope_ids)})]
+    return [row[0] for row in tx.run(_REPLAY, {"envelope_id": list(envelope_ids)})]

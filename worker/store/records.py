@@ -10,7 +10,7 @@ from worker.domain.record import Record
 from worker.domain.rows import RecordRow, RecordWrite
 from worker.domain.terms import Ref, kind_of
 from worker.domain.times import microseconds, moment
-from worker.store.batch_writer import columns_of, document, json_bytes, rows_of
+from worker.store.batch_writer import columns_of, document, json_bytes, keys_of, rows_of
 from worker.store.db import Tx, sql
 
 _COLUMNS = (
@@ -34,7 +34,8 @@ _BY_IDS = sql(f"""
 """)
 
 _BY_CONTACTS = sql(f"""
-    SELECT {_COLUMNS} FROM records r WHERE r.organization_id = :organization_id AND r.contact_id = ANY(:ids)
+    SELECT {_COLUMNS} FROM {keys_of(contact_id="uuid")}
+      JOIN records r ON r.organization_id = new.organization_id AND r.contact_id = new.contact_id
 """)
 
 _VERSIONS = sql(f"SELECT r.id, r.version {_OF_REFS}")
@@ -62,15 +63,13 @@ _INSERT = sql(f"""
 }
 """)
 
-# ANY names the ids a second time, as in every UPDATE and DELETE that joins rows: the join alone may hash the whole
-# organization.
 _UPDATE = sql(f"""
     UPDATE records r
        SET state = {document("new.state")}, kind = new.kind, is_live = new.is_live, is_lost = new.is_lost,
            merged_at = new.merged_at, is_oversize = new.is_oversize, contact_id = new.contact_id,
            joined_id = new.joined_id, version = r.version + 1, updated_at = now()
       FROM {
-    rows_of(
+    keys_of(
         id="uuid",
         version="integer",
         kind="text",
@@ -83,12 +82,13 @@ _UPDATE = sql(f"""
         joined_id="uuid",
     )
 }
-     WHERE r.organization_id = :organization_id AND r.id = new.id AND r.version = new.version
-       AND r.id = ANY(CAST(:id AS uuid[]))
+     WHERE r.organization_id = new.organization_id AND r.id = new.id AND r.version = new.version
 """)
 
 
-_DELETE = sql("DELETE FROM records WHERE organization_id = :organization_id AND id = ANY(:ids)")
+_DELETE = sql(f"""
+    DELETE FROM records r USING {keys_of(id="uuid")} WHERE r.organization_id = new.organization_id AND r.id = new.id
+""")
 
 
 def by_refs(tx: Tx, refs: Collection[Ref]) -> list[RecordRow]:
@@ -103,7 +103,7 @@ def by_ids(tx: Tx, ids: Collection[UUID]) -> list[RecordRow]:
 
 def by_contacts(tx: Tx, contact_ids: Collection[UUID]) -> list[RecordRow]:
     """Load all records of these contacts."""
-    return [_row(values) for values in tx.run(_BY_CONTACTS, {"ids": list(contact_ids)}).all()]
+    return [_row(values) for values in tx.run(_BY_CONTACTS, {"contact_id": list(contact_ids)}).all()]
 
 
 def versions(tx: Tx, refs: Collection[Ref]) -> dict[UUID, int]:
@@ -143,7 +143,7 @@ def update(tx: Tx, writes: Iterable[RecordWrite]) -> int:
 def delete(tx: Tx, ids_: Collection[UUID]) -> None:
     """Delete records that no envelope is linked to any more; their claims are deleted before."""
     if ids_:
-        tx.run(_DELETE, {"ids": sorted(ids_)})
+        tx.run(_DELETE, {"id": sorted(ids_)})
 
 
 def _id(write: RecordWrite) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from worker import ids
 from worker.store import reading_leases
-from worker.store.batch_writer import columns_of, rows_of
+from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, run, sql
 
 
@@ -62,10 +62,10 @@ _LEASE = sql(f"""
        AND w.external_id = picked.external_id
     RETURNING w.organization_id, w.connection_id, w.external_id, w.token, w.attempts, w.envelope_id, w.deleted_at
 """)
-_KEY = {"external_id": "text", "token": "uuid"}
+_KEY = {"token": "uuid", "external_id": "text"}
 _DELETE = sql(f"""
-    DELETE FROM wanted w USING {rows_of(**_KEY)}
-     WHERE w.organization_id = :organization_id AND w.connection_id = :connection_id
+    DELETE FROM wanted w USING {keys_of(**_KEY)}
+     WHERE w.organization_id = new.organization_id AND w.connection_id = :connection_id
        AND w.external_id = new.external_id AND w.token = new.token
 """)
 

@@ -12,8 +12,10 @@ from worker.store.sessions import RefusedError
 _RACES = frozenset({"40001", "40P01", "23505", "23503"})
 #: classes and codes of a value that the database will never take
 _POISON = ("22", "23502", "23514", "54")
-#: classes of a database that is away, full, or not migrated yet
-_SYSTEM = ("08", "53", "57P", "42", "58")
+#: classes and codes of a database that is away, full, read-only, or not migrated yet
+_SYSTEM = ("08", "53", "57P", "42", "58", "25006")
+#: those of them that are no mistake in a statement of ours
+_OPERATORS = ("08", "53", "57P", "42501", "58", "25006")
 #: an undefined table, column, function or other object
 _MISSING = frozenset({"42P01", "42703", "42883", "42704"})
 #: the role may not do it
@@ -43,7 +45,7 @@ def is_poison(error: Exception) -> bool:
 
 
 def is_system_fault(error: Exception) -> bool:
-    """Return whether the database is away, full, or not migrated yet, or a setting is missing.
+    """Return whether the database is away, full, read-only, or not migrated yet, or a setting is missing.
 
     Then all envelopes wait, and none is blamed.
 
@@ -57,6 +59,12 @@ def is_system_fault(error: Exception) -> bool:
     if state is None:
         return isinstance(error, OperationalError)
     return state.startswith(_SYSTEM)
+
+
+def is_for_an_operator(error: DBAPIError) -> bool:
+    """Return whether the same request succeeds once an operator has put the database right, or it comes back."""
+    state = sqlstate(error)
+    return (state is not None and state.startswith(_OPERATORS)) or is_other_schema(error)
 
 
 def is_other_schema(error: DBAPIError) -> bool:

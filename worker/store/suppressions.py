@@ -11,7 +11,7 @@ from worker import ids
 from worker.domain.consent import SuppressionEntry
 from worker.domain.statements import SuppressionStatement
 from worker.domain.times import microseconds, moment
-from worker.store.batch_writer import columns_of, rows_of
+from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, sql
 
 _INSERT = sql(f"""
@@ -54,15 +54,15 @@ _PAGE = sql(f"""
      WHERE s.organization_id = :organization_id AND s.statement_key > :after ORDER BY s.statement_key LIMIT :limit
 """)
 
-_STORED = sql("""
-    SELECT statement_key FROM suppressions
-     WHERE organization_id = :organization_id AND statement_key = ANY(CAST(:keys AS bytea[]))
+_STORED = sql(f"""
+    SELECT s.statement_key FROM {keys_of(statement_key="bytea")}
+      JOIN suppressions s ON s.organization_id = new.organization_id AND s.statement_key = new.statement_key
 """)
 
 # By address, because no index has the id.
 _DELETE = sql(f"""
-    DELETE FROM suppressions s USING {rows_of(address="text", id="uuid")}
-     WHERE s.organization_id = :organization_id AND s.address = new.address AND s.id = new.id
+    DELETE FROM suppressions s USING {keys_of(id="uuid", address="text")}
+     WHERE s.organization_id = new.organization_id AND s.address = new.address AND s.id = new.id
 """)
 
 _CORRECT = sql(f"""
@@ -70,9 +70,9 @@ _CORRECT = sql(f"""
        SET statement_key = new.statement_key, occurred_at = new.occurred_at, external_id = new.external_id,
            origin = new.origin, note = new.note
       FROM {
-    rows_of(
-        address="text",
+    keys_of(
         id="uuid",
+        address="text",
         statement_key="bytea",
         occurred_at="timestamptz",
         external_id="text",
@@ -80,11 +80,12 @@ _CORRECT = sql(f"""
         note="text",
     )
 }
-     WHERE s.organization_id = :organization_id AND s.address = new.address AND s.id = new.id
+     WHERE s.organization_id = new.organization_id AND s.address = new.address AND s.id = new.id
 """)
 
-_WITHDRAW = sql("""
-    DELETE FROM suppressions WHERE organization_id = :organization_id AND envelope_id = ANY(:envelope_ids)
+_WITHDRAW = sql(f"""
+    DELETE FROM suppressions s USING {keys_of(envelope_id="uuid")}
+     WHERE s.organization_id = new.organization_id AND s.envelope_id = new.envelope_id
     RETURNING channel, address
 """)
 
@@ -146,7 +147,7 @@ def correct(tx: Tx, said: Iterable[tuple[SuppressionEntry, SuppressionStatement]
     corrected = [(entry, key_of(statement), statement) for entry, statement in said]
     if not corrected:
         return
-    rows = tx.run(_STORED, {"keys": [key for _, key, _ in corrected]})
+    rows = tx.run(_STORED, {"statement_key": [key for _, key, _ in corrected]})
     taken = {bytes(row[0]) for row in rows}
     kept, gone = [], []
     for entry, key, s in sorted(corrected, key=lambda one: one[0].id):
@@ -185,5 +186,5 @@ def withdraw(tx: Tx, envelope_ids: Collection[UUID]) -> set[tuple[str, str]]:
 
     That is (channel, address).
     """
-    rows = tx.run(_WITHDRAW, {"envelope_ids": list(envelope_ids)})
+    rows = tx.run(_WITHDRAW, {"envelope_id": list(envelope_ids)})
     return {(channel, address) for channel, address in rows if address is not None}

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from worker.domain.terms import Decision, Ident, Ref
 from worker.domain.times import microseconds, moment
-from worker.store.batch_writer import columns_of, json_bytes, rows_of
+from worker.store.batch_writer import columns_of, json_bytes, keys_of, rows_of
 from worker.store.db import Tx, json, run, sql
 
 
@@ -79,8 +79,9 @@ _TIED = sql(f"""
         (SELECT record_id FROM loose_ties
           WHERE organization_id = :organization_id AND type = new.type AND key = new.key LIMIT :most)) AS t
 """)
-_OF_CONTACTS = sql("""
-    SELECT r.id FROM records r WHERE r.organization_id = :organization_id AND r.contact_id = ANY(:contact_ids)
+_OF_CONTACTS = sql(f"""
+    SELECT r.id FROM {keys_of(contact_id="uuid")}
+      JOIN records r ON r.organization_id = new.organization_id AND r.contact_id = new.contact_id
 """)
 _SHAPES = sql("""
     SELECT r.id, r.kind, r.is_live FROM unnest(CAST(:ids AS uuid[])) AS given_id
@@ -102,20 +103,24 @@ _GUESTS = sql("""
 """)
 
 _DECIDED = sql(f"""
-    WITH new AS MATERIALIZED (SELECT * FROM {rows_of(source="text", external_id="text")})
+    WITH new AS MATERIALIZED (SELECT * FROM {keys_of(source="text", external_id="text")})
     SELECT d.id, d.kind, d.source_a, d.external_id_a, d.source_b, d.external_id_b, d.occurred_at, d.tie, d.envelope_id
-      FROM new JOIN decisions d ON d.organization_id = :organization_id
-       AND d.source_b = new.source AND d.external_id_b = new.external_id
+      FROM new CROSS JOIN LATERAL (
+        SELECT * FROM decisions WHERE organization_id = new.organization_id
+           AND source_b = new.source AND external_id_b = new.external_id OFFSET 0) AS d
      UNION
     SELECT d.id, d.kind, d.source_a, d.external_id_a, d.source_b, d.external_id_b, d.occurred_at, d.tie, d.envelope_id
-      FROM new JOIN decisions d ON d.organization_id = :organization_id
-       AND d.source_a = new.source AND d.external_id_a = new.external_id
+      FROM new CROSS JOIN LATERAL (
+        SELECT * FROM decisions WHERE organization_id = new.organization_id
+           AND source_a = new.source AND external_id_a = new.external_id OFFSET 0) AS d
 """)
-_DELETE_DECISIONS = sql("DELETE FROM decisions WHERE organization_id = :organization_id AND id = ANY(:ids)")
+_DELETE_DECISIONS = sql(f"""
+    DELETE FROM decisions d USING {keys_of(id="uuid")} WHERE d.organization_id = new.organization_id AND d.id = new.id
+""")
 _DATE_DECISIONS = sql(f"""
     UPDATE decisions d SET occurred_at = new.occurred_at, tie = new.tie
-      FROM {rows_of(id="uuid", occurred_at="timestamptz", tie="text")}
-     WHERE d.organization_id = :organization_id AND d.id = new.id AND d.id = ANY(CAST(:id AS uuid[]))
+      FROM {keys_of(id="uuid", occurred_at="timestamptz", tie="text")}
+     WHERE d.organization_id = new.organization_id AND d.id = new.id
 """)
 
 _BOUND_REQUESTS = sql("""
@@ -132,8 +137,8 @@ _COMPOSE_NOTES = sql("""
 
 # In the order of the feed nothing has happened: what the rules of before showed is only written down.
 _NOTE_SHOWN = sql(f"""
-    UPDATE contacts c SET shown = new.shown::json FROM {rows_of(id="uuid", shown="json")}
-     WHERE c.organization_id = :organization_id AND c.id = new.id AND c.id = ANY(CAST(:id AS uuid[]))
+    UPDATE contacts c SET shown = new.shown::json FROM {keys_of(id="uuid", shown="json")}
+     WHERE c.organization_id = new.organization_id AND c.id = new.id
 """)
 
 
@@ -194,7 +199,7 @@ def tied(tx: Tx, idents: Collection[Ident], most: int) -> list[tuple[Ident, UUID
 
 def of_contacts(tx: Tx, contact_ids: Collection[UUID]) -> set[UUID]:
     """Return the ids of the records of these contacts."""
-    return {row[0] for row in tx.run(_OF_CONTACTS, {"contact_ids": list(contact_ids)})} if contact_ids else set()
+    return {row[0] for row in tx.run(_OF_CONTACTS, {"contact_id": list(contact_ids)})} if contact_ids else set()
 
 
 def shapes(tx: Tx, record_ids: Collection[UUID]) -> dict[UUID, tuple[str, bool]]:
@@ -231,7 +236,7 @@ def decided(tx: Tx, refs: Collection[Ref]) -> list[StoredDecision]:
 def delete_decisions(tx: Tx, ids: Collection[UUID]) -> None:
     """Delete decisions that are said otherwise now."""
     if ids:
-        tx.run(_DELETE_DECISIONS, {"ids": list(ids)})
+        tx.run(_DELETE_DECISIONS, {"id": list(ids)})
 
 
 def date_decisions(tx: Tx, rows: Iterable[tuple[UUID, int, str]]) -> None:

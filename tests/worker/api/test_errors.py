@@ -1,10 +1,13 @@
 """Errors: every error has the same body, and none contains data of a person."""
 
+import json
 import os
 import re
 
+import psycopg
 import pytest
 from fastapi import APIRouter
+from psycopg import errors
 from sqlalchemy import exc
 
 from worker import logs
@@ -168,3 +171,26 @@ def test_an_exhausted_pool_is_answered_503(client, monkeypatch):
     monkeypatch.setitem(db._engines, (os.getpid(), "tenant"), Exhausted())
 
     assert client.get("/v1/contacts").status_code == 503
+
+
+@pytest.mark.parametrize(("kind", "status"), [(errors.ReadOnlySqlTransaction, 503), (errors.SyntaxError, 500)])
+def test_a_database_that_refuses_is_503_with_the_sqlstate_and_a_bug_stays_500(
+    client, monkeypatch, capsys, kind, status
+):
+    class Refusing:
+        def begin(self):
+            raise exc.DBAPIError.instance("ujang", {}, kind("ujang@example.com"), psycopg.Error)
+
+        connect = begin
+
+    logs.configure()
+    monkeypatch.setattr(logs.Seldom, "log", lambda _self, write, event, **fields: write(event, **fields))
+    monkeypatch.setitem(db._engines, (os.getpid(), "tenant"), Refusing())
+
+    answer = client.get("/v1/contacts")
+    told = json.loads(capsys.readouterr().err)
+
+    assert answer.status_code == status
+    assert answer.json().get("sqlstate") == ("25006" if status == 503 else None)
+    assert (told.get("sqlstate") or told["exception"]["sqlstate"]) == kind.sqlstate
+    assert "ujang" not in answer.text + str(told)

@@ -11,7 +11,7 @@ from worker.cli import app
 
 @pytest.fixture
 def run(engine, monkeypatch):
-    monkeypatch.setattr("worker.commands.backfill.publish_once", lambda _lane: True)
+    monkeypatch.setattr("worker.inbox.nudge.publish_once", lambda _lane: True)
     monkeypatch.setattr("worker.inbox.drain.log", CapturingLogger())  # another test's stream may be closed by now
 
     def run(*arguments):

@@ -21,6 +21,12 @@ def test_a_file_is_imported_once_its_columns_are_agreed_on(ask, run, customers, 
     tried = ask("import", customers, "--source", "crm", "--yes", "--dry-run")
     assert (tried["read"], tried["rejected"], tried["dry_run"]["created"]) == (2, 1, 1)
     assert ask("status")["contacts"] == 0
+    shown = run("import", customers, "--source", "crm", "--yes", "--dry-run").stdout
+    assert "{" not in shown
+    assert [line.split() for line in shown.splitlines() if line.split()[:1] in (["created"], ["1"])] == [
+        ["created", "1"],
+        ["1", "created", "email,", "external_id,", "external_source,", "phone_number"],
+    ]
 
     done = ask("import", customers, "--source", "crm", "--yes")
     assert (done["read"], done["changed"], done["unchanged"], done["rejected"]) == (2, 1, 0, 1)

@@ -66,7 +66,7 @@ def test_no_examples_are_printed_if_none_are_asked_for(ask, old):
 
 
 def test_migrate_tells_what_is_due(run, old):
-    printed = run("migrate").stdout
+    printed = run("migrate").stderr
 
     assert ORGANIZATION in printed
     assert "contactsync upgrade --dry-run" in printed

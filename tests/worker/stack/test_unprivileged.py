@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import stat
 import sys
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from worker.stack import unprivileged
 from worker.stack.processes import Account
 from worker.stack.programs import our_programs
-from worker.stack.supervisor import Supervisor
 from worker.stack.unprivileged import Choice, choose
 
 NOBODY = Account(pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
@@ -69,18 +67,3 @@ def test_the_user_has_a_home_that_is_not_roots():
         "USER": "nobody",
         "LOGNAME": "nobody",
     }
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
-@pytest.mark.parametrize("is_open", [True, False])
-def test_metrics_are_where_the_user_can_write_them(tmp_path, monkeypatch, is_open):
-    monkeypatch.setattr(Account, "can_enter", lambda *_: is_open)
-    supervisor = Supervisor(tmp_path, 8000)
-
-    directory = supervisor._empty_metrics(NOBODY)
-
-    assert directory.stat().st_uid == NOBODY.uid
-    assert stat.S_IMODE(directory.stat().st_mode) & 0o700 == 0o700
-    assert directory.is_relative_to(tmp_path) == is_open
-    supervisor._end()
-    assert directory.exists() == is_open

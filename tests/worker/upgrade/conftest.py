@@ -5,7 +5,9 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import event
 
+from bench.old_store import as_before
 from tests.worker.upgrade.release_before import ReleaseBefore
 from worker.store import db
 from worker.store.migrate import upgrade
@@ -31,15 +33,22 @@ def _old_template(database_url):
 
 
 @pytest.fixture
-def old_engine(database_url, _old_template):
+def old_url(database_url, _old_template):
+    """The URL of a database of its own at the old schema."""
     name = f"old_{uuid4().hex}"
     with _server(database_url) as server:
         server.execute(f"CREATE DATABASE {name} TEMPLATE {_old_template}")
-    engine = db.make_engine(f"{database_url.rpartition('/')[0]}/{name}", pool_size=3)
-    yield engine
-    engine.dispose()
+    yield f"{database_url.rpartition('/')[0]}/{name}"
     with _server(database_url) as server:
         server.execute(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def old_engine(old_url):
+    engine = db.make_engine(old_url, pool_size=3)
+    event.listen(engine, "connect", as_before)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
@@ -49,6 +58,6 @@ def before(old_engine):
 
 
 @pytest.fixture
-def migrate(old_engine):
+def migrate(old_url):
     """Bring the store to the newest schema, as an operator does before the upgrade."""
-    return lambda: upgrade(old_engine.url.render_as_string(hide_password=False))
+    return lambda: upgrade(old_url)

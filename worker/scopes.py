@@ -1,0 +1,3 @@
+"""Scopes: what an API key may do."""
+
+SCOPES = ("contacts:read", "contacts:write", "channels:lookup", "admin")
