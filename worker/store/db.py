@@ -53,6 +53,16 @@ _SESSION = {
 #: may come again. A request takes one core: parallel plans make other requests wait, and starting their workers costs
 #: more than they save.
 _OF_REQUESTS = {**_SESSION, "lock_timeout": "5s", "max_parallel_workers_per_gather": "0", TENANT: str(NOBODY)}
+#: Of look-ups on the event loop. Each is a few keys, looked up in indexes one after the other, whatever the tables hold.
+#: So one plan fits always, and it is made once: planning would take several times as long as the look-up.
+_OF_LOOK_UPS = {
+    **_OF_REQUESTS,
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
 
 
 def engine(url: str | None = None) -> Engine:
@@ -98,13 +108,13 @@ def make_tenant_engine(url: str) -> Engine:
 
 
 def make_look_up_engine(url: str) -> AsyncEngine:
-    """Make an engine for reads on the event loop; its sessions are those of ``make_tenant_engine``.
+    """Make an engine for look-ups on the event loop, whose sessions see one organization at a time.
 
     It does not ping a connection before its use, which would be a round trip more. Whoever uses it tries again.
     """
     options = {**_options(url, LOOK_UP_CONNECTIONS), "pool_pre_ping": False, "max_overflow": 0}
     engine_ = create_async_engine(DRIVER, **options)
-    Sessions(_OF_REQUESTS).serve(engine_.sync_engine)
+    Sessions(_OF_LOOK_UPS).serve(engine_.sync_engine)
     return engine_
 
 
