@@ -29,7 +29,7 @@ from worker.api import (
 from worker.api.answers import answers
 from worker.api.gate import Gate
 from worker.api.operation import MAX_CONCURRENT_OPERATIONS
-from worker.store import db
+from worker.store import db, look_ups
 
 log = structlog.get_logger()
 
@@ -46,6 +46,7 @@ async def _process(_: FastAPI) -> AsyncIterator[None]:
     replica.lists().watch()
     yield
     replica.lists().close()
+    await look_ups.close()
     with suppress(SQLAlchemyError):
         await answers.tell()
     log.info("web_ended")

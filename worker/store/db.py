@@ -53,8 +53,8 @@ _SESSION = {
 #: may come again. A request takes one core: parallel plans make other requests wait, and starting their workers costs
 #: more than they save.
 _OF_REQUESTS = {**_SESSION, "lock_timeout": "5s", "max_parallel_workers_per_gather": "0", TENANT: str(NOBODY)}
-#: Of look-ups on the event loop. Each is a few keys, looked up in indexes one after the other, whatever the tables hold.
-#: So one plan fits always, and it is made once: planning would take several times as long as the look-up.
+#: Of look-ups on the event loop. Each is a few keys, looked up in indexes one after the other, whatever the tables
+#: hold. So one plan fits always, and it is made once: planning would take several times as long as the look-up.
 _OF_LOOK_UPS = {
     **_OF_REQUESTS,
     "plan_cache_mode": "force_generic_plan",

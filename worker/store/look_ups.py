@@ -51,3 +51,10 @@ def _engine() -> AsyncEngine:
     if loop not in _engines:
         _engines[loop] = db.make_look_up_engine(settings().database_url)
     return _engines[loop]
+
+
+async def close() -> None:
+    """Close the connections of this event loop."""
+    engine = _engines.pop(asyncio.get_running_loop(), None)
+    if engine is not None:
+        await engine.dispose()

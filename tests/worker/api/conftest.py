@@ -18,7 +18,7 @@ from worker import ids
 from worker.api.app import make_api
 from worker.domain.normalise import ceiling_of, normalise_api_write
 from worker.pipeline.apply import Batch, apply
-from worker.store import api_keys, db, organizations
+from worker.store import api_keys, db, look_ups, organizations
 from worker.store.db import Tx
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)
@@ -52,13 +52,25 @@ def url_of(client, source, external_id):
 
 
 _threads = threading.local()
+_runners = []
 
 
 def on_the_loop(coroutine):
     """Run a coroutine on this thread's event loop. It stays, as that of a server does, and so do its connections."""
     if not hasattr(_threads, "runner"):
         _threads.runner = asyncio.Runner()
+        _runners.append(_threads.runner)
     return _threads.runner.run(coroutine)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loops():
+    yield
+    for runner in _runners:
+        with runner:
+            runner.run(look_ups.close())
+    _runners.clear()
+    _threads.__dict__.clear()
 
 
 class Client:

@@ -333,6 +333,7 @@ def test_the_published_document_names_every_field_of_an_error(client):
         "error",
         "code",
         "request_id",
+        "sqlstate",
         "details",
     ]
     assert "HTTPValidationError" not in document["components"]["schemas"]

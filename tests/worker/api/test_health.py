@@ -19,7 +19,8 @@ from worker import ids, logs, settings
 from worker.api import health
 from worker.api.app import App
 from worker.api.health import Ready
-from worker.store import db
+from worker.store import db, urls
+from worker.store.sessions import EVERYBODY, TENANT, Sessions
 from worker.store.writable import NotMigratedError
 
 
@@ -188,8 +189,9 @@ def impatient(monkeypatch):
 @pytest.fixture
 def read_only(engine, database_url, monkeypatch):
     """The engine of the process, on a database that is read-only."""
-    url = f"{database_url}{'&' if '?' in database_url else '?'}options=-c%20default_transaction_read_only%3Don"
-    found = create_engine(db.sqlalchemy_url(url), hide_parameters=True)
+    given = {**urls.arguments(database_url), "options": "-c default_transaction_read_only=on"}
+    found = create_engine(db.DRIVER, connect_args=given, hide_parameters=True)
+    Sessions({TENANT: EVERYBODY}).serve(found)
     monkeypatch.setitem(db._engines, (os.getpid(), "all"), found)
     monkeypatch.setitem(db._engines, (os.getpid(), "tenant"), found)
     yield found
