@@ -48,4 +48,4 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["python", "-c", 
 c = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=4); \
 c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
 
-CMD ["sh", "-c", "exec uvicorn worker.api.app:app --host 0.0.0.0 --port $PORT --loop uvloop --http worker.api.http_protocol:BoundedProtocol --no-access-log --no-server-header --timeout-graceful-shutdown 4"]
+CMD ["sh", "-c", "exec uvicorn worker.api.app:app --host 0.0.0.0 --port $PORT --loop uvloop --http worker.api.http_protocol:BoundedProtocol --no-access-log --no-server-header --timeout-graceful-shutdown 3"]

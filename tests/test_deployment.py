@@ -80,7 +80,7 @@ def test_web_ends_in_time_however_it_is_started(tmp_path):
         "contactsync up": " ".join(our_programs(tmp_path, 8000, 2)[0].command),
     }
 
-    assert [name for name, text in commands.items() if "--timeout-graceful-shutdown 4" not in text] == []
+    assert [name for name, text in commands.items() if "--timeout-graceful-shutdown 3" not in text] == []
 
 
 def test_the_image_has_nothing_for_development():

@@ -15,9 +15,9 @@ import threading
 import time
 
 #: after SIGTERM, until the tasks that run are given up; a batch takes a second
-_PATIENCE_S = 3.0
+_PATIENCE_S = 2.5
 #: after that, until the process ends without what is left of Celery's shutdown, which waits for the broker
-_LAST_S = 1.5
+_LAST_S = 1.0
 
 # One byte that the processes of the pool share with the one that is told to end: they are its forks.
 _told = mmap.mmap(-1, 1)

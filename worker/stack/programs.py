@@ -31,7 +31,7 @@ class Program:
 
 def our_programs(data_dir: Path, port: int, workers: int) -> list[Program]:
     """Return the commands of web, worker and beat; ``workers`` is the number of Celery's pool processes."""
-    web = f"uvicorn worker.api.app:app --host {HOST} --port {port} --loop uvloop --timeout-graceful-shutdown 4"
+    web = f"uvicorn worker.api.app:app --host {HOST} --port {port} --loop uvloop --timeout-graceful-shutdown 3"
     worker = f"celery -A worker.app worker --pool prefork --concurrency {workers} --queues wake,ingest"
     beat = "celery -A worker.app beat --scheduler worker.beat:SweepScheduler --pidfile= --loglevel WARNING"
     return [
