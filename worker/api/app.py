@@ -24,7 +24,7 @@ from worker.api import (
     webhooks,
 )
 from worker.api.gate import Gate
-from worker.api.operation import MAX_CONCURRENT_OPERATIONS
+from worker.api.lines import MAX_CONCURRENT_OPERATIONS
 from worker.store import db
 
 #: The body of every error. ``openapi`` knows which operation can answer which error.

@@ -21,9 +21,8 @@ from worker.store import db
 #: where a text is: ("body", "custom_fields", "note")
 _Place = tuple[str | int, ...]
 _MOST_PLACES = 8  #: parts of a place that are told, because a body may be nested a thousand levels deep
-#: An organization may use three quarters of the threads that load, and three quarters of those of operations.
+#: An organization may use three quarters of the threads that load. Operations wait in lines (``lines``).
 _of_loads = Shares((db.TENANT_CONNECTIONS - db.OPERATION_CONNECTIONS) * 3 // 4)
-_of_operations = Shares(db.OPERATION_CONNECTIONS * 3 // 4)
 
 
 class _JsonRequest(Request):
@@ -84,11 +83,16 @@ class JsonRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the request before its body is parsed."""
         handle = super().get_route_handler()
-        # Plain functions run in the framework's threads, the others are operations, with threads of their own.
-        shares = _of_operations if iscoroutinefunction(self.endpoint) else _of_loads
+        # Plain functions run in the framework's threads.
+        if iscoroutinefunction(self.endpoint):
+
+            async def handle_operation(request: Request) -> Response:
+                return await handle(_JsonRequest(request.scope, request.receive))
+
+            return handle_operation
 
         async def handle_json(request: Request) -> Response:
-            async with shares.one_of(request.state.key.organization_id):
+            async with _of_loads.one_of(request.state.key.organization_id):
                 return await handle(_JsonRequest(request.scope, request.receive))
 
         return handle_json
