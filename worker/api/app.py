@@ -14,6 +14,7 @@ from worker import api_schemas, console, logs
 from worker.api import (
     channels,
     consent,
+    contact_batches,
     contact_writes,
     contacts,
     docs,
@@ -56,7 +57,7 @@ def make_api() -> FastAPI:
     api.router.routes.append(Route("/readyz", health.Ready().answer))
     api.router.routes.append(Route("/metrics", health.metrics))
     api.router.routes.extend([*console.routes(), *docs.routes(), openapi.route(api)])
-    for room in (contacts, contact_writes, subresources, consent, channels):
+    for room in (contact_batches, contacts, contact_writes, subresources, consent, channels):
         api.include_router(room.router, responses=_PROBLEM)
     api.openapi = openapi.describer(api)  # type: ignore[method-assign] # FastAPI documents this way
     api.add_middleware(Gate)

@@ -59,6 +59,15 @@ class Keys:
         return Admitted(key, await to_thread.run_sync(limiter().spend, key.id, allowed, limiter=_counting()))
 
 
+def charge(request: Request, key: Key, further: int) -> None:
+    """Count so many further requests of a key, whose rows came in one request; call it in a thread.
+
+    Raises ApiError (429) if fewer are left; then none of them is counted.
+    """
+    if further > 0:
+        request.state.headers = limiter().spend(key.id, key.rate_limit or settings().api_rate_limit, further)
+
+
 def _given(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Return the key that a request shows; empty if it shows none."""
     bearer = b""

@@ -59,7 +59,7 @@ async def upsert_contact(key: WriteKey, request: IdempotentRequest, contact: Con
     Matched by external_source with external_id, then phone_number, then email. With an external pair the request
     speaks for that customer of that source, as a webhook would; without, it edits the contact.
     """
-    return await lines.perform(key, request, _UpsertContact(key, contact))
+    return await lines.perform(key, request, UpsertContact(key, contact))
 
 
 @router.patch("/{contact_id}", response_model=api_schemas.ContactAnswer)
@@ -91,7 +91,9 @@ async def delete_contact(
 
 
 @dataclass(slots=True)
-class _UpsertContact:
+class UpsertContact:
+    """Create a contact, or update the one that an identifier leads to."""
+
     is_alone: ClassVar[bool] = False
     key: Key
     contact: ContactIn
@@ -103,10 +105,12 @@ class _UpsertContact:
 
     @property
     def about(self) -> tuple[Hashable, ...]:
+        """The pair, number and address that it names."""
         given = self.contact
         return tuple(one for one in (given.pair, given.phone_number, given.email) if one is not None)
 
     def compose(self, now: datetime) -> Steps[tuple[ApiWrite, datetime]]:
+        """State the profile and the tags about a customer, about an edit of a contact, or about a new person."""
         contact = self.contact
         profile, self.idents = profile_of(contact, self.key.region)
         about: About = ()
@@ -177,6 +181,7 @@ class _UpsertContact:
             raise conflict(self.idents, matched)
 
     def answer(self, done: Done) -> Steps[Answer]:
+        """Show the contact."""
         id_ = done.contact_of[self.target]
         assert id_ is not None  # noqa: S101 - judge has checked it
         row = yield from needs.present_contact(id_)

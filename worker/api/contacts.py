@@ -5,6 +5,7 @@ requests. A contact of another organization is answered as not found.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -135,16 +136,13 @@ def resolve_contact(key: ReadKey, body: ResolveIn, response: Response, *, explai
     With ``explain=true`` the answer says why this is one person, and why others who share something with it are not.
     """
     with db.tenant_snapshot(key.organization_id) as tx:
-        matches = _load_matches(tx, key, body.identifiers)
+        matches = load_matches(tx, key, body.identifiers)
         contacts_by_id = {row.id: row for row in matches if row is not None}
         explained = explaining.explain(tx, contacts_by_id) if explain and contacts_by_id else {}
         standings = _standings(tx, key, body.identifiers, matches) if explain else []
-    if not contacts_by_id:
-        details = _impossible_values(body.identifiers, key.region)
-        raise contact_not_found(_unmatched(standings) if explain else details)
-    if len(contacts_by_id) > 1:
-        raise ApiError(409, CONFLICT, details=_conflicting(body.identifiers, matches, explained))
-    (row,) = contacts_by_id.values()
+    if not contacts_by_id and explain:
+        raise contact_not_found(_unmatched(standings))
+    row = the_one(body.identifiers, matches, key.region, explained)
     answer = ResolveAnswer(data=_answer(row, response).data)
     if explain:
         answer.explanation = Explanation.of(explained[row.id], standings)
@@ -171,7 +169,22 @@ def _answer(row: ContactRow, response: Response) -> api_schemas.ContactAnswer:
     return api_schemas.ContactAnswer(data=api_schemas.Contact.of(row))
 
 
-def _load_matches(tx: Tx, key: Key, given: Sequence[IdentifierIn]) -> list[ContactRow | None]:
+def the_one(
+    given: Sequence[IdentifierIn],
+    matches: Sequence[ContactRow | None],
+    region: str | None,
+    explained: Mapping[UUID, explaining.Explanation] = MappingProxyType({}),
+) -> ContactRow:
+    """Return the one contact that identifiers lead to; raises ApiError: 404 if they lead to nobody, 409 to several."""
+    found = {row.id: row for row in matches if row is not None}
+    if not found:
+        raise contact_not_found(_impossible_values(given, region))
+    if len(found) > 1:
+        raise ApiError(409, CONFLICT, details=_conflicting(given, matches, explained))
+    return next(iter(found.values()))
+
+
+def load_matches(tx: Tx, key: Key, given: Sequence[IdentifierIn]) -> list[ContactRow | None]:
     """Load the contact that each identifier leads to, in the order of the identifiers; None if it leads to nobody."""
     contact_ids = [_contact_id(identifier) for identifier in given]
     stored_keys = [_stored_key(identifier, key.region) for identifier in given]

@@ -33,24 +33,27 @@ class Limiter:
     _limiter: FixedWindowRateLimiter | None = None
     _paused_until: float = field(default=0.0)
 
-    def spend(self, key_id: UUID, allowed: int) -> dict[str, str]:
+    def spend(self, key_id: UUID, allowed: int, cost: int = 1) -> dict[str, str]:
         """Count a request of a key that may make ``allowed`` a minute; return the headers that say how many are left.
 
-        Returns no headers while Redis is away. Raises ApiError (429) if the key has made all requests of the minute.
+        A request may cost as much as several. Returns no headers while Redis is away. Raises ApiError (429) if fewer
+        are left in the minute.
         """
         if not self.url or time.monotonic() < self._paused_until:
             return {}
         try:
-            return self._count(key_id, allowed)
+            return self._count(key_id, allowed, cost)
         except RedisError as error:
             self._paused_until = time.monotonic() + _PAUSE_S
             log.warning("rate_limit_off", error=type(error).__name__, for_s=_PAUSE_S)
             return {}
 
-    def _count(self, key_id: UUID, allowed: int) -> dict[str, str]:
+    def _count(self, key_id: UUID, allowed: int, cost: int) -> dict[str, str]:
         limiter = self._strategy()
         item = RateLimitItemPerMinute(allowed)
-        is_within = limiter.hit(item, key_id.hex)
+        # What is too much for the minute is not counted, or one large request would use up what smaller ones can have.
+        is_within = cost == 1 or limiter.test(item, key_id.hex, cost=cost)
+        is_within = is_within and limiter.hit(item, key_id.hex, cost=cost)
         stats = limiter.get_window_stats(item, key_id.hex)
         left_s = max(1, round(stats.reset_time - time.time()))
         headers = {

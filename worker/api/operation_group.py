@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from worker import ids
 from worker.api import needs
 from worker.api.errors import ApiError, not_valid
-from worker.api.operation import Done, Member, Outcome, respond
+from worker.api.operation import Done, Member, Outcome, RequestInfo, respond
 from worker.domain import api_writes
 from worker.domain.changeset import Changeset
 from worker.domain.limits import MAX_BYTES, MAX_FIELDS, MAX_TAGS
@@ -39,7 +39,8 @@ from worker.store.db import Tx
 from worker.store.envelopes import ApiEnvelope
 from worker.store.idempotency_keys import Stored, StoredAnswer
 
-_REPLAYED = "Idempotent-Replayed"
+#: The header of an answer that was stored under an ``Idempotency-Key``.
+REPLAYED = "Idempotent-Replayed"
 
 
 def carry_out(engine: Engine, organization_id: UUID, members: Sequence[Member]) -> None:
@@ -223,15 +224,22 @@ def _statements(member: Member, body: bytes, received_at: datetime) -> EnvelopeS
     )
 
 
-def _answer_again(member: Member, stored: Stored) -> None:
-    """Answer as the first request under the key was answered; refuse what is another request."""
+def refuse_another(stored: Stored, request: RequestInfo) -> None:
+    """Raise ApiError (409) if what is stored under an ``Idempotency-Key`` answers another request, or is forgotten."""
     if stored.is_forgotten:
-        text = "the answer under this Idempotency-Key was erased with its contact; take another key"
-        member.refusal = ApiError(409, text)
-    elif stored.request_sha256 != member.request.digest:
-        member.refusal = ApiError(409, "this Idempotency-Key was used for another request")
+        raise ApiError(409, "the answer under this Idempotency-Key was erased with its contact; take another key")
+    if stored.request_sha256 != request.digest:
+        raise ApiError(409, "this Idempotency-Key was used for another request")
+
+
+def _answer_again(member: Member, stored: Stored) -> None:
+    """Answer as the first request under the key was answered."""
+    try:
+        refuse_another(stored, member.request)
+    except ApiError as refusal:
+        member.refusal = refusal
     else:
-        member.response = respond(stored.status, stored.body, {**stored.headers, _REPLAYED: "true"})
+        member.response = respond(stored.status, stored.body, {**stored.headers, REPLAYED: "true"})
 
 
 def _check_sizes(stated: EnvelopeStatements, people: Changeset) -> None:
