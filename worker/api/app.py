@@ -25,6 +25,7 @@ from worker.api import (
     webhooks,
 )
 from worker.api.gate import Gate
+from worker.api.hot_writes import HotWrites
 from worker.api.lines import MAX_CONCURRENT_OPERATIONS
 from worker.store import db
 
@@ -60,6 +61,7 @@ def make_api() -> FastAPI:
     for room in (contact_batches, contacts, contact_writes, subresources, consent, channels):
         api.include_router(room.router, responses=_PROBLEM)
     api.openapi = openapi.describer(api)  # type: ignore[method-assign] # FastAPI documents this way
+    api.add_middleware(HotWrites)
     api.add_middleware(Gate)
     errors.install(api)  # around the gate
     return api

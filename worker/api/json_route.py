@@ -29,10 +29,7 @@ class _JsonRequest(Request):
     """Refuses NaN, infinity, lone surrogates and a thousand nested levels; its text is NFC."""
 
     async def json(self) -> Any:
-        body = await self.body()
-        given = orjson.loads(body)  # Its error is a json.JSONDecodeError, which FastAPI handles.
-        # Most bodies are ASCII, which is NFC. JSON can also write other characters as \u and four digits.
-        return given if body.isascii() and b"\\u" not in body else _composed(given)
+        return composed(await self.body())
 
     @property
     def query_params(self) -> QueryParams:
@@ -44,6 +41,13 @@ class _JsonRequest(Request):
     def path_params(self) -> dict[str, Any]:
         """The parameters of the path. All of our paths have text only."""
         return {name: _nfc(value, ("path", name)) for name, value in super().path_params.items()}
+
+
+def composed(body: bytes) -> Any:
+    """Return what a body of JSON says, its texts in NFC; raises json.JSONDecodeError, or ApiError for a broken text."""
+    given = orjson.loads(body)
+    # Most bodies are ASCII, which is NFC. JSON can also write other characters as \u and four digits.
+    return given if body.isascii() and b"\\u" not in body else _composed(given)
 
 
 def _nfc(text: str, place: _Place) -> str:

@@ -32,8 +32,9 @@ _MOST_BYTES_TOGETHER = 1024 * 1024
 #: How long a request waits for its turn, and how many requests wait so.
 _PATIENCE_S = 5.0
 _MOST_WAITING = 200
-#: Those who were answered together come back together: the next group waits for them, but no longer than this.
-_LINGER_S = 0.002
+#: Those who were answered together come back together. The next group waits for them, for a part of the time that the
+#: last one took: a small group costs nearly as much as a large one.
+_LINGER, _LONGEST_LINGER_S = 0.25, 0.02
 
 
 async def perform(key: Key, request: RequestInfo, operation: Operation) -> Response:
@@ -113,6 +114,11 @@ class _Draft:
             self.waiting.append(waiting)
             self.is_full = self.is_full or waiting.is_block
 
+    def settle(self, error: BaseException) -> None:
+        """Wake all requests with an error."""
+        for one in self.waiting:
+            one.settle(error)
+
 
 class Line:
     """The operations of one organization."""
@@ -123,7 +129,7 @@ class Line:
         self._running: dict[asyncio.Task[None], float] = {}  #: since when
         self._alarm: asyncio.TimerHandle | None = None
         self._last_size = 0  #: operations of the last group
-        self._last_end = 0.0
+        self._linger_until = 0.0
         self._arrived = asyncio.Event()
 
     @property
@@ -165,25 +171,28 @@ class Line:
 
     async def _run(self) -> None:
         await self._linger()
-        group = self._take()
+        group, began = self._take(), time.monotonic()
         if not group.members:
             return
         try:
             await to_thread.run_sync(
                 carry_out, db.tenant_engine(), self._organization_id, group.members, limiter=_threads()
             )
-        except BaseException as error:  # every request has to be answered, also when the event loop ends
-            for one in group.waiting:
-                one.settle(error)
+        except Exception as error:  # noqa: BLE001 - every request has to be answered
+            group.settle(error)
+            return
+        except asyncio.CancelledError as error:  # the event loop ends
+            group.settle(error)
             raise
-        self._last_size, self._last_end = len(group.members), time.monotonic()
+        ended = time.monotonic()
+        self._last_size = len(group.members)
+        self._linger_until = ended + min(_LINGER * (ended - began), _LONGEST_LINGER_S)
         self._give_back(group)
 
     async def _linger(self) -> None:
         """Wait a moment for those who were answered together a moment ago."""
-        until = self._last_end + _LINGER_S
-        while len(self._waiting) < self._last_size and not self._waiting[0].is_block:
-            left = until - time.monotonic()
+        while 0 < len(self._waiting) < self._last_size and not self._waiting[0].is_block:
+            left = self._linger_until - time.monotonic()
             if left <= 0:
                 return
             self._arrived.clear()
