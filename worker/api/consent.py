@@ -129,6 +129,7 @@ def addresses(view: ContactView, channel: str, *, owned: bool = False) -> list[s
 @dataclass(slots=True)
 class _PutConsent:
     is_alone: ClassVar[bool] = False
+    is_of_records: ClassVar[bool] = False
     key: Key
     contact_id: str
     channel: Channel
@@ -216,6 +217,7 @@ class _PutConsent:
 @dataclass(slots=True)
 class _UpsertSuppression:
     is_alone: ClassVar[bool] = False
+    is_of_records: ClassVar[bool] = False
     key: Key
     contact_id: str
     suppression: SuppressionIn

@@ -23,6 +23,7 @@ class DeleteContact:
 
     #: A deletion is rare, and what it concerns is seen only when all of it is loaded.
     is_alone: ClassVar[bool] = True
+    is_of_records: ClassVar[bool] = False
     key: Key
     contact_id: str
     erase: bool = field(kw_only=True)

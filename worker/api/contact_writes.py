@@ -95,6 +95,7 @@ class UpsertContact:
     """Create a contact, or update the one that an identifier leads to."""
 
     is_alone: ClassVar[bool] = False
+    is_of_records: ClassVar[bool] = True
     key: Key
     contact: ContactIn
     target: Ref = ("", "")  #: the record that is written
@@ -199,6 +200,10 @@ class _UpdateContact:
     if_match: str | None
     loaded: LoadedContact | None = None
     idents: dict[str, Ident] = field(default_factory=dict)  #: by the field that gives the identifier
+
+    @property
+    def is_of_records(self) -> bool:
+        return self.if_match is None
 
     @property
     def about(self) -> tuple[Hashable, ...]:

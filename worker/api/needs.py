@@ -5,14 +5,16 @@ was found. ``together`` runs those of a whole group side by side.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from worker.api.errors import ApiError
 from worker.domain.consent import ConsentEntry, SuppressionEntry
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import Decision, Ref
+from worker.domain.snapshot import Snapshot
+from worker.domain.terms import EVIDENCE, Decision, Ref
 from worker.pipeline import contact_view
 from worker.pipeline.contact_view import ContactView
 from worker.store import consents, contact_terms, contacts, decisions, notes, records, suppressions
@@ -34,33 +36,49 @@ class Need(NamedTuple):
 Steps = Generator[Need, Any, T]
 
 
-def together(tx: Tx, running: Sequence[Steps[T]], touched: Sequence[set[Hashable]] | None = None) -> list[T | ApiError]:
+@dataclass(slots=True)
+class Seen:
+    """What an operation was given."""
+
+    touched: set[Hashable] = field(default_factory=set)  #: contacts and records, and identifiers that it asked for
+    found: list[tuple[Need, Any]] = field(default_factory=list)
+
+    def note(self, need: Need, result: object) -> None:
+        """Note what was found."""
+        if isinstance(need.asked, Collection):
+            self.touched.update(need.asked)
+        self.touched.update(_people_in(result))
+        self.found.append((need, result))
+
+    def holds_in(self, snapshot: Snapshot) -> bool:
+        """Return whether a snapshot shows that all is still as it was found. False if it does not tell."""
+        return all(_HOLDS[need.load](snapshot, need.asked, result) for need, result in self.found)
+
+
+def together(tx: Tx, running: Sequence[Steps[T]], seen: Sequence[Seen] | None = None) -> list[T | ApiError]:
     """Run methods of several operations side by side; return what each returns, or the ApiError that it raises.
 
-    Other errors pass, because they end the transaction. ``touched`` has a set for each operation, to which the contacts
-    and records are added that it was given, and the identifiers that it asked for.
+    Other errors pass, because they end the transaction. ``seen`` notes of each operation what it was given.
     """
     ended: list[T | ApiError | None] = [None] * len(running)
     found: dict[int, Any] = dict.fromkeys(range(len(running)))
     while found:
-        asked: dict[Callable[[Tx, list[Any]], Sequence[Any]], list[tuple[int, Any]]] = defaultdict(list)
+        asked: dict[Callable[[Tx, list[Any]], Sequence[Any]], list[tuple[int, Need]]] = defaultdict(list)
         for number, result in found.items():
             try:
                 need = running[number].send(result)
-                asked[need.load].append((number, need.asked))
-                if touched is not None and isinstance(need.asked, Collection):
-                    touched[number].update(need.asked)
+                asked[need.load].append((number, need))
             except StopIteration as end:
                 ended[number] = end.value
             except ApiError as refusal:
                 ended[number] = refusal
         found = {}
         for load, those in asked.items():
-            results = load(tx, [one for _, one in those])
-            found |= {number: result for (number, _), result in zip(those, results, strict=True)}
-        if touched is not None:
-            for number, result in found.items():
-                touched[number].update(_people_in(result))
+            results = load(tx, [need.asked for _, need in those])
+            for (number, need), result in zip(those, results, strict=True):
+                found[number] = result
+                if seen is not None:
+                    seen[number].note(need, result)
     return ended  # type: ignore[return-value] # all of them have ended
 
 
@@ -195,3 +213,39 @@ def _are_used(tx: Tx, asked: list[str]) -> list[bool]:
 
 def _each(tx: Tx, asked: list[Callable[[Tx], Any]]) -> list[Any]:
     return [load(tx) for load in asked]
+
+
+def _same_owners(snapshot: Snapshot, keys: Collection[Key], found: Mapping[Key, UUID]) -> bool:
+    refs = {row.id: row for row in snapshot.record_rows().values()}
+    for kind, source, key in keys:
+        if source or (kind, key) not in snapshot.claimed:
+            return False
+        owning = [one for one in snapshot.claimed[kind, key] if one.is_owner and one.role != EVIDENCE]
+        owner = refs.get(owning[0].record_id) if owning else None
+        if len(owning) > (owner is not None) or found.get((kind, source, key)) != (owner and owner.contact_id):
+            return False
+    return True
+
+
+def _same_contact(snapshot: Snapshot, id_: UUID, found: tuple[ContactRow | None, list[RecordRow]]) -> bool:
+    """Return whether a contact has the same records, which decide what it shows; an id of old is not looked into."""
+    contact_, rows = found
+    if contact_ is None or contact_.id != id_:
+        return False
+    present = {row.id: row.version for row in snapshot.record_rows().values() if row.contact_id == id_}
+    return present == {row.id: row.version for row in rows}
+
+
+def _same_records(snapshot: Snapshot, refs: Collection[Ref], found: Sequence[RecordRow]) -> bool:
+    known, rows = snapshot.record_rows(), {row.ref: row for row in found}
+    return all(ref in known and known[ref].version == (rows[ref].version if ref in rows else 0) for ref in refs)
+
+
+def _unknown(_: Snapshot, __: Any, ___: Any) -> bool:
+    return False
+
+
+_HOLDS: Mapping[Callable[..., Any], Callable[[Snapshot, Any, Any], bool]] = defaultdict(
+    lambda: _unknown,
+    {_owners: _same_owners, _contacts_with_records: _same_contact, _records: _same_records},
+)

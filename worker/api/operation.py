@@ -17,9 +17,10 @@ from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
 from connectors.contract import Event, ProfileSeen
-from worker.api.needs import Steps
+from worker.api.needs import Seen, Steps
 from worker.domain.api_writes import ApiWrite
 from worker.domain.changeset import Changeset
+from worker.domain.snapshot import Snapshot
 from worker.domain.terms import EVIDENCE, Ident, Ref
 from worker.domain.times import EPOCH
 from worker.store.api_keys import Key
@@ -86,6 +87,10 @@ class Operation(Protocol):
     is_alone: ClassVar[bool]
 
     @property
+    def is_of_records(self) -> bool:
+        """Whether ``compose`` depends on records only. The row of a contact may be touched although none changes."""
+
+    @property
     def about(self) -> tuple[Hashable, ...]:
         """Whom it names, as in the request. What names the same waits; all else is found when it is loaded."""
 
@@ -118,6 +123,7 @@ class Member:
     stated_at: datetime = EPOCH
     write: ApiWrite = field(default_factory=ApiWrite)
     envelope_id: UUID = NOBODYS
+    seen: Seen = field(default_factory=Seen)  #: what it was composed of
     response: Response | None = None
     refusal: Exception | None = None
 
@@ -129,6 +135,10 @@ class Member:
     def is_open(self) -> bool:
         """Whether the group still has to answer it."""
         return self.response is None and self.refusal is None and not self.is_late
+
+    def is_unchanged(self, snapshot: Snapshot) -> bool:
+        """Return whether it would be composed as it was, because a snapshot has all that it saw."""
+        return self.operation.is_of_records and self.seen.holds_in(snapshot)
 
     def result(self) -> Response:
         """Return the answer; raises the error that the request is refused with."""

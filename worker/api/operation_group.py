@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from worker import ids
 from worker.api import needs
 from worker.api.errors import ApiError, not_valid
+from worker.api.needs import Seen
 from worker.api.operation import Done, Member, Outcome, RequestInfo, respond
 from worker.domain import api_writes
 from worker.domain.changeset import Changeset
@@ -116,21 +117,24 @@ class _Group(Batch):
     def _composed(self, tx: Tx) -> list[Member]:
         """Compose the requests; return those that state something. Late ones are those that meet an earlier one."""
         composing = self._open()
-        touched: list[set[Hashable]] = [set() for _ in composing]
-        writes = needs.together(tx, [member.operation.compose(self.now) for member in composing], touched)
-        seen: set[Hashable] = set()
+        for member in composing:
+            member.seen = Seen()
+        writes = needs.together(
+            tx, [member.operation.compose(self.now) for member in composing], [member.seen for member in composing]
+        )
+        people: set[Hashable] = set()
         stating = []
-        for member, write, people in zip(composing, writes, touched, strict=True):
+        for member, write in zip(composing, writes, strict=True):
             if isinstance(write, ApiError):
                 member.refusal = write
                 continue
             member.write, member.stated_at = write
-            if seen.isdisjoint(people):
+            if people.isdisjoint(member.seen.touched):
                 if member.write.events or member.write.links:
                     stating.append(member)
             else:
                 member.is_late = True
-            seen |= people
+            people |= member.seen.touched
         return stating
 
     def _keep(self, tx: Tx, composed: Sequence[Member]) -> None:
@@ -153,7 +157,8 @@ class _Group(Batch):
             raise OutdatedError
         statements = {one.envelope_id: one for one in self.statements}
         judged = [member for member in self._open() if member.envelope_id in statements]
-        self._compose_again(tx, judged)
+        # The snapshot is as the store is, under the locks. Most requests saw what it has, and would compose the same.
+        self._compose_again(tx, [member for member in judged if not member.is_unchanged(people.snapshot)])
         outcome = Outcome(people)
         for member in judged:
             if member.refusal is None:

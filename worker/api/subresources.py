@@ -110,6 +110,7 @@ def _load_with_past_ids(tx: Tx, contact_id: str) -> tuple[ContactRow, list[UUID]
 @dataclass(slots=True)
 class _AssignTags:
     is_alone: ClassVar[bool] = False
+    is_of_records: ClassVar[bool] = False
     key: Key
     contact_id: str
     request: TagsIn
@@ -157,6 +158,7 @@ class _AssignTags:
 @dataclass(slots=True)
 class _RemoveTag:
     is_alone: ClassVar[bool] = False
+    is_of_records: ClassVar[bool] = False
     key: Key
     contact_id: str
     tag: str
@@ -189,6 +191,7 @@ class _RemoveTag:
 @dataclass(slots=True)
 class _CreateNote:
     is_alone: ClassVar[bool] = False
+    is_of_records: ClassVar[bool] = False
     key: Key
     contact_id: str
     note: NoteIn

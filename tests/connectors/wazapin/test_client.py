@@ -317,7 +317,7 @@ def test_etag_comes_with_a_contact_and_goes_with_its_change(run):
     assert "if-match" not in server.requests[2].headers
 
 
-WRITES = {"upsert", "add_note", "add_tags", "suppress"}
+WRITES = {"upsert", "upsert_many", "add_note", "add_tags", "suppress"}
 
 
 @pytest.mark.parametrize(
