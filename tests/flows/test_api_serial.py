@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import signal
 import time
 import uuid
 
@@ -10,6 +11,8 @@ import httpx
 import pytest
 
 from tests.flows.serial import Sent, State, serial_order
+from tests.flows.stack import wait_until
+from tests.flows.test_api_concurrency import every_contact
 
 CLIENTS = 6
 REQUESTS = 6  #: of each client
@@ -113,6 +116,43 @@ def test_conflicting_writes_come_to_what_some_order_of_them_comes_to(client):
         if last is not None and consents:
             (now,) = client.get(f"/v1/contacts/{contact['id']}/consents").json()["data"]
             assert now["status"] in consents
+
+
+def test_what_was_acknowledged_is_there_after_the_process_was_killed(stack, client):
+    acknowledged = set()
+
+    async def write(http, numbers):
+        for number in numbers:
+            body = {"email": f"{number}@example.com", "name": f"{number}"}
+            try:
+                answer = await http.post("/v1/contacts", json=body)
+            except httpx.HTTPError:
+                return  # The process is gone.
+            assert answer.status_code == 201, answer.text
+            acknowledged.add(answer.json()["data"]["id"])
+            if len(acknowledged) == 60:
+                os.kill(web, signal.SIGKILL)
+
+    async def story():
+        headers = {"X-Api-Key": client.headers["x-api-key"]}
+        async with httpx.AsyncClient(base_url=client.base_url, headers=headers, timeout=60, trust_env=False) as http:
+            numbers = iter(range(10_000))
+            await asyncio.gather(*(write(http, numbers) for _ in range(16)))
+
+    web = stack.web()
+    asyncio.run(story())
+    wait_until(lambda: answers(client), 60)
+
+    assert stack.web() != web
+    assert len(acknowledged) >= 60
+    assert acknowledged <= {contact["id"] for contact in every_contact(client)}
+
+
+def answers(client):
+    try:
+        return client.get("/v1/health").status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def answered(kind, given, status, shown=None, *, client=0, at=0, etag=None):
