@@ -171,9 +171,12 @@ class Line:
 
     async def _run(self) -> None:
         await self._linger()
-        group, began = self._take(), time.monotonic()
+        group, began, task = self._take(), time.monotonic(), asyncio.current_task()
         if not group.members:
             return
+        if group.waiting[0].is_block and task is not None:  # It takes long, so the next group does not wait for it.
+            self._running[task] = 0.0
+            self._begin_if_due()
         try:
             await to_thread.run_sync(
                 carry_out, db.tenant_engine(), self._organization_id, group.members, limiter=_threads()

@@ -60,7 +60,7 @@ def _part(engine: Engine, organization_id: UUID, members: Sequence[Member], erro
     failed = [member for member in members if member.refusal is None and not member.is_late]
     for member in failed:
         member.forget()
-    if len(failed) == 1 or sqlstates.is_system_fault(error):
+    if len(failed) <= 1 or sqlstates.is_system_fault(error):
         for member in failed:
             member.refusal = error
     elif isinstance(error, TransientError) or sqlstates.is_timeout(error):

@@ -35,7 +35,7 @@ def meetings(snapshot: Snapshot) -> set[UUID]:
 
 
 def _late(people: UnionFind[Hashable], stated: Sequence[EnvelopeStatements]) -> set[UUID]:
-    about = {one.envelope_id: list(_subjects(one)) for one in stated}
+    about = {one.envelope_id: named for one in stated if (named := list(_subjects(one)))}
     for named in about.values():
         for other in named[1:]:
             people.union(named[0], other)
@@ -50,7 +50,7 @@ def _late(people: UnionFind[Hashable], stated: Sequence[EnvelopeStatements]) -> 
 
 
 def _subjects(stated: EnvelopeStatements) -> Iterator[Hashable]:
-    """Yield the records and identifiers that an envelope is about; there is at least one record."""
+    """Yield the records and identifiers that an envelope is about."""
     yield from stated.records
     yield from stated.idents
     for decision in stated.decisions:
