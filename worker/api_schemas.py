@@ -332,6 +332,21 @@ class Problem(BaseModel):
     details: list[Detail] | None = None
 
 
+class BatchRow(BaseModel):
+    """The answer to one row: its contact, or the error that it would have been answered with alone."""
+
+    index: int  #: of the row in the request, from 0
+    status: int  #: as of a request about this row alone
+    contact: Contact | None = None
+    error: Problem | None = None
+
+
+class BatchAnswer(BaseModel):
+    """The answers to all rows, in their order."""
+
+    data: list[BatchRow]
+
+
 def tag_id(key: str) -> str:
     """Return the id of a tag with this case-folded name."""
     return "tag_" + urlsafe_b64encode(key.encode()).decode().rstrip("=")

@@ -12,6 +12,7 @@ Quirk: Wazapin publishes few of its answers, so every field but an id may be mis
 """
 
 from connectors.wazapin.async_client import AsyncContacts
+from connectors.wazapin.batches import Outcome
 from connectors.wazapin.client import Contacts
 from connectors.wazapin.errors import (
     ApiError,
@@ -60,6 +61,7 @@ __all__ = [
     "InvalidError",
     "NotFoundError",
     "Note",
+    "Outcome",
     "OutdatedError",
     "Page",
     "Profile",

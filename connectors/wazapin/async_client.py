@@ -1,6 +1,6 @@
 """The client for asyncio; :mod:`connectors.wazapin.client` has the same methods with the same docstrings."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Literal, Self, TypeVar, Unpack
 
@@ -8,6 +8,7 @@ import httpx
 
 from connectors.contract import Channel, ConsentStatus, SuppressionReason
 from connectors.wazapin import calls, retries, wire
+from connectors.wazapin.batches import Outcome
 from connectors.wazapin.calls import ConsentDetails, ContactChanges, ContactFields, Filters, Purpose, SuppressionDetails
 from connectors.wazapin.errors import ApiError, TryLaterError
 from connectors.wazapin.identifiers import Identifier
@@ -70,6 +71,15 @@ class AsyncContacts:
         """
         return await self._send(calls.upsert(fields, idempotency_key))
 
+    async def upsert_many(
+        self, contacts: Sequence[ContactFields], *, idempotency_key: str | None = None
+    ) -> tuple[Outcome, ...]:
+        """Create or update up to 1,000 contacts; return an outcome for each, in their order.
+
+        A contact that is refused has an error as its outcome, and the others take effect.
+        """
+        return await self._send(calls.upsert_many(contacts, idempotency_key))
+
     async def list(self, *, cursor: str | None = None, **filters: Unpack[Filters]) -> Page[Contact]:
         """Read one page of contacts; ``cursor`` is the ``next_cursor`` of the page before."""
         return await self._send(calls.contacts(filters, cursor))
@@ -105,6 +115,10 @@ class AsyncContacts:
         Raises NotFoundError if no contact has any of them, ConflictError if they belong to different contacts.
         """
         return await self._send(calls.resolve(identifiers))
+
+    async def resolve_many(self, contacts: Sequence[Sequence[Identifier]]) -> tuple[Outcome, ...]:
+        """Find up to 1,000 contacts by 1 to 20 identifiers each; return an outcome for each, in their order."""
+        return await self._send(calls.resolve_many(contacts))
 
     async def identities(self, contact_id: str) -> tuple[Identity, ...]:
         """Read all identifiers that lead to a contact."""

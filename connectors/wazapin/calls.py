@@ -1,17 +1,18 @@
 """The endpoints, one function each: the request, and how its answer is read.
 
-Reference: https://docsx.wazapin.com/api/reference-contacts. ``timeline``, ``sendability``, removing a tag,
+Reference: https://docsx.wazapin.com/api/reference-contacts. ``timeline``, ``sendability``, removing a tag, the batches,
 ``erase``, ``If-Match`` and ``Idempotency-Key`` are contactsync's own; the hosted API does not document them.
 """
 # ruff: noqa: D103 - the docstrings are those of the clients' methods of the same names
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 from uuid import uuid4
 
 from connectors.contract import Channel, ConsentStatus, Scope, SuppressionReason
 from connectors.wazapin import wire
+from connectors.wazapin.batches import Outcome, outcomes
 from connectors.wazapin.identifiers import Identifier
 from connectors.wazapin.models import (
     Change,
@@ -93,6 +94,26 @@ def upsert(fields: ContactFields, idempotency_key: str | None) -> Call[Contact]:
         body=wire.body(fields),
         headers=_once(idempotency_key),
         read=wire.contact,
+    )
+
+
+def upsert_many(contacts: Sequence[ContactFields], idempotency_key: str | None) -> Call[tuple[Outcome, ...]]:
+    return Call(
+        method="POST",
+        path=wire.path("contacts", "batch"),
+        body=wire.body({"contacts": contacts}),
+        headers=_once(idempotency_key),
+        read=outcomes,
+    )
+
+
+def resolve_many(contacts: Sequence[Sequence[Identifier]]) -> Call[tuple[Outcome, ...]]:
+    rows = [{"identifiers": [_identifier(identifier) for identifier in identifiers]} for identifiers in contacts]
+    return Call(
+        method="POST",
+        path=wire.path("contacts", "resolve", "batch"),
+        body=wire.body({"contacts": rows}),
+        read=outcomes,
     )
 
 

@@ -1,6 +1,6 @@
 """The synchronous client; :mod:`connectors.wazapin.async_client` has the same methods."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Literal, Self, TypeVar, Unpack
 
@@ -8,6 +8,7 @@ import httpx
 
 from connectors.contract import Channel, ConsentStatus, SuppressionReason
 from connectors.wazapin import calls, retries, wire
+from connectors.wazapin.batches import Outcome
 from connectors.wazapin.calls import ConsentDetails, ContactChanges, ContactFields, Filters, Purpose, SuppressionDetails
 from connectors.wazapin.errors import ApiError, TryLaterError
 from connectors.wazapin.identifiers import Identifier
@@ -70,6 +71,15 @@ class Contacts:
         """
         return self._send(calls.upsert(fields, idempotency_key))
 
+    def upsert_many(
+        self, contacts: Sequence[ContactFields], *, idempotency_key: str | None = None
+    ) -> tuple[Outcome, ...]:
+        """Create or update up to 1,000 contacts; return an outcome for each, in their order.
+
+        A contact that is refused has an error as its outcome, and the others take effect.
+        """
+        return self._send(calls.upsert_many(contacts, idempotency_key))
+
     def list(self, *, cursor: str | None = None, **filters: Unpack[Filters]) -> Page[Contact]:
         """Read one page of contacts; ``cursor`` is the ``next_cursor`` of the page before."""
         return self._send(calls.contacts(filters, cursor))
@@ -103,6 +113,10 @@ class Contacts:
         Raises NotFoundError if no contact has any of them, ConflictError if they belong to different contacts.
         """
         return self._send(calls.resolve(identifiers))
+
+    def resolve_many(self, contacts: Sequence[Sequence[Identifier]]) -> tuple[Outcome, ...]:
+        """Find up to 1,000 contacts by 1 to 20 identifiers each; return an outcome for each, in their order."""
+        return self._send(calls.resolve_many(contacts))
 
     def identities(self, contact_id: str) -> tuple[Identity, ...]:
         """Read all identifiers that lead to a contact."""

@@ -127,8 +127,14 @@ _KINDS: dict[int, type[ApiError]] = {
 
 def refusal(response: httpx.Response, retry_after: timedelta | None = None) -> ApiError:
     """Return the error for an answer that is not 2xx; never raises, whatever the body holds."""
-    status = response.status_code
-    body = _object(response)
+    request_id = _text(response.headers.get("x-request-id"))
+    return problem_error(response.status_code, _object(response), request_id, retry_after)
+
+
+def problem_error(
+    status: int, body: dict[str, Any], request_id: str | None = None, retry_after: timedelta | None = None
+) -> ApiError:
+    """Return the error that the body of an error tells, or the part of a body that is about one row."""
     # One of the three shapes nests the error; the others have its keys at the top.
     problem = body["error"] if isinstance(body.get("error"), dict) else body
     return _kind(status)(
@@ -136,7 +142,7 @@ def refusal(response: httpx.Response, retry_after: timedelta | None = None) -> A
         _text(problem.get("code")),
         _message(problem) or _phrase(status),
         _details(problem),
-        _text(body.get("request_id")) or _text(response.headers.get("x-request-id")),
+        _text(body.get("request_id")) or request_id,
         retry_after,
     )
 

@@ -104,6 +104,15 @@ class Keys:
         task.add_done_callback(ended)
 
 
+def charge(request: Request, key: Key, further: int) -> None:
+    """Count so many further requests of a key, whose rows came in one request.
+
+    Raises ApiError (429) if fewer are left; then none of them is counted.
+    """
+    if further > 0:
+        request.state.headers = limiter().spend(key.id, key.rate_limit or settings().api_rate_limit, further)
+
+
 def _given(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Return the key that a request shows; empty if it shows none."""
     bearer = b""

@@ -1,32 +1,30 @@
 """Routes and operations of consent and suppressions, and the verdict on whether a message may be sent."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Literal, cast
+from typing import Annotated, ClassVar, Literal, cast
 
 from fastapi import APIRouter, Query, Response
 
 from connectors.contract import Channel, ConsentStated, Event, Purpose, SuppressionStated
 from worker import api_schemas, ids
-from worker.api import operation
+from worker.api import lines, needs, operation
 from worker.api.auth import ReadKey, WriteKey
 from worker.api.errors import ApiError, not_valid
 from worker.api.json_route import JsonRoute
-from worker.api.loaded_contact import LoadedContact, load_view, time_after
-from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
+from worker.api.loaded_contact import LoadedContact, load_view, time_after, view_of
+from worker.api.needs import Steps
+from worker.api.operation import Answer, Done, IdempotentRequest, Outcome, RepeatableRequest
 from worker.api.request_bodies import ConsentIn, SuppressionIn
 from worker.domain import consent as consent_rules
 from worker.domain import identifiers, permission
 from worker.domain.api_writes import ApiWrite
-from worker.domain.changeset import Changeset
 from worker.domain.consent import ConsentEntry, Suppression
 from worker.domain.terms import API_SOURCE
-from worker.pipeline.apply import Applied
 from worker.pipeline.contact_view import EXTERNAL_ID, ContactView, Identity
-from worker.store import consents, db, suppressions
+from worker.store import db
 from worker.store.api_keys import Key
-from worker.store.db import Tx
 
 router = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["permission"], route_class=JsonRoute)
 
@@ -40,7 +38,7 @@ async def put_consent(
     A statement older than the one that counts is kept, and changes nothing. Without ``occurred_at`` it counts from
     now, unless it repeats what is so.
     """
-    return await operation.perform(key, request, _PutConsent(key, contact_id, channel, consent))
+    return await lines.perform(key, request, _PutConsent(key, contact_id, channel, consent))
 
 
 @router.get("/consents")
@@ -75,7 +73,7 @@ async def upsert_suppression(
     key: WriteKey, request: IdempotentRequest, contact_id: str, suppression: SuppressionIn
 ) -> Response:
     """State that an address of the contact must not be used, or with ``active: false`` that it may be again."""
-    return await operation.perform(key, request, _UpsertSuppression(key, contact_id, suppression))
+    return await lines.perform(key, request, _UpsertSuppression(key, contact_id, suppression))
 
 
 @router.get("/sendability", summary="Ask whether a message may be sent")
@@ -136,12 +134,18 @@ def addresses(view: ContactView, channel: str, *, owned: bool = False) -> list[s
 
 @dataclass(slots=True)
 class _PutConsent:
+    is_alone: ClassVar[bool] = False
+    is_of_records: ClassVar[bool] = False
     key: Key
     contact_id: str
     channel: Channel
     consent: ConsentIn
 
-    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
+    @property
+    def about(self) -> tuple[Hashable, ...]:
+        return (self.contact_id,)
+
+    def compose(self, now: datetime) -> Steps[tuple[ApiWrite, datetime]]:
         """State the consent as an edit of the person, so that it stays with whatever records the person has.
 
         An opt-out is stated for every address on the channel and for none: it closes the addresses for whoever holds
@@ -149,14 +153,14 @@ class _PutConsent:
         older opt-in may still be on its way. An opt-in is for the address that the contact shows.
         """
         consent = self.consent
-        view = load_view(tx, self.contact_id)
+        view = yield from view_of(self.contact_id)
         loaded = LoadedContact.of(view.contact, view.records)
         reached: list[str | None] = [*view.holder.addresses(self.channel)]
         subjects = [*reached, None] if consent.status == "opted_out" else reached[:1] or [None]
         is_repeat = consent.occurred_at is None and self._counts_already(view, subjects, now)
         if is_repeat and consent.status != "opted_out":
             return ApiWrite(), now
-        ref, about = loaded.edit(tx)
+        ref, about = yield from loaded.edit()
         stated_at = now
         if consent.occurred_at is None or consent.occurred_at > now:
             times = [e.occurred for e in view.stated if (e.channel, e.purpose) == (self.channel, consent.purpose)]
@@ -207,33 +211,39 @@ class _PutConsent:
         given = consent.model_fields_set
         return all(name not in given or requested == stored for name, (requested, stored) in pairs.items())
 
-    def judge(self, tx: Tx, people: Changeset) -> None:
+    def judge(self, outcome: Outcome) -> None:
         """Refuse nothing: consent belongs to its address, whichever contact has the address now."""
 
-    def answer(self, tx: Tx, _: Applied) -> Answer:
-        view = load_view(tx, self.contact_id)
+    def answer(self, _: Done) -> Steps[Answer]:
+        view = yield from view_of(self.contact_id)
         row = view.consent((self.channel, self.consent.purpose), datetime.now(UTC))
         return Answer(200, api_schemas.ConsentAnswer(data=api_schemas.Consent.of(row, view.contact.id)))
 
 
 @dataclass(slots=True)
 class _UpsertSuppression:
+    is_alone: ClassVar[bool] = False
+    is_of_records: ClassVar[bool] = False
     key: Key
     contact_id: str
     suppression: SuppressionIn
     subjects: list[tuple[str, str]] = field(default_factory=list)  #: (channel, address)
     is_new: bool = False
 
-    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
+    @property
+    def about(self) -> tuple[Hashable, ...]:
+        return (self.contact_id,)
+
+    def compose(self, now: datetime) -> Steps[tuple[ApiWrite, datetime]]:
         """State the suppression for one address, or with channel ``all`` for every address of the contact.
 
         A suppression is stated even if it repeats another, because a statement that lifts the first may still be on
         its way.
         """
         suppression = self.suppression
-        view = load_view(tx, self.contact_id)
+        view = yield from view_of(self.contact_id)
         self.subjects = self._subjects(view)
-        known = self._load_known(tx, view)
+        known = yield from self._load_known(view)
         self.is_new = not known
         if not suppression.active and not known:
             raise ApiError(404, "suppression not found")
@@ -242,8 +252,9 @@ class _UpsertSuppression:
         stated_at = now
         if suppression.occurred_at is None or suppression.occurred_at > now:
             addresses_ = [address for _, address in self.subjects]
-            ledgers = (suppressions.by_addresses(tx, addresses_), consents.by_addresses(tx, addresses_))
-            stated_at = time_after(now, [], *(entry.occurred for ledger in ledgers for entry in ledger))
+            suppressed = yield from needs.suppressions_about(addresses_)
+            stated = yield from needs.consents_about(addresses_)
+            stated_at = time_after(now, [], *(one.occurred for one in suppressed), *(one.occurred for one in stated))
         source, external_id = LoadedContact.of(view.contact, view.records).anchor
         events: list[tuple[str, Event]] = [
             (
@@ -294,22 +305,23 @@ class _UpsertSuppression:
             raise not_valid("address", f"not an address of the channel {self.suppression.channel}")
         return found.key
 
-    def _load_known(self, tx: Tx, view: ContactView) -> list[Suppression]:
+    def _load_known(self, view: ContactView) -> Steps[list[Suppression]]:
         """Load the suppressions of the subjects with this scope and reason, active or not."""
         kind = (self.suppression.scope, self.suppression.reason)
-        entries = suppressions.by_addresses(tx, [address for _, address in self.subjects])
+        entries = yield from needs.suppressions_about([address for _, address in self.subjects])
         return [
             row
             for row in consent_rules.suppressions(entries, view.permissions().opted_in)
             if (row.channel, row.address) in self.subjects and (row.scope, row.reason) == kind
         ]
 
-    def judge(self, tx: Tx, people: Changeset) -> None:
+    def judge(self, outcome: Outcome) -> None:
         """Refuse nothing: a suppression belongs to its address, whichever contact has the address now."""
 
-    def answer(self, tx: Tx, _: Applied) -> Answer:
-        view = load_view(tx, self.contact_id)
-        first = min(self._load_known(tx, view), key=lambda row: self.subjects.index((row.channel, row.address)))
+    def answer(self, _: Done) -> Steps[Answer]:
+        view = yield from view_of(self.contact_id)
+        known = yield from self._load_known(view)
+        first = min(known, key=lambda row: self.subjects.index((row.channel, row.address)))
         shown = api_schemas.Suppression.of(first, view.contact.id, datetime.now(UTC))
         body = api_schemas.SuppressionAnswer(data=shown)
         return Answer(201 if self.is_new else 200, body, contact_id=view.contact.id)

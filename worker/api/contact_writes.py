@@ -1,9 +1,9 @@
 """Operations that write contacts: create or update, edit, delete. They state events about records, as sources do."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import structlog
@@ -16,7 +16,7 @@ from connectors.contract import (
     TagsAdded,
 )
 from worker import api_schemas, ids
-from worker.api import operation
+from worker.api import lines, needs
 from worker.api.auth import WriteKey
 from worker.api.contact_deletion import DeleteContact
 from worker.api.errors import ApiError, Detail, contact_not_found, not_valid
@@ -24,22 +24,20 @@ from worker.api.json_route import JsonRoute
 from worker.api.loaded_contact import (
     About,
     LoadedContact,
-    load_with_records,
+    contact_of,
     survivor_of,
     time_after,
+    with_records,
 )
-from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
+from worker.api.needs import Steps
+from worker.api.operation import Answer, Done, IdempotentRequest, Outcome, RepeatableRequest
 from worker.api.request_bodies import ContactIn, ContactPatch, Profile
 from worker.domain import identifiers
 from worker.domain import registers as register_names
 from worker.domain.api_writes import ApiWrite
-from worker.domain.changeset import Changeset
 from worker.domain.rows import ContactRow, RecordRow
-from worker.domain.terms import API_SOURCE, EVIDENCE, GUEST, Claim, Ident, Ref, Stamp
-from worker.pipeline.apply import Applied
-from worker.store import contacts, records
+from worker.domain.terms import API_SOURCE, GUEST, Claim, Ident, Ref, Stamp
 from worker.store.api_keys import Key
-from worker.store.db import Tx
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
@@ -61,7 +59,7 @@ async def upsert_contact(key: WriteKey, request: IdempotentRequest, contact: Con
     Matched by external_source with external_id, then phone_number, then email. With an external pair the request
     speaks for that customer of that source, as a webhook would; without, it edits the contact.
     """
-    return await operation.perform(key, request, _UpsertContact(key, contact))
+    return await lines.perform(key, request, UpsertContact(key, contact))
 
 
 @router.patch("/{contact_id}", response_model=api_schemas.ContactAnswer)
@@ -75,7 +73,7 @@ async def update_contact(
     ] = None,
 ) -> Response:
     """Edit a contact. An edit goes before what sources say; ``null`` takes it back, and their value shows again."""
-    return await operation.perform(key, request, _UpdateContact(key, contact_id, contact, if_match))
+    return await lines.perform(key, request, _UpdateContact(key, contact_id, contact, if_match))
 
 
 @router.delete("/{contact_id}", status_code=204, response_class=Response)
@@ -89,11 +87,15 @@ async def delete_contact(
 
     Suppressions stay with their addresses. Who is erased starts anew then, and the addresses are suppressed.
     """
-    return await operation.perform(key, request, DeleteContact(key, contact_id, erase=erase))
+    return await lines.perform(key, request, DeleteContact(key, contact_id, erase=erase))
 
 
 @dataclass(slots=True)
-class _UpsertContact:
+class UpsertContact:
+    """Create a contact, or update the one that an identifier leads to."""
+
+    is_alone: ClassVar[bool] = False
+    is_of_records: ClassVar[bool] = True
     key: Key
     contact: ContactIn
     target: Ref = ("", "")  #: the record that is written
@@ -102,18 +104,25 @@ class _UpsertContact:
     new_id: str = field(default_factory=lambda: ids.new().hex)
     idents: dict[str, Ident] = field(default_factory=dict)  #: by the field that gives the identifier
 
-    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
+    @property
+    def about(self) -> tuple[Hashable, ...]:
+        """The pair, number and address that it names."""
+        given = self.contact
+        return tuple(one for one in (given.pair, given.phone_number, given.email) if one is not None)
+
+    def compose(self, now: datetime) -> Steps[tuple[ApiWrite, datetime]]:
+        """State the profile and the tags about a customer, about an edit of a contact, or about a new person."""
         contact = self.contact
         profile, self.idents = profile_of(contact, self.key.region)
         about: About = ()
         if contact.pair is not None:
-            self.target, rows = survivor_of(tx, contact.pair)
+            self.target, rows = yield from survivor_of(contact.pair)
         else:
-            loaded = self._load_match(tx)
+            loaded = yield from self._load_match()
             if loaded is None:
-                self.target, rows = self._record_of_new_person(tx)
+                self.target, rows = yield from self._record_of_new_person()
             else:
-                self.target, about = loaded.edit(tx)
+                self.target, about = yield from loaded.edit()
                 rows = loaded.records + loaded.others
         source, external_id = self.target
         profile["fields"].update(_cleared_custom_fields(contact, rows, self.target))
@@ -124,21 +133,21 @@ class _UpsertContact:
             events.append((source, TagsAdded(external_id=external_id, tags=tuple(contact.tags), occurred_at=None)))
         return ApiWrite(events=tuple(events), about=about), time_after(now, rows)
 
-    def _load_match(self, tx: Tx) -> LoadedContact | None:
+    def _load_match(self) -> Steps[LoadedContact | None]:
         """Load the contact that the phone number and the e-mail address lead to; None if they lead to nobody.
 
         Raises ApiError (409) if they lead to different contacts.
         """
         keys = {name: (kind, "", value) for name, (kind, value) in self.idents.items()}
-        owners = contacts.ids_by_keys(tx, set(keys.values()))
+        owners = yield from needs.owners(set(keys.values()))
         contact_ids = {name: owners[key] for name, key in keys.items() if key in owners}
         if len(set(contact_ids.values())) > 1:
             raise conflict(self.idents, contact_ids)
         for id_ in contact_ids.values():
-            return load_with_records(tx, ids.show(ids.CONTACT, id_))
+            return (yield from with_records(ids.show(ids.CONTACT, id_)))
         return None
 
-    def _record_of_new_person(self, tx: Tx) -> tuple[Ref, list[RecordRow]]:
+    def _record_of_new_person(self) -> Steps[tuple[Ref, list[RecordRow]]]:
         """Name the record of a person whom nobody knows, and load its row if there is one.
 
         The record is named like a guest of a shop, after the phone number, else after the e-mail address. So equal
@@ -147,14 +156,14 @@ class _UpsertContact:
         """
         ident = next(iter(self.idents.values()))
         ref = (API_SOURCE, f"{GUEST}{ident[0]}:{ident[1]}")
-        rows = records.by_refs(tx, [ref])
+        rows = yield from needs.records_of([ref])
         if all(not row.record.is_live or ident in row.record.claims() for row in rows):
             return ref, rows
         return (API_SOURCE, self.new_id), []
 
-    def judge(self, _: Tx, people: Changeset) -> None:
+    def judge(self, outcome: Outcome) -> None:
         """Refuse if the identifiers lead to several contacts, unless a pair is given and the rules merge them."""
-        owner_of = _owners(people)
+        people, owner_of, group_of = outcome.people, outcome.owner_of, outcome.group_of
         contact_ids = {
             name: people.snapshot.rows[ref].contact_id
             for name, ident in self.idents.items()
@@ -166,21 +175,25 @@ class _UpsertContact:
             refs.add(self.target)
         matched = {name: id_ for name, id_ in contact_ids.items() if id_ is not None}
         self.is_new = not matched
-        group_of = {ref: number for number, group in enumerate(people.resolution.groups) for ref in group}
         if self.target not in group_of:
             raise ApiError(409, "the source of this customer says that it is no more")
         stay_apart = len({group_of.get(ref) for ref in refs}) > 1
         if len(set(matched.values())) > 1 and (stay_apart or self.contact.pair is None):
             raise conflict(self.idents, matched)
 
-    def answer(self, tx: Tx, applied: Applied) -> Answer:
-        id_ = applied.contact_of[self.target]
+    def answer(self, done: Done) -> Steps[Answer]:
+        """Show the contact."""
+        id_ = done.contact_of[self.target]
         assert id_ is not None  # noqa: S101 - judge has checked it
-        return _show(_load(tx, id_), 201 if self.is_new else 200)
+        row = yield from needs.present_contact(id_)
+        if row is None:
+            raise contact_not_found()
+        return _show(row, 201 if self.is_new else 200)
 
 
 @dataclass(slots=True)
 class _UpdateContact:
+    is_alone: ClassVar[bool] = False
     key: Key
     contact_id: str
     contact: ContactPatch
@@ -188,11 +201,19 @@ class _UpdateContact:
     loaded: LoadedContact | None = None
     idents: dict[str, Ident] = field(default_factory=dict)  #: by the field that gives the identifier
 
-    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
-        self.loaded = loaded = load_with_records(tx, self.contact_id)
+    @property
+    def is_of_records(self) -> bool:
+        return self.if_match is None
+
+    @property
+    def about(self) -> tuple[Hashable, ...]:
+        return (self.contact_id,)
+
+    def compose(self, now: datetime) -> Steps[tuple[ApiWrite, datetime]]:
+        self.loaded = loaded = yield from with_records(self.contact_id)
         self._check_if_match(loaded.contact)
         profile, self.idents = profile_of(self.contact, self.key.region)
-        target, about = loaded.edit(tx)
+        target, about = yield from loaded.edit()
         links: tuple[tuple[Ref, Ref], ...] = ()
         profile["fields"].update(_cleared_custom_fields(self.contact, loaded.records, target))
         events: list[tuple[str, Event]] = []
@@ -207,15 +228,14 @@ class _UpdateContact:
             links = ((loaded.anchor, pair),)
         return ApiWrite(events=tuple(events), links=links, about=about), loaded.time_after(now)
 
-    def judge(self, tx: Tx, people: Changeset) -> None:
-        """Refuse if the contact is no longer in the state of ``If-Match``, or if another contact has an identifier."""
-        assert self.loaded is not None  # noqa: S101 - plan came first
+    def judge(self, outcome: Outcome) -> None:
+        """Refuse if another contact has an identifier. ``compose`` has compared ``If-Match``, again under the locks."""
+        assert self.loaded is not None  # noqa: S101 - compose came first
+        people, owner_of = outcome.people, outcome.owner_of
         own_ids = [
             people.snapshot.rows[row.ref].contact_id for row in self.loaded.records if row.ref in people.snapshot.rows
         ]
         own_id = next((id_ for id_ in own_ids if id_ is not None), self.loaded.contact.id)
-        self._check_if_match(_load(tx, own_id))
-        owner_of = _owners(people)
         contact_ids = {
             name: people.snapshot.rows[owner_of[ident]].contact_id
             for name, ident in self.idents.items()
@@ -224,12 +244,12 @@ class _UpdateContact:
         pair = self.contact.pair
         if pair is not None and pair in people.snapshot.rows:
             contact_ids["external_id"] = people.snapshot.rows[pair].contact_id
-            self._check_customer(self.loaded, pair, people)
+            self._check_customer(self.loaded, pair, outcome)
         others = {name: id_ for name, id_ in contact_ids.items() if id_ not in (None, own_id)}
         if others:
             raise conflict(self.idents, {name: id_ for name, id_ in others.items() if id_ is not None})
 
-    def _check_customer(self, loaded: LoadedContact, pair: Ref, people: Changeset) -> None:
+    def _check_customer(self, loaded: LoadedContact, pair: Ref, outcome: Outcome) -> None:
         """Refuse to join two customers of one source, which keeps them apart because it knows them as two people.
 
         Only the source itself or an operator can say otherwise.
@@ -239,7 +259,8 @@ class _UpdateContact:
             for row in loaded.records
             if row.record.kind == "customer" and row.record.is_live and row.ref[0] == pair[0] and row.ref != pair
         ]
-        together = any({pair, loaded.anchor} <= set(group) for group in people.resolution.groups)
+        group = outcome.group_of.get(pair)
+        together = group is not None and group == outcome.group_of.get(loaded.anchor)
         if others or not together:
             detail = {"field": "external_id", "reason": "the contact is another customer of this source"}
             raise ApiError(409, CONFLICT, details=[detail])
@@ -250,8 +271,8 @@ class _UpdateContact:
             if api_schemas.etag(row) not in etags:
                 raise ApiError(412, "the contact has changed since; get it again")
 
-    def answer(self, tx: Tx, _: Applied) -> Answer:
-        return _show(load_with_records(tx, self.contact_id).contact, 200)
+    def answer(self, _: Done) -> Steps[Answer]:
+        return _show((yield from contact_of(self.contact_id)), 200)
 
 
 def _cleared_custom_fields(profile: Profile, rows: Iterable[RecordRow], target: Ref) -> dict[str, None]:
@@ -329,29 +350,6 @@ def conflict(idents: Mapping[str, Ident], contact_ids: Mapping[str, UUID]) -> Ap
         for name, id_ in sorted(contact_ids.items())
     ]
     return ApiError(409, CONFLICT, details=details)
-
-
-def _owners(people: Changeset) -> dict[Ident, Ref]:
-    """The record that owned each identifier before this request, of the records in the snapshot."""
-    refs = {row.id: ref for ref, row in people.snapshot.rows.items()}
-    return {
-        ident: refs[claim.record_id]
-        for ident, known in people.snapshot.claimed.items()
-        for claim in _owning(known)
-        if claim.record_id in refs
-    }
-
-
-def _owning(known: Iterable[Any]) -> list[Any]:
-    # A guest's evidence is no owner. A stranger may have typed it at a checkout.
-    return [claim for claim in known if claim.is_owner and claim.role != EVIDENCE]
-
-
-def _load(tx: Tx, id_: UUID) -> ContactRow:
-    row = contacts.by_ids(tx, [id_]).get(id_)
-    if row is None:
-        raise contact_not_found()
-    return row
 
 
 def _show(row: ContactRow, status: int) -> Answer:

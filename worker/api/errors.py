@@ -14,6 +14,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
+from pydantic import ValidationError
 from sqlalchemy import exc as database
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -91,6 +92,22 @@ def contact_not_found(details: Sequence[Detail] | None = None) -> ApiError:
 def not_valid(field: str, reason: str) -> ApiError:
     """Return the error for one field with a wrong value."""
     return ApiError(422, "the request is not valid", details=[{"field": field, "reason": reason}])
+
+
+def invalid(error: ValidationError) -> ApiError:
+    """Return the error for a part of a body that is not valid."""
+    details = [{"field": field_of(("body", *one["loc"])), "reason": _reason(one)} for one in error.errors()]
+    return ApiError(422, "the request is not valid", details=details)
+
+
+def problem_of(request_id: str, error: Exception) -> dict[str, Any]:
+    """Return the body of the answer for an error of one part of a request."""
+    if is_passing(error):
+        error = unavailable(error)
+    if isinstance(error, ApiError):
+        return problem(request_id, error.status_code, error.detail, error.details, error.code)
+    log.error("request_failed", exc_info=error)
+    return problem(request_id, 500, "internal error")
 
 
 def problem(

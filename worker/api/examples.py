@@ -158,6 +158,17 @@ REQUESTS: dict[str, Json] = {
         "a customer of a shop": _UJANG,
         "somebody who wrote": {"phone_number": "+6281234567890", "name": "Ujang", "tags": ["vip"]},
     },
+    "upsert_contacts": {
+        "two people": {"contacts": [_UJANG, {"phone_number": "+6281234567891", "name": "Dewi"}]},
+    },
+    "resolve_contacts": {
+        "two people": {
+            "contacts": [
+                {"identifiers": [{"type": "phone", "value": "+6281234567890"}]},
+                {"identifiers": [{"type": "email", "value": "nobody@example.com"}]},
+            ]
+        },
+    },
     "update_contact": {
         "new name and address": {"name": "Ujang Updated", "email": "ujang-updated@example.com"},
         "edits taken back": {"name": None, "custom_fields": {"tier": None}},
@@ -191,6 +202,22 @@ REQUESTS: dict[str, Json] = {
     },
 }
 
+
+def _problem(status: int, text: str, *details: Json, code: str | None = None) -> Json:
+    return errors.problem(REQUEST_ID, status, text, details, code)
+
+
+def _belongs_to(field: str, type_: str, contact_id: str) -> Json:
+    return {"field": field, "reason": "belongs to this contact", "type": type_, "contact_id": contact_id}
+
+
+_ROW_CONFLICT = _problem(
+    409,
+    "contact identifiers resolve to different contacts",
+    _belongs_to("email", "email", OTHER_CONTACT_ID),
+    _belongs_to("phone_number", "phone", CONTACT_ID),
+)
+_ROW_UNKNOWN = _problem(404, "contact not found")
 _ONE_CONTACT: Json = {"Ujang": {"data": _CONTACT}}
 _RESOLVED: Json = {
     **_ONE_CONTACT,
@@ -236,6 +263,22 @@ ANSWERS: dict[str, Json] = {
         },
     },
     "upsert_contact": _ONE_CONTACT,
+    "upsert_contacts": {
+        "one created, one refused": {
+            "data": [
+                {"index": 0, "status": 201, "contact": _CONTACT},
+                {"index": 1, "status": 409, "error": _ROW_CONFLICT},
+            ]
+        }
+    },
+    "resolve_contacts": {
+        "one found, one unknown": {
+            "data": [
+                {"index": 0, "status": 200, "contact": _CONTACT},
+                {"index": 1, "status": 404, "error": _ROW_UNKNOWN},
+            ]
+        }
+    },
     "contact_by_phone": _ONE_CONTACT,
     "resolve_contact": _RESOLVED,
     "lookup_contact": _RESOLVED,
@@ -323,14 +366,6 @@ PARAMETERS: Json = {
 }
 
 
-def _problem(status: int, text: str, *details: Json, code: str | None = None) -> Json:
-    return errors.problem(REQUEST_ID, status, text, details, code)
-
-
-def _belongs_to(field: str, type_: str, contact_id: str) -> Json:
-    return {"field": field, "reason": "belongs to this contact", "type": type_, "contact_id": contact_id}
-
-
 #: Errors by name. ``openapi`` names the operations that can answer each.
 PROBLEMS: dict[str, Json] = {
     "not_json": _problem(400, "the body is not JSON"),
@@ -339,17 +374,12 @@ PROBLEMS: dict[str, Json] = {
     "key_may_not_write": _problem(403, "the API key lacks the scope contacts:write"),
     "key_may_not_look_up": _problem(403, "the API key lacks the scope channels:lookup"),
     "consent_required": _problem(403, "the person has not agreed to be shown", code="consent_required"),
-    "contact_not_found": _problem(404, "contact not found"),
+    "contact_not_found": _ROW_UNKNOWN,
     "tag_not_found": _problem(404, "tag not found"),
     "suppression_not_found": _problem(404, "suppression not found"),
     "channel_not_found": _problem(404, "channel not found"),
     "profile_not_found": _problem(404, "no such profile", code="profile_not_found"),
-    "several_contacts": _problem(
-        409,
-        "contact identifiers resolve to different contacts",
-        _belongs_to("email", "email", OTHER_CONTACT_ID),
-        _belongs_to("phone_number", "phone", CONTACT_ID),
-    ),
+    "several_contacts": _ROW_CONFLICT,
     "key_used_before": _problem(409, "this Idempotency-Key was used for another request"),
     "changed_since": _problem(412, "the contact has changed since; get it again"),
     "too_slow": _problem(408, "the body took longer than 10 s"),

@@ -21,19 +21,15 @@ from worker.store import db
 #: where a text is: ("body", "custom_fields", "note")
 _Place = tuple[str | int, ...]
 _MOST_PLACES = 8  #: parts of a place that are told, because a body may be nested a thousand levels deep
-#: An organization may use three quarters of the threads that load, and three quarters of those of operations.
+#: An organization may use three quarters of the threads that load. Operations wait in lines (``lines``).
 _of_loads = Shares((db.TENANT_CONNECTIONS - db.OPERATION_CONNECTIONS) * 3 // 4)
-_of_operations = Shares(db.OPERATION_CONNECTIONS * 3 // 4)
 
 
 class _JsonRequest(Request):
     """Refuses NaN, infinity, lone surrogates and a thousand nested levels; its text is NFC."""
 
     async def json(self) -> Any:
-        body = await self.body()
-        given = orjson.loads(body)  # Its error is a json.JSONDecodeError, which FastAPI handles.
-        # Most bodies are ASCII, which is NFC. JSON can also write other characters as \u and four digits.
-        return given if body.isascii() and b"\\u" not in body else _composed(given)
+        return composed(await self.body())
 
     @property
     def query_params(self) -> QueryParams:
@@ -45,6 +41,13 @@ class _JsonRequest(Request):
     def path_params(self) -> dict[str, Any]:
         """The parameters of the path. All of our paths have text only."""
         return {name: _nfc(value, ("path", name)) for name, value in super().path_params.items()}
+
+
+def composed(body: bytes) -> Any:
+    """Return what a body of JSON says, its texts in NFC; raises json.JSONDecodeError, or ApiError for a broken text."""
+    given = orjson.loads(body)
+    # Most bodies are ASCII, which is NFC. JSON can also write other characters as \u and four digits.
+    return given if body.isascii() and b"\\u" not in body else _composed(given)
 
 
 def _nfc(text: str, place: _Place) -> str:
@@ -84,11 +87,16 @@ class JsonRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the request before its body is parsed."""
         handle = super().get_route_handler()
-        # Plain functions run in the framework's threads, the others are operations, with threads of their own.
-        shares = _of_operations if iscoroutinefunction(self.endpoint) else _of_loads
+        # Plain functions run in the framework's threads.
+        if iscoroutinefunction(self.endpoint):
+
+            async def handle_operation(request: Request) -> Response:
+                return await handle(_JsonRequest(request.scope, request.receive))
+
+            return handle_operation
 
         async def handle_json(request: Request) -> Response:
-            async with shares.one_of(request.state.key.organization_id):
+            async with _of_loads.one_of(request.state.key.organization_id):
                 return await handle(_JsonRequest(request.scope, request.receive))
 
         return handle_json

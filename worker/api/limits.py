@@ -9,6 +9,7 @@ The same round trip asks whether a key was revoked, so that no process goes on r
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ class Limiter:
     #: is called in the thread after a key was revoked somewhere
     on_revoked: Callable[[], None] = field(default=lambda: None)
     _counts: dict[UUID, _Count] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)  #: of the counts; some requests run in threads
     _shared: tuple[FixedWindowRateLimiter, Redis] | None = None
     _revocations: bytes | None = None
     _paused_until: float = 0.0
@@ -70,14 +72,15 @@ class Limiter:
         Raises ApiError (429) if the key may not make so many in this minute; then none is counted.
         """
         now = time.time()
-        count = self._counts.get(key_id)
-        if count is None or count.ends_at <= now or count.allowed != allowed:
-            count = self._counts[key_id] = _Count(allowed, now + _WINDOW_S)
-        made = count.made + count.untold
-        is_within = made + requests <= allowed
-        if is_within:
-            count.untold += requests
-            made += requests
+        with self._lock:
+            count = self._counts.get(key_id)
+            if count is None or count.ends_at <= now or count.allowed != allowed:
+                count = self._counts[key_id] = _Count(allowed, now + _WINDOW_S)
+            made = count.made + count.untold
+            is_within = made + requests <= allowed
+            if is_within:
+                count.untold += requests
+                made += requests
         left_s = str(max(1, round(count.ends_at - now)))
         headers = {
             "RateLimit-Limit": str(allowed),
@@ -104,8 +107,9 @@ class Limiter:
 
     def _untold(self) -> list[_Told]:
         now = time.time()
-        self._counts = {key_id: count for key_id, count in self._counts.items() if count.ends_at > now}
-        return [(id_, count.allowed, count.untold) for id_, count in self._counts.items() if count.untold]
+        with self._lock:
+            self._counts = {key_id: count for key_id, count in self._counts.items() if count.ends_at > now}
+            return [(id_, count.allowed, count.untold) for id_, count in self._counts.items() if count.untold]
 
     def _tell(self, told: list[_Told]) -> list[_Settled]:
         """Add to the counts in Redis; return what they have come to."""
@@ -129,11 +133,12 @@ class Limiter:
         return settled
 
     def _take_over(self, settled: list[_Settled]) -> None:
-        for key_id, told, made, ends_at in settled:
-            count = self._counts.get(key_id)
-            if count is not None and count.untold >= told:
-                count.made, count.ends_at = made, ends_at
-                count.untold -= told
+        with self._lock:
+            for key_id, told, made, ends_at in settled:
+                count = self._counts.get(key_id)
+                if count is not None and count.untold >= told:
+                    count.made, count.ends_at = made, ends_at
+                    count.untold -= told
 
     def _in_redis(self) -> tuple[FixedWindowRateLimiter, Redis]:
         if self._shared is None:

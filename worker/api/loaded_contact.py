@@ -8,7 +8,9 @@ from hashlib import blake2b
 import structlog
 
 from worker import ids, vault
+from worker.api import needs
 from worker.api.errors import contact_not_found
+from worker.api.needs import Steps
 from worker.domain.api_writes import DeletedAddresses
 from worker.domain.grouping import seniority
 from worker.domain.rows import ContactRow, RecordRow
@@ -19,7 +21,7 @@ from worker.pipeline import contact_view
 from worker.pipeline.apply import OutdatedError
 from worker.pipeline.contact_view import ContactView
 from worker.settings import settings
-from worker.store import claims, contacts, decisions, records
+from worker.store import claims, contacts, records
 from worker.store.db import Tx
 
 log = structlog.get_logger()
@@ -54,25 +56,25 @@ class LoadedContact:
         """The record that leads the contact: the oldest customer that is live."""
         return self._in_order()[0]
 
-    def edit(self, tx: Tx) -> tuple[Ref, About]:
+    def edit(self) -> Steps[tuple[Ref, About]]:
         """Return the record that holds the edits of this contact, and what has to be frozen with the request.
 
         An edit stays with the person through the records that the contact has now, whatever becomes of each of them.
         """
         existing = sorted(row.ref for row in self.records if row.record.kind == "edit")
-        ref = existing[0] if existing else self._free_edit(tx)
+        ref = existing[0] if existing else (yield from self._free_edit())
         about = self._in_order()
         known = next((row.record.about() for row in (*self.records, *self.others) if row.ref == ref), ())
         return ref, () if known == about else ((ref[1], about),)
 
-    def _free_edit(self, tx: Tx) -> Ref:
+    def _free_edit(self) -> Steps[Ref]:
         """Return a record that no other contact has its edits in.
 
         It may exist, removed: it was deleted with a contact that has come back since. The edits of a record that was
         with another contact once may have stayed there, and what is said there is not said of this contact.
         """
         refs = [(API_SOURCE, _name_of_edit(ref)) for ref in self._in_order()]
-        stored = {row.ref: row for row in records.by_refs(tx, refs)}
+        stored = {row.ref: row for row in (yield from needs.records_of(refs))}
         here = (None, self.contact.id)
         elsewhere = {ref for ref, row in stored.items() if row.record.is_live and row.contact_id not in here}
         own = (API_SOURCE, f"{EDIT}{ids.show(ids.CONTACT, self.contact.id)}")
@@ -117,13 +119,30 @@ def load_view(tx: Tx, contact_id: str) -> ContactView:
     return view
 
 
-def load_with_records(tx: Tx, contact_id: str) -> LoadedContact:
-    """Load a contact with its records.
+def contact_of(contact_id: str) -> Steps[ContactRow]:
+    """Load a contact for an operation; raises ApiError like ``load_contact``."""
+    id_ = ids.parse(ids.CONTACT, contact_id)
+    row = None if id_ is None else (yield from needs.contact(id_))
+    if row is None:
+        raise contact_not_found()
+    return row
+
+
+def view_of(contact_id: str) -> Steps[ContactView]:
+    """Load all that is shown of a contact, for an operation; raises ApiError like ``load_contact``."""
+    return (yield from needs.view((yield from contact_of(contact_id))))
+
+
+def with_records(contact_id: str) -> Steps[LoadedContact]:
+    """Load a contact with its records, for an operation.
 
     Raises ApiError like ``load_contact``, and OutdatedError like ``LoadedContact.of``.
     """
-    contact = load_contact(tx, contact_id)
-    return LoadedContact.of(contact, records.by_contacts(tx, [contact.id]))
+    id_ = ids.parse(ids.CONTACT, contact_id)
+    row, rows = (None, []) if id_ is None else (yield from needs.contact_with_records(id_))
+    if row is None:
+        raise contact_not_found()
+    return LoadedContact.of(row, rows)
 
 
 def time_after(now: datetime, rows: Iterable[RecordRow], *stated: int) -> datetime:
@@ -151,17 +170,18 @@ def _times(row: RecordRow) -> list[int]:
     return [stamp.occurred for stamp in stamps]
 
 
-def survivor_of(tx: Tx, pair: Ref) -> tuple[Ref, list[RecordRow]]:
+def survivor_of(pair: Ref) -> Steps[tuple[Ref, list[RecordRow]]]:
     """Return the customer that a pair speaks for, and its row if it has one: of a merged-away one its survivor."""
     ref, seen = pair, {pair}
     while True:
-        rows = records.by_refs(tx, [ref])
+        rows = yield from needs.records_of([ref])
         if not rows or rows[0].merged is None:
             return ref, rows
-        merges = [d for d in decisions.by_refs(tx, [ref]) if d.kind == "source_merge" and d.b == ref]
+        known = yield from needs.decisions_about([ref])
+        merges = [decision for decision in known if decision.kind == "source_merge" and decision.b == ref]
         ref = max(merges, key=lambda decision: decision.strength).a
         if ref in seen:
-            return pair, records.by_refs(tx, [pair])
+            return pair, (yield from needs.records_of([pair]))
         seen.add(ref)
 
 

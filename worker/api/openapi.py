@@ -34,6 +34,9 @@ repeating as it is.
 **Writing twice.** POST takes an `Idempotency-Key`; the same request under the same key answers the same, and says
 so in `Idempotent-Replayed`. Other methods can be repeated as they are.
 
+**Many at once.** The routes that end in `/batch` take up to 1,000 rows and answer each by itself. Each row counts as a
+request of the key.
+
 **Fields.** In a body, a field that is absent says nothing and `null` clears it. Unknown fields are ignored. Times
 are RFC 3339 in UTC. Ids are opaque.
 """.strip()
@@ -126,6 +129,8 @@ _LINKS: dict[str, list[tuple[str, str, str]]] = {
     "list_tags": [("remove_tag", "tag", "$response.body#/data/0/id")],
     "assign_tags": [("list_tags", "", ""), ("remove_tag", "tag", "$response.body#/data/id")],
     "create_note": [("list_notes", "", ""), ("list_timeline", "", "")],
+    "upsert_contacts": [("get_contact", "contact_id", "$response.body#/data/0/contact/id")],
+    "resolve_contacts": [("get_contact", "contact_id", "$response.body#/data/0/contact/id")],
     "put_consent": [("list_consents", "", ""), ("sendability", "channel", "$request.path.channel")],
     "upsert_suppression": [
         ("list_suppressions", "", ""),
@@ -262,7 +267,7 @@ def _errors_of(method: str, path: str, operation: Json) -> Iterator[str]:
     name = operation["operationId"]
     parameters = {(parameter["in"], parameter["name"]) for parameter in operation.get("parameters", ())}
     yield from _COMMON_ERRORS
-    is_reading = method == "get" or name in ("resolve_contact", "lookup_contact")
+    is_reading = method == "get" or name in ("resolve_contact", "lookup_contact", "resolve_contacts")
     if name != "look_up_profile":
         yield "key_may_not_read" if is_reading else "key_may_not_write"
     if "requestBody" in operation:

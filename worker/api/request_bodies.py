@@ -4,7 +4,7 @@ An absent field changes nothing, and ``null`` clears the field. Unknown fields a
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -27,6 +27,7 @@ from worker.api.field_types import (
 
 MAX_IDENTIFIERS = 20
 MAX_TAGS = 100
+MAX_ROWS = 1000
 
 IdentifierType = Literal[
     "contact_id",
@@ -160,6 +161,33 @@ class ResolveIn(BaseModel):
     """Identifiers of one contact; those that nobody has are ignored."""
 
     identifiers: list[IdentifierIn] = Field(min_length=1, max_length=MAX_IDENTIFIERS)
+
+
+def _rows(of: str) -> JsonSchema:
+    """Schema: rows of a known form. Each is checked by itself, so a row of another form does not refuse the others."""
+    return {"items": {"anyOf": [{"$ref": f"#/components/schemas/{of}"}, {}]}}
+
+
+class ContactsIn(BaseModel):
+    """Contacts to create or to update; rows about one person apply in their order."""
+
+    contacts: list[Any] = Field(
+        min_length=1,
+        max_length=MAX_ROWS,
+        description="Each as in `POST /v1/contacts`",
+        json_schema_extra=_rows("ContactIn"),
+    )
+
+
+class ResolvesIn(BaseModel):
+    """Contacts to find, each by what is known of it."""
+
+    contacts: list[Any] = Field(
+        min_length=1,
+        max_length=MAX_ROWS,
+        description="Each as in `POST /v1/contacts/resolve`",
+        json_schema_extra=_rows("ResolveIn"),
+    )
 
 
 class NoteIn(BaseModel):

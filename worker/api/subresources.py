@@ -1,27 +1,27 @@
 """Routes below a contact, and their operations: identities, tags, notes and the timeline."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
 from connectors.contract import Event, NoteAdded, TagsAdded, TagsRemoved
 from worker import api_schemas, ids
-from worker.api import operation, paging, timeline
+from worker.api import lines, needs, operation, paging, timeline
 from worker.api.auth import ReadKey, WriteKey
 from worker.api.errors import ApiError
 from worker.api.json_route import JsonRoute
-from worker.api.loaded_contact import load_contact, load_view, load_with_records
-from worker.api.operation import Answer, IdempotentRequest, RepeatableRequest
+from worker.api.loaded_contact import contact_of, load_contact, load_view, view_of, with_records
+from worker.api.needs import Steps
+from worker.api.operation import Answer, Done, IdempotentRequest, Outcome, RepeatableRequest
 from worker.api.paging import Paging
 from worker.api.request_bodies import NoteIn, TagsIn
 from worker.domain.api_writes import ApiWrite
-from worker.domain.changeset import Changeset
 from worker.domain.rows import ContactRow
 from worker.domain.terms import Ref
-from worker.pipeline.apply import Applied
 from worker.store import changes, contact_aliases, contact_terms, db, notes, records
 from worker.store.api_keys import Key
 from worker.store.db import Tx
@@ -55,13 +55,13 @@ def list_tags(key: ReadKey, contact_id: str) -> api_schemas.TagList:
 )
 async def assign_tags(key: WriteKey, request: IdempotentRequest, contact_id: str, tags: TagsIn) -> Response:
     """Assign a tag by name or id, or several by name. A name that is new makes a new tag."""
-    return await operation.perform(key, request, _AssignTags(key, contact_id, tags))
+    return await lines.perform(key, request, _AssignTags(key, contact_id, tags))
 
 
 @router.delete("/tags/{tag:path}", status_code=204, response_class=Response)
 async def remove_tag(key: WriteKey, request: RepeatableRequest, contact_id: str, tag: str) -> Response:
     """Take a tag, given by its name or id, off a contact, whoever put it there."""
-    return await operation.perform(key, request, _RemoveTag(key, contact_id, tag))
+    return await lines.perform(key, request, _RemoveTag(key, contact_id, tag))
 
 
 @router.get("/notes")
@@ -81,7 +81,7 @@ def list_notes(key: ReadKey, contact_id: str, query: Page) -> timeline.NoteList:
 @router.post("/notes", response_model=timeline.NoteAnswer, status_code=201)
 async def create_note(key: WriteKey, request: IdempotentRequest, contact_id: str, note: NoteIn) -> Response:
     """Write something down about a contact."""
-    return await operation.perform(key, request, _CreateNote(key, contact_id, note))
+    return await lines.perform(key, request, _CreateNote(key, contact_id, note))
 
 
 @router.get("/timeline")
@@ -109,40 +109,46 @@ def _load_with_past_ids(tx: Tx, contact_id: str) -> tuple[ContactRow, list[UUID]
 
 @dataclass(slots=True)
 class _AssignTags:
+    is_alone: ClassVar[bool] = False
+    is_of_records: ClassVar[bool] = False
     key: Key
     contact_id: str
     request: TagsIn
     names: list[str] = field(default_factory=list)
     is_new: bool = False
 
-    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
-        loaded = load_with_records(tx, self.contact_id)
-        self.names = self._load_names(tx)
+    @property
+    def about(self) -> tuple[Hashable, ...]:
+        return (self.contact_id,)
+
+    def compose(self, now: datetime) -> Steps[tuple[ApiWrite, datetime]]:
+        loaded = yield from with_records(self.contact_id)
+        self.names = yield from self._load_names()
         present = {tag.casefold() for tag in loaded.contact.tags}
         missing = tuple(name for name in self.names if name.casefold() not in present)
         self.is_new = bool(missing)
         if not missing:
             return ApiWrite(), now
-        ref, about = loaded.edit(tx)
+        ref, about = yield from loaded.edit()
         event: Event = TagsAdded(external_id=ref[1], tags=missing, occurred_at=None)
         return ApiWrite(events=(operation.existence(ref), (ref[0], event)), about=about), loaded.time_after(now)
 
-    def _load_names(self, tx: Tx) -> list[str]:
+    def _load_names(self) -> Steps[list[str]]:
         """Return the names of the tags; raises ApiError (404) for an id whose tag no contact has."""
         if self.request.tags is not None:
             return self.request.tags
         if self.request.name is not None:
             return [self.request.name]
         key = api_schemas.tag_key(self.request.tag_id or "")
-        if key is None or not contact_terms.is_used(tx, contact_terms.tag_term(key)):
+        if key is None or not (yield from needs.is_used(contact_terms.tag_term(key))):
             raise ApiError(404, "tag not found")
         return [key]
 
-    def judge(self, tx: Tx, people: Changeset) -> None:
+    def judge(self, outcome: Outcome) -> None:
         """Refuse nothing: if the contact was merged meanwhile, the tags go to the surviving contact."""
 
-    def answer(self, tx: Tx, _: Applied) -> Answer:
-        view = load_view(tx, self.contact_id)
+    def answer(self, _: Done) -> Steps[Answer]:
+        view = yield from view_of(self.contact_id)
         keys = {name.casefold() for name in self.names}
         shown = [api_schemas.Tag.of(tag) for tag in view.tags if tag.key in keys]
         body = api_schemas.TagAnswer(data=shown if self.request.tags is not None else shown[0])
@@ -151,12 +157,18 @@ class _AssignTags:
 
 @dataclass(slots=True)
 class _RemoveTag:
+    is_alone: ClassVar[bool] = False
+    is_of_records: ClassVar[bool] = False
     key: Key
     contact_id: str
     tag: str
 
-    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
-        loaded = load_with_records(tx, self.contact_id)
+    @property
+    def about(self) -> tuple[Hashable, ...]:
+        return (self.contact_id,)
+
+    def compose(self, now: datetime) -> Steps[tuple[ApiWrite, datetime]]:
+        loaded = yield from with_records(self.contact_id)
         names = {self.tag.strip().casefold(), api_schemas.tag_key(self.tag)}
         key = next((tag.casefold() for tag in loaded.contact.tags if tag.casefold() in names), None)
         if key is None:
@@ -168,22 +180,29 @@ class _RemoveTag:
         ]
         return ApiWrite(events=tuple(events)), loaded.time_after(now)
 
-    def judge(self, tx: Tx, people: Changeset) -> None:
+    def judge(self, outcome: Outcome) -> None:
         """Refuse nothing: a tag that was assigned meanwhile is newer than this removal, and stays."""
 
-    def answer(self, _: Tx, __: Applied) -> Answer:
+    def answer(self, _: Done) -> Steps[Answer]:
         return Answer(204)
+        yield  # a generator like the others
 
 
 @dataclass(slots=True)
 class _CreateNote:
+    is_alone: ClassVar[bool] = False
+    is_of_records: ClassVar[bool] = False
     key: Key
     contact_id: str
     note: NoteIn
 
-    def compose(self, tx: Tx, now: datetime) -> tuple[ApiWrite, datetime]:
-        loaded = load_with_records(tx, self.contact_id)
-        ref, about = loaded.edit(tx)
+    @property
+    def about(self) -> tuple[Hashable, ...]:
+        return (self.contact_id,)
+
+    def compose(self, now: datetime) -> Steps[tuple[ApiWrite, datetime]]:
+        loaded = yield from with_records(self.contact_id)
+        ref, about = yield from loaded.edit()
         event: Event = NoteAdded(
             external_id=ref[1],
             body=self.note.body or self.note.content or "",
@@ -193,10 +212,10 @@ class _CreateNote:
         )
         return ApiWrite(events=(operation.existence(ref), (ref[0], event)), about=about), loaded.time_after(now)
 
-    def judge(self, tx: Tx, people: Changeset) -> None:
+    def judge(self, outcome: Outcome) -> None:
         """Refuse nothing: if the contact was merged meanwhile, the note goes to the surviving contact."""
 
-    def answer(self, tx: Tx, applied: Applied) -> Answer:
-        contact = load_contact(tx, self.contact_id)
-        (row,) = notes.by_envelopes(tx, applied.envelope_ids)
+    def answer(self, done: Done) -> Steps[Answer]:
+        contact = yield from contact_of(self.contact_id)
+        (row,) = yield from needs.notes_of(done.envelope_id)
         return Answer(201, timeline.NoteAnswer(data=timeline.Note.of(row, contact.id)), contact_id=contact.id)

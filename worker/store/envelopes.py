@@ -8,6 +8,8 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, TextClause
 
+from worker.domain.terms import API_SOURCE
+from worker.store import connections
 from worker.store.batch_writer import columns_of, keys_of, rows_of
 from worker.store.db import Tx, run, sql
 from worker.store.lanes import lane_of, lane_sql
@@ -32,6 +34,18 @@ class Incoming(NamedTuple):
     def lane(self) -> int:
         """The lane of its connection."""
         return lane_of(self.connection_id)
+
+
+class ApiEnvelope(NamedTuple):
+    """A request of the API that is about to be kept. Its fields are those of ``Incoming``."""
+
+    id: UUID
+    topic: str
+    delivery_id: str
+    sent_at: datetime
+    body: bytes
+    body_sha256: bytes
+    marks: str
 
 
 class Kept(NamedTuple):
@@ -94,18 +108,30 @@ _KEEP = sql(f"""
     SELECT id FROM kept
 """)
 
-# An API write takes effect in the transaction that keeps it, so there is nothing to drain.
-_KEEP_SETTLED = sql("""
+# API writes take effect in the transaction that keeps them, so there is nothing to drain. Their connection is looked up
+# here, which saves a round trip.
+_KEEP_SETTLED = sql(f"""
     WITH kept AS (
         INSERT INTO envelopes (organization_id, id, connection_id, topic, delivery_id, sent_at, headers, body,
                                body_sha256, marks)
-        VALUES (:organization_id, :id, :connection_id, :topic, :delivery_id, :sent_at, CAST(:headers AS json), :body,
-                :body_sha256, CAST(:marks AS json))
-        RETURNING organization_id, id, received_at
+        SELECT :organization_id, new.id, c.id, topic, delivery_id, sent_at, '[]'::json, body, body_sha256, marks::json
+          FROM (SELECT id FROM connections WHERE organization_id = :organization_id AND connector = '{API_SOURCE}') AS c
+         CROSS JOIN {
+    rows_of(
+        id="uuid",
+        topic="text",
+        delivery_id="text",
+        sent_at="timestamptz",
+        body="bytea",
+        body_sha256="bytea",
+        marks="json",
+    )
+}
+        RETURNING organization_id, id, received_at, connection_id
     ), settled AS (
         INSERT INTO outcomes (organization_id, envelope_id, outcome) SELECT organization_id, id, 'settled' FROM kept
     )
-    SELECT received_at FROM kept
+    SELECT received_at, connection_id FROM kept LIMIT 1
 """)
 
 _BY_DELIVERY = sql(f"""
@@ -189,9 +215,17 @@ def keep(conn: Connection, incoming: Sequence[Incoming], run_id: UUID | None = N
     return answers
 
 
-def keep_settled(conn: Connection, incoming: Incoming) -> datetime:
-    """Keep an API write, which takes effect in the same transaction; return its ``received_at``."""
-    return run(conn, _KEEP_SETTLED, incoming._asdict()).scalar_one()  # type: ignore[no-any-return]
+def keep_settled(tx: Tx, writes: Sequence[ApiEnvelope]) -> tuple[datetime, UUID]:
+    """Keep API writes, which take effect in the same transaction.
+
+    Returns their ``received_at`` and their connection; the first write of an organization adds it.
+    """
+    columns = columns_of(writes, *ApiEnvelope._fields)
+    kept = tx.run(_KEEP_SETTLED, columns).first()
+    if kept is None:
+        connections.of_api(tx)
+        kept = tx.run(_KEEP_SETTLED, columns).one()
+    return kept[0], kept[1]
 
 
 def by_records(tx: Tx, record_ids: Collection[UUID], most: int) -> list[EnvelopeRow]:

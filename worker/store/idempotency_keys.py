@@ -2,13 +2,13 @@
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.store.batch_writer import keys_of
-from worker.store.db import Tx, json, run, sql
+from worker.store.batch_writer import columns_of, json_bytes, keys_of, rows_of
+from worker.store.db import Tx, run, sql
 
 #: a client that has not repeated a request within a day will not do so
 KEPT = timedelta(days=1)
@@ -28,21 +28,41 @@ class Stored(NamedTuple):
         return self.status == 0
 
 
+class StoredAnswer(NamedTuple):
+    """The answer to a request, to be stored under its key."""
+
+    api_key_id: UUID
+    key: str
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    contact_id: UUID | None  #: the contact that it tells of
+
+
 # Waits for a request with the same key that is still at work. Then this request is the first, or it sees the answer.
-_RESERVE = sql("""
+# Keys are taken in one order, so that two groups of requests do not wait for each other.
+_RESERVE = sql(f"""
     INSERT INTO idempotency_keys (organization_id, api_key_id, key, request_sha256)
-    VALUES (:organization_id, :api_key_id, :key, :request_sha256)
+    SELECT :organization_id, api_key_id, key, request_sha256
+      FROM {rows_of(api_key_id="uuid", key="text", request_sha256="bytea")}
         ON CONFLICT DO NOTHING
-    RETURNING key
+    RETURNING api_key_id, key
 """)
-_FIND = sql("""
-    SELECT request_sha256, status, headers, body FROM idempotency_keys
-     WHERE organization_id = :organization_id AND api_key_id = :api_key_id AND key = :key
+_FIND = sql(f"""
+    SELECT k.api_key_id, k.key, k.request_sha256, k.status, k.headers, k.body
+      FROM {rows_of(api_key_id="uuid", key="text")}
+      JOIN idempotency_keys k ON k.organization_id = :organization_id AND k.api_key_id = new.api_key_id
+                             AND k.key = new.key
 """)
-_ANSWER = sql("""
-    UPDATE idempotency_keys SET status = :status, headers = CAST(:headers AS jsonb), body = :body,
-           contact_id = :contact_id
-     WHERE organization_id = :organization_id AND api_key_id = :api_key_id AND key = :key
+_ANSWER = sql(f"""
+    UPDATE idempotency_keys k
+       SET status = new.status, headers = new.headers::jsonb, body = new.body, contact_id = new.contact_id
+      FROM {rows_of(api_key_id="uuid", key="text", status="smallint", headers="json", body="bytea", contact_id="uuid")}
+     WHERE k.organization_id = :organization_id AND k.api_key_id = new.api_key_id AND k.key = new.key
+""")
+_RELEASE = sql(f"""
+    DELETE FROM idempotency_keys k USING {rows_of(api_key_id="uuid", key="text")}
+     WHERE k.organization_id = :organization_id AND k.api_key_id = new.api_key_id AND k.key = new.key
 """)
 # The key stays, so that a client that repeats the request does not bring back who was forgotten.
 _FORGET = sql(f"""
@@ -58,31 +78,35 @@ _DELETE_EXPIRED = sql("""
 """)
 
 
-def reserve(tx: Tx, api_key_id: UUID, key: str, digest: bytes) -> Stored | None:
-    """Reserve a key for a request and return None; if it is in use, return what is stored under it."""
-    if tx.run(_RESERVE, {"api_key_id": api_key_id, "key": key, "request_sha256": digest}).first() is not None:
-        return None
-    row: Any = tx.run(_FIND, {"api_key_id": api_key_id, "key": key}).first()
-    if row is None:  # the key was a day old and has just been deleted
-        return reserve(tx, api_key_id, key, digest)
-    return Stored(bytes(row.request_sha256), row.status, row.headers, bytes(row.body))
+def reserve(tx: Tx, requests: Collection[tuple[UUID, str, bytes]]) -> dict[tuple[UUID, str], Stored]:
+    """Reserve keys for requests, given as (API key, key, digest); return what is stored under those in use."""
+    given = {(api_key_id, key): digest for api_key_id, key, digest in requests}
+    found: dict[tuple[UUID, str], Stored] = {}
+    while given:
+        rows = [(*key, digest) for key, digest in sorted(given.items())]
+        reserved = {
+            (row[0], row[1]) for row in tx.run(_RESERVE, columns_of(rows, "api_key_id", "key", "request_sha256"))
+        }
+        given = {key: digest for key, digest in given.items() if key not in reserved}
+        if given:
+            rows_found = tx.run(_FIND, columns_of(list(given), "api_key_id", "key")).all()
+            found |= {(row[0], row[1]): Stored(bytes(row[2]), row[3], row[4], bytes(row[5])) for row in rows_found}
+        # One that is neither reserved nor found was a day old, and has just been deleted: it is free now.
+        given = {key: digest for key, digest in given.items() if key not in found}
+    return found
 
 
-def answer(
-    tx: Tx,
-    api_key_id: UUID,
-    key: str,
-    status: int,
-    headers: dict[str, str],
-    body: bytes,
-    contact_id: UUID | None = None,
-) -> None:
-    """Store the answer under a reserved key; it becomes visible when the request takes effect.
+def answer(tx: Tx, answers: Collection[StoredAnswer]) -> None:
+    """Store answers under reserved keys; they become visible when the requests take effect."""
+    if answers:
+        rows = [(*one[:3], json_bytes(one.headers), *one[4:]) for one in answers]
+        tx.run(_ANSWER, columns_of(rows, *StoredAnswer._fields))
 
-    ``contact_id`` is the contact that it tells of.
-    """
-    found = {"status": status, "headers": json(headers), "body": body, "contact_id": contact_id}
-    tx.run(_ANSWER, {"api_key_id": api_key_id, "key": key, **found})
+
+def release(tx: Tx, keys: Collection[tuple[UUID, str]]) -> None:
+    """Give back reserved keys, as (API key, key), of requests that took no effect."""
+    if keys:
+        tx.run(_RELEASE, columns_of(list(keys), "api_key_id", "key"))
 
 
 def forget(tx: Tx, contact_ids: Collection[UUID]) -> None:

@@ -10,6 +10,8 @@ from worker.store.sessions import RefusedError
 
 #: serialization failure and deadlock; unique and foreign key violations, which here mean that another writer was faster
 _RACES = frozenset({"40001", "40P01", "23505", "23503"})
+#: a lock or a statement took too long
+_TIMEOUTS = frozenset({"55P03", "57014"})
 #: classes and codes of a value that the database will never take
 _POISON = ("22", "23502", "23514", "54")
 #: classes and codes of a database that is away, full, read-only, or not migrated yet
@@ -32,6 +34,11 @@ def sqlstate(error: BaseException) -> str | None:
 def is_race(error: DBAPIError) -> bool:
     """Return whether another writer was faster: do the same transaction again."""
     return sqlstate(error) in _RACES
+
+
+def is_timeout(error: Exception) -> bool:
+    """Return whether a lock or a statement took too long, perhaps because of somebody else."""
+    return sqlstate(error) in _TIMEOUTS
 
 
 def is_poison(error: Exception) -> bool:

@@ -68,6 +68,24 @@ def test_contact_is_written_found_changed_and_deleted(run):
     run(action)
 
 
+def test_many_contacts_are_written_and_found_in_one_request(run):
+    async def action(contacts):
+        rows = [{"phone_number": PHONE}, {"email": "no address"}, {"phone_number": PHONE, "name": "Ujang"}]
+        written = await contacts.upsert_many(rows, idempotency_key="once")
+        assert [one.status for one in written] == [201, 422, 200]
+        assert written[2].result().name == "Ujang"
+        with pytest.raises(InvalidError):
+            written[1].result()
+        again = await contacts.upsert_many(rows, idempotency_key="once")
+        assert [one.contact for one in again] == [one.contact for one in written]
+
+        found = await contacts.resolve_many([[Identifier.phone(PHONE)], [Identifier.email(EMAIL)]])
+        assert found[0].result().id == written[0].result().id
+        assert isinstance(found[1].error, NotFoundError)
+
+    run(action)
+
+
 def test_every_page_is_read_to_its_end(run):
     async def action(contacts):
         ids = [(await contacts.upsert(email=f"p{n}@example.com")).id for n in range(5)]

@@ -75,6 +75,25 @@ ENDPOINTS = [
         CONTACT,
         id="upsert",
     ),
+    pytest.param(
+        lambda c: c.upsert_many([{"phone_number": "+628", "name": None}, {"email": "a@b.c"}]),
+        "POST /v1/contacts/batch",
+        {"contacts": [{"phone_number": "+628", "name": None}, {"email": "a@b.c"}]},
+        {"data": []},
+        id="upsert_many",
+    ),
+    pytest.param(
+        lambda c: c.resolve_many([[Identifier.phone("+628")], [Identifier.external("shop", "1")]]),
+        "POST /v1/contacts/resolve/batch",
+        {
+            "contacts": [
+                {"identifiers": [{"type": "phone", "value": "+628"}]},
+                {"identifiers": [{"type": "external_id", "value": "1", "source": "shop"}]},
+            ]
+        },
+        {"data": []},
+        id="resolve_many",
+    ),
     pytest.param(lambda c: c.list(), "GET /v1/contacts", None, EMPTY, id="list"),
     pytest.param(
         lambda c: c.list(
@@ -298,7 +317,7 @@ def test_etag_comes_with_a_contact_and_goes_with_its_change(run):
     assert "if-match" not in server.requests[2].headers
 
 
-WRITES = {"upsert", "add_note", "add_tags", "suppress"}
+WRITES = {"upsert", "upsert_many", "add_note", "add_tags", "suppress"}
 
 
 @pytest.mark.parametrize(

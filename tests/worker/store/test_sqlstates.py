@@ -30,6 +30,7 @@ def test_a_code_has_one_meaning(engine, code, expected):
 
     assert sqlstates.sqlstate(raised.value) == code
     assert meanings(raised.value) == expected
+    assert sqlstates.is_timeout(raised.value) == (code in ("57014", "55P03"))
 
 
 def test_a_lost_connection_is_a_system_fault(engine):
