@@ -8,7 +8,7 @@ from worker.store import db
 
 PAIR = {"external_source": "shop", "external_id": "1"}
 #: What an attempt without locks loads after it has found no such record: decisions, and claims.
-READS = {"decisions": "FROM new JOIN decisions d", "claims": "FROM claims WHERE"}
+READS = {"decisions": "FROM decisions WHERE", "claims": "FROM claims WHERE"}
 
 
 @pytest.fixture
