@@ -24,7 +24,8 @@ _TABLES = text("""
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') AS columns,
            CASE WHEN c.relname = 'organizations' THEN 'id' ELSE 'organization_id' END AS key
       FROM pg_class c
-     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+       AND c.relname NOT IN ('alembic_version', 'counts') -- of a server, and of nobody
      ORDER BY c.relname <> 'organizations', c.relname
 """)
 _REVISION = text("SELECT version_num FROM alembic_version")
