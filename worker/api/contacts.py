@@ -144,7 +144,7 @@ def resolve_contact(key: ReadKey, body: ResolveIn, response: Response, *, explai
         found = {row.id: row for row in matches if row is not None}
         explained = explaining.explain(tx, found) if explain and found else {}
         standings = _standings(tx, asked, matches) if explain else []
-    unmatched = _unmatched(standings) if explain else None
+    unmatched = _unmatched(standings) if explain and not found else None
     row = resolving.the_one(body.identifiers, asked, matches, unmatched=unmatched, explained=explained)
     answer = ResolveAnswer(data=_answer(row, response).data)
     if explain:

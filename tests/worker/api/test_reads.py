@@ -68,7 +68,8 @@ def requests(one, other):
     yield "POST", "/v1/contacts/resolve", {"json": {"identifiers": identifiers[0], "more": 1}}
     for body, kind in product((b"{}", b"[", b"", b"[]", b'{"identifiers": NaN}'), ("application/json", "text/plain")):
         yield "POST", "/v1/contacts/resolve", {"content": body, "headers": {"content-type": kind}}
-    yield "POST", "/v1/contacts/resolve?explain=true", {"json": {"identifiers": identifiers[0]}}
+    for given in identifiers[:4]:
+        yield "POST", "/v1/contacts/resolve?explain=true", {"json": {"identifiers": given}}
     yield "GET", "/v1/contacts/resolve", {}
     yield "HEAD", one, {}
     yield "OPTIONS", one, {}
