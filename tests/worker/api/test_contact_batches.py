@@ -148,6 +148,9 @@ def test_each_row_counts_against_the_limit_of_the_key(client, monkeypatch):
                 raise ApiError(429, "too many requests with this key", headers={"Retry-After": "9"})
             return {"RateLimit-Remaining": str(5 - sum(charged))}
 
+        def settle_soon(self):
+            pass
+
     monkeypatch.setattr("worker.api.auth.limiter", Limiter)
     rows = {"contacts": [{"email": f"{n}@example.com"} for n in range(3)]}
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.worker.api.conftest import on_the_loop
 from worker.api import auth, gate
 from worker.store import api_keys, db
 
@@ -31,7 +32,7 @@ class Request:
         self.sent.append((message, self.asked))
 
     def to(self, app):
-        asyncio.run(app({**self.scope, "http_version": "1.1", "scheme": "http"}, self.receive, self.send))
+        on_the_loop(app({**self.scope, "http_version": "1.1", "scheme": "http"}, self.receive, self.send))
         return self.sent[0][0]["status"]
 
     def headers(self):

@@ -7,6 +7,8 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from weakref import WeakKeyDictionary
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,12 +17,12 @@ from sqlalchemy import text
 from tests.conftest import empty
 from tests.flows.stack import processes
 from tests.replicated import Primary, Replica
-from tests.worker.api.conftest import EMAIL, PHONE, Client, a_profile
+from tests.worker.api.conftest import EMAIL, PHONE, Client, a_profile, on_the_loop
 from worker import settings as worker_settings
 from worker import status
 from worker.api import paging, replica
 from worker.stack.processes import until
-from worker.store import api_keys, contact_lists, db, organizations
+from worker.store import api_keys, contact_lists, db, look_ups, organizations
 from worker.store.db import Tx
 from worker.store.migrate import upgrade
 
@@ -53,12 +55,15 @@ def _engines(servers):
 
 
 @pytest.fixture
-def engine(_engines, monkeypatch):
+def engine(_engines, servers, monkeypatch):
     """Empty tables on the primary, which all engines of this process lead to."""
     for kind, engine in zip(("all", "tenant"), _engines, strict=True):
         monkeypatch.setitem(db._engines, (os.getpid(), kind), engine)
+    monkeypatch.setattr(look_ups, "_engines", WeakKeyDictionary())
+    monkeypatch.setattr(look_ups, "settings", lambda: SimpleNamespace(database_url=servers[0].url))
     empty(_engines[0])
-    return _engines[0]
+    yield _engines[0]
+    on_the_loop(look_ups.close())
 
 
 @pytest.fixture
