@@ -16,7 +16,7 @@ from connectors.wazapin import (
     OutdatedError,
 )
 from worker.api.app import make_api
-from worker.store import api_keys, db
+from worker.store import api_keys, db, look_ups
 from worker.store.db import Tx
 
 PHONE, EMAIL = "+6281234567890", "ujang@example.com"
@@ -34,8 +34,11 @@ def run(engine, organization_id, monkeypatch):
 
         async def call():
             transport = httpx.ASGITransport(app)
-            async with AsyncContacts("http://contacts", key, attempts=1, transport=transport) as contacts:
-                return await action(contacts)
+            try:
+                async with AsyncContacts("http://contacts", key, attempts=1, transport=transport) as contacts:
+                    return await action(contacts)
+            finally:
+                await look_ups.close()
 
         return asyncio.run(call())
 

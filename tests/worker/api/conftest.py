@@ -160,6 +160,7 @@ def _runner():
     """One event loop for all calls, because the webhook route keeps its connection to Postgres."""
     with asyncio.Runner() as runner:
         yield runner
+        runner.run(look_ups.close())
 
 
 def pytest_generate_tests(metafunc):
