@@ -1,4 +1,4 @@
-"""Revocations: how web processes hear at once, where Redis can tell them, that a key of the API was revoked."""
+"""Revocations: how web processes hear, where Redis can tell them, that a key of the API is no longer what it was."""
 
 import structlog
 from redis import Redis, RedisError
@@ -15,7 +15,7 @@ def counter(prefix: str) -> str:
 
 
 def announce() -> None:
-    """Tell all web processes that a key was revoked. Where they do not hear it, they forget keys after two seconds."""
+    """Tell all web processes to forget what they know of keys. Where they do not hear it, they do after two seconds."""
     url = settings().redis_url
     if not url:
         return

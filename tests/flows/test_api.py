@@ -500,6 +500,7 @@ class TestByPhone:
         stack.cli("organizations", "set-region", organization, "ID")
 
         body = identifier("phone", "0812-3456-7890")
+        wait_until(lambda: client.get("/v1/contacts/phone/081234567890").status_code == 200, 1)
         assert data(client.get("/v1/contacts/phone/081234567890")) == ujang
         assert data(client.post("/v1/contacts/resolve", json=body)) == ujang
         assert data(client.get("/v1/contacts", params={"phone_number": "0812 3456 7890"})) == [ujang]
@@ -862,6 +863,7 @@ class TestKeys:
         assert client.get("/v1/contacts", headers=bearer).status_code == 200
         refused(client.post("/v1/contacts", json=UJANG, headers=bearer), 403, {"code": "forbidden"})
         stack.cli("keys", "revoke", key["key_id"], "--organization", organization)
+        wait_until(lambda: client.get("/v1/contacts", headers=bearer).status_code == 401, 1)
         refused(client.get("/v1/contacts", headers=bearer), 401, {"code": "unauthorized"})
 
 

@@ -33,6 +33,8 @@ log = structlog.get_logger()
 _TIMEOUT_S = 0.1
 _PAUSE_S = 5.0
 _SETTLE_EVERY_S = 0.1
+#: Settling goes on for so long after the last request: as long as keys are remembered, and a little more.
+_LISTENS_S = 2.5
 _WINDOW_S = 60.0
 
 #: a key, how many requests it may make, and how many a process tells of
@@ -64,6 +66,7 @@ class Limiter:
     _shared: tuple[FixedWindowRateLimiter, Redis] | None = None
     _revocations: bytes | None = None
     _paused_until: float = 0.0
+    _listens_until: float = 0.0
     _settling: "asyncio.Task[None] | None" = None
 
     def spend(self, key_id: UUID, allowed: int, requests: int = 1) -> dict[str, str]:
@@ -92,14 +95,16 @@ class Limiter:
         return headers
 
     def settle_soon(self) -> None:
-        """Settle in a moment, on a thread, unless that is about to happen; needs an event loop."""
+        """Settle in a moment, on a thread, and then again for a while; needs an event loop."""
+        self._listens_until = time.monotonic() + _LISTENS_S
         if self._settling is None or self._settling.done():
             self._settling = asyncio.create_task(self._settle_later())
 
     async def _settle_later(self) -> None:
-        await asyncio.sleep(_SETTLE_EVERY_S)
-        told = self._untold()
-        self._take_over(await asyncio.to_thread(self._tell, told))
+        while time.monotonic() < self._listens_until:
+            await asyncio.sleep(_SETTLE_EVERY_S)
+            told = self._untold()
+            self._take_over(await asyncio.to_thread(self._tell, told))
 
     def settle(self) -> None:
         """Tell Redis what this process has counted, and take over what all have. It waits for Redis."""

@@ -28,9 +28,11 @@ def set_region(
     as_json: Json = False,
 ) -> None:
     """Name the country of phone numbers that the API is given in national form."""
+    from worker import revocations
     from worker.store import organizations
 
     home = None if region.lower() == "none" else country("REGION", region)
     with database(data_dir) as conn:
         organizations.set_region(conn, organization_id(conn, organization), home)
+    revocations.announce()  # web processes remember it with the keys
     show(as_json, {"organization": organization, "region": home})
