@@ -89,7 +89,7 @@ class Ordinary:
 
 
 class Sides:
-    """Our API, the ordinary one, and Postgres alone, over the same people."""
+    """The three sides: our API, an ordinary API, and Postgres alone. All have the same people."""
 
     def __init__(self, stack: Stack, at_end: ExitStack) -> None:
         self.store = api.Store(stack, "asked", api.SMALL, at_end)

@@ -128,7 +128,7 @@ def _each(turns: list[tuple[Watch, int]]) -> dict[str, float]:
 
 @contextmanager
 def watched(running: Stack, watch: Watch) -> Iterator[None]:
-    """Measure while the block runs."""
+    """Measure the processes for as long as the block runs."""
     is_over = threading.Event()
     port = _port(running)
 

@@ -29,7 +29,7 @@ def docker(*words: str) -> str:
 
 
 class Project:
-    """The compose file with the settings of one trial."""
+    """Runs Compose with our file and with the settings of one trial."""
 
     def __init__(self, environment: dict[str, str], images: dict[str, str]) -> None:
         WORK.mkdir(parents=True, exist_ok=True)

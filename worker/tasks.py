@@ -135,7 +135,7 @@ _housekeeping = _Housekeeping()
 
 
 def _tidy_up() -> None:
-    """Delete rows that are kept for a limited time, a batch at a time; add up counters."""
+    """Delete a batch of the rows whose time is over, and add up the counters."""
     if time.monotonic() < _housekeeping.next_at:
         return
     _housekeeping.next_at = time.monotonic() + _TIDY_UP_EVERY_S

@@ -40,7 +40,7 @@ Json = Mapping[str, Any]
 
 @router.post("/batch", response_model=api_schemas.BatchAnswer, summary="Create or update many contacts")
 async def upsert_contacts(key: WriteKey, request: IdempotentRequest, body: ContactsIn, http: Request) -> Response:
-    """Create or update up to 1,000 contacts, each row as ``POST /v1/contacts`` would.
+    """Create or update up to 1,000 contacts. Each row takes effect as in ``POST /v1/contacts``.
 
     A row that is refused has an ``error`` in place of its ``contact``, and the others take effect. Rows about one
     person apply in their order. Each row counts as a request against the limit of the key: if fewer are left, the
@@ -81,7 +81,7 @@ async def upsert_contacts(key: WriteKey, request: IdempotentRequest, body: Conta
 
 @router.post("/resolve/batch", response_model=api_schemas.BatchAnswer, summary="Resolve many contacts")
 def resolve_contacts(key: ReadKey, body: ResolvesIn, http: Request) -> Response:
-    """Find up to 1,000 contacts, each row as ``POST /v1/contacts/resolve`` would.
+    """Find up to 1,000 contacts. Each row is answered as ``POST /v1/contacts/resolve`` answers it.
 
     Each row counts as a request against the limit of the key; if fewer are left, the answer is 429.
     """

@@ -16,8 +16,6 @@ from worker.errors import TransientError
 Asked = TypeVar("Asked")
 Found = TypeVar("Found")
 
-#: Statements of one organization that run at once: while Postgres works on one, the process works on the other.
-_AT_ONCE = 2
 _MOST_TOGETHER = 100
 #: Look-ups of one organization that may wait. Those beyond are answered 503.
 _MOST_WAITING = 2_000
@@ -30,10 +28,14 @@ class _Queue(Generic[Asked, Found]):
 
 
 class Gathered(Generic[Asked, Found]):
-    """Loads what requests ask for, together; ``load`` answers in the order that it was asked."""
+    """Loads what requests ask for, together; ``load`` answers in the order that it was asked.
 
-    def __init__(self, load: Callable[[UUID, list[Asked]], Awaitable[Sequence[Found]]]) -> None:
+    Of one organization, ``at_once`` calls run at the same time.
+    """
+
+    def __init__(self, load: Callable[[UUID, list[Asked]], Awaitable[Sequence[Found]]], *, at_once: int) -> None:
         self._load = load
+        self._at_once = at_once
         self._queues: dict[UUID, _Queue[Asked, Found]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -46,7 +48,7 @@ class Gathered(Generic[Asked, Found]):
             raise TransientError("too many look-ups of this organization wait")
         future: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
         queue.waiting.append((asked, future))
-        if queue.running < _AT_ONCE:
+        if queue.running < self._at_once:
             queue.running += 1
             task = asyncio.create_task(self._work(organization_id, queue))
             self._tasks.add(task)  # The event loop itself keeps no task from being collected.

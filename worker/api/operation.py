@@ -137,7 +137,7 @@ class Member:
         return self.response is None and self.refusal is None and not self.is_late
 
     def is_unchanged(self, snapshot: Snapshot) -> bool:
-        """Return whether it would be composed as it was, because a snapshot has all that it saw."""
+        """Return whether composing it again would give the same: the snapshot still shows all that it saw."""
         return self.operation.is_of_records and self.seen.holds_in(snapshot)
 
     def result(self) -> Response:

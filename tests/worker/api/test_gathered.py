@@ -5,9 +5,10 @@ from uuid import uuid4
 
 import pytest
 
-from worker.api import gathered
+from worker.api import gathered, reads
 from worker.api.gathered import Gathered
 from worker.errors import TransientError
+from worker.store import db
 
 ONE, OTHER = uuid4(), uuid4()
 
@@ -35,7 +36,7 @@ async def started(store, calls):
 def test_one_alone_starts_at_once_and_those_that_come_meanwhile_share_the_next():
     async def story():
         store = Store()
-        look_ups = Gathered(store.load)
+        look_ups = Gathered(store.load, at_once=2)
         first = [asyncio.create_task(look_ups.find(ONE, number)) for number in (1, 2)]
         await started(store, 1)
         later = [asyncio.create_task(look_ups.find(ONE, number)) for number in (3, 4, 5)]
@@ -53,7 +54,7 @@ def test_one_alone_starts_at_once_and_those_that_come_meanwhile_share_the_next()
 def test_no_call_is_about_two_organizations():
     async def story():
         store = Store()
-        look_ups = Gathered(store.load)
+        look_ups = Gathered(store.load, at_once=2)
         tasks = [asyncio.create_task(look_ups.find(who, 1)) for who in (ONE, OTHER, ONE, OTHER)]
         await started(store, 2)
         for gate in store.gates:
@@ -74,7 +75,7 @@ def test_an_error_reaches_all_who_share_the_call_and_none_of_the_next():
                 raise ValueError("the first")
             return asked
 
-        look_ups = Gathered(load)
+        look_ups = Gathered(load, at_once=2)
         failed = await asyncio.gather(*(look_ups.find(ONE, n) for n in (1, 2)), return_exceptions=True)
         return failed, await look_ups.find(ONE, 3)
 
@@ -87,7 +88,7 @@ def test_an_error_reaches_all_who_share_the_call_and_none_of_the_next():
 def test_who_hangs_up_takes_nobody_along():
     async def story():
         store = Store()
-        look_ups = Gathered(store.load)
+        look_ups = Gathered(store.load, at_once=2)
         gone, stays = (asyncio.create_task(look_ups.find(ONE, number)) for number in (1, 2))
         await started(store, 1)
         gone.cancel()
@@ -102,7 +103,7 @@ def test_above_the_most_that_may_wait_the_next_is_told_to_try_again(monkeypatch)
 
     async def story():
         store = Store()
-        look_ups = Gathered(store.load)
+        look_ups = Gathered(store.load, at_once=2)
         tasks = []
         for number in range(2):
             tasks.append(asyncio.create_task(look_ups.find(ONE, number)))
@@ -125,9 +126,15 @@ def test_nothing_is_kept_of_an_organization_that_asks_no_more():
         async def load(_, asked):
             return asked
 
-        look_ups = Gathered(load)
+        look_ups = Gathered(load, at_once=2)
         await look_ups.find(ONE, 1)
         await asyncio.sleep(0)
         return look_ups._queues
 
     assert asyncio.run(story()) == {}
+
+
+def test_one_organization_never_takes_all_connections():
+    at_most = reads._CONTACTS_AT_ONCE + reads._VIEWS_AT_ONCE
+
+    assert at_most * 4 <= db.LOOK_UP_CONNECTIONS * 3
